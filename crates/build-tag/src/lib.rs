@@ -1,0 +1,1 @@
+//! What `build-tag` does, apart from its `main`.

@@ -1,0 +1,3 @@
+//! Runs `build-tag`.
+
+fn main() {}

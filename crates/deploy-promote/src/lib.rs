@@ -1,0 +1,1 @@
+//! What `deploy-promote` does, apart from its `main`.

@@ -1,0 +1,3 @@
+//! Runs `deploy-promote`.
+
+fn main() {}

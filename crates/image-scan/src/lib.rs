@@ -1,0 +1,1 @@
+//! What `image-scan` does, apart from its `main`.

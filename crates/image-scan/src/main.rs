@@ -1,0 +1,3 @@
+//! Runs `image-scan`.
+
+fn main() {}

@@ -1,0 +1,18 @@
+//! The rules of shipkit: types, decisions and state machines. No I/O, no clock, no async runtime.
+
+pub mod digest;
+pub mod event;
+pub mod evidence;
+pub mod exit;
+pub mod hint;
+pub mod reference;
+pub mod release;
+pub mod secret;
+pub mod verdict;
+
+pub use digest::Digest;
+pub use hint::Hint;
+pub use reference::{ImageRef, Repository, Tag};
+pub use release::Release;
+pub use secret::Secret;
+pub use verdict::{Outcome, Verdict};

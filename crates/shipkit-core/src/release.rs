@@ -1,0 +1,84 @@
+//! `Release`: a version and digests; the one thing that is promoted.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::reference::{ImageRef, Repository, Tag};
+
+/// The `artifactType` of a release in a registry.
+pub const ARTIFACT_TYPE: &str = "application/vnd.shipkit.release.v1+json";
+
+/// A release: what was built from one commit, named by digest.
+///
+/// It is stored as the one layer of an OCI artifact in `<registry prefix>/release`; the digest of that artifact's
+/// manifest is the identity of the release everywhere else. Fields that a reader does not know are ignored, so that
+/// an older program can roll back to a newer release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The project's name in `shipkit.yml`.
+    pub name: String,
+    /// The version for people: `1.4.0`, or `0.0.0-<branch>.<short sha>` where no tag names one.
+    pub version: String,
+    /// The full commit, 40 (or 64) hexadecimal digits.
+    pub commit: String,
+    /// The git ref that was built: `refs/heads/main`.
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    /// When the commit was made; not when the build ran, so that a rebuild gives the same bytes.
+    pub created: Timestamp,
+    /// Where it was built, if a run of GitHub Actions built it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<String>,
+    /// The services by name.
+    pub services: BTreeMap<String, ServiceImage>,
+    /// The tags that `publish` gives the images once every gate has passed.
+    pub tags: PublishTags,
+}
+
+/// The image of one service in a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceImage {
+    /// Where the image lives.
+    pub repository: Repository,
+    /// The digest of its index, or of its one manifest.
+    pub digest: Digest,
+    /// The media type of what `digest` names.
+    pub media_type: String,
+    /// The digest of each platform's manifest, by `os/arch[/variant]`. Attestations are not among them.
+    pub platforms: BTreeMap<String, Digest>,
+    /// The commit that this image was built from: older than the release's where the service did not change.
+    pub revision: String,
+}
+
+/// The tags of a release: the same for every service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishTags {
+    /// Tags that must never name anything else: `sha-...`, `1.4.0`.
+    pub permanent: Vec<Tag>,
+    /// Tags that move from release to release: a branch, `1.4`, `latest`.
+    pub moving: Vec<Tag>,
+}
+
+impl ServiceImage {
+    /// The image by digest.
+    #[must_use]
+    pub fn image(&self) -> ImageRef {
+        self.repository.at(&self.digest)
+    }
+}
+
+impl Release {
+    /// The tag of the release artifact for a commit: `sha-<full commit>`.
+    ///
+    /// # Errors
+    /// When `commit` is not fit for a tag.
+    pub fn tag_for(commit: &str) -> Result<Tag, crate::reference::BadName> {
+        format!("sha-{commit}").parse()
+    }
+}

@@ -1,0 +1,3 @@
+//! Runs `smoke-test`.
+
+fn main() {}
