@@ -1,13 +1,19 @@
 //! The rules of shipkit: types, decisions and state machines. No I/O, no clock, no async runtime.
 
+pub mod admission;
+pub mod config;
 pub mod digest;
 pub mod event;
 pub mod evidence;
 pub mod exit;
 pub mod hint;
+pub mod plan;
+pub mod policy;
 pub mod reference;
 pub mod release;
+pub mod rollout;
 pub mod secret;
+pub mod target;
 pub mod verdict;
 
 pub use digest::Digest;

@@ -1,0 +1,1 @@
+//! Admission: may this release be deployed to this environment, going by the evidence found?

@@ -1,0 +1,1 @@
+//! `shipkit.yml`: types, defaults, resolution and errors that say where.

@@ -1,0 +1,1 @@
+//! Findings about an image, and the policy that judges them into a verdict.

@@ -1,0 +1,1 @@
+//! A rollout as a state machine: (observation, elapsed) -> next step.

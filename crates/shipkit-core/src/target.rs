@@ -1,0 +1,1 @@
+//! What should run on a target, and what does: plain values.
