@@ -1,1 +1,277 @@
-//! Findings about an image, and the policy that judges them into a verdict.
+//! What is known about an image, and the policy that judges it into a verdict.
+
+pub mod finding;
+pub mod size;
+
+use std::collections::BTreeMap;
+
+pub use finding::{Finding, Severity};
+pub use size::human;
+
+use crate::verdict::{Outcome, Verdict};
+
+/// What the registry says about the image of one platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// `linux/amd64`.
+    pub platform: String,
+    /// `config.User` of the image; empty means root.
+    pub user: String,
+    /// Whether the image states a health check other than `NONE`.
+    pub has_healthcheck: bool,
+    /// `config.Labels`.
+    pub labels: BTreeMap<String, String>,
+    /// Bytes of all layers as the registry stores them: what a pull moves.
+    pub compressed: u64,
+    /// Bytes of all layers unpacked: what the disk holds. Tar framing included, files hidden by later layers too.
+    pub unpacked: u64,
+}
+
+/// A rule about the image itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ImageRule {
+    /// It does not run as root.
+    NonRoot,
+    /// It says how to tell that it is healthy.
+    Healthcheck,
+    /// Its base, where a label names it, is not `latest`.
+    PinnedBase,
+}
+
+/// What an image must fulfil.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Rules about the image.
+    pub rules: Vec<ImageRule>,
+    /// The most bytes it may have unpacked.
+    pub size_limit: Option<u64>,
+    /// Findings of this severity and above fail.
+    pub severity: Severity,
+    /// Whether findings without a fix are left out.
+    pub ignore_unfixed: bool,
+}
+
+/// What judging gave: every rule with its outcome, in a stable order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// Verdict and one sentence.
+    pub outcome: Outcome,
+    /// Each rule by its word.
+    pub rules: Vec<(&'static str, Outcome)>,
+    /// The findings that fail, worst first.
+    pub blocking: Vec<Finding>,
+}
+
+impl ImageRule {
+    /// The word in `shipkit.yml`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NonRoot => "non-root",
+            Self::Healthcheck => "healthcheck",
+            Self::PinnedBase => "pinned-base",
+        }
+    }
+}
+
+/// Judges one image: its own rules, its size, and what a scanner reported about it (`None`: no scanner ran).
+#[must_use]
+pub fn judge(facts: &ImageFacts, findings: Option<&[Finding]>, policy: &Policy) -> Judgement {
+    let mut rules: Vec<_> = policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts))).collect();
+    rules.push(("size", judge_size(facts, policy.size_limit)));
+    let blocking = findings.map(|findings| blocking(findings, policy)).unwrap_or_default();
+    rules.push(("vulnerabilities", judge_findings(findings, &blocking, policy)));
+    let verdict = Verdict::of_all(rules.iter().map(|(_, outcome)| outcome.verdict));
+    let decisive = rules.iter().filter(|(_, outcome)| outcome.verdict == verdict);
+    let cause = match verdict {
+        Verdict::Pass | Verdict::Skipped => {
+            format!("{} compressed, {} unpacked", human(facts.compressed), human(facts.unpacked))
+        }
+        Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable => {
+            decisive.map(|(_, outcome)| outcome.cause.as_str()).collect::<Vec<_>>().join("; ")
+        }
+    };
+    Judgement { outcome: Outcome { verdict, cause }, rules, blocking }
+}
+
+fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
+    match rule {
+        ImageRule::NonRoot => {
+            // `User` is `name|uid[:group]`; the group does not make it root.
+            let user = facts.user.split(':').next().unwrap_or_default();
+            if matches!(user, "" | "root" | "0") {
+                Outcome::fail("it runs as root: add `USER` with another user to its Dockerfile")
+            } else {
+                Outcome::pass(format!("runs as `{user}`"))
+            }
+        }
+        ImageRule::Healthcheck if facts.has_healthcheck => Outcome::pass("has a health check"),
+        ImageRule::Healthcheck => {
+            Outcome::fail("it has no `HEALTHCHECK`: nothing could tell that it is ready")
+        }
+        ImageRule::PinnedBase => match facts.labels.get("org.opencontainers.image.base.name") {
+            Some(base) if is_latest(base) => {
+                Outcome::fail(format!("its base `{base}` is `latest`: pin a version or a digest"))
+            }
+            Some(base) => Outcome::pass(format!("base `{base}`")),
+            None => Outcome::pass("no label names its base"),
+        },
+    }
+}
+
+/// Whether a reference means `latest`: it says so, or has neither tag nor digest. `scratch` is no image.
+fn is_latest(reference: &str) -> bool {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    if reference == "scratch" || name.contains('@') {
+        return false;
+    }
+    name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+}
+
+fn judge_size(facts: &ImageFacts, limit: Option<u64>) -> Outcome {
+    let both = format!("{} compressed, {} unpacked", human(facts.compressed), human(facts.unpacked));
+    match limit {
+        Some(limit) if limit < facts.unpacked => {
+            Outcome::fail(format!("it is larger than its budget of {} unpacked: {both}", human(limit)))
+        }
+        Some(limit) => Outcome::pass(format!("{both}, budget {}", human(limit))),
+        None => Outcome::pass(both),
+    }
+}
+
+fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
+    let blocks = |finding: &&Finding| {
+        policy.severity <= finding.severity && (finding.fixed_in.is_some() || !policy.ignore_unfixed)
+    };
+    let mut blocking: Vec<_> = findings.iter().filter(blocks).cloned().collect();
+    blocking.sort_by(|a, b| (b.severity, &a.id, &a.package).cmp(&(a.severity, &b.id, &b.package)));
+    blocking
+}
+
+fn judge_findings(findings: Option<&[Finding]>, blocking: &[Finding], policy: &Policy) -> Outcome {
+    let Some(findings) = findings else {
+        return Outcome::skipped("no scanner report was given");
+    };
+    let Some(worst) = blocking.first() else {
+        let unknown = findings.iter().filter(|finding| finding.severity == Severity::Unknown).count();
+        return Outcome::pass(format!(
+            "{} findings, none blocks, {unknown} of unknown severity",
+            findings.len()
+        ));
+    };
+    let fix = worst.fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default();
+    Outcome::fail(format!(
+        "{} findings of {} and above, first {} in {} {}{fix}",
+        blocking.len(),
+        policy.severity.word(),
+        worst.id,
+        worst.package,
+        worst.version
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> ImageFacts {
+        ImageFacts {
+            platform: "linux/amd64".to_owned(),
+            user: "app:app".to_owned(),
+            has_healthcheck: true,
+            labels: BTreeMap::from([(
+                "org.opencontainers.image.base.name".to_owned(),
+                "debian:bookworm".to_owned(),
+            )]),
+            compressed: 10_000_000,
+            unpacked: 30_000_000,
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            rules: vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase],
+            size_limit: Some(30_000_000),
+            severity: Severity::High,
+            ignore_unfixed: true,
+        }
+    }
+
+    fn finding(severity: Severity, fixed_in: Option<&str>) -> Finding {
+        Finding {
+            id: "CVE-2026-1".to_owned(),
+            package: "zlib".to_owned(),
+            version: "1.2".to_owned(),
+            severity,
+            fixed_in: fixed_in.map(str::to_owned),
+        }
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut ImageFacts), failing: &str) {
+        let mut facts = good();
+        change(&mut facts);
+        let judgement = judge(&facts, None, &policy());
+        let fails = judgement.rules.iter().filter(|(_, outcome)| outcome.verdict == Verdict::Fail);
+        assert_eq!(fails.map(|(word, _)| *word).collect::<Vec<_>>().join(","), failing);
+        assert_eq!(judgement.outcome.verdict, if failing.is_empty() { Verdict::Pass } else { Verdict::Fail });
+    }
+
+    #[test]
+    fn each_rule_fails_for_its_own_reason() {
+        check(|_| (), "");
+        for root in ["", "root", "0", "0:1000", "root:app"] {
+            check(|facts| facts.user = root.to_owned(), "non-root");
+        }
+        check(|facts| facts.has_healthcheck = false, "healthcheck");
+        check(|facts| facts.unpacked += 1, "size");
+        for base in ["debian", "debian:latest", "localhost:5000/debian", "ghcr.io/a/b:latest"] {
+            check(
+                |facts| {
+                    drop(
+                        facts.labels.insert("org.opencontainers.image.base.name".to_owned(), base.to_owned()),
+                    )
+                },
+                "pinned-base",
+            );
+        }
+        for base in ["scratch", "localhost:5000/debian:12", "debian@sha256:ab", "debian:latest@sha256:ab"] {
+            check(
+                |facts| {
+                    drop(
+                        facts.labels.insert("org.opencontainers.image.base.name".to_owned(), base.to_owned()),
+                    )
+                },
+                "",
+            );
+        }
+    }
+
+    #[test]
+    fn a_finding_blocks_by_severity_and_only_if_it_can_be_fixed() {
+        let verdict = |finding| judge(&good(), Some(&[finding]), &policy()).outcome.verdict;
+        assert_eq!(verdict(finding(Severity::High, Some("1.3"))), Verdict::Fail);
+        assert_eq!(verdict(finding(Severity::Critical, Some("1.3"))), Verdict::Fail);
+        assert_eq!(verdict(finding(Severity::Critical, None)), Verdict::Pass);
+        assert_eq!(verdict(finding(Severity::Medium, Some("1.3"))), Verdict::Pass);
+        assert_eq!(verdict(finding(Severity::Unknown, Some("1.3"))), Verdict::Pass);
+    }
+
+    #[test]
+    fn the_sentence_counts_and_names_the_worst() {
+        let findings = [finding(Severity::High, Some("1.3")), finding(Severity::Critical, Some("1.4"))];
+        let judgement = judge(&good(), Some(&findings), &policy());
+        assert_eq!(judgement.blocking.len(), 2);
+        assert_eq!(
+            judgement.outcome.cause,
+            "2 findings of HIGH and above, first CVE-2026-1 in zlib 1.2, fixed in 1.4"
+        );
+    }
+
+    #[test]
+    fn an_image_without_a_scanner_report_says_so() {
+        let judgement = judge(&good(), None, &policy());
+        let (_, outcome) = judgement.rules.last().unwrap();
+        assert_eq!(outcome, &Outcome::skipped("no scanner report was given"));
+    }
+}
