@@ -1,1 +1,629 @@
-//! What should run on a target, and what does: plain values.
+//! What should run on a target and what does, as plain values, and the plan that leads from one to the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::reference::ImageRef;
+use crate::rollout::Status;
+
+/// What should run as one stack: the services of one release, deployed together and rolled back together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// The name of the stack; its services, volumes, secrets and its network begin with it.
+    pub stack: String,
+    /// What is deployed, written on every service.
+    pub stamp: Stamp,
+    /// The services, in any order.
+    pub services: Vec<DesiredService>,
+}
+
+/// What was deployed, when and by whom. It is kept on the target itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The digest of the release.
+    pub release: Digest,
+    /// Its version for people.
+    pub version: String,
+    /// The full commit of the release.
+    pub commit: String,
+    /// The environment it was deployed to.
+    pub environment: String,
+    /// Where the run that deployed it can be seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<String>,
+    /// When the deploy began.
+    pub time: Timestamp,
+}
+
+/// One service as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredService {
+    /// Its name within the stack, by which the other services reach it.
+    pub name: String,
+    /// Its image.
+    pub image: ImageRef,
+    /// The commit that the image was built from.
+    pub revision: String,
+    /// The services that are put in place before this one.
+    pub depends_on: Vec<String>,
+    /// Whether it holds data: then it is created once, and a deploy never touches it again.
+    pub stateful: bool,
+    /// Everything else that shipkit decides about it.
+    pub settings: Settings,
+}
+
+/// What shipkit decides about a service besides its image. What is not here (resources, placement, ports, further
+/// networks) belongs to the people who run the target and survives every deploy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How many tasks run; `None` leaves what is there (one for a new service).
+    pub replicas: Option<u64>,
+    /// All environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// The secrets by their name within the stack: each is the target's `<stack>_<name>`, at `/run/secrets/<name>`.
+    pub secrets: Vec<String>,
+    /// All volumes.
+    pub volumes: Vec<VolumeMount>,
+    /// How health is found out; `None` leaves it to the image.
+    pub healthcheck: Option<HealthCheck>,
+    /// How other services find the tasks.
+    pub endpoint_mode: EndpointMode,
+    /// How long a task may take to stop; `None` leaves what is there.
+    pub stop_grace: Option<Duration>,
+    /// How an update proceeds.
+    pub update: Update,
+}
+
+/// A named volume and where it appears.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VolumeMount {
+    /// Its name within the stack: the target's is `<stack>_<volume>`.
+    pub volume: String,
+    /// The absolute path in the container.
+    pub path: String,
+}
+
+/// How the health of a container is found out, in Compose's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// `["CMD", ...]`, `["CMD-SHELL", "..."]` or `["NONE"]`.
+    pub test: Vec<String>,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u64,
+    /// How long failures do not count after the start.
+    pub start_period: Duration,
+}
+
+/// How other services find the tasks of a service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EndpointMode {
+    /// One virtual address, balanced by the kernel (IPVS).
+    #[default]
+    Vip,
+    /// The name resolves to every task.
+    Dnsrr,
+}
+
+/// How an update of a service proceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Update {
+    /// How many tasks are replaced at a time; 0 is all.
+    pub parallelism: u64,
+    /// The pause between them.
+    pub delay: Duration,
+    /// Whether the new task starts before the old one stops.
+    pub order: Order,
+    /// How long a new task is watched after it runs before it counts.
+    pub monitor: Duration,
+}
+
+/// Which comes first when a task is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The new task runs before the old one stops: nothing is lost.
+    #[default]
+    StartFirst,
+    /// The old task stops first: for what cannot run twice.
+    StopFirst,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        Self {
+            parallelism: 1,
+            delay: Duration::ZERO,
+            order: Order::StartFirst,
+            monitor: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What is there: one stack as the target shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether the network of the stack exists.
+    pub has_network: bool,
+    /// The services of the stack by their names within it, in the order of these names.
+    pub services: Vec<ObservedService>,
+}
+
+/// One service as the target shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedService {
+    /// Its name within the stack.
+    pub name: String,
+    /// The image of its specification; `None` if that does not name a digest (somebody else deployed it).
+    pub image: Option<ImageRef>,
+    /// Its settings, as far as shipkit decides them.
+    pub settings: Settings,
+    /// How many tasks run, by the image that they run.
+    pub running: BTreeMap<String, u64>,
+    /// What was deployed; `None` if it was not deployed by shipkit.
+    pub stamp: Option<Stamp>,
+    /// The commit that its image was built from.
+    pub revision: Option<String>,
+    /// Whether the deploy that put it there was seen to succeed. A run that was killed leaves `false`.
+    pub is_confirmed: bool,
+    /// What a rollback would go back to.
+    pub previous: Option<Previous>,
+    /// How the last update ended.
+    pub update: Status,
+    /// The version of its specification: an update that names another one is refused.
+    pub version: u64,
+    /// What is wrong with its tasks, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// What a rollback of one service goes back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Previous {
+    /// What was deployed then; `None` if it was not deployed by shipkit.
+    pub stamp: Option<Stamp>,
+    /// The image that ran then; `None` if it was not named by digest.
+    pub image: Option<ImageRef>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The network of the stack is created.
+    CreateNetwork {
+        /// Its name.
+        network: String,
+    },
+    /// A service is created, with its volumes.
+    Create {
+        /// The service's name within the stack.
+        service: String,
+        /// What it runs.
+        to: Digest,
+        /// The volumes that it mounts: created where they do not exist.
+        volumes: Vec<String>,
+    },
+    /// A service is changed; its tasks are replaced if `differs` names more than how an update proceeds.
+    Update {
+        /// The service's name within the stack.
+        service: String,
+        /// What it runs now; `None` if that is not named by digest.
+        from: Option<Digest>,
+        /// What it runs then.
+        to: Digest,
+        /// What differs, in the words of `shipkit.yml`.
+        differs: Vec<String>,
+    },
+    /// A service is as it should be: no task restarts, only the labels name the new release.
+    Keep {
+        /// The service's name within the stack.
+        service: String,
+        /// What it runs.
+        at: Digest,
+    },
+    /// A service that holds data exists: it is not touched, whatever differs.
+    LeaveStateful {
+        /// The service's name within the stack.
+        service: String,
+        /// What differs and stays so.
+        differs: Vec<String>,
+    },
+}
+
+/// The steps from what is there to what should be: the network, then the services, each after those it depends on.
+/// Services that are there and not wanted are left alone; see [`strangers`].
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
+    let network = (!observed.has_network).then(|| Change::CreateNetwork { network: desired.stack.clone() });
+    let services = in_order(&desired.services).into_iter().map(|wanted| {
+        let there = observed.services.iter().find(|service| service.name == wanted.name);
+        change(wanted, there)
+    });
+    network.into_iter().chain(services).collect()
+}
+
+fn change(wanted: &DesiredService, there: Option<&ObservedService>) -> Change {
+    let service = wanted.name.clone();
+    let Some(there) = there else {
+        let volumes = wanted.settings.volumes.iter().map(|mount| mount.volume.clone()).collect();
+        return Change::Create { service, to: wanted.image.digest.clone(), volumes };
+    };
+    let differs = differences(wanted, there);
+    if wanted.stateful {
+        Change::LeaveStateful { service, differs }
+    } else if differs.is_empty() {
+        Change::Keep { service, at: wanted.image.digest.clone() }
+    } else {
+        let from = there.image.as_ref().map(|image| image.digest.clone());
+        Change::Update { service, from, to: wanted.image.digest.clone(), differs }
+    }
+}
+
+/// What differs between a service as it should be and as it is, in the words of `shipkit.yml`; empty if nothing does.
+#[must_use]
+pub fn differences(wanted: &DesiredService, there: &ObservedService) -> Vec<String> {
+    let (new, old) = (&wanted.settings, &there.settings);
+    let mut differs = Vec::new();
+    let mut note = |is_different: bool, word: &str| {
+        if is_different {
+            differs.push(word.to_owned());
+        }
+    };
+    note(there.image.as_ref() != Some(&wanted.image), "image");
+    note(new.replicas.is_some() && new.replicas != old.replicas, "replicas");
+    for name in new.environment.keys().chain(old.environment.keys()).collect::<BTreeSet<_>>() {
+        note(new.environment.get(name) != old.environment.get(name), &format!("environment {name}"));
+    }
+    note(as_set(&new.secrets) != as_set(&old.secrets), "secrets");
+    note(as_set(&new.volumes) != as_set(&old.volumes), "volumes");
+    note(new.healthcheck != old.healthcheck, "healthcheck");
+    note(new.endpoint_mode != old.endpoint_mode, "endpoint_mode");
+    note(new.stop_grace.is_some() && new.stop_grace != old.stop_grace, "stop_grace_period");
+    note(new.update != old.update, "update_config");
+    differs
+}
+
+fn as_set<T: Ord>(items: &[T]) -> BTreeSet<&T> {
+    items.iter().collect()
+}
+
+/// The services, each after those that it depends on, otherwise in the given order. A circle, which configuration
+/// refuses, is cut where it closes.
+fn in_order(services: &[DesiredService]) -> Vec<&DesiredService> {
+    fn visit<'a>(
+        service: &'a DesiredService,
+        all: &'a [DesiredService],
+        seen: &mut BTreeSet<&'a str>,
+        ordered: &mut Vec<&'a DesiredService>,
+    ) {
+        if !seen.insert(&service.name) {
+            return;
+        }
+        for before in all.iter().filter(|other| service.depends_on.contains(&other.name)) {
+            visit(before, all, seen, ordered);
+        }
+        ordered.push(service);
+    }
+    let (mut seen, mut ordered) = (BTreeSet::new(), Vec::new());
+    for service in services {
+        visit(service, services, &mut seen, &mut ordered);
+    }
+    ordered
+}
+
+/// The services of the stack that are there and not wanted. They are reported and never removed.
+#[must_use]
+pub fn strangers<'a>(desired: &Desired, observed: &'a Observed) -> Vec<&'a str> {
+    let is_wanted = |name: &str| desired.services.iter().any(|service| service.name == name);
+    observed.services.iter().map(|service| service.name.as_str()).filter(|name| !is_wanted(name)).collect()
+}
+
+/// One service that a rollback puts back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Return {
+    /// The service's name within the stack.
+    pub service: String,
+    /// The release that it leaves.
+    pub from: Stamp,
+    /// What it runs now; `None` if that is not named by digest.
+    pub from_image: Option<ImageRef>,
+    /// Where it goes.
+    pub to: Previous,
+}
+
+/// A rollback of a whole stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayBack {
+    /// The services that go back, together.
+    pub returns: Vec<Return>,
+    /// Services that first came with the release that is left: they have nothing to go back to and stay.
+    pub stay: Vec<String>,
+}
+
+/// Why a stack cannot go back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoWayBack {
+    /// Nothing in the stack was deployed by shipkit.
+    #[error("stack `{0}` holds nothing that shipkit deployed")]
+    NothingDeployed(String),
+    /// The release that runs is the first one, or a rollback has already left the one after it.
+    #[error("stack `{stack}` runs release `{version}` and remembers no good release before it")]
+    NothingBefore {
+        /// The stack.
+        stack: String,
+        /// The version that runs.
+        version: String,
+    },
+}
+
+/// The way back from the release that was deployed last.
+///
+/// Only services that carry that release go back: after a killed run some already run the new release and some
+/// still the old one, and the latter are where they should be. So a rollback that was killed half way is finished
+/// by the next one.
+///
+/// # Errors
+/// When there is nothing to go back to.
+pub fn way_back(stack: &str, observed: &Observed) -> Result<WayBack, NoWayBack> {
+    let stamped = || observed.services.iter().filter_map(|s| s.stamp.as_ref().map(|stamp| (s, stamp)));
+    let Some((_, newest)) = stamped().max_by_key(|(_, stamp)| stamp.time) else {
+        return Err(NoWayBack::NothingDeployed(stack.to_owned()));
+    };
+    let (mut returns, mut stay) = (Vec::new(), Vec::new());
+    for (service, stamp) in stamped().filter(|(_, stamp)| stamp.release == newest.release) {
+        match &service.previous {
+            Some(previous) => returns.push(Return {
+                service: service.name.clone(),
+                from: stamp.clone(),
+                from_image: service.image.clone(),
+                to: previous.clone(),
+            }),
+            None => stay.push(service.name.clone()),
+        }
+    }
+    if returns.is_empty() {
+        return Err(NoWayBack::NothingBefore { stack: stack.to_owned(), version: newest.version.clone() });
+    }
+    Ok(WayBack { returns, stay })
+}
+
+impl Change {
+    /// The service that changes; `None` for the network.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::CreateNetwork { .. } => None,
+            Self::Create { service, .. }
+            | Self::Update { service, .. }
+            | Self::Keep { service, .. }
+            | Self::LeaveStateful { service, .. } => Some(service),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateNetwork { network } => write!(f, "create network `{network}`"),
+            Self::Create { service, to, volumes } => {
+                write!(f, "create `{service}` at {}", to.short())?;
+                if volumes.is_empty() { Ok(()) } else { write!(f, " with volumes {}", volumes.join(", ")) }
+            }
+            Self::Update { service, from, to, differs } => {
+                let from = from.as_ref().map_or("a tag", Digest::short);
+                write!(f, "update `{service}` {from} -> {} ({})", to.short(), differs.join(", "))
+            }
+            Self::Keep { service, at } => write!(f, "keep `{service}` at {}", at.short()),
+            Self::LeaveStateful { service, differs } => {
+                write!(f, "leave `{service}`, which holds data")?;
+                if differs.is_empty() { Ok(()) } else { write!(f, " (differs: {})", differs.join(", ")) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Return {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |image: &Option<ImageRef>| {
+            image.as_ref().map_or_else(|| "a tag".to_owned(), |image| image.digest.short().to_owned())
+        };
+        let to = self.to.stamp.as_ref().map_or("what ran before shipkit", |stamp| &stamp.version);
+        write!(f, "return `{}` {} -> {}", self.service, short(&self.from_image), short(&self.to.image))?;
+        write!(f, " (release {} -> {to})", self.from.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::Repository;
+
+    fn image(name: &str, content: &str) -> ImageRef {
+        format!("ghcr.io/a/{name}").parse::<Repository>().unwrap().at(&Digest::of(content.as_bytes()))
+    }
+
+    fn stamp(release: &str, minute: u8) -> Stamp {
+        Stamp {
+            release: Digest::of(release.as_bytes()),
+            version: release.to_owned(),
+            commit: "c".repeat(40),
+            environment: "staging".to_owned(),
+            run: None,
+            time: format!("2026-01-02T03:{minute:02}:00Z").parse().unwrap(),
+        }
+    }
+
+    fn wanted(name: &str, depends_on: &[&str]) -> DesiredService {
+        DesiredService {
+            name: name.to_owned(),
+            image: image(name, "1"),
+            revision: "r".to_owned(),
+            depends_on: depends_on.iter().map(|&other| other.to_owned()).collect(),
+            stateful: false,
+            settings: Settings::default(),
+        }
+    }
+
+    fn there(name: &str, release: &str, minute: u8, previous: Option<&str>) -> ObservedService {
+        ObservedService {
+            name: name.to_owned(),
+            image: Some(image(name, "1")),
+            settings: Settings::default(),
+            running: BTreeMap::new(),
+            stamp: Some(stamp(release, minute)),
+            revision: None,
+            is_confirmed: true,
+            previous: previous.map(|r| Previous { stamp: Some(stamp(r, 0)), image: Some(image(name, "0")) }),
+            update: Status::None,
+            version: 1,
+            problems: Vec::new(),
+        }
+    }
+
+    fn desired(services: Vec<DesiredService>) -> Desired {
+        Desired { stack: "shop".to_owned(), stamp: stamp("2", 2), services }
+    }
+
+    fn observed(services: Vec<ObservedService>) -> Observed {
+        Observed { has_network: true, services }
+    }
+
+    #[track_caller]
+    fn check_plan(desired: &Desired, observed: &Observed, expected: &[&str]) {
+        let lines: Vec<String> = plan(desired, observed).iter().map(ToString::to_string).collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn an_empty_target_gets_the_network_and_every_service_after_those_it_needs() {
+        let mut db = wanted("db", &[]);
+        db.settings.volumes = vec![VolumeMount { volume: "data".to_owned(), path: "/data".to_owned() }];
+        let desired = desired(vec![wanted("web", &["api"]), wanted("api", &["db"]), db]);
+        let at = Digest::of(b"1").short().to_owned();
+        check_plan(
+            &desired,
+            &Observed::default(),
+            &[
+                "create network `shop`",
+                &format!("create `db` at {at} with volumes data"),
+                &format!("create `api` at {at}"),
+                &format!("create `web` at {at}"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_circle_of_dependencies_still_names_every_service_once() {
+        let desired = desired(vec![wanted("a", &["b"]), wanted("b", &["a"])]);
+        assert_eq!(plan(&desired, &observed(vec![])).len(), 2);
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_kept() {
+        let desired = desired(vec![wanted("api", &[])]);
+        let line = format!("keep `api` at {}", Digest::of(b"1").short());
+        check_plan(&desired, &observed(vec![there("api", "1", 1, None)]), &[&line]);
+    }
+
+    #[test]
+    fn an_update_says_from_where_to_where_and_what_differs() {
+        let mut api = wanted("api", &[]);
+        api.image = image("api", "2");
+        api.settings.environment.insert("PORT".to_owned(), "1".to_owned());
+        let (from, to) = (Digest::of(b"1"), Digest::of(b"2"));
+        let line = format!("update `api` {} -> {} (image, environment PORT)", from.short(), to.short());
+        check_plan(&desired(vec![api]), &observed(vec![there("api", "1", 1, None)]), &[&line]);
+    }
+
+    #[test]
+    fn a_stateful_service_is_created_once_and_then_left() {
+        let mut db = wanted("db", &[]);
+        db.stateful = true;
+        db.image = image("db", "2");
+        let line = "leave `db`, which holds data (differs: image)";
+        check_plan(&desired(vec![db.clone()]), &observed(vec![there("db", "1", 1, None)]), &[line]);
+        assert!(matches!(plan(&desired(vec![db]), &observed(vec![]))[..], [Change::Create { .. }]));
+    }
+
+    #[test]
+    fn every_setting_that_differs_is_named_and_what_is_not_stated_stays() {
+        let mut api = wanted("api", &[]);
+        let mut old = there("api", "1", 1, None);
+        (old.settings.replicas, old.settings.stop_grace) = (Some(7), Some(Duration::from_secs(3)));
+        assert!(differences(&api, &old).is_empty());
+        api.settings = Settings {
+            replicas: Some(2),
+            environment: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            secrets: vec!["s".to_owned()],
+            volumes: vec![VolumeMount { volume: "v".to_owned(), path: "/v".to_owned() }],
+            healthcheck: Some(HealthCheck {
+                test: vec!["NONE".to_owned()],
+                interval: Duration::ZERO,
+                timeout: Duration::ZERO,
+                retries: 0,
+                start_period: Duration::ZERO,
+            }),
+            endpoint_mode: EndpointMode::Dnsrr,
+            stop_grace: Some(Duration::from_secs(1)),
+            update: Update { order: Order::StopFirst, ..Update::default() },
+        };
+        let words = "replicas,environment A,secrets,volumes,healthcheck,endpoint_mode,stop_grace_period,update_config";
+        assert_eq!(differences(&api, &old).join(","), words);
+    }
+
+    #[test]
+    fn services_that_nobody_wants_are_named_and_not_planned() {
+        let (desired, observed) = (desired(vec![]), observed(vec![there("old", "1", 1, None)]));
+        assert_eq!(strangers(&desired, &observed), ["old"]);
+        assert!(plan(&desired, &observed).is_empty());
+    }
+
+    #[track_caller]
+    fn check_back(services: Vec<ObservedService>, returns: &[&str], stay: &[&str]) {
+        let way = way_back("shop", &observed(services)).unwrap();
+        let names: Vec<&str> = way.returns.iter().map(|r| r.service.as_str()).collect();
+        assert_eq!((names.as_slice(), way.stay), (returns, stay.iter().map(|&s| s.to_owned()).collect()));
+    }
+
+    #[test]
+    fn all_services_of_the_newest_release_go_back_together() {
+        let services = vec![
+            there("api", "2", 2, Some("1")),
+            there("db", "1", 1, None),
+            there("new", "2", 2, None),
+            there("web", "2", 2, Some("1")),
+        ];
+        check_back(services, &["api", "web"], &["new"]);
+    }
+
+    #[test]
+    fn after_a_killed_run_only_what_already_runs_the_new_release_goes_back() {
+        check_back(vec![there("api", "2", 2, Some("1")), there("web", "1", 1, Some("0"))], &["api"], &[]);
+    }
+
+    #[test]
+    fn there_is_no_way_back_from_the_first_release_or_from_nothing() {
+        let first = way_back("shop", &observed(vec![there("api", "1", 1, None)])).unwrap_err();
+        assert_eq!(
+            first.to_string(),
+            "stack `shop` runs release `1` and remembers no good release before it"
+        );
+        let foreign = ObservedService { stamp: None, ..there("api", "1", 1, None) };
+        let nothing = way_back("shop", &observed(vec![foreign])).unwrap_err();
+        assert_eq!(nothing, NoWayBack::NothingDeployed("shop".to_owned()));
+    }
+
+    #[test]
+    fn a_return_says_which_release_it_leaves_and_where_it_goes() {
+        let way = way_back("shop", &observed(vec![there("api", "2", 2, Some("1"))])).unwrap();
+        let (from, to) = (Digest::of(b"1"), Digest::of(b"0"));
+        let line = format!("return `api` {} -> {} (release 2 -> 1)", from.short(), to.short());
+        assert_eq!(way.returns[0].to_string(), line);
+    }
+}
