@@ -1,1 +1,127 @@
-//! See the crate's description in `Cargo.toml`.
+//! OCI registries: manifests, tags, releases and evidence, every byte checked.
+//!
+//! One client for every registry. Manifests travel as the bytes they are, because their digest is their identity;
+//! what is typed is only ever read. Nothing here decides anything: a verdict comes from `shipkit-core`.
+
+mod auth;
+mod content;
+mod error;
+mod evidence;
+mod index;
+pub mod layout;
+mod manifest;
+mod releases;
+mod retry;
+mod tags;
+mod transport;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shipkit_core::{Digest, Secret, Tag};
+
+pub use error::Error;
+pub use evidence::Evidence;
+pub use manifest::{Descriptor, MANIFEST_LIMIT, Manifest, ManifestKind, NotAManifest, Platform};
+pub use releases::version_tag;
+pub use tags::{Move, Tagged};
+
+/// The media type of an OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of an OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A client for registries; clones share connections, tokens and credentials.
+///
+/// Every call retries what can be retried safely (at most five tries, with jitter, within [`Options::deadline`]).
+#[derive(Debug, Clone)]
+pub struct Registry {
+    transport: Arc<transport::Transport>,
+}
+
+/// Who we are to registries. Nothing given means anonymous.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// A login for one registry; it goes to no other host.
+    pub login: Option<Login>,
+    /// The folder with Docker's `config.json`, whose `auths` are used for registries other than `login`'s. A missing
+    /// file is no login. Credential helpers are not asked.
+    pub docker_config: Option<PathBuf>,
+}
+
+/// A user name and password for one registry.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Host and port as in image names: `ghcr.io`, `127.0.0.1:5000`.
+    pub registry: String,
+    /// The user name.
+    pub username: String,
+    /// The password or token.
+    pub password: Secret,
+}
+
+/// How long to try, and where plain HTTP is allowed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The longest time for one request with all its retries.
+    pub deadline: Duration,
+    /// The longest silence in the middle of an answer.
+    pub idle: Duration,
+    /// Registries (host and port) that speak plain HTTP. Those on this machine always may.
+    pub insecure: Vec<String>,
+}
+
+/// What names a manifest in its repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// By tag: whatever it names now.
+    Tag(Tag),
+    /// By digest: these bytes or none.
+    Digest(Digest),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { deadline: Duration::from_mins(10), idle: Duration::from_secs(30), insecure: Vec::new() }
+    }
+}
+
+impl Registry {
+    /// A client with these credentials and the default [`Options`].
+    ///
+    /// # Errors
+    /// When Docker's configuration is there and cannot be read.
+    pub fn new(credentials: Credentials) -> Result<Self, Error> {
+        Self::with(credentials, Options::default())
+    }
+
+    /// A client with these credentials and options.
+    ///
+    /// # Errors
+    /// When Docker's configuration is there and cannot be read.
+    pub fn with(credentials: Credentials, options: Options) -> Result<Self, Error> {
+        Ok(Self { transport: Arc::new(transport::Transport::new(credentials, options)?) })
+    }
+}
+
+impl Target {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Tag(tag) => tag.as_str(),
+            Self::Digest(digest) => digest.as_str(),
+        }
+    }
+}
+
+impl From<Tag> for Target {
+    fn from(tag: Tag) -> Self {
+        Self::Tag(tag)
+    }
+}
+
+impl From<Digest> for Target {
+    fn from(digest: Digest) -> Self {
+        Self::Digest(digest)
+    }
+}

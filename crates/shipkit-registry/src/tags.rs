@@ -1,0 +1,74 @@
+//! Tags: names for people, written last and read back.
+
+use shipkit_core::{Digest, ImageRef, Tag};
+
+use crate::error::Error;
+use crate::{Registry, Target};
+
+/// Whether a tag may ever name something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// Never: `1.4.0`, `sha-...`.
+    Permanent,
+    /// From release to release: `main`, `latest`.
+    Moving,
+}
+
+/// What tagging did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tagged {
+    /// The tag is new.
+    Created,
+    /// The tag named something else before.
+    Moved {
+        /// What it named.
+        from: Digest,
+    },
+    /// The tag named this image already; nothing was written.
+    Unchanged,
+}
+
+impl Registry {
+    /// What [`Registry::tag`] would do now, without doing it.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] when the tag is permanent and names something else; or when it could not be found out.
+    pub async fn plan_tag(&self, image: &ImageRef, tag: &Tag, may: Move) -> Result<Tagged, Error> {
+        match (self.resolve(&image.repository, tag).await?, may) {
+            (None, _) => Ok(Tagged::Created),
+            (Some(found), _) if found == image.digest => Ok(Tagged::Unchanged),
+            (Some(from), Move::Moving) => Ok(Tagged::Moved { from }),
+            (Some(found), Move::Permanent) => Err(Error::Taken {
+                repository: image.repository.clone(),
+                tag: tag.clone(),
+                found,
+                wanted: image.digest.clone(),
+            }),
+        }
+    }
+
+    /// Makes `tag` name this image, and makes sure that it does.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] when the tag is permanent and names something else, which it then still does;
+    /// [`Error::Overwritten`] when somebody else wrote it at the same time; and when the image is not there.
+    pub async fn tag(&self, image: &ImageRef, tag: &Tag, may: Move) -> Result<Tagged, Error> {
+        let done = self.plan_tag(image, tag, may).await?;
+        if done == Tagged::Unchanged {
+            return Ok(done);
+        }
+        let manifest = self.manifest(&image.repository, &Target::Digest(image.digest.clone())).await?;
+        let target = Target::Tag(tag.clone());
+        self.put_manifest(&image.repository, &target, &manifest.media_type, manifest.bytes).await?;
+        let found = self.resolve(&image.repository, tag).await?;
+        if found.as_ref() == Some(&image.digest) {
+            return Ok(done);
+        }
+        Err(Error::Overwritten {
+            repository: image.repository.clone(),
+            tag: tag.clone(),
+            found: found.map_or_else(|| "nothing".to_owned(), |digest| format!("`{digest}`")),
+            wanted: image.digest.clone(),
+        })
+    }
+}
