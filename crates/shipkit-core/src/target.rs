@@ -220,7 +220,15 @@ pub enum Change {
         /// What differs, in the words of `shipkit.yml`.
         differs: Vec<String>,
     },
-    /// A service is as it should be: no task restarts, only the labels name the new release.
+    /// A service is as it should be but belongs to another deploy: no task restarts, only its labels name this one,
+    /// so that all services of a release go back together.
+    Relabel {
+        /// The service's name within the stack.
+        service: String,
+        /// What it runs.
+        at: Digest,
+    },
+    /// A service is as it should be: nothing is written.
     Keep {
         /// The service's name within the stack.
         service: String,
@@ -238,14 +246,44 @@ pub enum Change {
 
 /// The steps from what is there to what should be: the network, then the services, each after those it depends on.
 /// Services that are there and not wanted are left alone; see [`strangers`].
+///
+/// A deploy of what already runs, all of it, writes nothing: the memory of the good release before it stays.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
     let network = (!observed.has_network).then(|| Change::CreateNetwork { network: desired.stack.clone() });
-    let services = in_order(&desired.services).into_iter().map(|wanted| {
-        let there = observed.services.iter().find(|service| service.name == wanted.name);
-        change(wanted, there)
+    let there = |name: &str| observed.services.iter().find(|service| service.name == name);
+    let services: Vec<Change> = in_order(&desired.services)
+        .into_iter()
+        .map(|wanted| change(wanted, there(&wanted.name)))
+        .map(|step| relabelled_if_of_another_release(step, desired, there))
+        .collect();
+    let is_new_deploy = services.iter().any(|step| match step {
+        Change::Create { .. } | Change::Update { .. } | Change::Relabel { .. } => true,
+        Change::CreateNetwork { .. } | Change::Keep { .. } | Change::LeaveStateful { .. } => false,
+    });
+    let services = services.into_iter().map(|step| match step {
+        Change::Keep { service, at } if is_new_deploy => Change::Relabel { service, at },
+        step => step,
     });
     network.into_iter().chain(services).collect()
+}
+
+fn relabelled_if_of_another_release<'a>(
+    step: Change,
+    desired: &Desired,
+    there: impl Fn(&str) -> Option<&'a ObservedService>,
+) -> Change {
+    match step {
+        Change::Keep { service, at } => {
+            let stamp = there(&service).and_then(|observed| observed.stamp.as_ref());
+            if stamp.is_some_and(|stamp| stamp.release == desired.stamp.release) {
+                Change::Keep { service, at }
+            } else {
+                Change::Relabel { service, at }
+            }
+        }
+        step => step,
+    }
 }
 
 fn change(wanted: &DesiredService, there: Option<&ObservedService>) -> Change {
@@ -364,9 +402,9 @@ pub enum NoWayBack {
 
 /// The way back from the release that was deployed last.
 ///
-/// Only services that carry that release go back: after a killed run some already run the new release and some
-/// still the old one, and the latter are where they should be. So a rollback that was killed half way is finished
-/// by the next one.
+/// Only services of that deploy go back, and those that an unfinished one left unconfirmed: after a killed run some
+/// already run the new release and some still the old one, and the latter are where they should be. So a rollback
+/// that was killed half way is finished by the next one.
 ///
 /// # Errors
 /// When there is nothing to go back to.
@@ -376,7 +414,10 @@ pub fn way_back(stack: &str, observed: &Observed) -> Result<WayBack, NoWayBack> 
         return Err(NoWayBack::NothingDeployed(stack.to_owned()));
     };
     let (mut returns, mut stay) = (Vec::new(), Vec::new());
-    for (service, stamp) in stamped().filter(|(_, stamp)| stamp.release == newest.release) {
+    let is_left = |service: &ObservedService, stamp: &Stamp| {
+        !service.is_confirmed || (&stamp.release, stamp.time) == (&newest.release, newest.time)
+    };
+    for (service, stamp) in stamped().filter(|(service, stamp)| is_left(service, stamp)) {
         match &service.previous {
             Some(previous) => returns.push(Return {
                 service: service.name.clone(),
@@ -401,6 +442,7 @@ impl Change {
             Self::CreateNetwork { .. } => None,
             Self::Create { service, .. }
             | Self::Update { service, .. }
+            | Self::Relabel { service, .. }
             | Self::Keep { service, .. }
             | Self::LeaveStateful { service, .. } => Some(service),
         }
@@ -418,6 +460,9 @@ impl fmt::Display for Change {
             Self::Update { service, from, to, differs } => {
                 let from = from.as_ref().map_or("a tag", Digest::short);
                 write!(f, "update `{service}` {from} -> {} ({})", to.short(), differs.join(", "))
+            }
+            Self::Relabel { service, at } => {
+                write!(f, "keep `{service}` at {}, as a part of the new release", at.short())
             }
             Self::Keep { service, at } => write!(f, "keep `{service}` at {}", at.short()),
             Self::LeaveStateful { service, differs } => {
@@ -525,10 +570,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_it_should_be_is_kept() {
-        let desired = desired(vec![wanted("api", &[])]);
+    fn a_release_that_already_runs_changes_nothing() {
         let line = format!("keep `api` at {}", Digest::of(b"1").short());
-        check_plan(&desired, &observed(vec![there("api", "1", 1, None)]), &[&line]);
+        check_plan(&desired(vec![wanted("api", &[])]), &observed(vec![there("api", "2", 1, None)]), &[&line]);
+    }
+
+    #[test]
+    fn a_kept_service_joins_the_new_release() {
+        let line = format!("keep `api` at {}, as a part of the new release", Digest::of(b"1").short());
+        check_plan(&desired(vec![wanted("api", &[])]), &observed(vec![there("api", "1", 1, None)]), &[&line]);
+    }
+
+    #[test]
+    fn a_second_deploy_of_a_release_that_changes_one_service_takes_all_along() {
+        let mut api = wanted("api", &[]);
+        api.settings.environment.insert("PORT".to_owned(), "1".to_owned());
+        let there = observed(vec![there("api", "2", 1, None), there("web", "2", 1, None)]);
+        let steps = plan(&desired(vec![api, wanted("web", &[])]), &there);
+        assert!(matches!(steps[..], [Change::Update { .. }, Change::Relabel { .. }]));
     }
 
     #[test]
@@ -605,6 +664,13 @@ mod tests {
     #[test]
     fn after_a_killed_run_only_what_already_runs_the_new_release_goes_back() {
         check_back(vec![there("api", "2", 2, Some("1")), there("web", "1", 1, Some("0"))], &["api"], &[]);
+    }
+
+    #[test]
+    fn what_an_unfinished_deploy_left_goes_back_too_and_a_confirmed_earlier_deploy_stays() {
+        let unconfirmed = ObservedService { is_confirmed: false, ..there("api", "2", 1, Some("0")) };
+        let services = vec![unconfirmed, there("web", "2", 2, Some("0")), there("x", "2", 1, Some("0"))];
+        check_back(services, &["api", "web"], &[]);
     }
 
     #[test]
