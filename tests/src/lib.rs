@@ -1,1 +1,3 @@
 //! Fake servers and fixtures for the tests of every crate.
+
+pub mod server;

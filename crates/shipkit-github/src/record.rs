@@ -129,24 +129,26 @@ fn list(filter: &[(&str, &str)], page: usize) -> String {
 /// Finds before every try to create: a POST whose answer got lost may have made the record.
 async fn find_or_create(client: &Client<'_>, request: &DeploymentRequest) -> Result<DeploymentRecord, Error> {
     for pause in PAUSES {
-        match find_or_create_once(client, request).await {
+        match find_or_create_once(client, request).await? {
+            Ok(record) => return Ok(record),
             Err(error) if error.may_pass() => sleep(pause).await,
-            answer => return answer,
+            Err(error) => return Err(error),
         }
     }
-    find_or_create_once(client, request).await
+    find_or_create_once(client, request).await?
 }
 
+/// The outer error is of finding, which has repeated what can be repeated; the inner one is of creating.
 async fn find_or_create_once(
     client: &Client<'_>,
     request: &DeploymentRequest,
-) -> Result<DeploymentRecord, Error> {
+) -> Result<Result<DeploymentRecord, Error>, Error> {
     let environment = request.environment.clone();
     if let Some(id) = find(client, request).await? {
-        return Ok(DeploymentRecord { id, environment });
+        return Ok(Ok(DeploymentRecord { id, environment }));
     }
-    let created: Deployment = client.once("deployments", Some(&NewDeployment::new(request))).await?;
-    Ok(DeploymentRecord { id: created.id, environment })
+    let created = client.once("deployments", Some(&NewDeployment::new(request))).await;
+    Ok(created.map(|created: Deployment| DeploymentRecord { id: created.id, environment }))
 }
 
 /// The unfinished record of the same run, if it has one among the newest hundred of this commit and environment.

@@ -1,0 +1,4 @@
+//! Servers that stand in for the real ones, each on a port of this machine.
+
+pub mod github;
+pub mod registry;
