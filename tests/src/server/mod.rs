@@ -1,4 +1,5 @@
 //! Servers that stand in for the real ones, each on a port of this machine.
 
+pub mod docker_registry;
 pub mod github;
 pub mod registry;
