@@ -1,3 +1,4 @@
 //! Fake servers and fixtures for the tests of every crate.
 
+pub mod rewrite;
 pub mod server;
