@@ -27,7 +27,7 @@ enum Command {
     },
     /// Waits for a signal.
     Wait {
-        /// Whether a signal is ignored.
+        /// Whether a signal is ignored, and the main thread blocked for ever.
         #[arg(long)]
         stubborn: bool,
     },
@@ -94,7 +94,9 @@ async fn act(args: Args, runner: Runner) -> Result<Outcome, Failure> {
             drop(group);
             runner.annotate(Annotation::new(Level::Warning, &text, &text).at(&text, Some(1)));
             runner.data(&text);
-            runner.output("echo", &text)?;
+            if !text.is_empty() {
+                runner.output("echo", &text)?;
+            }
             runner.summary(&shipkit_runner::markdown::text(&text))?;
             runner.progress(&text, Some(2)).advance(1);
             Ok(Outcome::fail(text))
@@ -103,8 +105,8 @@ async fn act(args: Args, runner: Runner) -> Result<Outcome, Failure> {
             runner.say("waiting");
             let signal = runner.cancelled().await;
             runner.say(&format!("got {}", signal.name()));
-            if stubborn {
-                std::future::pending::<()>().await;
+            while stubborn {
+                std::thread::park();
             }
             Ok(Outcome::pass("release 1 still serves"))
         }
