@@ -105,8 +105,10 @@ async fn act(args: Args, runner: Runner) -> Result<Outcome, Failure> {
             runner.say("waiting");
             let signal = runner.cancelled().await;
             runner.say(&format!("got {}", signal.name()));
-            while stubborn {
-                std::thread::park();
+            if stubborn {
+                loop {
+                    std::thread::park();
+                }
             }
             Ok(Outcome::pass("release 1 still serves"))
         }
