@@ -1,0 +1,130 @@
+//! `Check`: one entry of `smoke`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// One check after a rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name; by default what it does: `get /health`.
+    pub name: String,
+    /// The service it is about; `None` is whoever answers at the `url` of the environment.
+    pub service: Option<String>,
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Headers that the answer must have.
+    pub headers: Vec<WantedHeader>,
+    /// What the answer must be.
+    pub expect: Expect,
+    /// How often it is tried again.
+    pub retries: Option<u64>,
+    /// The line of the entry in the file, from 1.
+    pub line: usize,
+}
+
+/// What a check asks. Paths and addresses are as written: an address with a scheme, or a path below `url`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckKind {
+    /// A GET request.
+    Get(String),
+    /// A POST request.
+    Post {
+        /// Path or address.
+        url: String,
+        /// The body: JSON, or a text as it is.
+        body: Option<Value>,
+    },
+    /// A WebSocket handshake.
+    Ws(String),
+    /// A TCP connection to `host:port`.
+    Tcp(String),
+    /// The TLS side of `url`.
+    Tls(Tls),
+    /// A redirect.
+    Redirect {
+        /// Path or address that is asked.
+        url: String,
+        /// Where it must lead.
+        to: Option<String>,
+    },
+    /// A query for Prometheus that must give something.
+    Promql(String),
+    /// Every GET operation without parameters of an `OpenAPI` file.
+    Openapi(String),
+    /// A path that must refuse when asked too often.
+    RateLimit(String),
+    /// A command on the host.
+    Run(String),
+    /// A path that says which release runs; it must be the one that was shipped.
+    Release(String),
+}
+
+/// What TLS must be like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The oldest version that is spoken.
+    pub min_version: Option<TlsVersion>,
+    /// The certificate must be valid for at least this long.
+    pub expires_in: Option<Duration>,
+    /// Whether HSTS must be announced.
+    pub hsts: bool,
+    /// Whether an OCSP response must be stapled.
+    pub ocsp_stapling: bool,
+    /// Whether HTTP/2 must be spoken.
+    pub http2: bool,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// 1.2.
+    V1_2,
+    /// 1.3.
+    V1_3,
+}
+
+/// A header that an answer must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedHeader {
+    /// Its name.
+    pub name: String,
+    /// Its exact value; `None` accepts any.
+    pub value: Option<String>,
+}
+
+/// What an answer must be. All that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// The status; `None` leaves it to the kind of check.
+    pub status: Option<u16>,
+    /// Values by dotted path in the JSON answer: `checks.database.status`.
+    pub json: BTreeMap<String, Value>,
+    /// A text that the body contains.
+    pub body: Option<String>,
+    /// The 95th percentile of response times.
+    pub p95: Option<Duration>,
+    /// How soon the answer must come.
+    pub within: Option<Duration>,
+}
+
+impl CheckKind {
+    /// The word in `shipkit.yml`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Get(_) => "get",
+            Self::Post { .. } => "post",
+            Self::Ws(_) => "ws",
+            Self::Tcp(_) => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Redirect { .. } => "redirect",
+            Self::Promql(_) => "promql",
+            Self::Openapi(_) => "openapi",
+            Self::RateLimit(_) => "rate_limit",
+            Self::Run(_) => "run",
+            Self::Release(_) => "release",
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! `Config` and its parts: `shipkit.yml` complete and checked, every default applied.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::check::Check;
+use super::units::BasisPoints;
+use crate::policy::Severity;
+use crate::target::{EndpointMode, Order};
+
+/// A whole `shipkit.yml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The project's name.
+    pub name: String,
+    /// The prefix of every image, as written; `None` leaves `ghcr.io/<owner>/<repository>`.
+    pub registry: Option<String>,
+    /// How images are tagged.
+    pub tags: Tags,
+    /// How the checkout is tested.
+    pub test: Option<Test>,
+    /// The services by name.
+    pub services: BTreeMap<String, Service>,
+    /// How images are judged.
+    pub scan: Scan,
+    /// The environments: each comes after all that it needs; otherwise as in the file. At most four.
+    pub environments: Vec<Environment>,
+}
+
+/// How images are tagged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tags {
+    /// The kinds of tags that are published.
+    pub include: Vec<TagKind>,
+    /// When `latest` moves.
+    pub latest: Latest,
+    /// Whether a permanent tag may never name another digest.
+    pub immutable: bool,
+    /// OCI labels for every image, besides the standard ones.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A kind of tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TagKind {
+    /// `sha-<full commit>`.
+    Sha,
+    /// The branch's name.
+    Branch,
+    /// `1.2.3`, `1.2`, `1` from a version tag.
+    Semver,
+    /// `pr-<number>`.
+    Pr,
+    /// The commit's day.
+    Date,
+}
+
+/// When `latest` moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latest {
+    /// Never.
+    Never,
+    /// With every push to the default branch.
+    DefaultBranch,
+    /// With every release that is no prerelease.
+    Release,
+}
+
+/// How the checkout is tested.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Test {
+    /// Tools by name and their version: `node: "20"`.
+    pub setup: BTreeMap<String, String>,
+    /// Containers that the tests talk to.
+    pub services: BTreeMap<String, TestService>,
+    /// Environment variables of the tests.
+    pub environment: BTreeMap<String, String>,
+    /// Names of secrets that the tests want.
+    pub secrets: Vec<String>,
+    /// Commands, one after the other.
+    pub run: Vec<String>,
+    /// End-to-end tests.
+    pub e2e: Option<EndToEnd>,
+    /// The coverage report.
+    pub coverage: Option<String>,
+    /// Paths that are kept after the run.
+    pub artifacts: Vec<String>,
+}
+
+/// A container that the tests talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestService {
+    /// Its image.
+    pub image: String,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Published ports, in Compose's short form.
+    pub ports: Vec<String>,
+    /// How to tell that it is healthy.
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// End-to-end tests: Compose files that are brought up, and commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndToEnd {
+    /// Compose files.
+    pub files: Vec<String>,
+    /// Commands.
+    pub run: Vec<String>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Where its image comes from.
+    pub source: Source,
+    /// The full repository of the built image, where it is not `<registry>/<service>`.
+    pub image_name: Option<String>,
+    /// The most bytes that the image may have unpacked.
+    pub size_limit: Option<u64>,
+    /// The port it listens on.
+    pub port: Option<u16>,
+    /// Whether it holds data: then it is created once and never replaced.
+    pub stateful: bool,
+    /// Services that are put in place before it.
+    pub depends_on: Vec<String>,
+    /// How to tell that it is healthy.
+    pub healthcheck: Option<Healthcheck>,
+    /// What it measures about itself.
+    pub metrics: Option<Metrics>,
+    /// How it is deployed.
+    pub deploy: Deploy,
+    /// How it is replaced, where that differs from its environment.
+    pub strategy: Option<Strategy>,
+    /// Environment variables, in every environment.
+    pub environment: BTreeMap<String, String>,
+    /// Names of secrets of the target, mounted at `/run/secrets/<name>`.
+    pub secrets: Vec<String>,
+    /// Named volumes, each `<volume>:</absolute/path>`.
+    pub volumes: Vec<String>,
+    /// How long it may take to stop.
+    pub stop_grace_period: Option<Duration>,
+    /// Its names in Kubernetes, where they differ.
+    pub kubernetes: Option<KubernetesNames>,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// It is built here.
+    Build(Build),
+    /// Somebody else built it: a parsable reference with a tag, a digest or neither.
+    Image(String),
+}
+
+/// How an image is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// The context folder.
+    pub context: String,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: String,
+    /// The stage, if not the last.
+    pub target: Option<String>,
+    /// Build arguments: public, they can be read in the image.
+    pub args: BTreeMap<String, BuildArg>,
+    /// Names of environment variables that are given as build secrets.
+    pub secrets: Vec<String>,
+    /// Platforms; empty means the builder's own.
+    pub platforms: Vec<String>,
+    /// Where the build cache lives.
+    pub cache: Cache,
+    /// Whether every environment gets an image of its own, so that nothing can be promoted.
+    pub per_environment: bool,
+    /// The runner that builds it, where that differs.
+    pub runner: Option<String>,
+}
+
+/// The value of a build argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildArg {
+    /// The text itself.
+    Literal(String),
+    /// `${NAME}`: known only when the build is planned.
+    Variable(String),
+}
+
+/// Where the build cache lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In the cache of GitHub Actions.
+    Gha,
+    /// In the registry.
+    Registry,
+}
+
+/// How to tell that a service is healthy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// The path that answers while the process lives.
+    pub live: Option<String>,
+    /// The path that answers when it can serve; `live`, where only that is given.
+    pub ready: Option<String>,
+    /// The command inside the container.
+    pub test: Option<String>,
+    /// From one check to the next.
+    pub interval: Option<Duration>,
+    /// How long one check may take.
+    pub timeout: Option<Duration>,
+    /// How long failures do not count after the start.
+    pub start_period: Option<Duration>,
+    /// Failures in a row that make it unhealthy.
+    pub retries: Option<u64>,
+}
+
+/// What a service measures about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The path, `/metrics` by default.
+    pub path: String,
+    /// Names of metrics that must be there.
+    pub required: Vec<String>,
+}
+
+/// How a service is deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deploy {
+    /// How many tasks run; `None` leaves what is there.
+    pub replicas: Option<u64>,
+    /// How an update proceeds.
+    pub update: UpdateConfig,
+    /// Limits and reservations, as Compose writes them.
+    pub resources: Option<Value>,
+    /// How other services find it.
+    pub endpoint_mode: EndpointMode,
+}
+
+/// How an update proceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateConfig {
+    /// How many tasks are replaced at a time; 0 is all.
+    pub parallelism: u64,
+    /// The pause between them.
+    pub delay: Duration,
+    /// Which comes first.
+    pub order: Order,
+    /// What the target does by itself when a new task fails.
+    pub failure_action: FailureAction,
+    /// How long a new task is watched.
+    pub monitor: Duration,
+}
+
+/// What the target does by itself when a new task fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FailureAction {
+    /// It goes back.
+    #[default]
+    Rollback,
+    /// It stops where it is.
+    Pause,
+    /// It goes on.
+    Continue,
+}
+
+/// The names of a service in Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KubernetesNames {
+    /// The Kubernetes deployment; by default the service's name.
+    pub deployment: Option<String>,
+    /// The container in it; by default the service's name.
+    pub container: Option<String>,
+}
+
+/// How images are judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// Findings in images.
+    pub image: ImageScan,
+    /// Commands that scan the sources.
+    pub source: Vec<String>,
+    /// Rules for every built image.
+    pub policy: Vec<Rule>,
+}
+
+/// What is done with findings in images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageScan {
+    /// Findings of this severity and above fail.
+    pub severity: Severity,
+    /// Whether findings without a fix are left out.
+    pub ignore_unfixed: bool,
+    /// A file with findings to ignore, each with reason and expiry.
+    pub ignore_file: Option<String>,
+    /// The form of the report.
+    pub report: ReportFormat,
+}
+
+/// The form of a scan report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For code scanning.
+    #[default]
+    Sarif,
+    /// For programs.
+    Json,
+    /// For people.
+    Table,
+}
+
+/// A rule for every built image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// It does not run as root.
+    NonRoot,
+    /// It says how to tell that it is healthy.
+    Healthcheck,
+    /// Its base is named by version or digest.
+    PinnedBase,
+    /// Its root file system is read-only when it runs.
+    ReadOnly,
+    /// It may not gain privileges when it runs.
+    NoNewPrivileges,
+    /// No secret is in its layers or settings.
+    NoSecrets,
+    /// An init process reaps children.
+    Init,
+}
+
+/// One environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// Patterns of branches that reach it.
+    pub branches: Vec<String>,
+    /// Patterns of git tags that reach it.
+    pub tags: Vec<String>,
+    /// Events that reach it; empty means pushes.
+    pub events: Vec<EventKind>,
+    /// Environments that must have passed with the same digests.
+    pub needs: Vec<String>,
+    /// Whether a person must approve.
+    pub approval: Approval,
+    /// Where it answers.
+    pub url: Option<String>,
+    /// What it runs on.
+    pub target: Target,
+    /// How services are replaced.
+    pub strategy: Strategy,
+    /// How long the rollout of one service may take.
+    pub timeout: Duration,
+    /// What migrates the database before the rollout.
+    pub migrate: Option<Migrate>,
+    /// Commands that back data up before anything changes.
+    pub backup: Vec<String>,
+    /// Environment variables of every service that is built here, over those of the service.
+    pub environment: BTreeMap<String, String>,
+    /// Names of secrets that must exist on the target.
+    pub secrets: Vec<String>,
+    /// Checks after the rollout, in order.
+    pub smoke: Vec<Check>,
+    /// What is measured after the checks.
+    pub analysis: Option<Analysis>,
+    /// What happens after a failure.
+    pub rollback: Rollback,
+    /// What happens when it could not be found out.
+    pub on_inconclusive: OnInconclusive,
+    /// The runner that deploys it, where that differs.
+    pub runner: Option<String>,
+    /// Who is told.
+    pub notify: Vec<String>,
+}
+
+/// What starts a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventKind {
+    /// A push of a branch or tag.
+    Push,
+    /// A published release.
+    Release,
+    /// A person, by hand.
+    WorkflowDispatch,
+}
+
+/// Whether a person must approve.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// Nobody must.
+    #[default]
+    None,
+    /// Somebody must: the GitHub environment has to have required reviewers.
+    Required,
+}
+
+/// What an environment runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The kind.
+    pub kind: TargetKind,
+    /// The Docker host: `ssh://user@host`, `unix://...`, `tcp://...`; `None` is the local one.
+    pub host: Option<String>,
+    /// Compose files.
+    pub files: Vec<String>,
+    /// The environment file on the host.
+    pub env_file: Option<String>,
+    /// Manifests, a file or a folder.
+    pub manifests: Option<String>,
+    /// A kustomization.
+    pub kustomize: Option<String>,
+    /// The namespace.
+    pub namespace: Option<String>,
+    /// The context of the kubeconfig.
+    pub context: Option<String>,
+    /// Commands that deploy.
+    pub run: Vec<String>,
+    /// The prefix of the services' names, `<name>-<environment>` by default; `None` unless the kind is Swarm or Compose.
+    pub stack: Option<String>,
+}
+
+/// A kind of target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Docker Compose on a host.
+    Compose,
+    /// Docker Swarm.
+    Swarm,
+    /// Kubernetes.
+    Kubernetes,
+    /// Commands.
+    Command,
+}
+
+/// How services are replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Task by task.
+    #[default]
+    Rolling,
+    /// All new ones beside the old, then the traffic shifts.
+    BlueGreen,
+    /// Old ones stop first.
+    Recreate,
+}
+
+/// What migrates the database before the rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrate {
+    /// The service whose new image runs the command.
+    pub service: String,
+    /// The command.
+    pub command: String,
+    /// Whether the release before still works afterwards. If not, a rollback holds and says so.
+    pub compatible: bool,
+}
+
+/// What is measured after the checks, by Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analysis {
+    /// The address of Prometheus.
+    pub prometheus: String,
+    /// How long is measured.
+    pub window: Duration,
+    /// The share of failed requests.
+    pub error_rate: Threshold<BasisPoints>,
+    /// The 95th percentile of response times.
+    pub p95: Threshold<Duration>,
+    /// Further queries, each of which must give something.
+    pub promql: Vec<Query>,
+}
+
+/// Above `warning` it is said, above `critical` it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threshold<T> {
+    /// Where saying so begins.
+    pub warning: Option<T>,
+    /// Where failing begins.
+    pub critical: T,
+}
+
+/// A query for Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Its name; the query itself where none is given.
+    pub name: String,
+    /// The query.
+    pub query: String,
+}
+
+/// What happens after a failure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rollback {
+    /// What was there before comes back.
+    #[default]
+    Auto,
+    /// A person decides.
+    Manual,
+    /// Nothing.
+    None,
+}
+
+/// What happens when it could not be found out whether a deploy is good.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnInconclusive {
+    /// Everything stays as it is, and the run ends with 3.
+    #[default]
+    Hold,
+    /// What was there before comes back.
+    Rollback,
+}
