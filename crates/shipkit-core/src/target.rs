@@ -254,36 +254,28 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
     let there = |name: &str| observed.services.iter().find(|service| service.name == name);
     let services: Vec<Change> = in_order(&desired.services)
         .into_iter()
-        .map(|wanted| change(wanted, there(&wanted.name)))
-        .map(|step| relabelled_if_of_another_release(step, desired, there))
+        .map(|wanted| {
+            let there = there(&wanted.name);
+            let stamp = there.and_then(|service| service.stamp.as_ref());
+            let step = change(wanted, there);
+            if stamp.is_some_and(|stamp| stamp.release == desired.stamp.release) {
+                step
+            } else {
+                joining(step)
+            }
+        })
         .collect();
     let is_new_deploy = services.iter().any(|step| match step {
         Change::Create { .. } | Change::Update { .. } | Change::Relabel { .. } => true,
         Change::CreateNetwork { .. } | Change::Keep { .. } | Change::LeaveStateful { .. } => false,
     });
-    let services = services.into_iter().map(|step| match step {
-        Change::Keep { service, at } if is_new_deploy => Change::Relabel { service, at },
-        step => step,
-    });
-    network.into_iter().chain(services).collect()
+    let joined = |step| if is_new_deploy { joining(step) } else { step };
+    network.into_iter().chain(services.into_iter().map(joined)).collect()
 }
 
-fn relabelled_if_of_another_release<'a>(
-    step: Change,
-    desired: &Desired,
-    there: impl Fn(&str) -> Option<&'a ObservedService>,
-) -> Change {
-    match step {
-        Change::Keep { service, at } => {
-            let stamp = there(&service).and_then(|observed| observed.stamp.as_ref());
-            if stamp.is_some_and(|stamp| stamp.release == desired.stamp.release) {
-                Change::Keep { service, at }
-            } else {
-                Change::Relabel { service, at }
-            }
-        }
-        step => step,
-    }
+/// A step that would only keep a service, as one that makes it a part of this deploy.
+fn joining(step: Change) -> Change {
+    if let Change::Keep { service, at } = step { Change::Relabel { service, at } } else { step }
 }
 
 fn change(wanted: &DesiredService, there: Option<&ObservedService>) -> Change {

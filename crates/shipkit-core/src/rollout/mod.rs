@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     const MONITOR: Duration = Duration::from_secs(5);
-    const DEADLINE: Duration = Duration::from_secs(60);
+    const DEADLINE: Duration = Duration::from_mins(1);
 
     fn rollout(purpose: Purpose) -> Rollout {
         Rollout::new("api", purpose, MONITOR, DEADLINE)
@@ -277,7 +277,7 @@ mod tests {
         Observation { failures: failures.to_vec(), ..seen(status, 0, 2) }
     }
 
-    #[derive(Debug, PartialEq)]
+    #[derive(Debug, Clone, Copy, PartialEq)]
     enum Kind {
         Wait,
         Done,
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn one_failed_task_is_waited_out_and_the_second_is_a_crash_loop() {
         let failed = failure(false, "task: non-zero exit (3)", Some(3));
-        check(Purpose::Deploy, &failing(Status::None, &[failed.clone()]), 1, Kind::Wait);
+        check(Purpose::Deploy, &failing(Status::None, std::slice::from_ref(&failed)), 1, Kind::Wait);
         let twice = failing(Status::None, &[failed.clone(), failed]);
         let next = rollout(Purpose::Deploy).next(&twice, Duration::from_secs(1));
         assert_eq!(

@@ -1,0 +1,194 @@
+//! How one service changes: created, updated as compare-and-swap, or put back.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use shipkit_core::rollout::Purpose;
+use shipkit_core::target::{Desired, DesiredService};
+
+use crate::error::SwarmError;
+use crate::labels;
+use crate::rollout::{Applied, Undo, text};
+use crate::spec::{self, at, full_name};
+use crate::swarm::{Login, Swarm};
+
+/// How often a change is tried again because somebody changed the service between reading and writing it.
+const SWAPS: usize = 8;
+
+/// What a change found and wrote.
+pub(crate) struct Swapped {
+    /// The service as it was; null if it was not there.
+    before: Value,
+    /// The specification as it should be now.
+    after: Value,
+    /// The tasks that were there before; `None` if nothing was to be written.
+    known: Option<BTreeSet<String>>,
+}
+
+impl Swarm {
+    pub(crate) async fn create(
+        &self,
+        desired: &Desired,
+        service: &DesiredService,
+        login: Option<&Login>,
+    ) -> Result<Applied, SwarmError> {
+        let ids = self.ids(&desired.stack).await?;
+        let after = spec::merged(None, desired, service, &ids);
+        let name = full_name(&desired.stack, &service.name);
+        let created = self.engine.post("create a service", "/services/create", &after, login).await;
+        match created {
+            Ok(_) => {}
+            // Either the answer was lost, or somebody else was quicker: the label tells.
+            Err(error @ (SwarmError::NoAnswer { .. } | SwarmError::Refused { status: 409, .. })) => {
+                let there = self.service(&name).await?.ok_or(error)?;
+                if labels::mark(at(&there, &["Spec"])) != labels::mark(&after) {
+                    return Err(SwarmError::Overtaken { service: name });
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        let swapped = Swapped { before: Value::Null, after, known: Some(BTreeSet::new()) };
+        self.applied(&service.name, &name, Purpose::Deploy, swapped).await
+    }
+
+    pub(crate) async fn update(
+        &self,
+        desired: &Desired,
+        service: &DesiredService,
+        login: Option<&Login>,
+    ) -> Result<Applied, SwarmError> {
+        let ids = self.ids(&desired.stack).await?;
+        let name = full_name(&desired.stack, &service.name);
+        let edit = |spec: &Value| spec::merged(Some(spec), desired, service, &ids);
+        let swapped = self.swap(&name, edit, login).await?;
+        self.applied(&service.name, &name, Purpose::Deploy, swapped).await
+    }
+
+    pub(crate) async fn relabel(
+        &self,
+        desired: &Desired,
+        service: &DesiredService,
+    ) -> Result<Applied, SwarmError> {
+        let name = full_name(&desired.stack, &service.name);
+        let swapped = self.swap(&name, |spec| spec::relabelled(spec, desired, service), None).await?;
+        self.applied(&service.name, &name, Purpose::Deploy, swapped).await
+    }
+
+    pub(crate) async fn keep(&self, stack: &str, service: &str) -> Result<Applied, SwarmError> {
+        let name = full_name(stack, service);
+        let there = self.service(&name).await?.ok_or_else(|| SwarmError::NoSuchService(name.clone()))?;
+        let swapped = Swapped { after: at(&there, &["Spec"]).clone(), before: there, known: None };
+        self.applied(service, &name, Purpose::Deploy, swapped).await
+    }
+
+    pub(crate) async fn put_back(
+        &self,
+        service: &str,
+        name: &str,
+        good: &Value,
+        login: Option<&Login>,
+    ) -> Result<Applied, SwarmError> {
+        let swapped = self.swap(name, |_| good.clone(), login).await?;
+        self.applied(service, name, Purpose::Restore, swapped).await
+    }
+
+    /// The tasks of a service that are there before a change.
+    async fn known(&self, id: &str) -> Result<BTreeSet<String>, SwarmError> {
+        let tasks = self.tasks(id).await?;
+        Ok(tasks.iter().map(|task| text(task, &["ID"]).to_owned()).collect())
+    }
+
+    /// Changes a specification as compare-and-swap: if somebody changed the service after it was read, it is read and
+    /// edited again, unless that was another deploy.
+    pub(crate) async fn swap(
+        &self,
+        name: &str,
+        edit: impl Fn(&Value) -> Value,
+        login: Option<&Login>,
+    ) -> Result<Swapped, SwarmError> {
+        let mut first = None;
+        let mut refusal = None;
+        for _ in 0..SWAPS {
+            let before =
+                self.service(name).await?.ok_or_else(|| SwarmError::NoSuchService(name.to_owned()))?;
+            let known = Some(self.known(text(&before, &["ID"])).await?);
+            let spec = at(&before, &["Spec"]);
+            let after = edit(spec);
+            let mark = labels::mark(spec);
+            let first = first.get_or_insert_with(|| mark.clone());
+            if *first != mark {
+                return Err(SwarmError::Overtaken { service: name.to_owned() });
+            }
+            if *spec == after {
+                return Ok(Swapped { before, after, known });
+            }
+            let version = at(&before, &["Version", "Index"]).as_u64().unwrap_or_default();
+            let path = format!("/services/{}/update?version={version}", text(&before, &["ID"]));
+            match self.engine.post("update a service", &path, &after, login).await {
+                Ok(_) => return Ok(Swapped { before, after, known }),
+                Err(error @ SwarmError::NoAnswer { .. }) => {
+                    // The answer may be lost and the update made: only then do the labels say so.
+                    let there = self.service(name).await?.unwrap_or_default();
+                    let is_made = at(&there, &["Spec", "Labels"]) == at(&after, &["Labels"]);
+                    return if is_made { Ok(Swapped { before, after, known }) } else { Err(error) };
+                }
+                // The engine says 500 and not 409 for this one.
+                Err(SwarmError::Refused { message, status, what })
+                    if message.contains("update out of sequence") =>
+                {
+                    refusal = Some(SwarmError::Refused { what, status, message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| SwarmError::Overtaken { service: name.to_owned() }))
+    }
+
+    /// What is needed to watch and undo a change.
+    async fn applied(
+        &self,
+        service: &str,
+        name: &str,
+        purpose: Purpose,
+        swapped: Swapped,
+    ) -> Result<Applied, SwarmError> {
+        let Swapped { before, after, known } = swapped;
+        let there = self.service(name).await?.ok_or_else(|| SwarmError::NoSuchService(name.to_owned()))?;
+        let mark = labels::mark(&after);
+        // As the engine stores it, if nobody has changed it since: it may write a field in another way than we do.
+        let stored = if labels::mark(at(&there, &["Spec"])) == mark { at(&there, &["Spec"]) } else { &after };
+        let undo = match purpose {
+            Purpose::Deploy => undo(&before, known.is_some()),
+            Purpose::Restore => Undo::Nothing,
+        };
+        Ok(Applied {
+            service: service.to_owned(),
+            full_name: name.to_owned(),
+            id: text(&there, &["ID"]).to_owned(),
+            purpose,
+            mark,
+            wanted: spec::fingerprint(at(stored, &["TaskTemplate"])),
+            known: match known {
+                Some(known) => known,
+                None => self.known(text(&there, &["ID"])).await?,
+            },
+            earlier: at(&before, &["UpdateStatus", "StartedAt"]).as_str().map(str::to_owned),
+            monitor: spec::monitor(&after),
+            undo,
+        })
+    }
+}
+
+/// What puts back what was there: the last good specification, and where none is known what was there at all.
+fn undo(before: &Value, was_written: bool) -> Undo {
+    if before.is_null() {
+        return Undo::Remove;
+    }
+    let spec = at(before, &["Spec"]);
+    match labels::last_good(spec) {
+        Some(_) if !was_written && labels::is_confirmed(spec) => Undo::Nothing,
+        Some(good) => Undo::Restore(Box::new(good)),
+        None if was_written => Undo::Restore(Box::new(spec.clone())),
+        None => Undo::Nothing,
+    }
+}

@@ -1,0 +1,287 @@
+//! `Engine`: requests and answers of the Docker Engine API, as JSON.
+//!
+//! Specifications stay JSON on their way through: a typed model drops what it does not know, and an update would then
+//! erase it. (One published model calls the field `HealthCheck`; the engine writes `Healthcheck`.)
+
+use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::error::SwarmError;
+use crate::swarm::Login;
+
+/// No answer that we ask for comes near this: more is not read.
+const BODY_LIMIT: usize = 32 << 20;
+/// One request, connecting included.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Reading is repeated this often, because a manager that has just changed its leader answers with an error.
+const READ_TRIES: u32 = 4;
+/// The API version that everything here was written against, and the oldest that has what is needed.
+const WRITTEN_FOR: (u32, u32) = (1, 41);
+const OLDEST: (u32, u32) = (1, 40);
+
+/// A Docker host and the API version that is spoken with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    host: String,
+    address: Address,
+    version: String,
+}
+
+#[derive(Debug, Clone)]
+enum Address {
+    Unix(String),
+    Tcp(String),
+}
+
+/// An answer whose status may be an error.
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
+}
+
+impl Engine {
+    /// Finds out which API version to speak.
+    pub(crate) async fn connect(host: &str) -> Result<Self, SwarmError> {
+        let bad = || SwarmError::BadHost(host.to_owned());
+        let address = if let Some(path) = host.strip_prefix("unix://") {
+            path.starts_with('/').then(|| Address::Unix(path.to_owned()))
+        } else {
+            let authority = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
+            authority
+                .map(|authority| authority.trim_end_matches('/'))
+                .filter(|a| {
+                    a.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok())
+                })
+                .map(|authority| Address::Tcp(authority.to_owned()))
+        };
+        let mut engine =
+            Self { host: host.to_owned(), address: address.ok_or_else(bad)?, version: String::new() };
+        let answer = engine.get("ask for its version", "/version").await?;
+        let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+        let newest =
+            parse_version(text("ApiVersion")).ok_or_else(|| engine.garbled("it names no API version"))?;
+        if newest < OLDEST {
+            return Err(SwarmError::TooOld { host: host.to_owned(), api: text("ApiVersion").to_owned() });
+        }
+        let oldest = parse_version(text("MinAPIVersion")).unwrap_or(OLDEST);
+        let (major, minor) = WRITTEN_FOR.max(oldest).min(newest);
+        engine.version = format!("/v{major}.{minor}");
+        Ok(engine)
+    }
+
+    /// The host as it was given.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Reads; `what` completes "Docker refused to". Tried again when nobody answers or the engine has an inner error.
+    pub(crate) async fn get(&self, what: &str, path: &str) -> Result<Value, SwarmError> {
+        let answer = self.get_bytes(what, path).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.garbled(&error.to_string()))
+    }
+
+    /// Reads what is not JSON.
+    pub(crate) async fn get_bytes(&self, what: &str, path: &str) -> Result<Bytes, SwarmError> {
+        let mut tried = 1;
+        loop {
+            let answer = self.request(Method::GET, path, None, None).await;
+            let may_pass = match &answer {
+                Ok(answer) => answer.status.is_server_error(),
+                Err(error) => matches!(error, SwarmError::NoAnswer { .. }) && !self.version.is_empty(),
+            };
+            if !may_pass || READ_TRIES <= tried {
+                return answer?.into_success(what);
+            }
+            tracing::debug!(path, tried, "reading again");
+            tokio::time::sleep(Duration::from_millis(200).saturating_mul(1 << tried)).await;
+            tried += 1;
+        }
+    }
+
+    /// Reads one object; `None` if it does not exist.
+    pub(crate) async fn find(&self, what: &str, path: &str) -> Result<Option<Value>, SwarmError> {
+        match self.get(what, path).await {
+            Ok(value) => Ok(Some(value)),
+            Err(SwarmError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes something, once. `login` is handed to the nodes, for pulling.
+    pub(crate) async fn post(
+        &self,
+        what: &str,
+        path: &str,
+        body: &Value,
+        login: Option<&Login>,
+    ) -> Result<Value, SwarmError> {
+        let answer = self.request(Method::POST, path, Some(body), login).await?.into_success(what)?;
+        serde_json::from_slice(&answer).map_err(|error| self.garbled(&error.to_string()))
+    }
+
+    /// Removes something; that it is already gone is fine.
+    pub(crate) async fn delete(&self, what: &str, path: &str) -> Result<(), SwarmError> {
+        let answer = self.request(Method::DELETE, path, None, None).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        answer.into_success(what).map(drop)
+    }
+
+    pub(crate) fn garbled(&self, reason: &str) -> SwarmError {
+        SwarmError::Garbled { host: self.host.clone(), reason: reason.to_owned() }
+    }
+
+    fn no_answer(&self, reason: &impl ToString) -> SwarmError {
+        SwarmError::NoAnswer { host: self.host.clone(), reason: reason.to_string() }
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        login: Option<&Login>,
+    ) -> Result<Answer, SwarmError> {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.version))
+            .header("host", "docker")
+            .header("content-type", "application/json");
+        if let Some(login) = login {
+            request = request.header("x-registry-auth", auth_header(login));
+        }
+        let request = request.body(Full::new(bytes)).map_err(|error| self.garbled(&error.to_string()))?;
+        let exchange = async {
+            match &self.address {
+                Address::Unix(socket) => {
+                    let stream = UnixStream::connect(socket).await;
+                    self.exchange(stream.map_err(|error| self.cannot_open(socket, &error))?, request).await
+                }
+                Address::Tcp(authority) => {
+                    let stream = TcpStream::connect(authority).await;
+                    self.exchange(stream.map_err(|error| self.no_answer(&error))?, request).await
+                }
+            }
+        };
+        tokio::time::timeout(TIME_LIMIT, exchange)
+            .await
+            .map_err(|_elapsed| self.no_answer(&format!("nothing within {} s", TIME_LIMIT.as_secs())))?
+    }
+
+    fn cannot_open(&self, socket: &str, error: &std::io::Error) -> SwarmError {
+        if error.kind() == ErrorKind::NotFound {
+            SwarmError::SocketAbsent(socket.to_owned())
+        } else if error.kind() == ErrorKind::PermissionDenied {
+            SwarmError::Denied(socket.to_owned())
+        } else {
+            self.no_answer(error)
+        }
+    }
+
+    async fn exchange<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, SwarmError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let failed = |error: hyper::Error| {
+            if error.is_parse() { self.garbled(&error.to_string()) } else { self.no_answer(&error) }
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        // Ends by itself when the answer is read or the sender is dropped; its error shows in the answer.
+        tokio::spawn(async { connection.await.ok() });
+        let (parts, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+        let body = Limited::new(body, BODY_LIMIT)
+            .collect()
+            .await
+            .map_err(|error| self.no_answer(&format!("its answer breaks off: {error}")))?;
+        Ok(Answer { status: parts.status, body: body.to_bytes() })
+    }
+}
+
+impl Answer {
+    fn into_success(self, what: &str) -> Result<Bytes, SwarmError> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        let said = serde_json::from_slice::<Value>(&self.body).ok();
+        let message = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str);
+        Err(SwarmError::Refused {
+            what: what.to_owned(),
+            status: self.status.as_u16(),
+            message: message.unwrap_or("it does not say why").chars().take(1000).collect(),
+        })
+    }
+}
+
+/// `X-Registry-Auth` as the engine reads it: JSON in URL-safe base64, padding included.
+fn auth_header(login: &Login) -> String {
+    let auth = json!({
+        "username": login.username,
+        "password": login.password.reveal(),
+        "serveraddress": login.registry,
+    });
+    URL_SAFE.encode(auth.to_string())
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The `filters` query of a list.
+pub(crate) fn filtered(path: &str, filters: &Value) -> String {
+    let mut query = String::new();
+    for byte in filters.to_string().bytes() {
+        if byte.is_ascii_alphanumeric() {
+            query.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            write!(query, "%{byte:02X}").ok();
+        }
+    }
+    format!("{path}?filters={query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(parse_version("1.9").unwrap() < parse_version("1.41").unwrap());
+        assert_eq!(parse_version("x"), None);
+    }
+
+    #[test]
+    fn filters_are_escaped_whatever_a_name_holds() {
+        assert_eq!(
+            filtered("/tasks", &json!({"a": ["é&"]})),
+            "/tasks?filters=%7B%22a%22%3A%5B%22%C3%A9%26%22%5D%7D"
+        );
+    }
+
+    #[test]
+    fn a_login_never_shows_its_password() {
+        let login =
+            Login { registry: "r".to_owned(), username: "u".to_owned(), password: "pässword".into() };
+        assert!(!format!("{login:?}").contains("pässword"));
+        let decoded = URL_SAFE.decode(auth_header(&login)).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&decoded).unwrap(),
+            json!({"username": "u", "password": "pässword", "serveraddress": "r"})
+        );
+    }
+}

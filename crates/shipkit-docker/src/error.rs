@@ -1,0 +1,123 @@
+//! `SwarmError`: why a Swarm cannot be asked or does not do what it is asked.
+
+use shipkit_core::Hint;
+use shipkit_core::exit::ExitCode;
+
+/// Why a Swarm cannot be asked or does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SwarmError {
+    /// The host is neither `unix://` with an absolute path nor `tcp://` with host and port.
+    #[error("`{0}` is not the address of a Docker host")]
+    BadHost(String),
+    /// There is no socket at this path.
+    #[error("there is no Docker socket at `{0}`")]
+    SocketAbsent(String),
+    /// The socket may not be opened.
+    #[error("the Docker socket `{0}` may not be opened by this user")]
+    Denied(String),
+    /// Nobody answers, or not in time.
+    #[error("no answer from Docker at `{host}`: {reason}")]
+    NoAnswer {
+        /// The host as it was given.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Somebody answers, but not as the Engine API does.
+    #[error("what answers at `{host}` is not the Docker Engine API: {reason}")]
+    Garbled {
+        /// The host as it was given.
+        host: String,
+        /// What was wrong with the answer.
+        reason: String,
+    },
+    /// The engine is older than what a start-first update with rollback needs.
+    #[error("Docker at `{host}` speaks API {api}, and 1.40 is the oldest that works")]
+    TooOld {
+        /// The host as it was given.
+        host: String,
+        /// Its newest API version.
+        api: String,
+    },
+    /// Swarm mode is not active.
+    #[error("Docker at `{0}` is not part of a Swarm")]
+    NotASwarm(String),
+    /// It is a worker, and only managers can be asked.
+    #[error("Docker at `{0}` is a worker of its Swarm, and only a manager can deploy")]
+    NotAManager(String),
+    /// The engine refused a request.
+    #[error("Docker refused to {what}: {message} (status {status})")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its own words.
+        message: String,
+    },
+    /// Secrets that services name do not exist on the target: all of them.
+    #[error("secrets do not exist on the Swarm: {}", quoted(.0))]
+    MissingSecrets(Vec<String>),
+    /// A service that the plan names is not (or no longer) there.
+    #[error("service `{0}` is not there")]
+    NoSuchService(String),
+    /// Somebody else deployed to the service after it was first read.
+    #[error("service `{service}` was changed by another deploy at the same time")]
+    Overtaken {
+        /// The full name of the service.
+        service: String,
+    },
+    /// The service does not remember a good specification, or what it remembers cannot be read.
+    #[error("service `{0}` remembers no good release to go back to")]
+    NothingBefore(String),
+    /// A plan names a service that the desired state does not hold.
+    #[error("the plan names service `{0}`, which is not desired")]
+    NotDesired(String),
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Hint for SwarmError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::BadHost(_) => Some("write `unix:///var/run/docker.sock` or `tcp://host:port`".to_owned()),
+            Self::SocketAbsent(_) => {
+                Some("start Docker there, or mount its socket into this step".to_owned())
+            }
+            Self::Denied(_) => Some("run as root or as a member of the socket's group".to_owned()),
+            Self::NotASwarm(_) => Some("run `docker swarm init` on that host once".to_owned()),
+            Self::NotAManager(_) => Some("name a manager: `docker node ls` shows them".to_owned()),
+            Self::MissingSecrets(names) => names
+                .first()
+                .map(|name| format!("create each of them, as in `docker secret create {name} -`")),
+            Self::TooOld { .. } => Some("Docker 19.03 is the oldest that works".to_owned()),
+            Self::Overtaken { .. } => Some("look at the status, then deploy again".to_owned()),
+            Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
+            Self::NoAnswer { .. }
+            | Self::Garbled { .. }
+            | Self::Refused { .. }
+            | Self::NoSuchService(_)
+            | Self::NotDesired(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::BadHost(_)
+            | Self::SocketAbsent(_)
+            | Self::Denied(_)
+            | Self::TooOld { .. }
+            | Self::NotASwarm(_)
+            | Self::NotAManager(_)
+            | Self::MissingSecrets(_)
+            | Self::NotDesired(_) => ExitCode::Usage,
+            Self::Refused { .. }
+            | Self::NoSuchService(_)
+            | Self::Overtaken { .. }
+            | Self::NothingBefore(_) => ExitCode::No,
+            Self::NoAnswer { .. } | Self::Garbled { .. } => ExitCode::Unknown,
+        }
+    }
+}

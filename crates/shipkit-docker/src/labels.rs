@@ -1,0 +1,172 @@
+//! The labels on services: what was deployed, whether it was seen to succeed, and what to go back to.
+//!
+//! They are labels of the service and not of its containers, so writing them restarts nothing; and because they are a
+//! part of the specification, a rollback by the Swarm itself takes them back with everything else.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use shipkit_core::target::Stamp;
+
+/// The label by which `docker stack` finds what belongs to a stack.
+pub(crate) const NAMESPACE: &str = "com.docker.stack.namespace";
+
+const RELEASE: &str = "dev.shipkit.release";
+const VERSION: &str = "dev.shipkit.version";
+const COMMIT: &str = "dev.shipkit.commit";
+const REVISION: &str = "dev.shipkit.revision";
+const ENVIRONMENT: &str = "dev.shipkit.environment";
+const RUN: &str = "dev.shipkit.run";
+const DEPLOYED: &str = "dev.shipkit.deployed";
+const CONFIRMED: &str = "dev.shipkit.confirmed";
+const PREVIOUS: &str = "dev.shipkit.previous";
+
+/// Which deploy put a specification there: release and time. `None` if it was not shipkit.
+pub(crate) type Mark = Option<(String, String)>;
+
+/// One label of a specification.
+fn label<'a>(spec: &'a Value, name: &str) -> Option<&'a str> {
+    spec.get("Labels")?.get(name)?.as_str()
+}
+
+/// Which deploy put this specification there.
+pub(crate) fn mark(spec: &Value) -> Mark {
+    Some((label(spec, RELEASE)?.to_owned(), label(spec, DEPLOYED)?.to_owned()))
+}
+
+/// What was deployed; `None` if it was not shipkit or the labels were damaged.
+pub(crate) fn stamp(spec: &Value) -> Option<Stamp> {
+    Some(Stamp {
+        release: label(spec, RELEASE)?.parse().ok()?,
+        version: label(spec, VERSION)?.to_owned(),
+        commit: label(spec, COMMIT)?.to_owned(),
+        environment: label(spec, ENVIRONMENT)?.to_owned(),
+        run: label(spec, RUN).map(str::to_owned),
+        time: label(spec, DEPLOYED)?.parse().ok()?,
+    })
+}
+
+/// The commit that the image was built from.
+pub(crate) fn revision(spec: &Value) -> Option<String> {
+    label(spec, REVISION).map(str::to_owned)
+}
+
+/// Whether the deploy was seen to succeed. What shipkit did not deploy is what serves: nobody else will confirm it.
+pub(crate) fn is_confirmed(spec: &Value) -> bool {
+    mark(spec).is_none() || label(spec, CONFIRMED).is_some()
+}
+
+/// The last good specification that this one remembers.
+pub(crate) fn previous(spec: &Value) -> Option<Value> {
+    serde_json::from_str(label(spec, PREVIOUS)?).ok().filter(Value::is_object)
+}
+
+/// The specification to go back to if what replaces `spec` fails: `spec` itself if it is good, otherwise the good one
+/// that it remembers.
+pub(crate) fn last_good(spec: &Value) -> Option<Value> {
+    if is_confirmed(spec) { Some(spec.clone()) } else { previous(spec) }
+}
+
+/// The labels for a deploy over `before` (`None` for a new service). Labels of others stay.
+pub(crate) fn for_deploy(before: Option<&Value>, stack: &str, stamp: &Stamp, revision: &str) -> Value {
+    let mut labels = before.and_then(|spec| spec.get("Labels")?.as_object().cloned()).unwrap_or_default();
+    labels.retain(|name, _| !name.starts_with("dev.shipkit."));
+    let mut put = |name: &str, text: String| labels.insert(name.to_owned(), Value::String(text));
+    put(NAMESPACE, stack.to_owned());
+    put(RELEASE, stamp.release.to_string());
+    put(VERSION, stamp.version.clone());
+    put(COMMIT, stamp.commit.clone());
+    put(REVISION, revision.to_owned());
+    put(ENVIRONMENT, stamp.environment.clone());
+    put(DEPLOYED, stamp.time.to_string());
+    if let Some(run) = &stamp.run {
+        put(RUN, run.clone());
+    }
+    if let Some(mut good) = before.and_then(last_good) {
+        forget_previous(&mut good);
+        put(PREVIOUS, good.to_string());
+    }
+    Value::Object(labels)
+}
+
+/// The specification without its own memory: what a label keeps, and what a rollback writes. A rollback must not
+/// leave a way to go "back" to what it has just left.
+pub(crate) fn forget_previous(spec: &mut Value) {
+    if let Some(labels) = spec.get_mut("Labels").and_then(Value::as_object_mut) {
+        labels.remove(PREVIOUS);
+    }
+}
+
+/// The specification, seen to succeed at this time.
+pub(crate) fn confirm(spec: &mut Value, time: Timestamp) {
+    let Some(spec) = spec.as_object_mut() else { return };
+    let labels = spec.entry("Labels").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert(CONFIRMED.to_owned(), json!(time.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shipkit_core::Digest;
+
+    fn stamp_of(release: &str) -> Stamp {
+        Stamp {
+            release: Digest::of(release.as_bytes()),
+            version: release.to_owned(),
+            commit: "c".to_owned(),
+            environment: "staging".to_owned(),
+            run: None,
+            time: "2026-01-02T03:04:05Z".parse().unwrap(),
+        }
+    }
+
+    fn deployed(before: Option<&Value>, release: &str) -> Value {
+        json!({"Name": release, "Labels": for_deploy(before, "shop", &stamp_of(release), "r")})
+    }
+
+    fn confirmed(mut spec: Value) -> Value {
+        confirm(&mut spec, Timestamp::UNIX_EPOCH);
+        spec
+    }
+
+    #[test]
+    fn a_stamp_comes_back_as_it_was_written() {
+        assert_eq!(stamp(&deployed(None, "1")), Some(stamp_of("1")));
+        assert_eq!(revision(&deployed(None, "1")).as_deref(), Some("r"));
+        assert_eq!(stamp(&json!({"Labels": {RELEASE: "x"}})), None);
+    }
+
+    #[test]
+    fn the_good_specification_is_remembered_without_its_own_memory() {
+        let one = confirmed(deployed(None, "1"));
+        let two = confirmed(deployed(Some(&one), "2"));
+        let three = deployed(Some(&two), "3");
+        let good = previous(&three).unwrap();
+        assert_eq!((good.get("Name"), previous(&good)), (Some(&json!("2")), None));
+    }
+
+    #[test]
+    fn what_was_never_confirmed_is_not_remembered() {
+        let one = confirmed(deployed(None, "1"));
+        let two = deployed(Some(&one), "2");
+        let three = deployed(Some(&two), "3");
+        assert_eq!(previous(&three).unwrap().get("Name"), Some(&json!("1")));
+        assert!(previous(&deployed(Some(&deployed(None, "1")), "2")).is_none());
+    }
+
+    #[test]
+    fn what_ran_before_shipkit_counts_as_good_and_keeps_its_own_labels() {
+        let foreign = json!({"Name": "0", "Labels": {"team": "a"}});
+        let one = deployed(Some(&foreign), "1");
+        assert_eq!(previous(&one), Some(foreign));
+        assert_eq!(label(&one, "team"), Some("a"));
+        assert!(!is_confirmed(&one));
+    }
+
+    #[test]
+    fn a_damaged_memory_is_no_memory() {
+        assert_eq!(previous(&json!({"Labels": {PREVIOUS: "{"}})), None);
+        assert_eq!(previous(&json!({"Labels": {PREVIOUS: "7"}})), None);
+    }
+}
