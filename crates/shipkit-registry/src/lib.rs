@@ -5,6 +5,7 @@
 
 mod auth;
 mod content;
+mod credentials;
 mod error;
 mod evidence;
 mod index;
@@ -15,12 +16,12 @@ mod retry;
 mod tags;
 mod transport;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shipkit_core::{Digest, Secret, Tag};
+use shipkit_core::{Digest, Tag};
 
+pub use credentials::{Credentials, Login};
 pub use error::Error;
 pub use evidence::Evidence;
 pub use manifest::{Descriptor, MANIFEST_LIMIT, Manifest, ManifestKind, NotAManifest, Platform};
@@ -38,27 +39,6 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 #[derive(Debug, Clone)]
 pub struct Registry {
     transport: Arc<transport::Transport>,
-}
-
-/// Who we are to registries. Nothing given means anonymous.
-#[derive(Debug, Clone, Default)]
-pub struct Credentials {
-    /// A login for one registry; it goes to no other host.
-    pub login: Option<Login>,
-    /// The folder with Docker's `config.json`, whose `auths` are used for registries other than `login`'s. A missing
-    /// file is no login. Credential helpers are not asked.
-    pub docker_config: Option<PathBuf>,
-}
-
-/// A user name and password for one registry.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// Host and port as in image names: `ghcr.io`, `127.0.0.1:5000`.
-    pub registry: String,
-    /// The user name.
-    pub username: String,
-    /// The password or token.
-    pub password: Secret,
 }
 
 /// How long to try, and where plain HTTP is allowed.
