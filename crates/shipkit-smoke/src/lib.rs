@@ -1,1 +1,24 @@
-//! See the crate's description in `Cargo.toml`.
+//! The check engine: is the release that was shipped the one that answers, and does it answer as it should?
+//!
+//! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
+//! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `streak`,
+//! `tally`); `client` is the only place that sends anything.
+
+mod check;
+mod class;
+mod client;
+mod error;
+mod judge;
+mod report;
+mod run;
+mod streak;
+mod tally;
+mod watch;
+
+pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
+pub use class::Class;
+pub use error::SmokeError;
+pub use report::{Attempt, CheckReport, Report};
+pub use run::{Options, run, validate};
+pub use tally::{Example, Latency, Seen, WatchReport};
+pub use watch::{Connections, WatchOptions, watch};

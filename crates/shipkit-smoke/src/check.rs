@@ -1,0 +1,156 @@
+//! `Check`: one question to a deployed service.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
+pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
+
+/// One question, and what to do with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// How people call it.
+    pub name: String,
+    /// What is asked.
+    pub kind: Kind,
+    /// What a bad answer means for the whole.
+    pub severity: Severity,
+    /// How often it is asked again when time may mend the answer. Readiness and release are asked until the deadline.
+    pub retries: u32,
+    /// Where it stands in the configuration, counted from 1.
+    pub line: Option<u64>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Does it answer well, several times in a row? The first of `paths` that exists is asked.
+    Ready {
+        /// Paths below the base address, or whole addresses.
+        paths: Vec<String>,
+    },
+    /// Is this the release that answers, on every one of several new connections?
+    Release {
+        /// Where the service says in JSON what it is.
+        path: String,
+        /// What it should say.
+        wanted: Wanted,
+    },
+    /// Is the answer to a request as expected?
+    Http(Http),
+}
+
+/// A request and what its answer has to be.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Http {
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// A path below the base address, or a whole address.
+    pub path: String,
+    /// Headers to send.
+    pub headers: BTreeMap<String, String>,
+    /// What to send: a text as it is, anything else as JSON.
+    pub body: Option<Value>,
+    /// What must come back.
+    pub expect: Expect,
+}
+
+/// How to ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    #[default]
+    Get,
+    /// May change something: a check that posts to production is the author's decision.
+    Post,
+}
+
+/// What an answer has to be. Every part that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Expect {
+    /// The exact status; any of 200 to 299 if not given.
+    pub status: Option<u16>,
+    /// Headers by name: any value, or exactly this one (all lines of the header joined with `, `).
+    pub headers: BTreeMap<String, Option<String>>,
+    /// Values in the JSON body by dotted path: `info.database.status`, `items.0.id`.
+    pub json: BTreeMap<String, Value>,
+    /// A text in the body.
+    pub body: Option<String>,
+    /// How long the whole answer may take.
+    pub within: Option<Duration>,
+}
+
+/// What a bad answer means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The whole run fails.
+    #[default]
+    Gate,
+    /// It is reported.
+    Warn,
+}
+
+/// What the running release has to say about itself. What is `None` is not compared; one of the two must be given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The commit that the service was built from: of its image, not of the release, where a service did not change.
+    pub revision: Option<String>,
+    /// The version.
+    pub version: Option<String>,
+}
+
+impl Check {
+    /// Waits until one of these paths answers well.
+    #[must_use]
+    pub fn ready(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let paths = paths.into_iter().map(Into::into).collect();
+        Self::new("ready", Kind::Ready { paths })
+    }
+
+    /// Asks which release runs.
+    #[must_use]
+    pub fn release(path: impl Into<String>, wanted: Wanted) -> Self {
+        Self::new("release", Kind::Release { path: path.into(), wanted })
+    }
+
+    /// Asks a path and expects 200 to 299.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        let path = path.into();
+        Self::new(format!("get {path}"), Kind::Http(Http { path, ..Http::default() }))
+    }
+
+    /// A gate with two retries.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: Kind) -> Self {
+        Self { name: name.into(), kind, severity: Severity::Gate, retries: 2, line: None }
+    }
+}
+
+impl Wanted {
+    /// Tells a commit (seven or more hexadecimal digits, one of them at least a digit or 40 in all) from a version.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if 7 <= text.len() && text.len() <= 64 && text.bytes().all(is_hex) {
+            Self { revision: Some(text.to_owned()), version: None }
+        } else {
+            Self { revision: None, version: Some(text.to_owned()) }
+        }
+    }
+}
+
+impl Method {
+    /// As HTTP spells it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! `Client`: the only place that sends requests. Everything that comes back is hostile: it is capped in size and time.
+
+use std::error::Error as StdError;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use reqwest::header::{HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::check::Method;
+use crate::class::Class;
+use crate::error::SmokeError;
+
+/// What is read of a body: enough for a health answer or a page, and no more, whatever the server sends.
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+
+/// An HTTP client with one policy for its connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+}
+
+/// Whether a connection may serve more than one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// Name, load balancer and TLS are gone through anew for each request.
+    Never,
+    /// As browsers do.
+    Allowed,
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// The first [`BODY_LIMIT`] bytes.
+    pub(crate) body: Vec<u8>,
+    /// Whether that is all.
+    pub(crate) is_whole: bool,
+    pub(crate) took: Duration,
+}
+
+/// Why there is no answer, or not a good one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bad {
+    pub(crate) class: Class,
+    pub(crate) detail: String,
+}
+
+impl Bad {
+    pub(crate) fn new(class: Class, detail: impl Into<String>) -> Self {
+        Self { class, detail: detail.into() }
+    }
+}
+
+impl Ask {
+    pub(crate) fn get(url: Url) -> Self {
+        Self { method: Method::Get, url, headers: HeaderMap::new(), body: None }
+    }
+}
+
+impl Client {
+    /// A client that trusts the roots of the web and the certificates in `ca_pem`.
+    pub(crate) fn new(ca_pem: Option<&[u8]>, reuse: Reuse, timeout: Duration) -> Result<Self, SmokeError> {
+        let broken = |error: &dyn std::fmt::Display| SmokeError::Client(error.to_string());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // Only HTTP/1.1 is offered: over HTTP/2 many requests would share one connection, and one replica.
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| broken(&error))?
+            .with_root_certificates(roots(ca_pem)?)
+            .with_no_client_auth();
+        let idle = match reuse {
+            Reuse::Never => 0,
+            Reuse::Allowed => usize::MAX,
+        };
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            // Earlier than the request's own limit, so that silence can be told from a slow answer.
+            .connect_timeout(timeout * 4 / 5)
+            .pool_max_idle_per_host(idle)
+            .user_agent(concat!("shipkit-smoke/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| broken(&error))?;
+        Ok(Self { http })
+    }
+
+    /// Sends one request and reads its answer, all until `deadline`. Nothing is followed, unpacked or tried again.
+    pub(crate) async fn ask(&self, ask: &Ask, deadline: Instant) -> Result<Answer, Bad> {
+        let start = Instant::now();
+        let method = match ask.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        let mut request = self.http.request(method, ask.url.clone()).headers(ask.headers.clone());
+        if let Some(body) = &ask.body {
+            request = request.body(body.clone());
+        }
+        let late = |class| {
+            let after = deadline.saturating_duration_since(start);
+            Bad::new(class, format!("no whole answer within {after:.1?}"))
+        };
+        let exchange = timeout_at(deadline, request.send()).await;
+        let mut response = match exchange {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(classify(&error)),
+            Err(_elapsed) => return Err(late(Class::Timeout)),
+        };
+        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
+        let mut body = Vec::new();
+        let is_whole = loop {
+            match timeout_at(deadline, response.chunk()).await {
+                Ok(Ok(None)) => break true,
+                Ok(Ok(Some(chunk))) => {
+                    let room = BODY_LIMIT.saturating_sub(body.len());
+                    body.extend(chunk.iter().take(room));
+                    if room < chunk.len() {
+                        break false;
+                    }
+                }
+                Ok(Err(error)) => return Err(classify(&error)),
+                Err(_elapsed) => return Err(late(Class::Timeout)),
+            }
+        };
+        Ok(Answer { status, headers, body, is_whole, took: start.elapsed() })
+    }
+}
+
+/// The header lines of a check.
+pub(crate) fn headers<'a>(
+    check: &str,
+    lines: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> Result<HeaderMap, SmokeError> {
+    lines
+        .into_iter()
+        .map(|(name, value)| {
+            let bad = || SmokeError::Header { check: check.to_owned(), header: name.clone() };
+            let parsed =
+                HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value.as_str()).ok());
+            parsed.ok_or_else(bad)
+        })
+        .collect()
+}
+
+fn roots(ca_pem: Option<&[u8]>) -> Result<rustls::RootCertStore, SmokeError> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let Some(pem) = ca_pem else {
+        return Ok(roots);
+    };
+    let bad = |why: &dyn std::fmt::Display| SmokeError::Certificates(why.to_string());
+    let mut count = 0_usize;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|error| bad(&error))?).map_err(|error| bad(&error))?;
+        count += 1;
+    }
+    if count == 0 { Err(bad(&"it holds none")) } else { Ok(roots) }
+}
+
+/// What went wrong, from the chain of causes: reqwest itself tells little more than the stage.
+fn classify(error: &reqwest::Error) -> Bad {
+    let mut class = None;
+    let mut last = error.to_string();
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        class = class.or_else(|| class_of(inner));
+        last = inner.to_string();
+        // An `io::Error` that wraps another error hides it from `source`.
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = wrapped.map(|inner| -> &(dyn StdError + 'static) { inner }).or_else(|| inner.source());
+    }
+    let fallback = match (error.is_connect(), error.is_timeout()) {
+        (true, true) => Class::ConnectTimeout,
+        (true, false) => Class::NoRoute,
+        (false, true) => Class::Timeout,
+        (false, false) => Class::Protocol,
+    };
+    Bad::new(class.unwrap_or(fallback), crate::judge::short(&last))
+}
+
+fn class_of(error: &(dyn StdError + 'static)) -> Option<Class> {
+    if error.is::<rustls::Error>() {
+        return Some(Class::Tls);
+    }
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "`ErrorKind` is not ours and grows")]
+        return match error.kind() {
+            ErrorKind::ConnectionRefused => Some(Class::Refused),
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof => Some(Class::Reset),
+            ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => Some(Class::NoRoute),
+            ErrorKind::TimedOut => Some(Class::ConnectTimeout),
+            _ => None,
+        };
+    }
+    // These errors have no public type: hyper-util names the stage, hyper the state of the message.
+    let text = error.to_string();
+    if text.starts_with("dns error") {
+        Some(Class::Dns)
+    } else if text.starts_with("connection closed before message completed")
+        || text.contains("end of file before message")
+    {
+        Some(Class::Reset)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,207 @@
+//! Judging answers: what an answer means, without asking for it.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::check::{Expect, Wanted};
+use crate::class::Class;
+use crate::client::{Answer, BODY_LIMIT, Bad};
+
+/// Where services put their commit.
+const REVISION_KEYS: [&str; 5] = ["commit", "revision", "git_sha", "gitSha", "sha"];
+/// Where these keys stand: at the top, or one level down.
+const GROUPS: [&str; 3] = ["build", "git", "info"];
+
+/// What a service says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) revision: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+impl Said {
+    /// What to call it: the revision, shortened, or the version.
+    pub(crate) fn name(&self) -> String {
+        self.revision.as_ref().or(self.version.as_ref()).map(|name| short(name)).unwrap_or_default()
+    }
+}
+
+/// Whether an answer is a sign of being ready: 200 to 299.
+pub(crate) fn ready(answer: &Answer) -> Result<(), Bad> {
+    status(answer.status, None)
+}
+
+/// What the answer says about the release that gave it. Only JSON counts: a page that answers every path is no version.
+pub(crate) fn said(answer: &Answer) -> Result<Said, Bad> {
+    status(answer.status, None)?;
+    let body = json(answer)?;
+    let places = || std::iter::once(Some(&body)).chain(GROUPS.iter().map(|group| body.get(group))).flatten();
+    let find = |keys: &[&str]| {
+        let values = places().flat_map(|place| keys.iter().filter_map(|key| place.get(key)?.as_str()));
+        values
+            .map(str::trim)
+            .find(|text| !text.is_empty())
+            .map(|text| text.chars().take(128).collect::<String>())
+    };
+    let said = Said { revision: find(&REVISION_KEYS), version: find(&["version"]) };
+    if said.revision.is_none() && said.version.is_none() {
+        return Err(Bad::new(Class::Body, "the JSON names no `commit`, `revision`, `git_sha` or `version`"));
+    }
+    Ok(said)
+}
+
+/// Whether what a service says is what was shipped.
+pub(crate) fn is_wanted(said: &Said, wanted: &Wanted) -> Result<(), Bad> {
+    let differs = |what: &str, said: &str, wanted: &str| {
+        Bad::new(Class::Body, format!("it says {what} `{}`, not `{}`", short(said), short(wanted)))
+    };
+    match (&said.revision, &wanted.revision, &said.version, &wanted.version) {
+        (Some(said), Some(wanted), ..) if is_same_commit(said, wanted) => Ok(()),
+        (Some(said), Some(wanted), ..) => Err(differs("revision", said, wanted)),
+        (.., Some(said), Some(wanted)) if bare(said) == bare(wanted) => Ok(()),
+        (.., Some(said), Some(wanted)) => Err(differs("version", said, wanted)),
+        (_, Some(wanted), ..) => {
+            let detail = format!(
+                "it says a version `{}` and no revision to compare with `{}`",
+                said.name(),
+                short(wanted)
+            );
+            Err(Bad::new(Class::Body, detail))
+        }
+        (.., Some(wanted)) => {
+            let detail = format!(
+                "it says a revision `{}` and no version to compare with `{}`",
+                said.name(),
+                short(wanted)
+            );
+            Err(Bad::new(Class::Body, detail))
+        }
+        (_, None, _, None) => Err(Bad::new(Class::Body, "nothing to compare with")),
+    }
+}
+
+/// Whether everything that is expected holds; all that does not is named.
+pub(crate) fn expected(answer: &Answer, expect: &Expect) -> Result<(), Bad> {
+    status(answer.status, expect.status).map_err(|bad| with_location(bad, &answer.headers))?;
+    let mut wrong = Vec::new();
+    for (name, value) in &expect.headers {
+        wrong.extend(header(&answer.headers, name, value.as_deref()).err());
+    }
+    if !expect.json.is_empty() {
+        let body = json(answer)?;
+        wrong.extend(expect.json.iter().filter_map(|(path, wanted)| value(&body, path, wanted).err()));
+    }
+    if let Some(text) = &expect.body
+        && !String::from_utf8_lossy(&answer.body).contains(text.as_str())
+    {
+        let part = if answer.is_whole { "the body" } else { "the first MiB of the body" };
+        wrong.push(format!("{part} does not hold `{}`", short(text)));
+    }
+    if !wrong.is_empty() {
+        return Err(Bad::new(Class::Body, wrong.join("; ")));
+    }
+    match expect.within {
+        Some(limit) if limit < answer.took => Err(slow(answer.took, limit)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// At most a hundred characters of a foreign text.
+pub(crate) fn short(text: &str) -> String {
+    let mut cut: String = text.chars().take(100).collect();
+    if cut.len() < text.len() {
+        cut.push_str("...");
+    }
+    cut
+}
+
+fn slow(took: Duration, limit: Duration) -> Bad {
+    Bad::new(Class::Timeout, format!("it answered after {took:.1?}, not within {limit:?}"))
+}
+
+fn status(seen: u16, wanted: Option<u16>) -> Result<(), Bad> {
+    match wanted {
+        Some(wanted) if seen == wanted => Ok(()),
+        None if (200..300).contains(&seen) => Ok(()),
+        Some(wanted) => Err(Bad::new(Class::Status(seen), format!("status {seen}, not {wanted}"))),
+        None => Err(Bad::new(Class::Status(seen), format!("status {seen}"))),
+    }
+}
+
+/// A redirect is not followed; where it leads often tells what is wrong.
+fn with_location(bad: Bad, headers: &HeaderMap) -> Bad {
+    match headers.get("location") {
+        Some(to) => {
+            let to = short(&String::from_utf8_lossy(to.as_bytes()));
+            Bad { detail: format!("{} (to `{to}`)", bad.detail), ..bad }
+        }
+        None => bad,
+    }
+}
+
+fn json(answer: &Answer) -> Result<Value, Bad> {
+    if !answer.is_whole {
+        return Err(Bad::new(Class::Body, format!("the body is larger than {BODY_LIMIT} bytes")));
+    }
+    serde_json::from_slice(&answer.body).map_err(|_not_json| {
+        let kind = answer.headers.get("content-type").map(|kind| String::from_utf8_lossy(kind.as_bytes()));
+        let kind = kind.map_or_else(|| "no media type".to_owned(), |kind| format!("`{}`", short(&kind)));
+        Bad::new(Class::Body, format!("the answer is no JSON ({kind})"))
+    })
+}
+
+/// All lines of one header are one list (RFC 9110 5.3).
+fn header(headers: &HeaderMap, name: &str, wanted: Option<&str>) -> Result<(), String> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let joined = lines.join(", ");
+    match wanted {
+        _ if lines.is_empty() => Err(format!("header `{name}` is missing")),
+        Some(wanted) if joined != wanted => {
+            Err(format!("header `{name}` is `{}`, not `{wanted}`", short(&joined)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn value(body: &Value, path: &str, wanted: &Value) -> Result<(), String> {
+    match at(body, path) {
+        Some(seen) if is_equal(seen, wanted) => Ok(()),
+        Some(seen) => Err(format!("`{path}` is `{}`, not `{wanted}`", short(&seen.to_string()))),
+        None => Err(format!("`{path}` is missing")),
+    }
+}
+
+/// The value at a dotted path; a whole key with dots in it wins over steps.
+fn at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
+    if let Some(found) = body.get(path) {
+        return Some(found);
+    }
+    path.split('.').try_fold(body, |place, step| match place {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        Value::Object(fields) => fields.get(step),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
+/// Numbers are equal by value: `1` and `1.0` are one number in JSON.
+fn is_equal(seen: &Value, wanted: &Value) -> bool {
+    match (seen.as_f64(), wanted.as_f64()) {
+        (Some(seen), Some(wanted)) => seen.total_cmp(&wanted).is_eq(),
+        (Some(_), None) | (None, Some(_)) => false,
+        (None, None) => seen == wanted,
+    }
+}
+
+/// Services often say a short commit; fewer than seven digits name nothing.
+fn is_same_commit(said: &str, wanted: &str) -> bool {
+    let (said, wanted) = (said.to_ascii_lowercase(), wanted.to_ascii_lowercase());
+    let shorter = said.len().min(wanted.len());
+    said == wanted || (7 <= shorter && (said.starts_with(&wanted) || wanted.starts_with(&said)))
+}
+
+fn bare(version: &str) -> &str {
+    version.strip_prefix('v').unwrap_or(version)
+}

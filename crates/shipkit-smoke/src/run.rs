@@ -1,0 +1,300 @@
+//! `run`: asks the checks in three stages, and stops before what makes no sense any more.
+
+mod asked;
+mod log;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use shipkit_core::{Outcome, Verdict};
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+use crate::check::{Check, Expect, Method, Severity, Wanted};
+use crate::class::Class;
+use crate::client::{Answer, Ask, Bad, Client, Reuse};
+use crate::error::SmokeError;
+use crate::judge;
+use crate::report::{CheckReport, Report};
+use crate::streak::{Pace, Streak};
+pub(crate) use asked::harmless;
+use asked::{Asked, Question};
+use log::Log;
+
+/// How many requests of the last stage are under way at once.
+const AT_ONCE: usize = 8;
+
+/// How to ask.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// No attempt begins later than this after the start; one that has begun may take `timeout`.
+    pub deadline: Duration,
+    /// The longest time for one request with its whole answer.
+    pub timeout: Duration,
+    /// How many good answers in a row mean ready.
+    pub successes: u32,
+    /// The time between good answers while that is counted.
+    pub between: Duration,
+    /// How many new connections must all reach the wanted release.
+    pub samples: u32,
+    /// The first wait after a bad answer; each is half as long again as the one before.
+    pub first_wait: Duration,
+    /// The longest wait.
+    pub longest_wait: Duration,
+    /// An address that answers whenever the network from here works. Without one, a target that gives no sign of life
+    /// (no address for its name, no route, no connection in time) is `inconclusive`; with one it is `fail` if that
+    /// address answers and `unreachable` if it does not. A refused connection is always `fail`: the host is there.
+    pub control: Option<Url>,
+    /// Certificates to trust beside the roots of the web, in PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_mins(5),
+            timeout: Duration::from_secs(5),
+            successes: 3,
+            between: Duration::from_secs(1),
+            samples: 10,
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(5),
+            control: None,
+            ca_pem: None,
+        }
+    }
+}
+
+/// Asks all checks: first those for readiness, then those for the release, then the others. When a gate of one stage
+/// does not pass, the later stages are skipped: their answers would be about something else.
+///
+/// # Errors
+/// When nothing can be asked at all. Whatever the target does is part of the report.
+pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
+    let asked = asked::prepare(base, &checks)?;
+    let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
+    let session = Session { client, options, end: Instant::now() + options.deadline };
+    let mut reports: Vec<CheckReport> = Vec::new();
+    let mut blocker: Option<String> = None;
+    for stage in asked::STAGES {
+        let questions = asked.iter().filter(|asked| asked.question.stage() == stage);
+        let found: Vec<CheckReport> = match &blocker {
+            Some(name) => questions.map(|asked| skipped(asked, name)).collect(),
+            None => stream::iter(questions.map(|asked| session.ask(asked))).buffered(AT_ONCE).collect().await,
+        };
+        let stops =
+            |check: &&CheckReport| check.severity == Severity::Gate && check.outcome.verdict != Verdict::Pass;
+        blocker = blocker.or_else(|| found.iter().find(stops).map(|check| check.name.clone()));
+        reports.extend(found);
+    }
+    Ok(Report::of(reports))
+}
+
+/// Whether these checks can be asked of this address, without asking: for use before anything is changed.
+///
+/// # Errors
+/// As [`run`] would give.
+pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), SmokeError> {
+    asked::prepare(base, checks)?;
+    Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
+    Ok(())
+}
+
+/// One run.
+struct Session<'a> {
+    client: Client,
+    options: &'a Options,
+    end: Instant,
+}
+
+fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
+    let outcome = Outcome::skipped(format!("`{blocker}` did not pass"));
+    Log::start().report(asked, outcome, &asked.url)
+}
+
+impl Session<'_> {
+    async fn ask(&self, asked: &Asked<'_>) -> CheckReport {
+        let mut log = Log::start();
+        let mut url = asked.url.clone();
+        let outcome = if self.end <= Instant::now() {
+            Outcome::inconclusive("the time was up before it was asked")
+        } else {
+            match &asked.question {
+                Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
+                Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
+                Question::Http { ask, expect } => self.http(ask, expect, asked.check.retries, &mut log).await,
+            }
+        };
+        log.report(asked, outcome, &url)
+    }
+
+    async fn ready(&self, urls: &[Url], log: &mut Log, chosen: &mut Url) -> Outcome {
+        let mut streak = Streak::of(self.options.successes);
+        loop {
+            let began = Instant::now();
+            let (url, answered) = self.first_that_exists(urls).await;
+            if let Some(url) = url.filter(|url| url != chosen) {
+                // Good answers of another path prove nothing about this one.
+                streak.take(false);
+                *chosen = url;
+            }
+            let is_enough = streak.take(answered.is_ok());
+            let wait = log.take(began, answered.map(|()| "ready".to_owned()));
+            match wait {
+                Ok(()) if is_enough => {
+                    let wanted = self.options.successes;
+                    return Outcome::pass(format!(
+                        "ready after {}: {wanted} good answers in a row",
+                        log.elapsed()
+                    ));
+                }
+                Ok(()) if self.pause(self.options.between).await => {}
+                Err(bad) if is_hopeless_while_rolling(bad.class) => return Outcome::fail(bad.detail),
+                Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => {}
+                Ok(()) | Err(_) => return self.give_up("not ready", log).await,
+            }
+        }
+    }
+
+    /// Asks the paths in order until one exists. Where several are tried, a page is not the answer of a health path:
+    /// many front ends answer every path with their page.
+    async fn first_that_exists(&self, urls: &[Url]) -> (Option<Url>, Result<(), Bad>) {
+        let mut last = Bad::new(Class::Status(404), "none of the usual paths exists");
+        for url in urls {
+            match self.send(&Ask::get(url.clone()), self.options.timeout).await {
+                Ok(answer) if answer.status == 404 && 1 < urls.len() => {}
+                Ok(answer) if 1 < urls.len() && url.path() != "/" && is_page(&answer) => {}
+                Ok(answer) => return (Some(url.clone()), judge::ready(&answer)),
+                Err(bad) => {
+                    last = bad;
+                    break;
+                }
+            }
+        }
+        (None, Err(last))
+    }
+
+    async fn release(&self, url: &Url, wanted: &Wanted, log: &mut Log) -> Outcome {
+        loop {
+            let began = Instant::now();
+            let seen = self.sample(url, wanted).await;
+            match log.take(began, seen) {
+                Ok(()) => {
+                    return Outcome::pass(format!("{} after {}", log.last_seen(), log.elapsed()));
+                }
+                Err(bad) if is_hopeless_while_rolling(bad.class) => return Outcome::fail(bad.detail),
+                Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => {}
+                Err(_) => return self.give_up("not the wanted release", log).await,
+            }
+        }
+    }
+
+    /// Asks on new connections; when the very first answer is not the wanted one, that is enough.
+    async fn sample(&self, url: &Url, wanted: &Wanted) -> Result<String, Bad> {
+        let samples = self.options.samples.max(1);
+        let mut good = 0_u32;
+        let mut name = String::new();
+        let mut wrong: Vec<Bad> = Vec::new();
+        for _ in 0..samples {
+            let answer = self.send(&Ask::get(url.clone()), self.options.timeout).await;
+            let judged = answer.and_then(|answer| judge::said(&answer)).and_then(|said| {
+                judge::is_wanted(&said, wanted)?;
+                Ok(said.name())
+            });
+            match judged {
+                Ok(said) => {
+                    good += 1;
+                    name = said;
+                }
+                Err(bad) if good == 0 => return Err(bad),
+                Err(bad) => wrong.push(bad),
+            }
+        }
+        match wrong.into_iter().last() {
+            None => Ok(format!("`{name}` answers on {good} of {samples} new connections")),
+            Some(bad) => {
+                let detail =
+                    format!("{} of {samples} answers are not the release: {}", samples - good, bad.detail);
+                Err(Bad { detail, ..bad })
+            }
+        }
+    }
+
+    async fn http(&self, ask: &Ask, expect: &Expect, retries: u32, log: &mut Log) -> Outcome {
+        let timeout = expect.within.unwrap_or(self.options.timeout);
+        let mut left = retries;
+        loop {
+            let began = Instant::now();
+            let judged = self.send(ask, timeout).await.and_then(|answer| {
+                judge::expected(&answer, expect)?;
+                Ok(format!("status {} in {:.1?}", answer.status, answer.took))
+            });
+            match log.take(began, judged) {
+                Ok(()) => return Outcome::pass(log.last_seen()),
+                Err(bad) if left == 0 || !may_repeat(ask.method, bad.class) => break,
+                Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => left -= 1,
+                Err(_) => break,
+            }
+        }
+        self.give_up("", log).await
+    }
+
+    async fn send(&self, ask: &Ask, timeout: Duration) -> Result<Answer, Bad> {
+        self.client.ask(ask, Instant::now() + timeout).await
+    }
+
+    fn wait(&self, attempt: u32) -> Duration {
+        let mut random = [u8::MAX];
+        // Without randomness the wait is only less spread.
+        getrandom::fill(&mut random).ok();
+        let pace = Pace { first: self.options.first_wait, longest: self.options.longest_wait };
+        pace.wait(attempt, random.first().copied().unwrap_or(u8::MAX))
+    }
+
+    /// Waits, and whether there is time for one more attempt.
+    async fn pause(&self, wait: Duration) -> bool {
+        let is_in_time = Instant::now() + wait < self.end;
+        if is_in_time {
+            sleep(wait).await;
+        }
+        is_in_time
+    }
+
+    /// What it means that no attempt was good.
+    async fn give_up(&self, what: &str, log: &Log) -> Outcome {
+        let what = if what.is_empty() { String::new() } else { format!("{what} after {}: ", log.elapsed()) };
+        let cause = format!("{what}{}", log.causes());
+        if !log.is_silent() {
+            return Outcome::fail(cause);
+        }
+        let Some(control) = &self.options.control else {
+            return Outcome::inconclusive(format!(
+                "{cause}; the target gave no sign of life, so the fault may be here"
+            ));
+        };
+        match self.send(&Ask::get(control.clone()), self.options.timeout).await {
+            Err(bad) if bad.class.is_silence() || bad.class == Class::Refused => Outcome::unreachable(
+                format!("{cause}; and the network from here does not work: {}", bad.detail),
+            ),
+            Ok(_) | Err(_) => Outcome::fail(format!("{cause}; the network from here works")),
+        }
+    }
+}
+
+/// While a rollout goes on a path may not be there yet; who is not let in will not be.
+fn is_hopeless_while_rolling(class: Class) -> bool {
+    !class.is_mendable() && class != Class::Status(404)
+}
+
+/// A `POST` is sent again only if it cannot have had an effect.
+fn may_repeat(method: Method, class: Class) -> bool {
+    match method {
+        Method::Get => class.is_mendable(),
+        Method::Post => class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429)),
+    }
+}
+
+fn is_page(answer: &Answer) -> bool {
+    answer.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}

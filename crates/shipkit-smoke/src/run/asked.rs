@@ -1,0 +1,138 @@
+//! `Asked`: a check with everything that can be known before anything is sent.
+
+use serde_json::Value;
+use url::Url;
+
+use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
+use crate::client::{self, Ask};
+use crate::error::SmokeError;
+
+/// The stages of a run in order.
+pub(super) const STAGES: [Stage; 3] = [Stage::Ready, Stage::Release, Stage::Rest];
+
+/// When a check is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Ready,
+    Release,
+    Rest,
+}
+
+/// A check, and the question in it.
+pub(super) struct Asked<'a> {
+    pub(super) check: &'a Check,
+    /// What is asked, or asked first.
+    pub(super) url: Url,
+    pub(super) question: Question<'a>,
+}
+
+pub(super) enum Question<'a> {
+    Ready { urls: Vec<Url> },
+    Release { url: Url, wanted: &'a Wanted },
+    Http { ask: Ask, expect: &'a Expect },
+}
+
+/// Resolves every address and header.
+pub(super) fn prepare<'a>(base: &Url, checks: &'a [Check]) -> Result<Vec<Asked<'a>>, SmokeError> {
+    checks.iter().map(|check| prepare_one(base, check)).collect()
+}
+
+fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
+    let (url, question) = match &check.kind {
+        Kind::Ready { paths } => {
+            let urls: Vec<Url> =
+                paths.iter().map(|path| address(base, path, check)).collect::<Result<_, _>>()?;
+            let first = urls.first().ok_or_else(|| SmokeError::Address {
+                check: check.name.clone(),
+                address: String::new(),
+                why: "there is no path to ask".to_owned(),
+            })?;
+            (first.clone(), Question::Ready { urls })
+        }
+        Kind::Release { wanted, .. } if *wanted == Wanted::default() => {
+            return Err(SmokeError::WhichRelease(check.name.clone()));
+        }
+        Kind::Release { path, wanted } => {
+            let url = address(base, path, check)?;
+            (url.clone(), Question::Release { url, wanted })
+        }
+        Kind::Http(http) => {
+            let ask = request(base, check, http)?;
+            (ask.url.clone(), Question::Http { ask, expect: &http.expect })
+        }
+    };
+    Ok(Asked { check, url, question })
+}
+
+/// A path lies below the path of the base address: `https://example.com/shop` and `/health` make `/shop/health`.
+pub(super) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, SmokeError> {
+    let bad = |why: &dyn std::fmt::Display| SmokeError::Address {
+        check: check.name.clone(),
+        address: path.to_owned(),
+        why: why.to_string(),
+    };
+    let whole = if path.starts_with('/') && !path.starts_with("//") {
+        let mut root = base.clone();
+        root.set_query(None);
+        root.set_fragment(None);
+        format!("{}{path}", root.as_str().trim_end_matches('/'))
+    } else {
+        path.to_owned()
+    };
+    let url = Url::parse(&whole).map_err(|error| bad(&error))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(bad(&format!("`{other}` is not http or https"))),
+    }
+}
+
+fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
+    let mut headers = client::headers(&check.name, &http.headers)?;
+    let body = http.body.as_ref().map(|body| match body {
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            let json = http::HeaderValue::from_static("application/json");
+            headers.entry(http::header::CONTENT_TYPE).or_insert(json);
+            body.to_string()
+        }
+    });
+    Ok(Ask { method: http.method, url: address(base, &http.path, check)?, headers, body })
+}
+
+impl Question<'_> {
+    pub(super) fn stage(&self) -> Stage {
+        match self {
+            Self::Ready { .. } => Stage::Ready,
+            Self::Release { .. } => Stage::Release,
+            Self::Http { .. } => Stage::Rest,
+        }
+    }
+
+    /// A command that asks the same. Values of headers and bodies may be secret and are left out.
+    pub(super) fn repeat(&self, url: &Url) -> String {
+        let url = quoted(harmless(url).as_str());
+        let mut command = "curl -sS -i --max-time 5".to_owned();
+        if let Self::Http { ask, .. } = self {
+            command.push_str(match ask.method {
+                Method::Get => "",
+                Method::Post => " -X POST",
+            });
+            command.extend(ask.headers.keys().map(|name| format!(" -H '{name}: ...'")));
+            command.push_str(if ask.body.is_some() { " --data '...'" } else { "" });
+        }
+        format!("{command} {url}")
+    }
+}
+
+/// A URL without user name and password.
+pub(crate) fn harmless(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Both fail only for addresses that have no host, which have no password either.
+    url.set_password(None).ok();
+    url.set_username("").ok();
+    url
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

@@ -1,0 +1,295 @@
+//! `Tally`: what a stream of requests at a fixed rate shows, counted without a clock of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use jiff::Timestamp;
+use serde::Serialize;
+use shipkit_core::Outcome;
+
+use crate::class::Class;
+use crate::client::Bad;
+use crate::report::millis;
+
+/// How many different revisions are told apart, so that a server cannot fill the memory.
+const REVISIONS: usize = 50;
+/// How many failed requests are described one by one.
+const EXAMPLES: usize = 10;
+/// The longest latency that is told apart.
+const LONGEST_MICROS: u64 = 60_000_000;
+
+/// What a prober saw.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchReport {
+    /// The verdict: `fail` if more requests failed than allowed, `inconclusive` if none was scheduled.
+    pub outcome: Outcome,
+    /// When the first request was scheduled.
+    pub started: Timestamp,
+    /// From the first scheduled request to the last answer.
+    #[serde(rename = "tookMs", serialize_with = "millis")]
+    pub took: Duration,
+    /// How many requests were scheduled, whatever became of them.
+    pub scheduled: u64,
+    /// How many of them were answered well.
+    pub answered: u64,
+    /// How many were not.
+    pub failed: u64,
+    /// Those that failed, by what went wrong.
+    pub failures: BTreeMap<String, u64>,
+    /// The first that failed.
+    pub examples: Vec<Example>,
+    /// The longest time without a good answer, the time before the first and after the last included.
+    #[serde(rename = "longestGapMs", serialize_with = "millis")]
+    pub longest_gap: Duration,
+    /// When that gap began, from the start.
+    #[serde(rename = "longestGapAtMs", serialize_with = "millis")]
+    pub longest_gap_at: Duration,
+    /// How long good answers took, counted from the moment at which the request was due.
+    pub latency: Latency,
+    /// Which revisions answered, in the order in which they appeared.
+    pub revisions: Vec<Seen>,
+}
+
+/// One failed request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Example {
+    /// When it was due, from the start.
+    #[serde(rename = "dueMs", serialize_with = "millis")]
+    pub due: Duration,
+    /// What went wrong.
+    pub class: Class,
+    /// In words.
+    pub detail: String,
+}
+
+/// Percentiles of good answers. All zero if there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// The median.
+    #[serde(rename = "p50Ms", serialize_with = "millis")]
+    pub p50: Duration,
+    /// Nineteen of twenty are faster.
+    #[serde(rename = "p95Ms", serialize_with = "millis")]
+    pub p95: Duration,
+    /// Ninety-nine of a hundred are faster.
+    #[serde(rename = "p99Ms", serialize_with = "millis")]
+    pub p99: Duration,
+    /// The slowest.
+    #[serde(rename = "maxMs", serialize_with = "millis")]
+    pub max: Duration,
+}
+
+/// A revision that answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// The revision (or version) as the service says it.
+    pub revision: String,
+    /// How many answers said so.
+    pub answers: u64,
+    /// When the first of them came, from the start.
+    #[serde(rename = "firstMs", serialize_with = "millis")]
+    pub first: Duration,
+    /// When the last of them came, from the start.
+    #[serde(rename = "lastMs", serialize_with = "millis")]
+    pub last: Duration,
+}
+
+/// What became of one scheduled request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    /// When it was due, from the start.
+    pub(crate) due: Duration,
+    /// When it was over, from the start.
+    pub(crate) done: Duration,
+    /// A good answer and the revision in it, if one is read.
+    pub(crate) seen: Result<Option<String>, Bad>,
+}
+
+/// Counts probes; they may come in any order.
+pub(crate) struct Tally {
+    scheduled: u64,
+    failed: u64,
+    failures: BTreeMap<String, u64>,
+    examples: Vec<Example>,
+    /// When good answers came. Kept, because answers do not end in the order in which probes are counted.
+    good: Vec<Duration>,
+    micros: Option<Histogram<u64>>,
+    revisions: Vec<Seen>,
+    end: Duration,
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self {
+            scheduled: 0,
+            failed: 0,
+            failures: BTreeMap::new(),
+            examples: Vec::new(),
+            good: Vec::new(),
+            // One microsecond to a minute with three digits: these bounds are always accepted.
+            micros: Histogram::new_with_bounds(1, LONGEST_MICROS, 3).ok(),
+            revisions: Vec::new(),
+            end: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn take(&mut self, probe: Probe) {
+        self.scheduled += 1;
+        self.end = self.end.max(probe.done);
+        match probe.seen {
+            Ok(revision) => {
+                self.good.push(probe.done);
+                let micros =
+                    u64::try_from(probe.done.saturating_sub(probe.due).as_micros()).unwrap_or(u64::MAX);
+                self.micros.iter_mut().for_each(|micros_seen| micros_seen.saturating_record(micros));
+                if let Some(revision) = revision {
+                    self.note(revision, probe.done);
+                }
+            }
+            Err(bad) => {
+                self.failed += 1;
+                *self.failures.entry(bad.class.to_string()).or_default() += 1;
+                if self.examples.len() < EXAMPLES {
+                    self.examples.push(Example { due: probe.due, class: bad.class, detail: bad.detail });
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, revision: String, at: Duration) {
+        let is_full = REVISIONS <= self.revisions.len();
+        match self.revisions.iter_mut().find(|seen| seen.revision == revision) {
+            Some(seen) => {
+                seen.answers += 1;
+                seen.first = seen.first.min(at);
+                seen.last = seen.last.max(at);
+            }
+            None if is_full => {}
+            None => self.revisions.push(Seen { revision, answers: 1, first: at, last: at }),
+        }
+    }
+
+    pub(crate) fn report(mut self, started: Timestamp, allow: u64) -> WatchReport {
+        let (longest_gap, longest_gap_at) = self.longest_gap();
+        self.revisions.sort_by_key(|seen| seen.first);
+        let answered = self.scheduled - self.failed;
+        WatchReport {
+            outcome: self.outcome(allow, longest_gap),
+            started,
+            took: self.end,
+            scheduled: self.scheduled,
+            answered,
+            failed: self.failed,
+            longest_gap,
+            longest_gap_at,
+            latency: self.latency(),
+            failures: self.failures,
+            examples: self.examples,
+            revisions: self.revisions,
+        }
+    }
+
+    fn outcome(&self, allow: u64, gap: Duration) -> Outcome {
+        let (scheduled, failed) = (self.scheduled, self.failed);
+        if scheduled == 0 {
+            return Outcome::inconclusive("no request was scheduled");
+        }
+        let gap = format!("longest gap between good answers {} ms", gap.as_millis());
+        if failed == 0 {
+            return Outcome::pass(format!("all {scheduled} scheduled requests answered, {gap}"));
+        }
+        let classes: Vec<String> =
+            self.failures.iter().map(|(class, count)| format!("{count} {class}")).collect();
+        let sentence =
+            format!("{failed} of {scheduled} scheduled requests failed ({}), {gap}", classes.join(", "));
+        if failed <= allow {
+            Outcome::pass(format!("{sentence}; {allow} allowed"))
+        } else {
+            Outcome::fail(sentence)
+        }
+    }
+
+    fn longest_gap(&mut self) -> (Duration, Duration) {
+        self.good.sort_unstable();
+        let mut longest = (Duration::ZERO, Duration::ZERO);
+        let mut before = Duration::ZERO;
+        for at in self.good.iter().copied().chain([self.end]) {
+            let gap = at.saturating_sub(before);
+            if longest.0 < gap {
+                longest = (gap, before);
+            }
+            before = at;
+        }
+        longest
+    }
+
+    fn latency(&self) -> Latency {
+        let seen = self.micros.as_ref().filter(|micros| !micros.is_empty());
+        let at = |share| Duration::from_micros(seen.map_or(0, |micros| micros.value_at_quantile(share)));
+        Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shipkit_core::Verdict;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn tally(
+        probes: impl IntoIterator<Item = (u64, u64, Result<Option<&'static str>, Class>)>,
+    ) -> WatchReport {
+        let mut tally = Tally::new();
+        for (due, done, seen) in probes {
+            let seen = seen.map(|r| r.map(str::to_owned)).map_err(|class| Bad::new(class, "x"));
+            tally.take(Probe { due: ms(due), done: ms(done), seen });
+        }
+        tally.report(Timestamp::UNIX_EPOCH, 0)
+    }
+
+    #[test]
+    fn nothing_scheduled_shows_nothing() {
+        assert_eq!(tally([]).outcome.verdict, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn one_failed_request_fails_and_is_named_by_its_class() {
+        let report = tally([(0, 1, Ok(None)), (5, 6, Err(Class::Status(502))), (10, 11, Ok(None))]);
+        assert_eq!((report.scheduled, report.answered, report.failed), (3, 2, 1));
+        let cause = "1 of 3 scheduled requests failed (1 status 502), longest gap between good answers 10 ms";
+        assert_eq!(report.outcome, Outcome::fail(cause));
+        assert_eq!(report.examples[0].due, ms(5));
+    }
+
+    #[test]
+    fn the_gap_counts_good_answers_only_and_both_ends() {
+        assert_eq!(tally([(0, 700, Ok(None)), (5, 710, Ok(None))]).longest_gap, ms(700));
+        let report = tally([(0, 1, Ok(None)), (5, 900, Err(Class::Timeout))]);
+        assert_eq!((report.longest_gap, report.longest_gap_at), (ms(899), ms(1)));
+    }
+
+    #[test]
+    fn a_stall_shows_in_the_percentiles_because_time_counts_from_the_due_moment() {
+        // 100 requests a second; the server stops from 1 s to 2 s and then answers all that waited at once.
+        let probes = (0..200).map(|n| (n * 10, if 100 <= n { 2000 } else { n * 10 + 1 }, Ok(None)));
+        let latency = tally(probes).latency;
+        assert!(latency.p50 < ms(20), "{latency:?}");
+        assert!(ms(890) < latency.p95 && latency.p95 < ms(910), "{latency:?}");
+    }
+
+    #[test]
+    fn revisions_are_listed_by_first_appearance_whatever_the_order_of_counting() {
+        let report = tally([(5, 9, Ok(Some("new"))), (0, 3, Ok(Some("old"))), (7, 12, Ok(Some("new")))]);
+        let seen: Vec<_> =
+            report.revisions.iter().map(|s| (s.revision.as_str(), s.answers, s.first, s.last)).collect();
+        assert_eq!(seen, [("old", 1, ms(3), ms(3)), ("new", 2, ms(9), ms(12))]);
+    }
+}
