@@ -175,13 +175,12 @@ fn parameters(mut text: &str) -> (Vec<(String, String)>, &str) {
         if key.trim_end().contains([' ', '\t', ',']) {
             return (found, text);
         }
-        let (value, after) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => unquote(quoted),
-            None => {
-                let end = after.find([',', ' ', '\t']).unwrap_or(after.len());
-                let (value, after) = after.split_at_checked(end).unwrap_or((after, ""));
-                (value.to_owned(), after)
-            }
+        let (value, after) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            unquote(quoted)
+        } else {
+            let end = after.find([',', ' ', '\t']).unwrap_or(after.len());
+            let (value, after) = after.split_at_checked(end).unwrap_or((after, ""));
+            (value.to_owned(), after)
         };
         found.push((key.trim_end().to_owned(), value));
         text = after;

@@ -116,7 +116,7 @@ impl Registry {
         }
         match answer.header("docker-content-digest") {
             Some(told) if told != digest.as_str() => {
-                Err(call.wrong_bytes(format!("it stored `{told}`")).error)
+                Err(*call.wrong_bytes(format!("it stored `{told}`")).error)
             }
             _ => Ok(digest),
         }
@@ -175,7 +175,7 @@ impl Registry {
             StatusCode::CREATED => Ok(()),
             // The session is gone: a proxy sent the PUT elsewhere, or the registry restarted.
             StatusCode::NOT_FOUND => {
-                Err(Failure { error: call.status(&answer), again: crate::retry::Again::Later })
+                Err(Failure { error: Box::new(call.status(&answer)), again: crate::retry::Again::Later })
             }
             _ => Err(never(call.status(&answer))),
         }

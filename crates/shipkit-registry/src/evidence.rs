@@ -46,10 +46,10 @@ pub struct Evidence {
 
 /// The listing at the fallback tag.
 enum Listing {
-    Index(Manifest),
+    Index(Box<Manifest>),
     Missing,
-    /// GitLab answers a tag `sha256-<hex>` with the subject itself; nothing can be listed there.
-    NotAListing,
+    /// GitLab answers a tag `sha256-<hex>` with the subject itself: nothing can be listed there.
+    Something,
 }
 
 impl Registry {
@@ -103,7 +103,7 @@ impl Registry {
             entries.insert(entry.digest.clone(), entry);
         }
         if let Listing::Index(manifest) = self.listing(repository, subject).await? {
-            for entry in listed(manifest) {
+            for entry in listed(*manifest) {
                 entries.insert(entry.digest.clone(), entry);
             }
         }
@@ -208,9 +208,9 @@ impl Registry {
                 return Err(self.too_many(repository, subject));
             }
             let Some(next) = answer.header(LINK).and_then(next_page) else { return Ok(Some(entries)) };
-            let next = url.join(next).map_err(|error| call.protocol(error.to_string()).error)?;
+            let next = url.join(next).map_err(|error| *call.protocol(error.to_string()).error)?;
             if next.origin() != url.origin() || next == url {
-                return Err(call.protocol("its next page is elsewhere".to_owned()).error);
+                return Err(*call.protocol("its next page is elsewhere".to_owned()).error);
             }
             url = next;
         }
@@ -252,7 +252,7 @@ impl Registry {
             let current = match self.listing(repository, subject).await? {
                 Listing::Index(manifest) => Some(manifest),
                 Listing::Missing => None,
-                Listing::NotAListing => return Ok(false),
+                Listing::Something => return Ok(false),
             };
             let is_there = current.iter().any(|manifest| match &manifest.kind {
                 ManifestKind::Index { manifests } => manifests.iter().any(|m| m.digest == *evidence),
@@ -297,14 +297,15 @@ impl Registry {
     ) -> Result<Bytes, Error> {
         let current = match self.listing(repository, subject).await? {
             Listing::Index(manifest) => serde_json::from_slice(&manifest.bytes).unwrap_or_default(),
-            Listing::Missing | Listing::NotAListing => Value::Null,
+            Listing::Missing | Listing::Something => Value::Null,
         };
-        let mut index = match current {
-            Value::Object(fields) => fields,
-            _ => serde_json::Map::from_iter([
+        let mut index = if let Value::Object(fields) = current {
+            fields
+        } else {
+            serde_json::Map::from_iter([
                 ("schemaVersion".to_owned(), json!(2)),
                 ("mediaType".to_owned(), json!(OCI_INDEX)),
-            ]),
+            ])
         };
         if let Value::Array(manifests) = index.entry("manifests").or_insert_with(|| json!([])) {
             manifests.push(entry.clone());
@@ -314,10 +315,10 @@ impl Registry {
 
     async fn listing(&self, repository: &Repository, subject: &Digest) -> Result<Listing, Error> {
         match self.manifest(repository, &Target::Tag(listing_tag(subject)?)).await {
-            Ok(manifest) if manifest.digest == *subject => Ok(Listing::NotAListing),
+            Ok(manifest) if manifest.digest == *subject => Ok(Listing::Something),
             Ok(manifest) => match manifest.kind {
-                ManifestKind::Index { .. } => Ok(Listing::Index(manifest)),
-                ManifestKind::Image { .. } => Ok(Listing::NotAListing),
+                ManifestKind::Index { .. } => Ok(Listing::Index(Box::new(manifest))),
+                ManifestKind::Image { .. } => Ok(Listing::Something),
             },
             Err(error) if error.is_not_found() => Ok(Listing::Missing),
             Err(error) => Err(error),

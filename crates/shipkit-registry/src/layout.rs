@@ -169,11 +169,11 @@ impl Layout {
 
     /// Reads one file; `name` is one of ours.
     fn file(&self, name: &str, limit: u64) -> Result<Bytes, LayoutError> {
-        let io = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => {
-                LayoutError::Missing { path: self.path.clone(), name: name.to_owned() }
+        let io = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return LayoutError::Missing { path: self.path.clone(), name: name.to_owned() };
             }
-            _ => LayoutError::Io { path: self.path.clone(), source },
+            LayoutError::Io { path: self.path.clone(), source }
         };
         let (file, size) = match &self.places {
             None => {

@@ -30,6 +30,7 @@ pub struct Manifest {
 
 /// What a manifest says; OCI and Docker schema 2 look the same here.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and far oftener read than moved")]
 pub enum ManifestKind {
     /// Manifests for several platforms, and possibly their attestations.
     Index {

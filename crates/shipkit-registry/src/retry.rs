@@ -17,7 +17,7 @@ const LONGEST_UNCONNECTED: Duration = Duration::from_secs(2);
 /// Why one try did not work, and whether another one may.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) error: Error,
+    pub(crate) error: Box<Error>,
     pub(crate) again: Again,
 }
 
@@ -53,15 +53,15 @@ impl Tries {
         let grown = Duration::from_secs(1).saturating_mul(1 << self.failed.min(8));
         self.failed += 1;
         let pause = match again {
-            Again::Never => return Err(error),
-            _ if TRIES <= self.failed => return Err(error),
+            Again::Never => return Err(*error),
+            _ if TRIES <= self.failed => return Err(*error),
             Again::Later => jitter(SHORTEST, grown.min(LONGEST)),
             Again::Soon => jitter(SHORTEST, grown.min(LONGEST_UNCONNECTED)),
             Again::After(pause) => pause,
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left <= pause {
-            return Err(match (again, error) {
+            return Err(match (again, *error) {
                 (Again::After(pause), Error::Status { registry, what, .. }) => {
                     Error::Busy { registry, what, seconds: pause.as_secs() }
                 }

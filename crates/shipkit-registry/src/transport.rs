@@ -335,7 +335,7 @@ impl Call<'_> {
         let wanted = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let again =
             wanted.and_then(|value| retry_after(value, Timestamp::now())).map_or(Again::Later, Again::After);
-        Err(Failure { error: self.status(&answer), again })
+        Err(Failure { error: Box::new(self.status(&answer)), again })
     }
 
     fn denied(&self, answer: &Answer) -> Failure {
@@ -361,7 +361,7 @@ impl Call<'_> {
 
     pub(crate) fn wrong_bytes(&self, found: String) -> Failure {
         let (registry, what) = self.names();
-        Failure { error: Error::WrongBytes { registry, what, found }, again: Again::Later }
+        Failure { error: Box::new(Error::WrongBytes { registry, what, found }), again: Again::Later }
     }
 
     fn too_large(&self, limit: u64) -> Failure {
@@ -374,7 +374,7 @@ impl Call<'_> {
 
     fn unreachable(&self, why: String, again: Again) -> Failure {
         let (registry, what) = self.names();
-        Failure { error: Error::Unreachable { registry, what, why }, again }
+        Failure { error: Box::new(Error::Unreachable { registry, what, why }), again }
     }
 
     fn broken(&self, error: &reqwest::Error) -> Failure {
@@ -426,7 +426,7 @@ pub(crate) fn location(headers: &HeaderMap, base: &Url) -> Result<Url, String> {
 
 /// An error that another try would only repeat.
 pub(crate) fn never(error: Error) -> Failure {
-    Failure { error, again: Again::Never }
+    Failure { error: Box::new(error), again: Again::Never }
 }
 
 fn host_of(url: &Url) -> String {
