@@ -1,0 +1,490 @@
+//! Deploys and rollbacks on a real, active Swarm of one node (`scripts/bed up` makes one).
+//!
+//! Every test has its own stack, images and registry, all removed at its end. No virtual addresses are used: a kernel
+//! without IPVS has none.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan as _};
+use shipkit_core::rollout::{Next, Status};
+use shipkit_core::target::{
+    self, Change, Desired, DesiredService, EndpointMode, HealthCheck, NoWayBack, Observed, Order, Settings,
+    Stamp, Update, VolumeMount,
+};
+use shipkit_core::{Digest, ImageRef};
+use shipkit_docker::{Applied, Swarm, SwarmError};
+use shipkit_tests::server::docker_registry::DockerRegistry;
+
+const SOCKET: &str = "unix:///var/run/docker.sock";
+const DEADLINE: Duration = Duration::from_mins(1);
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("the docker program");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "docker {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The archive of a root folder with the one static program.
+fn root_archive() -> &'static PathBuf {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("root-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
+            assert!(status.success(), "{program} {arguments:?}");
+        };
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
+        run(
+            "rustc",
+            &["--edition=2024", "-Ctarget-feature=+crt-static", "-Cstrip=symbols", "-o", "container", source],
+        );
+        run("tar", &["-cf", "root.tar", "container"]);
+        folder.join("root.tar")
+    })
+}
+
+/// One stack and all that belongs to it.
+struct Bed {
+    stack: String,
+    swarm: Swarm,
+    registry: Option<DockerRegistry>,
+    images: Vec<String>,
+    secrets: Vec<String>,
+    releases: i64,
+}
+
+impl Bed {
+    async fn new(name: &str) -> Self {
+        Self {
+            stack: format!("skd{}-{name}", std::process::id()),
+            swarm: Swarm::connect(SOCKET).await.expect("an active Swarm: `scripts/bed up` makes one"),
+            registry: Some(DockerRegistry::start()),
+            images: Vec::new(),
+            secrets: Vec::new(),
+            releases: 0,
+        }
+    }
+
+    /// An image that runs these words, pushed.
+    fn image(&mut self, version: &str, command: &[&str]) -> ImageRef {
+        let repository = format!("{}/{}", self.registry.as_ref().unwrap().host(), self.stack);
+        let tagged = format!("{repository}:{version}");
+        let change = format!("CMD {}", serde_json::to_string(command).unwrap());
+        let label = format!("LABEL version={version}");
+        let archive = root_archive().to_str().unwrap();
+        docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
+        docker(&["push", "--quiet", &tagged]);
+        let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
+        self.images.push(tagged);
+        digest.parse().unwrap()
+    }
+
+    fn good(&mut self, version: &str) -> ImageRef {
+        self.image(version, &["/container", "serve"])
+    }
+
+    /// The next release: each is deployed a second after the one before.
+    fn release(&mut self, services: Vec<DesiredService>) -> Desired {
+        self.releases += 1;
+        let version = self.releases.to_string();
+        let stamp = Stamp {
+            release: Digest::of(version.as_bytes()),
+            version,
+            commit: "c".repeat(40),
+            environment: "staging".to_owned(),
+            run: Some("https://example.org/run/1".to_owned()),
+            time: "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap() + self.releases.seconds(),
+        };
+        Desired { stack: self.stack.clone(), stamp, services }
+    }
+
+    async fn observe(&self) -> Observed {
+        self.swarm.observe(&self.stack).await.unwrap()
+    }
+
+    /// Applies every step of the plan and waits for each, as a deploy does, up to the first that fails.
+    async fn apply(&self, desired: &Desired) -> (Vec<Applied>, Next) {
+        let observed = self.observe().await;
+        self.swarm.preflight(desired, &observed).await.unwrap();
+        let mut all = Vec::new();
+        for change in target::plan(desired, &observed) {
+            let Some(applied) = self.swarm.apply(desired, &change, None).await.unwrap() else { continue };
+            let next = self.swarm.rollout(&applied, DEADLINE, |_| {}).await.unwrap();
+            all.push(applied);
+            if next != Next::Done {
+                return (all, next);
+            }
+        }
+        (all, Next::Done)
+    }
+
+    /// A deploy that must succeed.
+    async fn deploy(&self, desired: &Desired) {
+        let (_, next) = self.apply(desired).await;
+        assert_eq!(next, Next::Done);
+        self.swarm.confirm(desired, Timestamp::UNIX_EPOCH).await.unwrap();
+    }
+
+    /// A rollback of the whole stack, each service waited for.
+    async fn rollback(&self) {
+        let way = target::way_back(&self.stack, &self.observe().await).unwrap();
+        for back in &way.returns {
+            let applied = self.swarm.restore(&self.stack, back, None).await.unwrap();
+            assert_eq!(self.swarm.rollout(&applied, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+        }
+    }
+
+    /// The identifiers of the containers that run.
+    fn containers(&self, service: &str) -> Vec<String> {
+        let filter = format!("label=com.docker.swarm.service.name={}_{service}", self.stack);
+        let listed = docker(&["ps", "--no-trunc", "--quiet", "--filter", &filter]);
+        let mut containers: Vec<String> = listed.lines().map(str::to_owned).collect();
+        containers.sort();
+        containers
+    }
+
+    #[track_caller]
+    fn check_runs(&self, observed: &Observed, version: &str, image: &ImageRef, count: u64) {
+        let api = &observed.services[0];
+        assert_eq!(api.running, BTreeMap::from([(image.digest.to_string(), count)]), "{:?}", api.problems);
+        assert_eq!(api.image.as_ref(), Some(image));
+        assert_eq!(api.stamp.as_ref().map(|stamp| stamp.version.as_str()), Some(version));
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let quiet = |arguments: &[&str]| Command::new("docker").args(arguments).output().unwrap();
+        let lines = |arguments: &[&str]| -> Vec<String> {
+            String::from_utf8_lossy(&quiet(arguments).stdout).lines().map(str::to_owned).collect()
+        };
+        let namespace = format!("label=com.docker.stack.namespace={}", self.stack);
+        for service in lines(&["service", "ls", "--quiet", "--filter", &namespace]) {
+            quiet(&["service", "rm", &service]);
+        }
+        for secret in &self.secrets {
+            quiet(&["secret", "rm", secret]);
+        }
+        // Containers hold the network, volumes and images; waiting for their end is what `docker wait` does.
+        let filter = format!("name={}_", self.stack);
+        for container in lines(&["ps", "--all", "--quiet", "--filter", &filter]) {
+            quiet(&["rm", "--force", &container]);
+        }
+        for volume in lines(&["volume", "ls", "--quiet", "--filter", &filter]) {
+            quiet(&["volume", "rm", "--force", &volume]);
+        }
+        (0..50).find(|_| quiet(&["network", "rm", &self.stack]).status.success());
+        for image in &self.images {
+            quiet(&["rmi", "--force", image]);
+        }
+    }
+}
+
+fn service(name: &str, image: &ImageRef) -> DesiredService {
+    DesiredService {
+        name: name.to_owned(),
+        image: image.clone(),
+        revision: "r".to_owned(),
+        depends_on: Vec::new(),
+        stateful: false,
+        settings: Settings {
+            replicas: Some(1),
+            endpoint_mode: EndpointMode::Dnsrr,
+            stop_grace: Some(Duration::from_secs(1)),
+            update: Update {
+                parallelism: 1,
+                delay: Duration::ZERO,
+                order: Order::StartFirst,
+                monitor: Duration::from_secs(2),
+            },
+            ..Settings::default()
+        },
+    }
+}
+
+fn with(mut service: DesiredService, edit: impl FnOnce(&mut Settings)) -> DesiredService {
+    edit(&mut service.settings);
+    service
+}
+
+fn health(code: &str) -> HealthCheck {
+    HealthCheck {
+        test: ["CMD", "/container", "exit", code].map(str::to_owned).to_vec(),
+        interval: Duration::from_millis(500),
+        timeout: Duration::from_secs(5),
+        retries: 1,
+        start_period: Duration::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_created_then_updated_then_rolled_back_once_and_not_twice() {
+    let mut bed = Bed::new("life").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let full = |image: &ImageRef| {
+        with(service("api", image), |settings| {
+            settings.replicas = Some(2);
+            settings.environment.insert("A".to_owned(), "x=1".to_owned());
+            settings.healthcheck = Some(health("0"));
+            settings.volumes = vec![VolumeMount { volume: "data".to_owned(), path: "/data".to_owned() }];
+        })
+    };
+    let first = bed.release(vec![full(&one)]);
+    let steps = target::plan(&first, &bed.observe().await);
+    assert!(matches!(steps[..], [Change::CreateNetwork { .. }, Change::Create { .. }]));
+    bed.deploy(&first).await;
+    let seen = bed.observe().await;
+    bed.check_runs(&seen, "1", &one, 2);
+    assert!(seen.has_network && seen.services[0].is_confirmed && seen.services[0].previous.is_none());
+    assert_eq!(seen.services[0].settings, first.services[0].settings);
+
+    let second = bed.release(vec![full(&two)]);
+    bed.deploy(&second).await;
+    let seen = bed.observe().await;
+    bed.check_runs(&seen, "2", &two, 2);
+    let remembered = seen.services[0].previous.clone().unwrap();
+    assert_eq!((remembered.stamp, remembered.image), (Some(first.stamp), Some(one.clone())));
+
+    // Neither image can be pulled from now on: a rollback needs nothing but the target.
+    bed.registry = None;
+    bed.rollback().await;
+    let seen = bed.observe().await;
+    bed.check_runs(&seen, "1", &one, 2);
+    let again = target::way_back(&bed.stack, &seen).unwrap_err();
+    assert!(matches!(again, NoWayBack::NothingBefore { .. }), "{again}");
+}
+
+#[tokio::test]
+async fn what_does_not_change_keeps_running_and_still_goes_back_with_its_release() {
+    let mut bed = Bed::new("keep").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let first = bed.release(vec![service("api", &one), service("web", &one)]);
+    bed.deploy(&first).await;
+    let containers = (bed.containers("api"), bed.containers("web"));
+    assert_eq!(containers.0.len(), 1);
+
+    // The same release again: nothing is written.
+    let versions = |seen: &Observed| seen.services.iter().map(|s| s.version).collect::<Vec<_>>();
+    let before = versions(&bed.observe().await);
+    bed.deploy(&first).await;
+    assert_eq!(versions(&bed.observe().await), before);
+
+    // The next release changes one service: the other joins it and keeps its tasks.
+    let second = bed.release(vec![service("api", &one), service("web", &two)]);
+    bed.deploy(&second).await;
+    assert_eq!(bed.containers("api"), containers.0);
+    assert_ne!(bed.containers("web"), containers.1);
+    let seen = bed.observe().await;
+    assert!(seen.services.iter().all(|s| s.stamp.as_ref() == Some(&second.stamp) && s.is_confirmed));
+
+    bed.rollback().await;
+    assert_eq!(bed.containers("api"), containers.0);
+    let seen = bed.observe().await;
+    assert!(seen.services.iter().all(|s| s.stamp.as_ref() == Some(&first.stamp) && s.is_confirmed));
+}
+
+#[tokio::test]
+async fn a_crash_at_the_start_of_an_update_is_rolled_back_named_and_leaves_true_labels() {
+    let mut bed = Bed::new("crash").await;
+    let (one, bad) = (bed.good("1"), bed.image("bad", &["/container", "exit", "3"]));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let second = bed.release(vec![service("api", &bad)]);
+    let (all, next) = bed.apply(&second).await;
+    let (Next::RolledBack { cause } | Next::RollBack { cause }) = &next else { panic!("{next:?}") };
+    assert!(
+        cause.starts_with("`api` ") && cause.ends_with("task: non-zero exit (3) (exit code 3)"),
+        "{cause}"
+    );
+    let logs = bed.swarm.logs(&all[0]).await.unwrap();
+    assert_eq!(logs[0].lines, ["ending with 3"]);
+    let undone = bed.swarm.undo(&all[0], None).await.unwrap();
+    if let Some(undone) = undone {
+        assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+    }
+    let seen = bed.observe().await;
+    bed.check_runs(&seen, "1", &one, 1);
+    assert!(seen.services[0].is_confirmed && seen.services[0].previous.is_none());
+}
+
+#[tokio::test]
+async fn an_unhealthy_release_is_rolled_back_and_named() {
+    let mut bed = Bed::new("sick").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let healthy = with(service("api", &one), |settings| settings.healthcheck = Some(health("0")));
+    let first = bed.release(vec![healthy]);
+    bed.deploy(&first).await;
+    let kept = bed.containers("api");
+    let sick = with(service("api", &two), |settings| settings.healthcheck = Some(health("1")));
+    let second = bed.release(vec![sick]);
+    let (all, next) = bed.apply(&second).await;
+    let (Next::RolledBack { cause } | Next::RollBack { cause }) = &next else { panic!("{next:?}") };
+    assert!(cause.contains("unhealthy container"), "{cause}");
+    if let Some(undone) = bed.swarm.undo(&all[0], None).await.unwrap() {
+        assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+    }
+    bed.check_runs(&bed.observe().await, "1", &one, 1);
+    assert_eq!(bed.containers("api"), kept, "the old task never stopped");
+}
+
+#[tokio::test]
+async fn a_missing_image_is_named_at_once_and_undone() {
+    let mut bed = Bed::new("gone").await;
+    let one = bed.good("1");
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let missing = one.repository.at(&Digest::of(b"nothing"));
+    let second = bed.release(vec![service("api", &missing)]);
+    let (all, next) = bed.apply(&second).await;
+    let (Next::RolledBack { cause } | Next::RollBack { cause }) = &next else { panic!("{next:?}") };
+    assert!(cause.contains("task rejected: No such image"), "{cause}");
+    if let Some(undone) = bed.swarm.undo(&all[0], None).await.unwrap() {
+        assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+    }
+    bed.check_runs(&bed.observe().await, "1", &one, 1);
+}
+
+#[tokio::test]
+async fn a_first_release_that_crashes_is_named_and_leaves_no_service() {
+    let mut bed = Bed::new("first").await;
+    let bad = bed.image("bad", &["/container", "exit", "7"]);
+    let first = bed.release(vec![service("api", &bad)]);
+    let (all, next) = bed.apply(&first).await;
+    let Next::RollBack { cause } = &next else { panic!("{next:?}") };
+    assert_eq!(cause, "`api` keeps failing: task failed: task: non-zero exit (7) (exit code 7)");
+    let seen = bed.observe().await;
+    assert!(!seen.services[0].is_confirmed);
+    assert!(seen.services[0].problems[0].contains("non-zero exit (7)"), "{:?}", seen.services[0].problems);
+    assert!(bed.swarm.undo(&all[0], None).await.unwrap().is_none());
+    assert!(bed.observe().await.services.is_empty());
+}
+
+#[tokio::test]
+async fn services_before_the_one_that_fails_are_put_back_with_all_they_remembered() {
+    let mut bed = Bed::new("undo").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    for image in [&one, &two] {
+        let release = bed.release(vec![service("api", image)]);
+        bed.deploy(&release).await;
+    }
+    let before = bed.observe().await.services[0].clone();
+    let changed = with(service("api", &two), |settings| {
+        settings.environment.insert("NEW".to_owned(), "1".to_owned());
+    });
+    let third = bed.release(vec![changed]);
+    let (all, next) = bed.apply(&third).await;
+    assert_eq!(next, Next::Done);
+    // Not confirmed: another service of the release failed, or its verification.
+    let undone = bed.swarm.undo(&all[0], None).await.unwrap().unwrap();
+    assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+    let after = &bed.observe().await.services[0];
+    assert_eq!((&after.stamp, &after.previous), (&before.stamp, &before.previous));
+    assert_eq!((&after.settings, after.is_confirmed), (&before.settings, true));
+}
+
+#[tokio::test]
+async fn a_stateful_service_is_created_once_and_never_touched() {
+    let mut bed = Bed::new("data").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let stateful = |image: &ImageRef| DesiredService { stateful: true, ..service("db", image) };
+    let first = bed.release(vec![service("api", &one), stateful(&one)]);
+    bed.deploy(&first).await;
+    let kept = bed.containers("db");
+    let version = |seen: &Observed| seen.services[1].version;
+    let before = version(&bed.observe().await);
+    let second = bed.release(vec![service("api", &two), stateful(&two)]);
+    bed.deploy(&second).await;
+    bed.rollback().await;
+    assert_eq!((bed.containers("db"), version(&bed.observe().await)), (kept, before));
+}
+
+#[tokio::test]
+async fn all_missing_secrets_are_named_and_one_that_exists_is_mounted() {
+    let mut bed = Bed::new("secret").await;
+    let one = bed.good("1");
+    let wants = |names: &[&str]| {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        with(service("api", &one), |settings| settings.secrets = names)
+    };
+    let first = bed.release(vec![wants(&["here", "b", "a"])]);
+    let secret = format!("{}_here", bed.stack);
+    docker(&["secret", "create", &secret, concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    bed.secrets.push(secret.clone());
+    let error = bed.swarm.preflight(&first, &Observed::default()).await.unwrap_err();
+    let SwarmError::MissingSecrets(names) = error else { panic!("{error}") };
+    assert_eq!(names, ["a", "b"].map(|name| format!("{}_{name}", bed.stack)));
+    let first = bed.release(vec![wants(&["here"])]);
+    bed.deploy(&first).await;
+    assert_eq!(bed.observe().await.services[0].settings.secrets, ["here"]);
+}
+
+#[tokio::test]
+async fn changes_by_others_at_the_same_time_are_not_lost() {
+    let mut bed = Bed::new("race").await;
+    let one = bed.good("1");
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let name = Arc::new(format!("{}_api", bed.stack));
+    let other = {
+        let name = Arc::clone(&name);
+        std::thread::spawn(move || {
+            for number in 0..12 {
+                let label = format!("other{number}=1");
+                let arguments = ["service", "update", "--detach", "--label-add", &label, &name];
+                // It has no compare-and-swap of its own that tries again.
+                while !Command::new("docker").args(arguments).output().unwrap().status.success() {}
+            }
+        })
+    };
+    while !other.is_finished() {
+        let next = bed.release(vec![service("api", &one)]);
+        bed.deploy(&next).await;
+    }
+    other.join().unwrap();
+    let labels = docker(&["service", "inspect", "--format", "{{json .Spec.Labels}}", &name]);
+    for number in 0..12 {
+        assert!(labels.contains(&format!("other{number}\"")), "{number}: {labels}");
+    }
+    assert_eq!(bed.observe().await.services[0].stamp.as_ref().unwrap().version, bed.releases.to_string());
+}
+
+#[tokio::test]
+async fn what_somebody_else_set_survives_an_update() {
+    let mut bed = Bed::new("theirs").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let name = format!("{}_api", bed.stack);
+    docker(&[
+        "service",
+        "update",
+        "--detach",
+        "--quiet",
+        "--limit-memory",
+        "64M",
+        "--host-add",
+        "foo:1.2.3.4",
+        &name,
+    ]);
+    let second = bed.release(vec![service("api", &two)]);
+    bed.deploy(&second).await;
+    let format =
+        "{{.Spec.TaskTemplate.Resources.Limits.MemoryBytes}} {{.Spec.TaskTemplate.ContainerSpec.Hosts}}";
+    assert_eq!(docker(&["service", "inspect", "--format", format, &name]), "67108864 [1.2.3.4 foo]");
+    let seen = bed.observe().await;
+    bed.check_runs(&seen, "2", &two, 1);
+    assert_eq!(seen.services[0].update, Status::None, "confirming is an update that replaces nothing");
+}
