@@ -1,10 +1,20 @@
 //! `shipkit.yml`: types, defaults, resolution and errors that say where.
 
 pub mod check;
+mod environment;
+mod error;
+mod raw;
+mod raw_check;
+mod resolve;
+mod rules;
+mod shape;
 mod types;
 mod units;
+mod values;
+mod yaml;
 
 pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
+pub use error::{ConfigError, Problem};
 pub use types::{
     Analysis, Approval, Build, BuildArg, Cache, Config, Deploy, EndToEnd, Environment, EventKind,
     FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate, OnInconclusive, Query,
@@ -12,3 +22,27 @@ pub use types::{
     TestService, Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
+
+impl Config {
+    /// Reads `shipkit.yml`. `file` is only named in errors. `variables` answers for whole values `${NAME}` in `registry`,
+    /// `url` and `environment`, and `None` is an error; those of build arguments stay as they are.
+    ///
+    /// # Errors
+    /// When the file is not YAML, has unknown keys or values, or breaks a rule. What does not fit the form is reported
+    /// one by one, broken rules all at once.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let document = yaml::Document::read(file, text)?;
+        let raw: raw::RawConfig = shape::read(&document)?;
+        raw.resolve(resolve::Context { document: &document, variables, problems: Vec::new() })
+    }
+
+    /// The JSON Schema of `shipkit.yml`, for editors. It knows the form and not the rules.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(raw::RawConfig).to_value()
+    }
+}

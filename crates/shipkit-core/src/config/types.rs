@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::Check;
@@ -43,7 +45,8 @@ pub struct Tags {
 }
 
 /// A kind of tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum TagKind {
     /// `sha-<full commit>`.
     Sha,
@@ -58,7 +61,8 @@ pub enum TagKind {
 }
 
 /// When `latest` moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Latest {
     /// Never.
     Never,
@@ -188,7 +192,8 @@ pub enum BuildArg {
 }
 
 /// Where the build cache lives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cache {
     /// Nowhere.
     #[default]
@@ -256,7 +261,8 @@ pub struct UpdateConfig {
 }
 
 /// What the target does by itself when a new task fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureAction {
     /// It goes back.
     #[default]
@@ -301,7 +307,8 @@ pub struct ImageScan {
 }
 
 /// The form of a scan report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReportFormat {
     /// For code scanning.
     #[default]
@@ -313,7 +320,8 @@ pub enum ReportFormat {
 }
 
 /// A rule for every built image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// It does not run as root.
     NonRoot,
@@ -377,7 +385,8 @@ pub struct Environment {
 }
 
 /// What starts a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A push of a branch or tag.
     Push,
@@ -388,7 +397,8 @@ pub enum EventKind {
 }
 
 /// Whether a person must approve.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Approval {
     /// Nobody must.
     #[default]
@@ -423,7 +433,8 @@ pub struct Target {
 }
 
 /// A kind of target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
     /// Docker Compose on a host.
     Compose,
@@ -436,7 +447,8 @@ pub enum TargetKind {
 }
 
 /// How services are replaced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// Task by task.
     #[default]
@@ -492,7 +504,8 @@ pub struct Query {
 }
 
 /// What happens after a failure.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rollback {
     /// What was there before comes back.
     #[default]
@@ -504,7 +517,8 @@ pub enum Rollback {
 }
 
 /// What happens when it could not be found out whether a deploy is good.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnInconclusive {
     /// Everything stays as it is, and the run ends with 3.
     #[default]

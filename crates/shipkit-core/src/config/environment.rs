@@ -1,0 +1,202 @@
+//! Environments: `defaults` merged in, checks read, and put in the order of `needs`.
+
+use std::time::Duration;
+
+use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
+use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawTarget};
+use super::raw_check::{RawCheck, RawTlsVersion};
+use super::resolve::{Context, list, or};
+use super::rules;
+use super::types::{Analysis, Environment, Migrate, Query, Target, TargetKind, Threshold};
+use super::units::BasisPoints;
+use super::values::{Limits, Percent, Span};
+use super::yaml::join;
+
+/// All environments in the order of `needs`, and otherwise of the file.
+pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment> {
+    let mut names: Vec<&String> = raw.environments.keys().collect();
+    names.sort_by_key(|name| context.document.place(&join("environments", name)).key);
+    let empty = RawEnvironment::default();
+    let defaults = raw.defaults.as_ref().unwrap_or(&empty);
+    let resolved: Vec<Environment> = names
+        .into_iter()
+        .filter_map(|name| raw.environments.get(name).map(|own| (name, own.as_ref().unwrap_or(&empty))))
+        .map(|(name, own)| one(context, &raw.name, name, &Layers { own, defaults }))
+        .collect();
+    rules::in_order(context, resolved)
+}
+
+/// What an environment says, over what all of them share.
+struct Layers<'a> {
+    own: &'a RawEnvironment,
+    defaults: &'a RawEnvironment,
+}
+
+impl<'a> Layers<'a> {
+    fn pick<T>(&self, key: impl Fn(&'a RawEnvironment) -> Option<&'a T>) -> Option<&'a T> {
+        key(self.own).or_else(|| key(self.defaults))
+    }
+}
+
+/// Where `key` of an environment is written: there, or in the defaults.
+pub(super) fn origin(context: &Context<'_>, environment: &str, key: &str) -> String {
+    let own = format!("environments.{environment}.{key}");
+    let shared = format!("defaults.{key}");
+    if !context.document.has(&own) && context.document.has(&shared) { shared } else { own }
+}
+
+fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>) -> Environment {
+    let mut environment = context.texts("defaults.environment", layers.defaults.environment.as_ref());
+    environment
+        .extend(context.texts(&format!("environments.{name}.environment"), layers.own.environment.as_ref()));
+    let url_path = origin(context, name, "url");
+    let smoke_path = origin(context, name, "smoke");
+    let smoke = layers.pick(|raw| raw.smoke.as_ref()).map(Vec::as_slice).unwrap_or_default();
+    Environment {
+        name: name.to_owned(),
+        branches: list(layers.pick(|raw| raw.branches.as_ref())),
+        tags: list(layers.pick(|raw| raw.tags.as_ref())),
+        events: layers.pick(|raw| raw.events.as_ref()).cloned().unwrap_or_default(),
+        needs: list(layers.pick(|raw| raw.needs.as_ref())),
+        approval: layers.pick(|raw| raw.approval.as_ref()).copied().unwrap_or_default(),
+        url: layers.pick(|raw| raw.url.as_ref()).map(|text| context.text(&url_path, text)),
+        target: target(layers.pick(|raw| raw.target.as_ref()), project, name),
+        strategy: layers.pick(|raw| raw.strategy.as_ref()).copied().unwrap_or_default(),
+        timeout: or(layers.pick(|raw| raw.timeout.as_ref()).copied(), Duration::from_mins(10)),
+        migrate: layers.pick(|raw| raw.migrate.as_ref()).map(|raw| Migrate {
+            service: raw.service.clone(),
+            command: raw.command.clone(),
+            compatible: raw.compatible.unwrap_or(true),
+        }),
+        backup: layers.pick(|raw| raw.backup.as_ref()).map(|raw| list(raw.run.as_ref())).unwrap_or_default(),
+        environment,
+        secrets: layers.pick(|raw| raw.secrets.as_ref()).cloned().unwrap_or_default(),
+        smoke: smoke
+            .iter()
+            .enumerate()
+            .filter_map(|(index, raw)| check(context, &format!("{smoke_path}[{index}]"), raw))
+            .collect(),
+        analysis: layers.pick(|raw| raw.analysis.as_ref()).map(analysis),
+        rollback: layers.pick(|raw| raw.rollback.as_ref()).copied().unwrap_or_default(),
+        on_inconclusive: layers.pick(|raw| raw.on_inconclusive.as_ref()).copied().unwrap_or_default(),
+        runner: layers.pick(|raw| raw.runner.as_ref()).cloned(),
+        notify: layers.pick(|raw| raw.notify.as_ref()).cloned().unwrap_or_default(),
+    }
+}
+
+fn target(raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {
+    let kind = raw.map_or(TargetKind::Compose, |raw| raw.kind);
+    let stack = match kind {
+        TargetKind::Compose | TargetKind::Swarm => {
+            Some(raw.and_then(|raw| raw.stack.clone()).unwrap_or_else(|| format!("{project}-{environment}")))
+        }
+        TargetKind::Kubernetes | TargetKind::Command => None,
+    };
+    Target {
+        kind,
+        host: raw.and_then(|raw| raw.host.clone()),
+        files: raw.and_then(|raw| raw.files.clone()).unwrap_or_default(),
+        env_file: raw.and_then(|raw| raw.env_file.clone()),
+        manifests: raw.and_then(|raw| raw.manifests.clone()),
+        kustomize: raw.and_then(|raw| raw.kustomize.clone()),
+        namespace: raw.and_then(|raw| raw.namespace.clone()),
+        context: raw.and_then(|raw| raw.context.clone()),
+        run: list(raw.and_then(|raw| raw.run.as_ref())),
+        stack,
+    }
+}
+
+fn analysis(raw: &RawAnalysis) -> Analysis {
+    let error_rate = raw.error_rate.unwrap_or(Limits { warning: None, critical: None });
+    let p95 = raw.p95.unwrap_or(Limits { warning: None, critical: None });
+    Analysis {
+        prometheus: raw.prometheus.clone(),
+        window: or(raw.window, Duration::from_mins(5)),
+        error_rate: Threshold {
+            warning: error_rate.warning.map(|Percent(points)| points),
+            critical: error_rate.critical.map_or(BasisPoints(500), |Percent(points)| points),
+        },
+        p95: Threshold {
+            warning: p95.warning.map(|Span(duration)| duration),
+            critical: or(p95.critical, Duration::from_secs(1)),
+        },
+        promql: raw
+            .promql
+            .iter()
+            .flatten()
+            .map(|raw| Query {
+                name: raw.name.clone().unwrap_or_else(|| raw.query.clone()),
+                query: raw.query.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check> {
+    let kind = kind(context, path, raw)?;
+    let expect = raw.expect.clone().unwrap_or_default();
+    Some(Check {
+        name: raw.name.clone().unwrap_or_else(|| title(&kind)),
+        service: raw.service.clone(),
+        kind,
+        headers: raw.headers.as_ref().map(|headers| headers.0.clone()).unwrap_or_default(),
+        expect: Expect {
+            status: expect.status,
+            json: expect.json.unwrap_or_default(),
+            body: expect.body,
+            p95: expect.p95.map(|Span(duration)| duration),
+            within: expect.within.map(|Span(duration)| duration),
+        },
+        retries: raw.retries,
+        line: context.document.place(path).value.line,
+    })
+}
+
+/// The one kind of an entry.
+fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKind> {
+    let kinds: Vec<CheckKind> = [
+        raw.get.clone().map(CheckKind::Get),
+        raw.post.clone().map(|url| CheckKind::Post { url, body: raw.body.clone() }),
+        raw.ws.clone().map(CheckKind::Ws),
+        raw.tcp.clone().map(CheckKind::Tcp),
+        raw.tls.as_ref().map(|tls| {
+            CheckKind::Tls(Tls {
+                min_version: tls.min_version.map(|version| match version {
+                    RawTlsVersion::V1_2 => TlsVersion::V1_2,
+                    RawTlsVersion::V1_3 => TlsVersion::V1_3,
+                }),
+                expires_in: tls.expires_in.map(|Span(duration)| duration),
+                hsts: tls.hsts.unwrap_or(false),
+                ocsp_stapling: tls.ocsp_stapling.unwrap_or(false),
+                http2: tls.http2.unwrap_or(false),
+            })
+        }),
+        raw.redirect.clone().map(|url| CheckKind::Redirect { url, to: raw.to.clone() }),
+        raw.promql.clone().map(CheckKind::Promql),
+        raw.openapi.clone().map(CheckKind::Openapi),
+        raw.rate_limit.clone().map(CheckKind::RateLimit),
+        raw.run.clone().map(CheckKind::Run),
+        raw.release.clone().map(CheckKind::Release),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    rules::one_kind(context, path, raw, &kinds);
+    kinds.into_iter().next()
+}
+
+fn title(kind: &CheckKind) -> String {
+    match kind {
+        CheckKind::Tls(_) => kind.word().to_owned(),
+        CheckKind::Get(what)
+        | CheckKind::Post { url: what, .. }
+        | CheckKind::Ws(what)
+        | CheckKind::Tcp(what)
+        | CheckKind::Redirect { url: what, .. }
+        | CheckKind::Promql(what)
+        | CheckKind::Openapi(what)
+        | CheckKind::RateLimit(what)
+        | CheckKind::Run(what)
+        | CheckKind::Release(what) => format!("{} {what}", kind.word()),
+    }
+}

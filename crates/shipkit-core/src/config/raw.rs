@@ -1,0 +1,423 @@
+//! `RawConfig`: `shipkit.yml` as it is written. Its doc comments are the reference of the file.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::raw_check::RawCheck;
+use super::types::{
+    Approval, Cache, EventKind, FailureAction, Latest, OnInconclusive, ReportFormat, Rollback, Rule,
+    Strategy, TagKind, TargetKind,
+};
+use super::values::{Limits, Percent, Size, Span, Text, Texts};
+
+type TextMap = BTreeMap<String, Text>;
+
+/// The configuration of shipkit: what a project is made of, how it is judged, and where it goes.
+///
+/// Durations and sizes carry a unit (`10s`, `5m`, `250MB`). A whole value `${NAME}` is replaced by the environment
+/// variable of that name in `registry`, `url`, `args` and `environment`, and nowhere else.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `version`, `name`, `services` and `environments`")]
+#[schemars(title = "shipkit.yml")]
+pub(super) struct RawConfig {
+    /// The version of this format: 1.
+    #[schemars(extend("const" = 1))]
+    pub(super) version: u64,
+    /// The project's name: lower-case letters, digits and `-`.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9-]*$"))]
+    pub(super) name: String,
+    /// The prefix of every image, `<registry>/<service>`. Default: `ghcr.io/<owner>/<repository>` in lower case.
+    pub(super) registry: Option<String>,
+    /// How images are tagged. Deploys read digests, never tags.
+    pub(super) tags: Option<RawTags>,
+    /// How the checkout is tested, beside the build.
+    pub(super) test: Option<RawTest>,
+    /// The services by name.
+    #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]*$"}))]
+    pub(super) services: BTreeMap<String, RawService>,
+    /// How images are judged before they are published.
+    pub(super) scan: Option<RawScan>,
+    /// What every environment has unless it says otherwise, key by key; `environment` is merged name by name.
+    pub(super) defaults: Option<RawEnvironment>,
+    /// Where releases go, by name: one to four environments.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 4, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]*$"}))]
+    pub(super) environments: BTreeMap<String, Option<RawEnvironment>>,
+}
+
+/// How images are tagged.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawTags {
+    /// The kinds of tags. Default: `[sha, branch, semver]`.
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    pub(super) include: Option<Vec<TagKind>>,
+    /// When `latest` moves. Default: `release` if `semver` is included, else `never`.
+    pub(super) latest: Option<Latest>,
+    /// Whether a permanent tag may never name another digest. Default: `true`.
+    pub(super) immutable: Option<bool>,
+    /// OCI labels for every image, besides the standard ones.
+    pub(super) labels: Option<TextMap>,
+}
+
+/// How the checkout is tested.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawTest {
+    /// Tools and their versions: `node: "20"`.
+    pub(super) setup: Option<TextMap>,
+    /// Containers that the tests talk to.
+    pub(super) services: Option<BTreeMap<String, RawTestService>>,
+    /// Environment variables of the tests.
+    pub(super) environment: Option<TextMap>,
+    /// Names of secrets that the tests want; they are empty for pull requests from forks.
+    pub(super) secrets: Option<Vec<String>>,
+    /// Commands, one after the other; the first that fails ends the run.
+    pub(super) run: Option<Texts>,
+    /// End-to-end tests against Compose files.
+    pub(super) e2e: Option<RawEndToEnd>,
+    /// The path of the coverage report.
+    pub(super) coverage: Option<String>,
+    /// Paths that are kept after the run.
+    pub(super) artifacts: Option<Vec<String>>,
+}
+
+/// End-to-end tests.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawEndToEnd {
+    /// Compose files that are brought up first.
+    pub(super) files: Option<Vec<String>>,
+    /// Commands.
+    pub(super) run: Option<Texts>,
+}
+
+/// A container that the tests talk to.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `image`")]
+pub(super) struct RawTestService {
+    /// Its image.
+    pub(super) image: String,
+    /// Its environment variables.
+    pub(super) environment: Option<TextMap>,
+    /// Published ports, in Compose's short form.
+    pub(super) ports: Option<Vec<Text>>,
+    /// How to tell that it is healthy.
+    pub(super) healthcheck: Option<RawHealthcheck>,
+}
+
+/// One service: exactly one of `build` and `image`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `build` or `image`")]
+#[schemars(extend("oneOf" = [{"required": ["build"]}, {"required": ["image"]}]))]
+pub(super) struct RawService {
+    /// Builds the image here.
+    pub(super) build: Option<RawBuild>,
+    /// An image that somebody else built.
+    pub(super) image: Option<String>,
+    /// The full repository of a built image. Default: `<registry>/<service>`.
+    pub(super) image_name: Option<String>,
+    /// The most bytes that the built image may have unpacked: `250MB`.
+    pub(super) size_limit: Option<Size>,
+    /// The port it listens on.
+    #[schemars(range(min = 1))]
+    pub(super) port: Option<u16>,
+    /// It holds data: it is created once and never replaced. Not with `build`.
+    pub(super) stateful: Option<bool>,
+    /// Services that are put in place before it.
+    pub(super) depends_on: Option<Vec<String>>,
+    /// How to tell that it is healthy.
+    pub(super) healthcheck: Option<RawHealthcheck>,
+    /// What it measures about itself.
+    pub(super) metrics: Option<RawMetrics>,
+    /// How it is deployed.
+    pub(super) deploy: Option<RawDeploy>,
+    /// How it is replaced, where that differs from its environment.
+    pub(super) strategy: Option<Strategy>,
+    /// Environment variables, in every environment.
+    pub(super) environment: Option<TextMap>,
+    /// Names of secrets of the target, mounted at `/run/secrets/<name>`.
+    pub(super) secrets: Option<Vec<String>>,
+    /// Named volumes: `data:/var/lib/data`.
+    pub(super) volumes: Option<Vec<String>>,
+    /// How long it may take to stop. Default: what the target has.
+    pub(super) stop_grace_period: Option<Span>,
+    /// Its names in Kubernetes, where they differ from the service's.
+    pub(super) kubernetes: Option<RawKubernetes>,
+}
+
+/// How an image is built, in Compose's words.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawBuild {
+    /// The context folder. Default: `.`.
+    pub(super) context: Option<String>,
+    /// The Dockerfile, relative to the context. Default: `Dockerfile`.
+    pub(super) dockerfile: Option<String>,
+    /// The stage, if not the last.
+    pub(super) target: Option<String>,
+    /// Build arguments. They are public. `${SHIPKIT_COMMIT}` and `${SHIPKIT_VERSION}` are always known.
+    pub(super) args: Option<TextMap>,
+    /// Names of environment variables that are given as build secrets.
+    pub(super) secrets: Option<Vec<String>>,
+    /// Platforms, as `linux/arm64`. Default: the builder's own.
+    pub(super) platforms: Option<Vec<String>>,
+    /// Where the build cache lives. Default: `none`.
+    pub(super) cache: Option<Cache>,
+    /// Build arguments differ per environment: one image per environment, and nothing is promoted.
+    pub(super) per_environment: Option<bool>,
+    /// The runner that builds it, where that differs.
+    pub(super) runner: Option<String>,
+}
+
+/// How to tell that a service is healthy.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawHealthcheck {
+    /// The path that answers while the process lives.
+    pub(super) live: Option<String>,
+    /// The path that answers when it can serve. Default: `live`.
+    pub(super) ready: Option<String>,
+    /// The command inside the container.
+    pub(super) test: Option<String>,
+    /// From one check to the next.
+    pub(super) interval: Option<Span>,
+    /// How long one check may take.
+    pub(super) timeout: Option<Span>,
+    /// How long failures do not count after the start.
+    pub(super) start_period: Option<Span>,
+    /// Failures in a row that make it unhealthy.
+    pub(super) retries: Option<u64>,
+}
+
+/// What a service measures about itself.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawMetrics {
+    /// The path. Default: `/metrics`.
+    pub(super) path: Option<String>,
+    /// Names of metrics that must be there.
+    pub(super) required: Option<Vec<String>>,
+}
+
+/// How a service is deployed, in Compose's words.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawDeploy {
+    /// How many tasks run. Default: what is there.
+    pub(super) replicas: Option<u64>,
+    /// How an update proceeds.
+    pub(super) update_config: Option<RawUpdate>,
+    /// Limits and reservations.
+    pub(super) resources: Option<serde_json::Map<String, Value>>,
+    /// How other services find it: `vip` or `dnsrr`. Default: `vip`.
+    pub(super) endpoint_mode: Option<RawEndpointMode>,
+}
+
+/// How an update proceeds.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawUpdate {
+    /// How many tasks are replaced at a time; 0 is all. Default: 1.
+    pub(super) parallelism: Option<u64>,
+    /// The pause between them. Default: `10s`.
+    pub(super) delay: Option<Span>,
+    /// Whether the new task starts before the old one stops. Default: `start-first`.
+    pub(super) order: Option<RawOrder>,
+    /// What the target does by itself when a new task fails. Default: `rollback`.
+    pub(super) failure_action: Option<FailureAction>,
+    /// How long a new task is watched. Default: `5s`.
+    pub(super) monitor: Option<Span>,
+}
+
+/// How other services find a service.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawEndpointMode {
+    /// One virtual address.
+    Vip,
+    /// The name resolves to every task.
+    Dnsrr,
+}
+
+/// Which comes first when a task is replaced.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawOrder {
+    /// The new task runs before the old one stops.
+    StartFirst,
+    /// The old task stops first.
+    StopFirst,
+}
+
+/// The names of a service in Kubernetes.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawKubernetes {
+    /// The Kubernetes deployment.
+    pub(super) deployment: Option<String>,
+    /// The container in it.
+    pub(super) container: Option<String>,
+}
+
+/// How images are judged.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawScan {
+    /// Findings in images.
+    pub(super) image: Option<RawImageScan>,
+    /// Commands that scan the sources.
+    pub(super) source: Option<RawCommands>,
+    /// Rules for every built image. Default: `[non-root, healthcheck, pinned-base]`.
+    pub(super) policy: Option<Vec<Rule>>,
+}
+
+/// What is done with findings in images.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawImageScan {
+    /// Findings of this severity and above fail. Default: `HIGH`.
+    pub(super) severity: Option<RawSeverity>,
+    /// Whether findings without a fix are left out. Default: `true`.
+    pub(super) ignore_unfixed: Option<bool>,
+    /// A file with findings to ignore, each with reason and expiry.
+    pub(super) ignore_file: Option<String>,
+    /// The form of the report. Default: `sarif`.
+    pub(super) report: Option<ReportFormat>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum RawSeverity {
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// Critical.
+    Critical,
+}
+
+/// Commands.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `run`")]
+pub(super) struct RawCommands {
+    /// One command or several, one after the other.
+    pub(super) run: Option<Texts>,
+}
+
+/// One environment. Without `branches`, `tags` and `events` it is reached by hand only.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawEnvironment {
+    /// Patterns of branches that reach it.
+    pub(super) branches: Option<Texts>,
+    /// Patterns of git tags that reach it.
+    pub(super) tags: Option<Texts>,
+    /// Events that reach it. Default: pushes that fit `branches` or `tags`.
+    pub(super) events: Option<Vec<EventKind>>,
+    /// Environments that must have passed with the same digests: one or several.
+    pub(super) needs: Option<Texts>,
+    /// `required`: the GitHub environment must have required reviewers. Default: `none`.
+    pub(super) approval: Option<Approval>,
+    /// Where it answers: `https://...`.
+    pub(super) url: Option<String>,
+    /// What it runs on. Default: Docker Compose on this host.
+    pub(super) target: Option<RawTarget>,
+    /// How services are replaced. Default: `rolling`.
+    pub(super) strategy: Option<Strategy>,
+    /// How long the rollout of one service may take. Default: `10m`.
+    pub(super) timeout: Option<Span>,
+    /// What migrates the database before the rollout, with the new image.
+    pub(super) migrate: Option<RawMigrate>,
+    /// What backs data up before anything changes.
+    pub(super) backup: Option<RawCommands>,
+    /// Environment variables of every service that is built here, over those of the service.
+    pub(super) environment: Option<TextMap>,
+    /// Names of secrets that must exist on the target.
+    pub(super) secrets: Option<Vec<String>>,
+    /// Checks after the rollout, in order.
+    pub(super) smoke: Option<Vec<RawCheck>>,
+    /// What is measured after the checks.
+    pub(super) analysis: Option<RawAnalysis>,
+    /// What happens after a failure. Default: `auto`.
+    pub(super) rollback: Option<Rollback>,
+    /// What happens when it could not be found out whether the deploy is good. Default: `hold`.
+    pub(super) on_inconclusive: Option<OnInconclusive>,
+    /// The runner that deploys it, where that differs.
+    pub(super) runner: Option<String>,
+    /// Who is told.
+    pub(super) notify: Option<Vec<String>>,
+    /// Reserved; refused with a reason of its own.
+    #[schemars(skip)]
+    pub(super) policy: Option<Value>,
+}
+
+/// What an environment runs on.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `type`")]
+pub(super) struct RawTarget {
+    /// The kind.
+    #[serde(rename = "type")]
+    pub(super) kind: TargetKind,
+    /// Compose and Swarm: the Docker host, as `ssh://deploy@example.com`. Default: the local one.
+    pub(super) host: Option<String>,
+    /// Compose and Swarm: Compose files.
+    pub(super) files: Option<Vec<String>>,
+    /// Compose and Swarm: the environment file on the host.
+    pub(super) env_file: Option<String>,
+    /// Kubernetes: manifests, a file or a folder.
+    pub(super) manifests: Option<String>,
+    /// Kubernetes: a kustomization, instead of `manifests`.
+    pub(super) kustomize: Option<String>,
+    /// Kubernetes: the namespace.
+    pub(super) namespace: Option<String>,
+    /// Kubernetes: the context of the kubeconfig.
+    pub(super) context: Option<String>,
+    /// Command: what deploys.
+    pub(super) run: Option<Texts>,
+    /// Compose and Swarm: the prefix of the services' names. Default: `<name>-<environment>`.
+    pub(super) stack: Option<String>,
+}
+
+/// What migrates the database before the rollout.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `service` and `command`")]
+pub(super) struct RawMigrate {
+    /// The service whose new image runs the command.
+    pub(super) service: String,
+    /// The command.
+    pub(super) command: String,
+    /// Whether the release before still works afterwards; if not, a rollback holds and says so. Default: `true`.
+    pub(super) compatible: Option<bool>,
+}
+
+/// What is measured after the checks, by Prometheus.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `prometheus`")]
+pub(super) struct RawAnalysis {
+    /// The address of Prometheus.
+    pub(super) prometheus: String,
+    /// How long is measured. Default: `5m`.
+    pub(super) window: Option<Span>,
+    /// The share of failed requests. Default: `5%`.
+    pub(super) error_rate: Option<Limits<Percent>>,
+    /// The 95th percentile of response times. Default: `1s`.
+    pub(super) p95: Option<Limits<Span>>,
+    /// Further queries, each of which must give something.
+    pub(super) promql: Option<Vec<RawQuery>>,
+}
+
+/// A query for Prometheus.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `query`")]
+pub(super) struct RawQuery {
+    /// Its name.
+    pub(super) name: Option<String>,
+    /// The query.
+    pub(super) query: String,
+}

@@ -1,0 +1,196 @@
+//! `RawCheck`: one entry of `smoke` as it is written.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::check::WantedHeader;
+use super::values::{Span, Text};
+
+/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
+/// `release`. Paths are asked below the `url` of the environment.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping, one check")]
+#[schemars(extend("oneOf" = [
+    {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["tcp"]}, {"required": ["tls"]},
+    {"required": ["redirect"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
+    {"required": ["run"]}, {"required": ["release"]}
+]))]
+pub(super) struct RawCheck {
+    /// Its name. Default: what it does.
+    pub(super) name: Option<String>,
+    /// The service it is about.
+    pub(super) service: Option<String>,
+    /// A GET request to a path or address.
+    pub(super) get: Option<String>,
+    /// A POST request to a path or address.
+    pub(super) post: Option<String>,
+    /// The body of `post`: JSON, or a text as it is.
+    pub(super) body: Option<Value>,
+    /// A WebSocket handshake with a path or address.
+    pub(super) ws: Option<String>,
+    /// A TCP connection to `host:port`.
+    pub(super) tcp: Option<String>,
+    /// The TLS side of `url`.
+    pub(super) tls: Option<RawTls>,
+    /// A path or address that must redirect.
+    pub(super) redirect: Option<String>,
+    /// Where `redirect` must lead.
+    pub(super) to: Option<String>,
+    /// A query for Prometheus that must give something.
+    pub(super) promql: Option<String>,
+    /// An OpenAPI file whose GET operations without parameters must answer.
+    pub(super) openapi: Option<String>,
+    /// A path that must refuse when asked too often.
+    pub(super) rate_limit: Option<String>,
+    /// A command on the host that must succeed.
+    pub(super) run: Option<String>,
+    /// A path that says which release runs; it must be the one that was shipped.
+    pub(super) release: Option<String>,
+    /// Headers that the answer must have: names, or names and exact values.
+    pub(super) headers: Option<Headers>,
+    /// What the answer must be: a status, or more.
+    pub(super) expect: Option<RawExpect>,
+    /// How often it is tried again.
+    pub(super) retries: Option<u64>,
+}
+
+/// What TLS must be like.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawTls {
+    /// The oldest version that is spoken.
+    pub(super) min_version: Option<RawTlsVersion>,
+    /// The certificate must be valid for at least this long.
+    pub(super) expires_in: Option<Span>,
+    /// Whether HSTS must be announced.
+    pub(super) hsts: Option<bool>,
+    /// Whether an OCSP response must be stapled.
+    pub(super) ocsp_stapling: Option<bool>,
+    /// Whether HTTP/2 must be spoken.
+    pub(super) http2: Option<bool>,
+}
+
+/// A version of TLS, in quotes.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum RawTlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Names of headers, or names and values.
+#[derive(Debug, Clone)]
+pub(super) struct Headers(pub(super) Vec<WantedHeader>);
+
+/// What an answer must be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RawExpect {
+    pub(super) status: Option<u16>,
+    pub(super) json: Option<BTreeMap<String, Value>>,
+    pub(super) body: Option<String>,
+    pub(super) p95: Option<Span>,
+    pub(super) within: Option<Span>,
+}
+
+/// What an answer must be, in full.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+struct FullExpect {
+    /// The status.
+    #[schemars(range(min = 100, max = 599))]
+    status: Option<u16>,
+    /// Values by dotted path in the JSON answer.
+    json: Option<BTreeMap<String, Value>>,
+    /// A text that the body contains.
+    body: Option<String>,
+    /// The 95th percentile of response times.
+    p95: Option<Span>,
+    /// How soon the answer must come.
+    within: Option<Span>,
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Headers;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of names, or names with their values")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Headers, A::Error> {
+                let mut headers = Vec::new();
+                while let Some(name) = names.next_element()? {
+                    headers.push(WantedHeader { name, value: None });
+                }
+                Ok(Headers(headers))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Headers, A::Error> {
+                let mut headers = Vec::new();
+                while let Some((name, Text(value))) = entries.next_entry()? {
+                    headers.push(WantedHeader { name, value: Some(value) });
+                }
+                Ok(Headers(headers))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawExpect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawExpect;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status, or a mapping of what the answer must be")
+            }
+            fn visit_u64<E: Error>(self, status: u64) -> Result<RawExpect, E> {
+                let bad = |_too_large| E::custom(format!("`{status}` is not an HTTP status"));
+                Ok(RawExpect { status: Some(u16::try_from(status).map_err(bad)?), ..RawExpect::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
+                let FullExpect { status, json, body, p95, within } =
+                    FullExpect::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawExpect { status, json, body, p95, within })
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for Headers {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Headers".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let names = generator.subschema_for::<Vec<String>>();
+        let values = generator.subschema_for::<BTreeMap<String, Text>>();
+        json_schema!({ "oneOf": [names, values] })
+    }
+}
+
+impl JsonSchema for RawExpect {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Expect".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let full = generator.subschema_for::<FullExpect>();
+        json_schema!({ "oneOf": [{ "type": "integer", "minimum": 100, "maximum": 599 }, full] })
+    }
+}

@@ -1,0 +1,264 @@
+//! From `RawConfig` to `Config`: the one place where defaults are applied.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::{ConfigError, Problem};
+use super::raw::{
+    RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawImageScan, RawOrder, RawScan,
+    RawService, RawSeverity, RawTags, RawTest, RawUpdate,
+};
+use super::types::{
+    Build, BuildArg, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics,
+    Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
+};
+use super::values::{Span, Text, Texts};
+use super::yaml::{Document, join};
+use super::{environment, rules};
+use crate::policy::Severity;
+use crate::target::{EndpointMode, Order};
+
+/// What is known while a file is resolved, and what has been found wrong with it.
+pub(super) struct Context<'a> {
+    pub(super) document: &'a Document,
+    pub(super) variables: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Context<'_> {
+    /// Notes that the value at `path` is wrong.
+    pub(super) fn wrong(&mut self, path: &str, message: impl Into<String>, hint: Option<&str>) {
+        self.problems.push(self.document.problem(path, message, hint.map(str::to_owned)));
+    }
+
+    /// Notes that the key at `path` is wrong.
+    pub(super) fn wrong_key(&mut self, path: &str, message: impl Into<String>, hint: Option<&str>) {
+        self.problems.push(self.document.key_problem(path, message, hint.map(str::to_owned)));
+    }
+
+    /// The value, or that of the variable it names.
+    pub(super) fn text(&mut self, path: &str, text: &str) -> String {
+        match self.arg(path, text) {
+            BuildArg::Literal(text) => text,
+            BuildArg::Variable(name) => (self.variables)(&name).unwrap_or_else(|| {
+                let hint = format!("set the environment variable `{name}` for this step");
+                self.wrong(path, format!("the variable `{name}` is not set"), Some(&hint));
+                String::new()
+            }),
+        }
+    }
+
+    /// The value, or the variable it names.
+    fn arg(&mut self, path: &str, text: &str) -> BuildArg {
+        if let Some(name) = rules::variable(text) {
+            return BuildArg::Variable(name.to_owned());
+        }
+        if text.contains("${") {
+            self.wrong(path, "a variable can only be the whole value, as in `${NAME}`", None);
+        }
+        BuildArg::Literal(text.to_owned())
+    }
+
+    /// Environment variables, with variables replaced.
+    pub(super) fn texts(
+        &mut self,
+        path: &str,
+        map: Option<&BTreeMap<String, Text>>,
+    ) -> BTreeMap<String, String> {
+        let entries = map.into_iter().flatten();
+        entries.map(|(name, Text(text))| (name.clone(), self.text(&join(path, name), text))).collect()
+    }
+}
+
+/// A text map as it is.
+pub(super) fn plain_texts(map: Option<&BTreeMap<String, Text>>) -> BTreeMap<String, String> {
+    map.into_iter().flatten().map(|(name, Text(text))| (name.clone(), text.clone())).collect()
+}
+
+/// The texts, or none.
+pub(super) fn list(texts: Option<&Texts>) -> Vec<String> {
+    texts.map(|Texts(texts)| texts.clone()).unwrap_or_default()
+}
+
+/// The duration, or the default.
+pub(super) fn or(span: Option<Span>, default: Duration) -> Duration {
+    span.map_or(default, |Span(duration)| duration)
+}
+
+impl RawConfig {
+    /// Applies every default and checks every rule.
+    pub(super) fn resolve(&self, mut context: Context<'_>) -> Result<Config, ConfigError> {
+        rules::whole_file(&mut context, self);
+        let registry = self.registry.as_ref().map(|text| context.text("registry", text));
+        let services: BTreeMap<_, _> = self
+            .services
+            .iter()
+            .map(|(name, raw)| (name.clone(), service(&mut context, &join("services", name), raw)))
+            .collect();
+        let config = Config {
+            name: self.name.clone(),
+            registry,
+            tags: tags(self.tags.as_ref()),
+            test: self.test.as_ref().map(|raw| test(&mut context, raw)),
+            services,
+            scan: scan(self.scan.as_ref()),
+            environments: environment::all(&mut context, self),
+        };
+        rules::config(&mut context, &config);
+        match ConfigError::of(context.problems) {
+            Some(error) => Err(error),
+            None => Ok(config),
+        }
+    }
+}
+
+fn tags(raw: Option<&RawTags>) -> Tags {
+    let raw = raw.cloned().unwrap_or_default();
+    let include = raw.include.unwrap_or_else(|| vec![TagKind::Sha, TagKind::Branch, TagKind::Semver]);
+    let has_versions = include.contains(&TagKind::Semver);
+    Tags {
+        latest: raw.latest.unwrap_or(if has_versions { Latest::Release } else { Latest::Never }),
+        include,
+        immutable: raw.immutable.unwrap_or(true),
+        labels: plain_texts(raw.labels.as_ref()),
+    }
+}
+
+fn test(context: &mut Context<'_>, raw: &RawTest) -> Test {
+    let services = raw.services.iter().flatten().map(|(name, raw)| {
+        let path = format!("test.services.{name}.environment");
+        let service = TestService {
+            image: raw.image.clone(),
+            environment: context.texts(&path, raw.environment.as_ref()),
+            ports: raw.ports.iter().flatten().map(|Text(port)| port.clone()).collect(),
+            healthcheck: raw.healthcheck.as_ref().map(healthcheck),
+        };
+        (name.clone(), service)
+    });
+    let services = services.collect();
+    Test {
+        setup: plain_texts(raw.setup.as_ref()),
+        services,
+        environment: context.texts("test.environment", raw.environment.as_ref()),
+        secrets: raw.secrets.clone().unwrap_or_default(),
+        run: list(raw.run.as_ref()),
+        e2e: raw.e2e.as_ref().map(|raw| EndToEnd {
+            files: raw.files.clone().unwrap_or_default(),
+            run: list(raw.run.as_ref()),
+        }),
+        coverage: raw.coverage.clone(),
+        artifacts: raw.artifacts.clone().unwrap_or_default(),
+    }
+}
+
+fn service(context: &mut Context<'_>, path: &str, raw: &RawService) -> Service {
+    let source = match (&raw.build, &raw.image) {
+        (Some(_), Some(_)) => {
+            context.wrong_key(path, "both `build` and `image` are given", Some("keep one of them"));
+            Source::Image(String::new())
+        }
+        (Some(raw), None) => Source::Build(build(context, &join(path, "build"), raw)),
+        (None, Some(image)) => Source::Image(image.clone()),
+        (None, None) => {
+            context.wrong_key(path, "neither `build` nor `image` is given", Some("give one of them"));
+            Source::Image(String::new())
+        }
+    };
+    Service {
+        source,
+        image_name: raw.image_name.clone(),
+        size_limit: raw.size_limit.map(|size| size.0),
+        port: raw.port,
+        stateful: raw.stateful.unwrap_or(false),
+        depends_on: raw.depends_on.clone().unwrap_or_default(),
+        healthcheck: raw.healthcheck.as_ref().map(healthcheck),
+        metrics: raw.metrics.as_ref().map(|raw| Metrics {
+            path: raw.path.clone().unwrap_or_else(|| "/metrics".to_owned()),
+            required: raw.required.clone().unwrap_or_default(),
+        }),
+        deploy: deploy(raw.deploy.as_ref()),
+        strategy: raw.strategy,
+        environment: context.texts(&join(path, "environment"), raw.environment.as_ref()),
+        secrets: raw.secrets.clone().unwrap_or_default(),
+        volumes: raw.volumes.clone().unwrap_or_default(),
+        stop_grace_period: raw.stop_grace_period.map(|span| span.0),
+        kubernetes: raw.kubernetes.as_ref().map(|raw| KubernetesNames {
+            deployment: raw.deployment.clone(),
+            container: raw.container.clone(),
+        }),
+    }
+}
+
+fn build(context: &mut Context<'_>, path: &str, raw: &RawBuild) -> Build {
+    let args = raw.args.iter().flatten().map(|(name, Text(text))| {
+        let value = context.arg(&format!("{path}.args.{name}"), text);
+        (name.clone(), value)
+    });
+    let args = args.collect();
+    Build {
+        context: raw.context.clone().unwrap_or_else(|| ".".to_owned()),
+        dockerfile: raw.dockerfile.clone().unwrap_or_else(|| "Dockerfile".to_owned()),
+        target: raw.target.clone(),
+        args,
+        secrets: raw.secrets.clone().unwrap_or_default(),
+        platforms: raw.platforms.clone().unwrap_or_default(),
+        cache: raw.cache.unwrap_or_default(),
+        per_environment: raw.per_environment.unwrap_or(false),
+        runner: raw.runner.clone(),
+    }
+}
+
+fn healthcheck(raw: &RawHealthcheck) -> Healthcheck {
+    Healthcheck {
+        live: raw.live.clone(),
+        ready: raw.ready.clone().or_else(|| raw.live.clone()),
+        test: raw.test.clone(),
+        interval: raw.interval.map(|span| span.0),
+        timeout: raw.timeout.map(|span| span.0),
+        start_period: raw.start_period.map(|span| span.0),
+        retries: raw.retries,
+    }
+}
+
+fn deploy(raw: Option<&RawDeploy>) -> Deploy {
+    let raw = raw.cloned().unwrap_or_default();
+    let update: RawUpdate = raw.update_config.unwrap_or_default();
+    Deploy {
+        replicas: raw.replicas,
+        update: UpdateConfig {
+            parallelism: update.parallelism.unwrap_or(1),
+            delay: or(update.delay, Duration::from_secs(10)),
+            order: match update.order {
+                Some(RawOrder::StartFirst) | None => Order::StartFirst,
+                Some(RawOrder::StopFirst) => Order::StopFirst,
+            },
+            failure_action: update.failure_action.unwrap_or_default(),
+            monitor: or(update.monitor, Duration::from_secs(5)),
+        },
+        resources: raw.resources.map(serde_json::Value::Object),
+        endpoint_mode: match raw.endpoint_mode {
+            Some(RawEndpointMode::Vip) | None => EndpointMode::Vip,
+            Some(RawEndpointMode::Dnsrr) => EndpointMode::Dnsrr,
+        },
+    }
+}
+
+fn scan(raw: Option<&RawScan>) -> Scan {
+    let raw = raw.cloned().unwrap_or_default();
+    let image: RawImageScan = raw.image.unwrap_or_default();
+    Scan {
+        image: ImageScan {
+            severity: match image.severity {
+                Some(RawSeverity::Low) => Severity::Low,
+                Some(RawSeverity::Medium) => Severity::Medium,
+                Some(RawSeverity::High) | None => Severity::High,
+                Some(RawSeverity::Critical) => Severity::Critical,
+            },
+            ignore_unfixed: image.ignore_unfixed.unwrap_or(true),
+            ignore_file: image.ignore_file,
+            report: image.report.unwrap_or_default(),
+        },
+        source: raw.source.map(|source| list(source.run.as_ref())).unwrap_or_default(),
+        policy: raw.policy.unwrap_or_else(|| vec![Rule::NonRoot, Rule::Healthcheck, Rule::PinnedBase]),
+    }
+}

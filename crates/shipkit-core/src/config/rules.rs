@@ -1,0 +1,444 @@
+//! What a well-formed `shipkit.yml` must still fulfil to make sense.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::check::{Check, CheckKind};
+use super::environment::origin;
+use super::error::{list, suggestion};
+use super::raw::RawConfig;
+use super::raw_check::RawCheck;
+use super::resolve::Context;
+use super::types::{Config, Environment, Service, Source, TargetKind};
+use super::yaml::join;
+use crate::plan::is_supported;
+use crate::reference::{ImageRef, Repository, Tag};
+
+/// The workflow has this many slots for deploys.
+const MAX_ENVIRONMENTS: usize = 4;
+const NAME_HINT: &str =
+    "lower-case letters, digits and `-` make a name, and it begins with a letter or digit";
+
+/// The name in `${NAME}`, if the whole text is that.
+pub(super) fn variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let starts_well = name.bytes().next().is_some_and(|b| word(b) && !b.is_ascii_digit());
+    (starts_well && name.bytes().all(word)).then_some(name)
+}
+
+/// What can be said before anything is resolved.
+pub(super) fn whole_file(context: &mut Context<'_>, raw: &RawConfig) {
+    if raw.version != 1 {
+        context.wrong("version", format!("version {} is not known", raw.version), Some("write `version: 1`"));
+    }
+    name(context, "name", &raw.name);
+    for (key, names) in [
+        ("services", raw.services.keys().collect::<Vec<_>>()),
+        ("environments", raw.environments.keys().collect()),
+    ] {
+        if names.is_empty() {
+            context.wrong(key, "at least one is needed", None);
+        }
+        for one in names {
+            let path = join(key, one);
+            if !is_name(one) {
+                context.wrong_key(&path, format!("`{one}` is not a name"), Some(NAME_HINT));
+            }
+        }
+    }
+    if MAX_ENVIRONMENTS < raw.environments.len() {
+        let message =
+            format!("{} environments, but the workflow has four deploy slots", raw.environments.len());
+        context.wrong_key(
+            "environments",
+            message,
+            Some("keep four, or deploy the others from a file of their own"),
+        );
+    }
+    let environments = raw.environments.iter().filter_map(|(name, raw)| raw.as_ref().map(|raw| (name, raw)));
+    let named = environments.map(|(name, raw)| (format!("environments.{name}"), raw));
+    for (path, one) in named.chain(raw.defaults.iter().map(|raw| ("defaults".to_owned(), raw))) {
+        if one.policy.is_some() {
+            let hint = Some("rules for images are listed under `scan.policy`");
+            context.wrong_key(
+                &join(&path, "policy"),
+                "`policy` is a reserved word without a meaning yet",
+                hint,
+            );
+        }
+    }
+    if raw.tags.as_ref().and_then(|tags| tags.include.as_ref()).is_some_and(Vec::is_empty) {
+        context.wrong("tags.include", "at least one kind of tag is needed", None);
+    }
+    let value = context.document.value.clone();
+    stray_variables(context, "", &value);
+}
+
+/// `${NAME}` where nothing is replaced would be taken literally, which nobody means.
+fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = variable(text) {
+                let hint = "variables are replaced in `registry`, `url`, `args` and `environment` only";
+                context.wrong(path, format!("`${{{name}}}` is not replaced here"), Some(hint));
+            }
+        }
+        Value::Array(entries) => {
+            for (index, entry) in entries.iter().enumerate() {
+                stray_variables(context, &format!("{path}[{index}]"), entry);
+            }
+        }
+        Value::Object(entries) => {
+            for (key, entry) in entries {
+                // Commands are the shell's, and what is sent or expected is taken as it is.
+                let is_free = match key.as_str() {
+                    "registry" | "url" | "args" | "environment" | "run" | "command" | "body" | "json" => true,
+                    "test" => entry.is_string(),
+                    _ => false,
+                };
+                if !is_free {
+                    stray_variables(context, &join(path, key), entry);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// What needs the whole configuration.
+pub(super) fn config(context: &mut Context<'_>, config: &Config) {
+    if let Some(registry) = config.registry.as_ref().filter(|text| !text.is_empty()) {
+        if let Err(bad) = registry.trim_end_matches('/').to_lowercase().parse::<Repository>() {
+            context.wrong("registry", bad.to_string(), None);
+        }
+    }
+    for (name, one) in &config.services {
+        service(context, &join("services", name), one, config);
+    }
+    let edges: BTreeMap<&str, &[String]> = config
+        .services
+        .iter()
+        .map(|(name, service)| (name.as_str(), service.depends_on.as_slice()))
+        .collect();
+    if let Some(circle) = circle(&edges) {
+        let path = format!("services.{}.depends_on", circle.first().copied().unwrap_or_default());
+        context.wrong(
+            &path,
+            format!("services depend on each other in a circle: {}", circle.join(" -> ")),
+            None,
+        );
+    }
+    for one in &config.environments {
+        environment(context, one, config);
+    }
+}
+
+fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Config) {
+    match &service.source {
+        Source::Build(_) if service.stateful => {
+            let hint = Some("give it an `image`, or leave `stateful` out");
+            context.wrong_key(
+                &join(path, "stateful"),
+                "a service that holds data is never rebuilt and replaced",
+                hint,
+            );
+        }
+        Source::Image(image) if !image.is_empty() => image_name(context, &join(path, "image"), image),
+        Source::Build(_) | Source::Image(_) => {}
+    }
+    match (&service.source, &service.image_name) {
+        (Source::Build(_), Some(image)) => {
+            if let Err(bad) = image.parse::<Repository>() {
+                context.wrong(&join(path, "image_name"), bad.to_string(), None);
+            }
+        }
+        (Source::Image(_), Some(_)) => {
+            context.wrong_key(&join(path, "image_name"), "only a built image can be given a name", None);
+        }
+        (_, None) => {}
+    }
+    if service.port == Some(0) {
+        context.wrong(&join(path, "port"), "`0` is not a port", Some("ports are 1 to 65535"));
+    }
+    for (index, other) in service.depends_on.iter().enumerate() {
+        known_service(context, &format!("{path}.depends_on[{index}]"), other, config);
+    }
+    for (index, volume) in service.volumes.iter().enumerate() {
+        let fits =
+            volume.split_once(':').is_some_and(|(name, path)| is_volume(name) && path.starts_with('/'));
+        if !fits {
+            let hint = Some("write `<volume>:</absolute/path>`");
+            context.wrong(
+                &format!("{path}.volumes[{index}]"),
+                format!("`{volume}` is not a named volume"),
+                hint,
+            );
+        }
+    }
+    for (index, secret) in service.secrets.iter().enumerate() {
+        if !is_volume(secret) {
+            context.wrong(
+                &format!("{path}.secrets[{index}]"),
+                format!("`{secret}` is not the name of a secret"),
+                None,
+            );
+        }
+    }
+    for (key, value) in
+        service.healthcheck.iter().flat_map(|check| [("live", &check.live), ("ready", &check.ready)])
+    {
+        let path = format!("{path}.healthcheck.{key}");
+        if value.as_ref().is_some_and(|value| !value.starts_with('/')) && context.document.has(&path) {
+            context.wrong(&path, "a path begins with `/`", None);
+        }
+    }
+}
+
+fn image_name(context: &mut Context<'_>, path: &str, image: &str) {
+    let result = if image.contains('@') {
+        image.parse::<ImageRef>().map(|_| ()).map_err(|bad| bad.to_string())
+    } else {
+        let tag_at = image.rfind(':').filter(|at| image.rfind('/').is_none_or(|slash| slash < *at));
+        let (name, tag) = match tag_at.and_then(|at| image.split_at_checked(at)) {
+            Some((name, tag)) => (name, tag.strip_prefix(':')),
+            None => (image, None),
+        };
+        let name = name.parse::<Repository>().map(|_| ()).map_err(|bad| bad.to_string());
+        name.and_then(|()| {
+            tag.map_or(Ok(()), |tag| tag.parse::<Tag>().map(|_| ()).map_err(|bad| bad.to_string()))
+        })
+    };
+    if let Err(message) = result {
+        context.wrong(path, message, None);
+    }
+}
+
+fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
+    for (key, patterns) in [("branches", &one.branches), ("tags", &one.tags)] {
+        for pattern in patterns.iter().filter(|pattern| !is_supported(pattern)) {
+            let path = origin(context, &one.name, key);
+            let hint = Some("`*` and `**` are known, at most four of them");
+            context.wrong(&path, format!("`{pattern}` is not a pattern that can be matched"), hint);
+        }
+    }
+    if let Some(url) = one.url.as_ref().filter(|url| !url.is_empty() && !is_http(url)) {
+        let path = origin(context, &one.name, "url");
+        context.wrong(
+            &path,
+            format!("`{url}` is not an address"),
+            Some("it begins with `https://` or `http://`"),
+        );
+    }
+    if let Some(migrate) = &one.migrate {
+        let path = origin(context, &one.name, "migrate");
+        known_service(context, &join(&path, "service"), &migrate.service, config);
+    }
+    if let Some(analysis) = one.analysis.as_ref().filter(|analysis| !is_http(&analysis.prometheus)) {
+        let path = join(&origin(context, &one.name, "analysis"), "prometheus");
+        let message = format!("`{}` is not an address", analysis.prometheus);
+        context.wrong(&path, message, Some("it begins with `https://` or `http://`"));
+    }
+    target(context, one);
+    let smoke = origin(context, &one.name, "smoke");
+    for (index, check) in one.smoke.iter().enumerate() {
+        self::check(context, &format!("{smoke}[{index}]"), check, config);
+    }
+}
+
+fn target(context: &mut Context<'_>, one: &Environment) {
+    let path = origin(context, &one.name, "target");
+    let (kind, allowed): (&str, &[&str]) = match one.target.kind {
+        TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack"]),
+        TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack"]),
+        TargetKind::Kubernetes => ("kubernetes", &["manifests", "kustomize", "namespace", "context"]),
+        TargetKind::Command => ("command", &["run"]),
+    };
+    let all = ["host", "files", "env_file", "stack", "manifests", "kustomize", "namespace", "context", "run"];
+    for key in all.into_iter().filter(|key| !allowed.contains(key)) {
+        let path = join(&path, key);
+        if context.document.has(&path) {
+            let hint = format!("it has {}", list(allowed));
+            context.wrong_key(&path, format!("a target of type `{kind}` has no `{key}`"), Some(&hint));
+        }
+    }
+    if one.target.kind == TargetKind::Command && one.target.run.is_empty() {
+        context.wrong_key(&path, "a target of type `command` needs `run`", None);
+    }
+    if one.target.manifests.is_some() && one.target.kustomize.is_some() {
+        context.wrong_key(&path, "both `manifests` and `kustomize` are given", Some("keep one of them"));
+    }
+    if let Some(stack) = one.target.stack.as_ref().filter(|stack| !is_name(stack)) {
+        let stack_path = join(&path, "stack");
+        if context.document.has(&stack_path) {
+            context.wrong(&stack_path, format!("`{stack}` is not a name"), Some(NAME_HINT));
+        }
+    }
+}
+
+fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) {
+    if let Some(service) = &check.service {
+        known_service(context, &join(path, "service"), service, config);
+    }
+    if let Some(status) = check.expect.status.filter(|status| !(100..=599).contains(status)) {
+        let whole = join(path, "expect");
+        let status_path = join(&whole, "status");
+        let path = if context.document.has(&status_path) { status_path } else { whole };
+        context.wrong(&path, format!("`{status}` is not an HTTP status"), Some("they are 100 to 599"));
+    }
+    let (what, fits, hint) = match &check.kind {
+        CheckKind::Get(url)
+        | CheckKind::Post { url, .. }
+        | CheckKind::RateLimit(url)
+        | CheckKind::Release(url)
+        | CheckKind::Redirect { url, .. } => {
+            (url, is_address(url), "write a path (`/health`) or `https://...`")
+        }
+        CheckKind::Ws(url) => {
+            let fits = url.starts_with('/') || url.starts_with("ws://") || url.starts_with("wss://");
+            (url, fits, "write a path (`/socket`) or `wss://...`")
+        }
+        CheckKind::Tcp(address) => {
+            let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+            (
+                address,
+                port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port != 0)),
+                "write `host:port`",
+            )
+        }
+        CheckKind::Promql(text) | CheckKind::Openapi(text) | CheckKind::Run(text) => {
+            (text, !text.trim().is_empty(), "it may not be empty")
+        }
+        CheckKind::Tls(_) => return,
+    };
+    if !fits {
+        let path = join(path, check.kind.word());
+        context.wrong(&path, format!("`{what}` cannot be asked"), Some(hint));
+    }
+}
+
+/// Exactly one kind in an entry, and `body` and `to` only where they mean something.
+pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, kinds: &[CheckKind]) {
+    let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
+    match words.as_slice() {
+        [] => {
+            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and \
+                       `release` is needed";
+            context.wrong_key(path, "the check asks nothing", Some(all));
+        }
+        [one] => {
+            for (key, is_given, wanted) in
+                [("body", raw.body.is_some(), "post"), ("to", raw.to.is_some(), "redirect")]
+            {
+                if is_given && *one != wanted {
+                    context.wrong_key(&join(path, key), format!("`{key}` belongs to `{wanted}`"), None);
+                }
+            }
+        }
+        several => {
+            let message = format!("one check asks several things: {}", list(several));
+            context.wrong_key(path, message, Some("make an entry of each"));
+        }
+    }
+}
+
+fn known_service(context: &mut Context<'_>, path: &str, name: &str, config: &Config) {
+    if !config.services.contains_key(name) {
+        let known: Vec<&str> = config.services.keys().map(String::as_str).collect();
+        let hint = suggestion(name, &known);
+        context.wrong(path, format!("there is no service `{name}`"), hint.as_deref());
+    }
+}
+
+/// The environments so that each comes after those it needs, and otherwise as they came.
+pub(super) fn in_order(context: &mut Context<'_>, mut left: Vec<Environment>) -> Vec<Environment> {
+    let names: Vec<String> = left.iter().map(|one| one.name.clone()).collect();
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    for one in &left {
+        for need in &one.needs {
+            let path = origin(context, &one.name, "needs");
+            if *need == one.name {
+                context.wrong(&path, format!("`{need}` needs itself"), None);
+            } else if !names.contains(need) {
+                let hint = suggestion(need, &known);
+                context.wrong(&path, format!("there is no environment `{need}`"), hint.as_deref());
+            }
+        }
+    }
+    let edges: BTreeMap<&str, &[String]> =
+        left.iter().map(|one| (one.name.as_str(), one.needs.as_slice())).collect();
+    if let Some(circle) = circle(&edges).filter(|circle| 2 < circle.len()) {
+        let path = origin(context, circle.first().copied().unwrap_or_default(), "needs");
+        let message = format!("environments need each other in a circle: {}", circle.join(" -> "));
+        context.wrong(&path, message, None);
+    }
+    let mut sorted: Vec<Environment> = Vec::new();
+    while !left.is_empty() {
+        let is_free = |one: &Environment| {
+            one.needs
+                .iter()
+                .all(|need| !left.iter().any(|other| other.name == *need && other.name != one.name))
+        };
+        // In a circle nothing is free; that was said, and the order no longer matters.
+        let next = left.iter().position(is_free).unwrap_or(0);
+        sorted.push(left.remove(next));
+    }
+    sorted
+}
+
+/// A circle, its first name repeated at the end, if there is one.
+fn circle<'a>(edges: &BTreeMap<&'a str, &'a [String]>) -> Option<Vec<&'a str>> {
+    // What depends on nothing that is left is taken away until only circles, and what leads to them, remain.
+    let mut left = edges.clone();
+    loop {
+        let free: Vec<&str> = left
+            .iter()
+            .filter(|(_, others)| !others.iter().any(|other| left.contains_key(other.as_str())))
+            .map(|(name, _)| *name)
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        left.retain(|name, _| !free.contains(name));
+    }
+    let mut walk = vec![*left.keys().next()?];
+    loop {
+        let others = left.get(walk.last()?)?;
+        let next = others.iter().find(|other| left.contains_key(other.as_str()))?.as_str();
+        if let Some(start) = walk.iter().position(|name| *name == next) {
+            walk.push(next);
+            return walk.get(start..).map(<[&str]>::to_vec);
+        }
+        walk.push(next);
+    }
+}
+
+fn name(context: &mut Context<'_>, path: &str, text: &str) {
+    if !is_name(text) {
+        context.wrong(path, format!("`{text}` is not a name"), Some(NAME_HINT));
+    }
+}
+
+/// `[a-z0-9][a-z0-9-]*`, at most 63 characters as DNS allows.
+fn is_name(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.bytes().next().is_some_and(letter)
+        && text.bytes().all(|b| letter(b) || b == b'-')
+        && text.len() <= 63
+}
+
+/// What Docker takes as the name of a volume or secret.
+fn is_volume(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric();
+    text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || matches!(b, b'_' | b'.' | b'-'))
+}
+
+fn is_http(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with('/') || is_http(text)
+}

@@ -1,0 +1,92 @@
+//! From a tree to `RawConfig`, and serde's words in ours.
+
+use serde::de::DeserializeOwned;
+
+use super::error::{Problem, list, suggestion};
+use super::yaml::{Document, join};
+
+/// Reads the whole document as `T`.
+pub(super) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(document.value.clone()).map_err(|error| {
+        let path = match error.path().to_string() {
+            root if root == "." => String::new(),
+            path => path,
+        };
+        problem(document, &path, &error.into_inner().to_string())
+    })
+}
+
+fn problem(document: &Document, path: &str, message: &str) -> Problem {
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let (key, known) = word_and_list(rest);
+        let ends_with_key = path == key || path.ends_with(&format!(".{key}"));
+        let path = if ends_with_key { path.to_owned() } else { join(path, key) };
+        return document.key_problem(&path, "unknown key", unknown_key_hint(key, &known));
+    }
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        let (word, known) = word_and_list(rest);
+        if word == "canary" && path.ends_with("strategy") {
+            let hint = format!("use one of {}", list(&known));
+            return document.problem(path, "`canary` is a reserved word without a meaning yet", Some(hint));
+        }
+        return document.problem(path, format!("`{word}` is not known here"), suggestion(word, &known));
+    }
+    if let Some(key) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        return document.key_problem(path, format!("`{key}` is missing"), None);
+    }
+    for prefix in ["invalid type: ", "invalid value: "] {
+        if let Some((found, expected)) =
+            message.strip_prefix(prefix).and_then(|rest| rest.split_once(", expected "))
+        {
+            return document.problem(
+                path,
+                format!("expected {}, found {}", plain(expected), found_words(found)),
+                None,
+            );
+        }
+    }
+    document.problem(path, message, None)
+}
+
+fn unknown_key_hint(key: &str, known: &[&str]) -> Option<String> {
+    if key == "on" {
+        return Some("events of environments are listed under `events`".to_owned());
+    }
+    // `policy` in an environment is reserved, so it is nobody's answer.
+    let known: Vec<&str> =
+        known.iter().copied().filter(|word| *word != "policy" || !known.contains(&"smoke")).collect();
+    suggestion(key, &known)
+}
+
+/// ``stratgy`, expected one of `a`, `b`` as the word and the list.
+fn word_and_list(rest: &str) -> (&str, Vec<&str>) {
+    // The word is the file's own and may hold anything, but not what follows it.
+    let (word, list) = rest.rsplit_once("`, expected ").unwrap_or((rest.trim_end_matches('`'), ""));
+    (word, list.split('`').skip(1).step_by(2).collect())
+}
+
+/// What serde expects, for people.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "a string" | "string" | "a string key" => "a text",
+        "u64" | "u16" | "usize" => "a whole number",
+        "a map" => "a mapping",
+        "a sequence" => "a list",
+        "a boolean" => "`true` or `false`",
+        other => other,
+    }
+}
+
+/// What serde found, for people.
+fn found_words(found: &str) -> String {
+    match found {
+        "null" | "unit value" => "nothing".to_owned(),
+        "map" => "a mapping".to_owned(),
+        "sequence" => "a list".to_owned(),
+        _ => match found.split_once(' ') {
+            Some(("string", text)) => format!("the text `{}`", text.trim_matches('"')),
+            Some((_, value)) => format!("`{}`", value.rsplit(' ').next().unwrap_or(value).trim_matches('`')),
+            None => found.to_owned(),
+        },
+    }
+}

@@ -1,0 +1,353 @@
+//! YAML 1.2 as a tree of JSON values that remembers where each of them stands.
+//!
+//! Only what a configuration needs: one document, text keys, anchors and aliases; no merge keys and no type tags.
+
+use std::collections::{BTreeMap, HashMap};
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
+use serde_json::{Map, Number, Value};
+
+use super::error::Problem;
+
+/// More is no configuration.
+const MAX_BYTES: usize = 1 << 20;
+/// Nodes after aliases are replaced by what they stand for: a few lines of them can stand for billions.
+const MAX_NODES: usize = 100_000;
+/// How deep values may nest; `shipkit.yml` itself needs nine levels.
+const MAX_DEPTH: usize = 64;
+
+/// Line and column, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+/// Where the key of a value stands, and the value itself. Entries of lists have no key but themselves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) key: Position,
+    pub(super) value: Position,
+}
+
+/// What the file says, and where: places by key path, written as `environments.staging.smoke[0].get`.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) file: String,
+    pub(super) value: Value,
+    pub(super) places: BTreeMap<String, Place>,
+}
+
+impl Document {
+    /// Reads a file.
+    pub(super) fn read(file: &str, text: &str) -> Result<Self, Problem> {
+        let problem = |refusal: Refusal| Problem {
+            file: file.to_owned(),
+            line: refusal.at.line,
+            column: refusal.at.column,
+            path: refusal.path,
+            message: refusal.message,
+            hint: refusal.hint.map(str::to_owned),
+        };
+        if MAX_BYTES < text.len() {
+            return Err(problem(Refusal::new(START, "the file is larger than 1 MiB")));
+        }
+        let mut reader = Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+        let node = reader.document().map_err(problem)?;
+        let mut places = BTreeMap::new();
+        places.insert(String::new(), Place { key: node.at, value: node.at });
+        let value = node.place("", &mut places);
+        Ok(Self { file: file.to_owned(), value, places })
+    }
+
+    /// Something wrong with the value at `path`.
+    pub(super) fn problem(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        self.at(self.place(path).value, path, message.into(), hint)
+    }
+
+    /// Something wrong with the key at `path`.
+    pub(super) fn key_problem(
+        &self,
+        path: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Problem {
+        self.at(self.place(path).key, path, message.into(), hint)
+    }
+
+    /// Whether the file says anything at `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+
+    /// Where `path` stands, or the nearest thing around it that the file has.
+    pub(super) fn place(&self, path: &str) -> Place {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.places.get(path) {
+                return *place;
+            }
+            match path.rfind(['.', '[']).and_then(|end| path.get(..end)) {
+                Some(parent) => path = parent,
+                None if path.is_empty() => return Place { key: START, value: START },
+                None => path = "",
+            }
+        }
+    }
+
+    fn at(&self, at: Position, path: &str, message: String, hint: Option<String>) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: at.line,
+            column: at.column,
+            path: path.to_owned(),
+            message,
+            hint,
+        }
+    }
+}
+
+const START: Position = Position { line: 1, column: 1 };
+
+/// Why there is no tree.
+struct Refusal {
+    at: Position,
+    path: String,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(at: Position, message: impl Into<String>) -> Self {
+        Self { at, path: String::new(), message: message.into(), hint: None }
+    }
+
+    fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    at: Position,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Scalar(Value),
+    List(Vec<Node>),
+    Mapping(Vec<(String, Position, Node)>),
+}
+
+struct Reader<'a> {
+    events: Parser<'a, StrInput<'a>>,
+    /// Finished nodes by anchor, with how many nodes they hold.
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Position), Refusal> {
+        match self.events.next_event() {
+            Some(Ok((event, Span { start, .. }))) => Ok((event, position(&start))),
+            Some(Err(error)) => Err(not_yaml(&error)),
+            None => Ok((Event::StreamEnd, START)),
+        }
+    }
+
+    fn document(&mut self) -> Result<Node, Refusal> {
+        let empty = |at| {
+            Refusal::new(at, "the file is empty")
+                .hint("it needs `version`, `name`, `services` and `environments`")
+        };
+        let mut root = None;
+        loop {
+            let (event, at) = self.next()?;
+            match event {
+                Event::StreamEnd => return root.ok_or_else(|| empty(START)),
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(Refusal::new(at, "a second document begins here").hint("a file holds one"));
+                }
+                Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+                Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::SequenceEnd
+                | Event::MappingStart(..)
+                | Event::MappingEnd => {
+                    let node = self.node(event, at, 0)?;
+                    if matches!(node.content, Content::Scalar(Value::Null)) {
+                        return Err(empty(at));
+                    }
+                    root = Some(node);
+                }
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, at: Position, depth: usize) -> Result<Node, Refusal> {
+        let before = self.nodes;
+        self.count(1, at)?;
+        if MAX_DEPTH < depth {
+            return Err(Refusal::new(at, "values nest more than 64 levels deep"));
+        }
+        let (anchor, content) = match event {
+            Event::Scalar(text, style, anchor, None) => (
+                anchor,
+                Content::Scalar(if style == ScalarStyle::Plain { plain(&text) } else { text.into() }),
+            ),
+            Event::SequenceStart(anchor, None) => (anchor, self.list(depth)?),
+            Event::MappingStart(anchor, None) => (anchor, self.mapping(depth)?),
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => {
+                return Err(Refusal::new(at, "type tags (`!...`) have no meaning here"));
+            }
+            Event::Alias(anchor) => return self.alias(anchor, at),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => return Err(Refusal::new(at, "a value is missing here")),
+        };
+        let node = Node { at, content };
+        // The parser counts anchors from 1; 0 is a node without one.
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes.saturating_sub(before)));
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Content, Refusal> {
+        let mut entries = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if matches!(event, Event::SequenceEnd) {
+                return Ok(Content::List(entries));
+            }
+            entries.push(self.node(event, at, depth.saturating_add(1))?);
+        }
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Content, Refusal> {
+        let mut entries: Vec<(String, Position, Node)> = Vec::new();
+        let mut lines = HashMap::new();
+        loop {
+            let (event, at) = self.next()?;
+            let key = match event {
+                Event::MappingEnd => return Ok(Content::Mapping(entries)),
+                Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<" => {
+                    return Err(Refusal::new(at, "merge keys (`<<`) are not part of YAML 1.2")
+                        .hint("put what environments share under `defaults`"));
+                }
+                Event::Scalar(text, _, _, None) => text.into_owned(),
+                Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd
+                | Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::SequenceEnd
+                | Event::MappingStart(..) => return Err(Refusal::new(at, "a key must be a plain text")),
+            };
+            self.count(1, at)?;
+            if let Some(line) = lines.insert(key.clone(), at.line) {
+                let message = format!("the key is given twice, first in line {line}");
+                return Err(Refusal { path: key, ..Refusal::new(at, message) });
+            }
+            let (event, value_at) = self.next()?;
+            let node = self
+                .node(event, value_at, depth.saturating_add(1))
+                .map_err(|refusal| below(&key, refusal))?;
+            entries.push((key, at, node));
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, at: Position) -> Result<Node, Refusal> {
+        let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+            return Err(Refusal::new(at, "an alias stands inside what it refers to"));
+        };
+        self.count(size, at)?;
+        Ok(node)
+    }
+
+    fn count(&mut self, more: usize, at: Position) -> Result<(), Refusal> {
+        self.nodes = self.nodes.saturating_add(more);
+        if MAX_NODES < self.nodes {
+            return Err(Refusal::new(at, "the file stands for more than 100,000 values"));
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of something inside a mapping knows the path to it.
+fn below(key: &str, refusal: Refusal) -> Refusal {
+    match refusal.path.as_str() {
+        "" => refusal,
+        path => Refusal { path: format!("{key}.{path}"), ..refusal },
+    }
+}
+
+impl Node {
+    /// The value, with the places of everything in it.
+    fn place(self, path: &str, places: &mut BTreeMap<String, Place>) -> Value {
+        match self.content {
+            Content::Scalar(value) => value,
+            Content::List(entries) => {
+                let mut values = Vec::new();
+                for (index, entry) in entries.into_iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    places.insert(path.clone(), Place { key: entry.at, value: entry.at });
+                    values.push(entry.place(&path, places));
+                }
+                Value::Array(values)
+            }
+            Content::Mapping(entries) => {
+                let mut values = Map::new();
+                for (key, at, node) in entries {
+                    let path = join(path, &key);
+                    places.insert(path.clone(), Place { key: at, value: node.at });
+                    let value = node.place(&path, places);
+                    values.insert(key, value);
+                }
+                Value::Object(values)
+            }
+        }
+    }
+}
+
+/// The path of `key` below `path`.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The parser counts lines from 1 and columns from 0.
+fn position(marker: &Marker) -> Position {
+    Position { line: marker.line(), column: marker.col().saturating_add(1) }
+}
+
+fn not_yaml(error: &ScanError) -> Refusal {
+    Refusal::new(position(error.marker()), format!("not YAML: {}", error.info()))
+}
+
+/// A plain scalar by the core schema of YAML 1.2, in which `on`, `yes` and `no` are texts. A number that would not
+/// be written the same way again stays a text, so that `1.10` and `007` keep their zeros.
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ => number(text).map_or_else(|| text.into(), Value::Number),
+    }
+}
+
+fn number(text: &str) -> Option<Number> {
+    let same = |number: &Number| number.to_string() == text;
+    let whole = text.parse::<i64>().ok().map(Number::from).filter(same);
+    whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64).filter(same))
+}
