@@ -183,7 +183,10 @@ impl Runner {
             if self.inner.env.is_actions() {
                 self.write_stderr(&command::mask(line));
             }
-            self.state().masked.push(line.to_owned());
+            let masked = &mut self.state().masked;
+            // The longest first, so that one secret inside another does not leave the rest of it readable.
+            masked.push(line.to_owned());
+            masked.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         }
     }
 
@@ -359,5 +362,18 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_inside_another_leaves_nothing_readable() {
+        let runner = Runner::detached(Env::default(), Form::Text);
+        runner.mask(&Secret::new("hunter"));
+        runner.mask(&Secret::new("hunter2-prod\nabc"));
+        assert_eq!(runner.redact("x hunter2-prod hunter abc"), "x *** *** abc");
     }
 }
