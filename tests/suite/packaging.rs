@@ -358,3 +358,33 @@ fn every_readme_shows_the_inputs_and_outputs_of_its_action() {
         }
     }
 }
+
+/// The text of all source files of a binary.
+fn sources(name: &str) -> String {
+    let folder = format!("crates/{name}/src/");
+    files(&root()).unwrap().iter().filter(|path| path.starts_with(&folder)).map(|path| text(path)).collect()
+}
+
+#[test]
+fn every_input_is_an_option_of_the_program() {
+    for name in BINARIES {
+        let args = text(&format!("crates/{name}/src/args.rs"));
+        for input in keys(&yaml(&format!("actions/{name}/action.yml"))["inputs"]) {
+            let as_field = format!("pub {}:", input.replace('-', "_"));
+            let as_word = format!("long = \"{input}\"");
+            assert!(args.contains(&as_field) || args.contains(&as_word), "{name}: {input}");
+        }
+    }
+}
+
+#[test]
+fn every_output_is_written_by_the_program() {
+    for name in BINARIES {
+        let sources = sources(name);
+        for output in keys(&yaml(&format!("actions/{name}/action.yml"))["outputs"]) {
+            // `shipkit_runner::run` writes these two for every program.
+            let by_runner = output == "verdict" || output == "cause";
+            assert!(by_runner || sources.contains(&format!("\"{output}\"")), "{name}: {output}");
+        }
+    }
+}
