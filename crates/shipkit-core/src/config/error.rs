@@ -38,7 +38,8 @@ impl ConfigError {
     /// `None` if there is no problem.
     pub(super) fn of(mut problems: Vec<Problem>) -> Option<Self> {
         problems.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
-        problems.dedup();
+        // A list that several environments share by an alias is wrong in one place.
+        problems.dedup_by(|a, b| (a.line, a.column, &a.message) == (b.line, b.column, &b.message));
         (!problems.is_empty()).then_some(Self { problems })
     }
 }
@@ -90,11 +91,13 @@ impl Hint for ConfigError {
 
 /// The sentence that names the nearest of `known` words, or all of them where none is near.
 pub(super) fn suggestion(word: &str, known: &[&str]) -> Option<String> {
-    let nearest = known.iter().map(|other| (strsim::damerau_levenshtein(word, other), other)).min();
+    let distance = |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
+    let nearest = known.iter().map(|other| (distance(other), other)).min();
     match nearest {
         Some((distance, other)) if distance <= 2 && distance < other.len() => {
             Some(format!("did you mean `{other}`?"))
         }
+        Some(_) if known.len() == 1 => Some(format!("the only one is {}", list(known))),
         Some(_) => Some(format!("known are {}", list(known))),
         None => None,
     }

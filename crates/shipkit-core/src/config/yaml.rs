@@ -228,7 +228,9 @@ impl<'a> Reader<'a> {
             if matches!(event, Event::SequenceEnd) {
                 return Ok(Content::List(entries));
             }
-            entries.push(self.node(event, at, depth.saturating_add(1))?);
+            let node = self.node(event, at, depth.saturating_add(1));
+            let index = format!("[{}]", entries.len());
+            entries.push(node.map_err(|refusal| below(&index, refusal))?);
         }
     }
 
@@ -285,10 +287,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The refusal of something inside a mapping knows the path to it.
+/// The refusal of something inside a mapping or list knows the path to it.
 fn below(key: &str, refusal: Refusal) -> Refusal {
     match refusal.path.as_str() {
         "" => refusal,
+        path if path.starts_with('[') => Refusal { path: format!("{key}{path}"), ..refusal },
         path => Refusal { path: format!("{key}.{path}"), ..refusal },
     }
 }

@@ -1,0 +1,198 @@
+//! `shipkit.yml` from outside: the projects' files, wrong files with their messages, the schema, and arbitrary bytes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+// Core may not touch the disk; its tests read fixtures.
+#![allow(clippy::disallowed_methods, reason = "fixtures are files")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use shipkit_core::Hint;
+use shipkit_core::config::{
+    BuildArg, CheckKind, Config, ConfigError, Latest, Rule, Source, Strategy, TagKind, TargetKind,
+};
+use shipkit_core::exit::ExitCode;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    let variables = |name: &str| match name {
+        "HOST" => Some("shop.example".to_owned()),
+        "URL" => Some("https://shop.example".to_owned()),
+        _ => None,
+    };
+    Config::parse("shipkit.yml", text, &variables)
+}
+
+fn project(name: &str) -> Config {
+    let path = root().join(format!("tests/fixtures/projects/{name}.shipkit.yml"));
+    parse(&fs::read_to_string(path).unwrap()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yml"));
+    files.sort();
+    files
+}
+
+/// Compares with a committed file, or writes it if `UPDATE` is set.
+#[track_caller]
+fn check_file(path: &str, wanted: &str) {
+    let file = root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, wanted).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(found, wanted, "{path}: run UPDATE=1 cargo test -p shipkit-core --test config");
+}
+
+#[test]
+fn every_wrong_file_says_where_and_what_is_wrong() {
+    let mut lines = String::new();
+    for path in yaml_files(&root().join("tests/fixtures/config")) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let error = Config::parse(name, &fs::read_to_string(&path).unwrap(), &|_| None)
+            .expect_err(&format!("{name} is accepted"));
+        assert_eq!(error.exit_code(), ExitCode::Usage);
+        lines.push_str(&format!("{error}\n"));
+    }
+    check_file("tests/fixtures/config/errors.txt", &lines);
+}
+
+#[test]
+fn the_published_schema_is_the_one_of_the_types() {
+    let schema = serde_json::to_string_pretty(&Config::json_schema()).unwrap();
+    check_file("dist/shipkit.schema.json", &format!("{schema}\n"));
+}
+
+#[test]
+fn the_five_projects_parse() {
+    for name in ["chat", "ciphertalk", "daira", "devagent", "grocery"] {
+        assert!(!project(name).environments.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_drafts_parse_as_far_as_they_are_legal() {
+    let folder = root().join("../shared/design/projects");
+    if !folder.is_dir() {
+        return;
+    }
+    for path in yaml_files(&folder).iter().filter(|path| path.to_string_lossy().ends_with(".shipkit.yml")) {
+        match parse(&fs::read_to_string(path).unwrap()) {
+            Ok(_) => {}
+            Err(error) => assert!(error.to_string().contains("zero-cache@sha256:<pinned>"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn aliases_stand_for_what_they_refer_to() {
+    let config = project("ciphertalk");
+    let [staging, production] = config.environments.as_slice() else { panic!("two environments") };
+    assert_eq!(staging.smoke, production.smoke);
+    assert_eq!(production.secrets.len(), 7);
+    assert_eq!((staging.target.kind, production.target.kind), (TargetKind::Swarm, TargetKind::Kubernetes));
+    assert_eq!(production.strategy, Strategy::BlueGreen);
+    let Source::Build(web) = &config.services["web"].source else { panic!("web is built") };
+    assert_eq!(web.args["VITE_API_URL"], BuildArg::Variable("API_URL".to_owned()));
+}
+
+#[test]
+fn defaults_reach_every_environment() {
+    let config = project("devagent");
+    for environment in &config.environments {
+        assert_eq!(environment.timeout, Duration::from_mins(10));
+        assert_eq!(environment.smoke.len(), 4);
+    }
+    assert_eq!(config.services["api-gateway"].size_limit, Some(500_000_000));
+    assert_eq!(config.environments[0].smoke[0].line, 31);
+}
+
+#[test]
+fn the_smallest_file_names_services_and_an_environment() {
+    let text = "version: 1\nname: shop\nservices: {api: {build: {}}, web: {build: {context: web}}}\n\
+                environments: {production: }\n";
+    let config = parse(text).unwrap();
+    assert_eq!(config.tags.include, [TagKind::Sha, TagKind::Branch, TagKind::Semver]);
+    assert_eq!(config.tags.latest, Latest::Release);
+    assert_eq!(config.scan.policy, [Rule::NonRoot, Rule::Healthcheck, Rule::PinnedBase]);
+    let production = &config.environments[0];
+    assert_eq!(production.target.stack.as_deref(), Some("shop-production"));
+    assert!(production.branches.is_empty() && production.smoke.is_empty());
+    assert_eq!(config.services["api"].deploy.update.delay, Duration::from_secs(10));
+}
+
+#[test]
+fn environments_follow_needs_and_otherwise_the_file() {
+    let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  zeta: {needs: [qa, alpha]}\n  \
+                qa: {}\n  beta: {}\n  alpha: {needs: qa}\n";
+    let names: Vec<String> = parse(text).unwrap().environments.into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["qa", "beta", "alpha", "zeta"]);
+}
+
+#[test]
+fn whole_values_are_replaced_and_build_arguments_wait() {
+    let text = "version: 1\nname: shop\nservices:\n  api: {build: {args: {V: '${SHIPKIT_VERSION}', N: 1.10, O: 7}}}\n\
+                defaults: {environment: {A: shared, B: shared}}\nenvironments:\n  staging: {url: '${URL}', \
+                environment: {B: '${HOST}', C: true}}\n";
+    let config = parse(text).unwrap();
+    let staging = &config.environments[0];
+    assert_eq!(staging.url.as_deref(), Some("https://shop.example"));
+    let found: Vec<_> = staging.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(found, ["A=shared", "B=shop.example", "C=true"]);
+    let Source::Build(build) = &config.services["api"].source else { panic!("api is built") };
+    assert_eq!(build.args["V"], BuildArg::Variable("SHIPKIT_VERSION".to_owned()));
+    assert_eq!(build.args["N"], BuildArg::Literal("1.10".to_owned()));
+    assert_eq!(build.args["O"], BuildArg::Literal("7".to_owned()));
+}
+
+#[test]
+fn a_check_knows_its_kind_and_its_line() {
+    let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  staging:\n    smoke:\n      \
+                - get: /health\n        expect: 204\n      - {release: /version, service: api}\n";
+    let smoke = parse(text).unwrap().environments.remove(0).smoke;
+    assert_eq!(
+        (smoke[0].line, smoke[0].name.as_str(), smoke[0].expect.status),
+        (7, "get /health", Some(204))
+    );
+    assert_eq!((smoke[1].line, &smoke[1].kind), (9, &CheckKind::Release("/version".to_owned())));
+}
+
+#[test]
+fn a_file_of_more_than_a_mebibyte_is_refused() {
+    let error = parse(&"#".repeat((1 << 20) + 1)).unwrap_err();
+    assert_eq!(error.to_string(), "shipkit.yml:1:1: the file is larger than 1 MiB");
+}
+
+#[test]
+fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
+    for text in ["- ".repeat(400_000), "[".repeat(400_000), "{a: ".repeat(200_000), "? ".repeat(400_000)] {
+        assert!(parse(&text).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        parse(&String::from_utf8_lossy(&bytes)).ok();
+    }
+
+    #[test]
+    fn a_damaged_file_never_panics(at in 0_usize..1800, noise in "[-:\\[\\]{}&*!|>'\"%@`#,?\\n\\t a1é$]{0,8}", cut in 0_usize..6) {
+        let text = include_str!("../../../tests/fixtures/projects/ciphertalk.shipkit.yml");
+        let start = text.floor_char_boundary(at.min(text.len()));
+        let end = text.ceil_char_boundary((start + cut).min(text.len()));
+        parse(&format!("{}{noise}{}", &text[..start], &text[end..])).ok();
+    }
+}
