@@ -1,3 +1,5 @@
-//! Runs `build-tag`.
+//! Runs `build-tag`: plans a build, records it as a release, publishes it.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    shipkit_runner::run(build_tag::run)
+}

@@ -1,1 +1,227 @@
-//! What `image-scan` does, apart from its `main`.
+//! What `image-scan` does: reads images by digest, judges them by the policy, stores the verdict as evidence.
+
+mod args;
+mod facts;
+mod report;
+mod reports;
+mod source;
+
+use std::path::Path;
+
+pub use args::Args;
+use report::Judged;
+use shipkit_core::config::{Config, Rule};
+use shipkit_core::evidence::{Kind, Record};
+use shipkit_core::plan::release_repository;
+use shipkit_core::policy::{ImageRule, Policy, Severity, judge};
+use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_core::{ImageRef, Repository};
+use shipkit_registry::layout::Layout;
+use shipkit_registry::{Credentials, Manifest, Registry, Target};
+use shipkit_runner::{Failure, Runner, env};
+use source::Source;
+
+/// Judges what the command line names.
+///
+/// # Errors
+/// With one sentence, a hint where one is known, and the exit code. What could not be read is exit 3, never a pass.
+pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
+    args.registry_password.iter().for_each(|password| runner.mask(password));
+    let config = configuration(&args, &runner)?;
+    let reports = reports::read(&args.reports)?;
+    let mut judged = Vec::new();
+    for image in images(&args, config.as_ref(), &runner).await? {
+        runner.say(&format!("reading {}", image.name));
+        let facts = image.source.facts(&image.manifest).await?;
+        let digests: Vec<_> = facts_digests(&image.manifest);
+        let findings = reports::of(&reports, &image.name, &digests)?;
+        let policy = policy(config.as_ref(), &image.name)?;
+        let own: Vec<_> = facts
+            .iter()
+            .map(|facts| Judged {
+                name: image.name.clone(),
+                platform: facts.platform.clone(),
+                judgement: judge(facts, findings.as_deref(), &policy),
+            })
+            .collect();
+        if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
+            registry.put_evidence(repository, &image.manifest.digest, &record(&own, &runner)).await?;
+        }
+        judged.extend(own);
+    }
+    finish(&judged, &runner)
+}
+
+/// One image to judge.
+struct Image {
+    name: String,
+    source: Source,
+    manifest: Manifest,
+}
+
+async fn images(args: &Args, config: Option<&Config>, runner: &Runner) -> Result<Vec<Image>, Failure> {
+    if let Some(path) = &args.layout {
+        return layouts(path);
+    }
+    let client = |repository: &Repository| {
+        let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
+        let docker_config = runner.env().docker_config();
+        Registry::new(Credentials::new(repository.registry(), username, password, docker_config))
+    };
+    if let Some(image) = &args.image {
+        return Ok(vec![
+            pushed(&client(&image.repository)?, image.repository.path().to_owned(), image).await?,
+        ]);
+    }
+    let repository = match (&args.repository, config) {
+        (Some(repository), _) => repository.clone(),
+        (None, Some(config)) => release_repository(runner.env().get(env::GITHUB_REPOSITORY), config)?,
+        (None, None) => {
+            return Err(Failure::usage("the repository of the release is not known")
+                .with_hint("give it with `--repository`"));
+        }
+    };
+    let registry = client(&repository)?;
+    let name = args.release.as_deref().unwrap_or_default();
+    let release = registry.release(&repository, &registry.find_release(&repository, name).await?).await?;
+    let mut images = Vec::new();
+    for (name, service) in &release.services {
+        images.push(pushed(&registry, name.clone(), &service.image()).await?);
+    }
+    Ok(images)
+}
+
+async fn pushed(registry: &Registry, name: String, image: &ImageRef) -> Result<Image, Failure> {
+    let manifest = registry.manifest(&image.repository, &Target::Digest(image.digest.clone())).await?;
+    Ok(Image { name, source: Source::Registry(registry.clone(), image.repository.clone()), manifest })
+}
+
+/// One layout, or every `<service>.tar` in a folder, as `build-tag plan` has a pull request build them.
+fn layouts(path: &Path) -> Result<Vec<Image>, Failure> {
+    let name = |path: &Path| {
+        path.file_stem().map_or_else(|| "image".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    };
+    if path.is_file() || path.join("index.json").is_file() {
+        return Ok(vec![layout(name(path), path)?]);
+    }
+    let failed = |source: std::io::Error| {
+        Failure::usage(format!("`{}` cannot be read: {source}", path.display()))
+            .with_hint("give an OCI layout, its tar, or a folder of such tars")
+    };
+    let mut tars = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.extension().is_some_and(|extension| extension == "tar") {
+            tars.push(file);
+        }
+    }
+    tars.sort();
+    if tars.is_empty() {
+        return Err(Failure::usage(format!(
+            "`{}` holds neither an OCI layout nor a tar of one",
+            path.display()
+        )));
+    }
+    tars.iter().map(|tar| layout(name(tar), tar)).collect()
+}
+
+fn layout(name: String, path: &Path) -> Result<Image, Failure> {
+    let layout = Layout::open(path)?;
+    let [descriptor] = layout.manifests() else {
+        let count = layout.manifests().len();
+        return Err(Failure::usage(format!(
+            "the layout `{}` lists {count} images, and one is needed",
+            path.display()
+        )));
+    };
+    let manifest = layout.manifest(descriptor)?;
+    Ok(Image { name, source: Source::Layout(layout), manifest })
+}
+
+/// The digests that a scanner may have written into its report about this image.
+fn facts_digests(manifest: &Manifest) -> Vec<String> {
+    let platforms = match &manifest.kind {
+        shipkit_registry::ManifestKind::Index { manifests } => {
+            manifests.iter().map(|entry| entry.digest.to_string()).collect()
+        }
+        shipkit_registry::ManifestKind::Image { .. } => Vec::new(),
+    };
+    std::iter::once(manifest.digest.to_string()).chain(platforms).collect()
+}
+
+/// `shipkit.yml`; it may be missing only where one image is judged that needs nothing from it.
+fn configuration(args: &Args, runner: &Runner) -> Result<Option<Config>, Failure> {
+    let path = args.directory.join(&args.config);
+    if path.exists() || args.release.is_some() && args.repository.is_none() {
+        return Ok(Some(runner.config(&path)?));
+    }
+    runner.say(&format!("there is no `{}`: the default policy is used", path.display()));
+    Ok(None)
+}
+
+fn policy(config: Option<&Config>, name: &str) -> Result<Policy, Failure> {
+    let Some(config) = config else {
+        let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
+        return Ok(Policy { rules, size_limit: None, severity: Severity::High, ignore_unfixed: true });
+    };
+    let mut rules = Vec::new();
+    let mut missing = Vec::new();
+    for rule in &config.scan.policy {
+        match rule {
+            Rule::NonRoot => rules.push(ImageRule::NonRoot),
+            Rule::Healthcheck => rules.push(ImageRule::Healthcheck),
+            Rule::PinnedBase => rules.push(ImageRule::PinnedBase),
+            Rule::ReadOnly => missing.push("`read-only`"),
+            Rule::NoNewPrivileges => missing.push("`no-new-privileges`"),
+            Rule::NoSecrets => missing.push("`no-secrets`"),
+            Rule::Init => missing.push("`init`"),
+        }
+    }
+    if config.scan.image.ignore_file.is_some() {
+        missing.push("`ignore_file`");
+    }
+    if !missing.is_empty() {
+        // A rule that is asked for and not judged must not look like one that passed.
+        return Err(Failure::usage(format!(
+            "`scan` asks for {}, which this version cannot judge",
+            missing.join(", ")
+        ))
+        .with_hint("take it out of `scan` in shipkit.yml"));
+    }
+    Ok(Policy {
+        rules,
+        size_limit: config.services.get(name).and_then(|service| service.size_limit),
+        severity: config.scan.image.severity,
+        ignore_unfixed: config.scan.image.ignore_unfixed,
+    })
+}
+
+fn record(judged: &[Judged], runner: &Runner) -> Record {
+    let outcome = report::outcome(judged);
+    let run = runner.env().get(env::GITHUB_RUN_ID).map(str::to_owned);
+    Record {
+        kind: Kind::Scan,
+        verdict: outcome.verdict,
+        cause: outcome.cause,
+        environment: None,
+        time: runner.now(),
+        by: concat!("image-scan ", env!("CARGO_PKG_VERSION")).to_owned(),
+        run,
+        details: report::json(judged),
+    }
+}
+
+fn finish(judged: &[Judged], runner: &Runner) -> Result<Outcome, Failure> {
+    let outcome = report::outcome(judged);
+    let findings: usize = judged.iter().map(|image| image.judgement.blocking.len()).sum();
+    runner.output("findings", &findings.to_string())?;
+    runner.summary(&report::summary(&outcome, judged))?;
+    if runner.is_json() {
+        runner.data(&report::json(judged).to_string());
+    } else {
+        runner.say(&report::lines(judged));
+    }
+    // "advisory": the evidence is not signed yet, and whoever reads it should know.
+    let unsigned = if outcome.verdict == Verdict::Pass { " (evidence is unsigned)" } else { "" };
+    Ok(Outcome { cause: format!("{}{unsigned}", outcome.cause), ..outcome })
+}

@@ -10,6 +10,7 @@ pub mod failure;
 mod log;
 pub mod markdown;
 pub mod output;
+mod project;
 mod run;
 pub mod runner;
 pub mod sanitize;

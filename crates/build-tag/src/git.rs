@@ -1,0 +1,115 @@
+//! What git knows about the checkout: for a laptop, where no runner tells.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use shipkit_core::event::{Event, Trigger};
+use shipkit_core::exit::ExitCode;
+use shipkit_core::hint::Hint;
+
+/// Why git could not tell what is checked out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GitError {
+    /// No repository here or above.
+    #[error("`{directory}` is not inside a git repository")]
+    NotARepository {
+        /// Where it was looked for.
+        directory: String,
+        /// What git said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A repository without a commit.
+    #[error("the git repository has no commit yet")]
+    NoCommit {
+        /// What git said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Hint for GitError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotARepository { .. } => Some(
+                "run inside a checkout, or give the event with `--event` and `GITHUB_EVENT_NAME`".to_owned(),
+            ),
+            Self::NoCommit { .. } => Some("commit something first".to_owned()),
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
+    }
+}
+
+/// The event that a push of the current checkout would be: its branch (or, when detached, none), its commit.
+///
+/// # Errors
+/// When `directory` is not in a git repository, or nothing is committed.
+pub(crate) fn event(directory: &Path) -> Result<Event, GitError> {
+    let repository = gix::discover(directory).map_err(|source| GitError::NotARepository {
+        directory: directory.display().to_string(),
+        source: Box::new(source),
+    })?;
+    let commit =
+        repository.head_commit().map_err(|source| GitError::NoCommit { source: Box::new(source) })?;
+    let branch = repository.head_name().ok().flatten().map(|name| name.shorten().to_string());
+    let trigger = match branch {
+        Some(name) => Trigger::Branch { name, dispatched: false },
+        None => Trigger::Other { name: "detached".to_owned(), branch: None },
+    };
+    Ok(Event {
+        trigger,
+        commit: commit.id().to_string(),
+        committed: commit.time().ok().and_then(|time| Timestamp::from_second(time.seconds).ok()),
+        repository: origin(&repository),
+        default_branch: None,
+        server_url: "https://github.com".to_owned(),
+        run: None,
+    })
+}
+
+/// When `commit` was made, if this checkout holds it. Shallow and detached checkouts hold at least their own.
+#[must_use]
+pub(crate) fn commit_time(directory: &Path, commit: &str) -> Option<Timestamp> {
+    let repository = gix::discover(directory).ok()?;
+    let id = gix::ObjectId::from_hex(commit.as_bytes()).ok()?;
+    let seconds = repository.find_commit(id).ok()?.time().ok()?.seconds;
+    Timestamp::from_second(seconds).ok()
+}
+
+/// `owner/name` out of the address of `origin`: `git@host:owner/name.git` and `https://host/owner/name` alike.
+fn origin(repository: &gix::Repository) -> Option<String> {
+    let config = repository.config_snapshot();
+    let address = config.string("remote.origin.url")?.to_string();
+    owner_and_name(&address)
+}
+
+fn owner_and_name(address: &str) -> Option<String> {
+    let path = address.trim_end_matches('/').trim_end_matches(".git");
+    let mut parts = path.rsplit(['/', ':']);
+    let (name, owner) = (parts.next()?, parts.next()?);
+    (!name.is_empty() && !owner.is_empty()).then(|| format!("{owner}/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_an_address_names_the_same_repository() {
+        for address in
+            ["git@github.com:acme/shop.git", "https://github.com/acme/shop", "ssh://git@host/acme/shop.git/"]
+        {
+            assert_eq!(owner_and_name(address).as_deref(), Some("acme/shop"), "{address}");
+        }
+        assert_eq!(owner_and_name("shop"), None);
+    }
+
+    #[test]
+    fn a_folder_without_git_is_a_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = event(folder.path()).unwrap_err();
+        assert!(matches!(error, GitError::NotARepository { .. }), "{error}");
+        assert_eq!(commit_time(folder.path(), "0123"), None);
+    }
+}

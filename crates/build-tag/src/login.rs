@@ -1,0 +1,19 @@
+//! The registry client of this run.
+
+use shipkit_core::Repository;
+use shipkit_registry::{Credentials, Registry};
+use shipkit_runner::{Failure, Runner};
+
+use crate::args::RegistryArgs;
+
+/// A client that logs in to the registry of `repository` as the inputs say, else as Docker's configuration says.
+pub(crate) fn registry(
+    runner: &Runner,
+    args: &RegistryArgs,
+    repository: &Repository,
+) -> Result<Registry, Failure> {
+    let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
+    password.iter().for_each(|password| runner.mask(password));
+    let docker_config = runner.env().docker_config();
+    Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
+}
