@@ -69,12 +69,12 @@ fn metadata() -> Metadata {
 }
 
 /// What is wrong with an edge, if anything is.
-fn wrong(user: &str, used: &str, kind: DependencyKind) -> Option<String> {
-    let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == user) else {
-        return Some(format!("`{user}` has no row in MAY_USE"));
+fn wrong(from: &str, to: &str, kind: DependencyKind) -> Option<String> {
+    let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == from) else {
+        return Some(format!("`{from}` has no row in MAY_USE"));
     };
-    let is_for_tests = used == TESTS && kind == DependencyKind::Development;
-    (!is_for_tests && !allowed.contains(&used)).then(|| format!("`{user}` must not use `{used}` ({kind:?})"))
+    let is_for_tests = to == TESTS && kind == DependencyKind::Development;
+    (!is_for_tests && !allowed.contains(&to)).then(|| format!("`{from}` must not use `{to}` ({kind:?})"))
 }
 
 #[test]

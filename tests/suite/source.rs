@@ -35,11 +35,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         {
             continue;
         }
-        if path.is_symlink() {
-            continue;
-        } else if path.is_dir() {
+        if path.is_dir() && !path.is_symlink() {
             found.extend(files(&path));
-        } else {
+        } else if path.is_file() {
             found.push(path);
         }
     }
@@ -55,21 +53,20 @@ fn rust_files() -> Vec<(PathBuf, String)> {
 
 /// The lines before the tests at a file's foot.
 fn lines_without_tests(text: &str) -> usize {
-    let tests = text.find("\n#[cfg(test)]\nmod ").unwrap_or(text.len());
-    text[..tests].lines().count()
+    text.split("\n#[cfg(test)]\nmod ").next().unwrap().lines().count()
 }
 
 /// Whether a text names a folder of the machine it was written on. GitHub's own `.../runner/work/...` is none.
 fn names_a_machine(text: &str) -> bool {
     text.match_indices(MACHINE).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
+        let before = text.split_at(at).0.chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}' | '/' | '>'))
     })
 }
 
 /// The public items of a file that name a fenced library: by its path, or by a name that the file imports from it.
 fn leaks(text: &str) -> Vec<String> {
-    let code = text.find("\n#[cfg(test)]").map_or(text, |tests| &text[..tests]);
+    let code = text.split("\n#[cfg(test)]").next().unwrap();
     let imported = imported(code);
     let is_public = |line: &str| line.trim_start().starts_with("pub ");
     let lines: Vec<&str> = code.lines().collect();
