@@ -105,6 +105,10 @@ impl Hint for SwarmError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
+            // What Docker itself could not do, as without a leader, says nothing about what was asked.
+            Self::Refused { status: 500.., .. } | Self::NoAnswer { .. } | Self::Garbled { .. } => {
+                ExitCode::Unknown
+            }
             Self::BadHost(_)
             | Self::SocketAbsent(_)
             | Self::Denied(_)
@@ -117,7 +121,6 @@ impl Hint for SwarmError {
             | Self::NoSuchService(_)
             | Self::Overtaken { .. }
             | Self::NothingBefore(_) => ExitCode::No,
-            Self::NoAnswer { .. } | Self::Garbled { .. } => ExitCode::Unknown,
         }
     }
 }

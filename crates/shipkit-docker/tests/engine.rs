@@ -163,11 +163,9 @@ fn relabel() -> Change {
     Change::Relabel { service: "api".to_owned(), at: Digest::of(b"image") }
 }
 
-fn service(version: u64, labels: &Value) -> Option<(u16, Value)> {
-    Some((
-        200,
-        json!({"ID": "s1", "Version": {"Index": version}, "Spec": {"Name": "shop_api", "Labels": labels}}),
-    ))
+fn service(version: u64, labels: &Value) -> (u16, Value) {
+    let spec = json!({"Name": "shop_api", "Labels": labels});
+    (200, json!({"ID": "s1", "Version": {"Index": version}, "Spec": spec}))
 }
 
 fn released(release: &str) -> Value {
@@ -186,13 +184,13 @@ const TASKS: &str = "GET /v1.41/tasks?";
 async fn a_change_by_somebody_else_is_read_again_and_built_upon() {
     let mut steps = manager();
     steps.extend([
-        (READ, service(7, &released("one"))),
+        (READ, Some(service(7, &released("one")))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", Some((500, json!({"message": OUT_OF_SEQUENCE})))),
-        (READ, service(9, &released("one"))),
+        (READ, Some(service(9, &released("one")))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=9 ", Some((200, json!({})))),
-        (READ, service(9, &released("one"))),
+        (READ, Some(service(9, &released("one")))),
     ]);
     let script = Script::start(steps);
     let swarm = Swarm::connect(&script.host()).await.unwrap();
@@ -204,10 +202,10 @@ async fn a_change_by_somebody_else_is_read_again_and_built_upon() {
 async fn another_deploy_in_between_is_not_overwritten() {
     let mut steps = manager();
     steps.extend([
-        (READ, service(7, &released("one"))),
+        (READ, Some(service(7, &released("one")))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", Some((500, json!({"message": OUT_OF_SEQUENCE})))),
-        (READ, service(9, &released("three"))),
+        (READ, Some(service(9, &released("three")))),
         (TASKS, Some((200, json!([])))),
     ]);
     let script = Script::start(steps);
@@ -222,10 +220,10 @@ async fn an_update_whose_answer_is_lost_counts_only_if_it_was_made() {
     let before = released("one");
     let mut steps = manager();
     steps.extend([
-        (READ, service(7, &before)),
+        (READ, Some(service(7, &before))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", None),
-        (READ, service(7, &before)),
+        (READ, Some(service(7, &before))),
     ]);
     let script = Script::start(steps);
     let swarm = Swarm::connect(&script.host()).await.unwrap();

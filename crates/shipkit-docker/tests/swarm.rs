@@ -36,23 +36,25 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The archive of a root folder with the one static program.
+/// The archive of a root folder with the one static program; made once for each text of the program.
 fn root_archive() -> &'static PathBuf {
     static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
     ARCHIVE.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("root-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let run = |program: &str, arguments: &[&str]| {
-            let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
-            assert!(status.success(), "{program} {arguments:?}");
-        };
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
-        run(
-            "rustc",
-            &["--edition=2024", "-Ctarget-feature=+crt-static", "-Cstrip=symbols", "-o", "container", source],
-        );
-        run("tar", &["-cf", "root.tar", "container"]);
-        folder.join("root.tar")
+        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let archive = kept.join(format!("root-{}.tar", Digest::of(&std::fs::read(source).unwrap()).short()));
+        if !archive.exists() {
+            let folder = tempfile::tempdir_in(&kept).unwrap();
+            let run = |program: &str, arguments: &[&str]| {
+                let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
+                assert!(status.success(), "{program} {arguments:?}");
+            };
+            let is_static = "-Ctarget-feature=+crt-static";
+            run("rustc", &["--edition=2024", is_static, "-Cstrip=symbols", "-o", "container", source]);
+            run("tar", &["-cf", "root.tar", "container"]);
+            std::fs::rename(folder.path().join("root.tar"), &archive).unwrap();
+        }
+        archive
     })
 }
 
@@ -155,14 +157,6 @@ impl Bed {
         containers.sort();
         containers
     }
-
-    #[track_caller]
-    fn check_runs(&self, observed: &Observed, version: &str, image: &ImageRef, count: u64) {
-        let api = &observed.services[0];
-        assert_eq!(api.running, BTreeMap::from([(image.digest.to_string(), count)]), "{:?}", api.problems);
-        assert_eq!(api.image.as_ref(), Some(image));
-        assert_eq!(api.stamp.as_ref().map(|stamp| stamp.version.as_str()), Some(version));
-    }
 }
 
 impl Drop for Bed {
@@ -191,6 +185,14 @@ impl Drop for Bed {
             quiet(&["rmi", "--force", image]);
         }
     }
+}
+
+#[track_caller]
+fn check_runs(observed: &Observed, version: &str, image: &ImageRef, count: u64) {
+    let api = &observed.services[0];
+    assert_eq!(api.running, BTreeMap::from([(image.digest.to_string(), count)]), "{:?}", api.problems);
+    assert_eq!(api.image.as_ref(), Some(image));
+    assert_eq!(api.stamp.as_ref().map(|stamp| stamp.version.as_str()), Some(version));
 }
 
 fn service(name: &str, image: &ImageRef) -> DesiredService {
@@ -247,14 +249,14 @@ async fn a_release_is_created_then_updated_then_rolled_back_once_and_not_twice()
     assert!(matches!(steps[..], [Change::CreateNetwork { .. }, Change::Create { .. }]));
     bed.deploy(&first).await;
     let seen = bed.observe().await;
-    bed.check_runs(&seen, "1", &one, 2);
+    check_runs(&seen, "1", &one, 2);
     assert!(seen.has_network && seen.services[0].is_confirmed && seen.services[0].previous.is_none());
     assert_eq!(seen.services[0].settings, first.services[0].settings);
 
     let second = bed.release(vec![full(&two)]);
     bed.deploy(&second).await;
     let seen = bed.observe().await;
-    bed.check_runs(&seen, "2", &two, 2);
+    check_runs(&seen, "2", &two, 2);
     let remembered = seen.services[0].previous.clone().unwrap();
     assert_eq!((remembered.stamp, remembered.image), (Some(first.stamp), Some(one.clone())));
 
@@ -262,7 +264,7 @@ async fn a_release_is_created_then_updated_then_rolled_back_once_and_not_twice()
     bed.registry = None;
     bed.rollback().await;
     let seen = bed.observe().await;
-    bed.check_runs(&seen, "1", &one, 2);
+    check_runs(&seen, "1", &one, 2);
     let again = target::way_back(&bed.stack, &seen).unwrap_err();
     assert!(matches!(again, NoWayBack::NothingBefore { .. }), "{again}");
 }
@@ -316,7 +318,7 @@ async fn a_crash_at_the_start_of_an_update_is_rolled_back_named_and_leaves_true_
         assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
     }
     let seen = bed.observe().await;
-    bed.check_runs(&seen, "1", &one, 1);
+    check_runs(&seen, "1", &one, 1);
     assert!(seen.services[0].is_confirmed && seen.services[0].previous.is_none());
 }
 
@@ -336,7 +338,7 @@ async fn an_unhealthy_release_is_rolled_back_and_named() {
     if let Some(undone) = bed.swarm.undo(&all[0], None).await.unwrap() {
         assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
     }
-    bed.check_runs(&bed.observe().await, "1", &one, 1);
+    check_runs(&bed.observe().await, "1", &one, 1);
     assert_eq!(bed.containers("api"), kept, "the old task never stopped");
 }
 
@@ -354,7 +356,7 @@ async fn a_missing_image_is_named_at_once_and_undone() {
     if let Some(undone) = bed.swarm.undo(&all[0], None).await.unwrap() {
         assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
     }
-    bed.check_runs(&bed.observe().await, "1", &one, 1);
+    check_runs(&bed.observe().await, "1", &one, 1);
 }
 
 #[tokio::test]
@@ -485,6 +487,54 @@ async fn what_somebody_else_set_survives_an_update() {
         "{{.Spec.TaskTemplate.Resources.Limits.MemoryBytes}} {{.Spec.TaskTemplate.ContainerSpec.Hosts}}";
     assert_eq!(docker(&["service", "inspect", "--format", format, &name]), "67108864 [1.2.3.4 foo]");
     let seen = bed.observe().await;
-    bed.check_runs(&seen, "2", &two, 1);
+    check_runs(&seen, "2", &two, 1);
     assert_eq!(seen.services[0].update, Status::None, "confirming is an update that replaces nothing");
+}
+
+#[tokio::test]
+async fn a_deploy_that_was_killed_is_finished_or_undone_by_the_next_run() {
+    let mut bed = Bed::new("killed").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let first = bed.release(vec![service("api", &one), service("web", &one)]);
+    bed.deploy(&first).await;
+    // Killed after its first step: one service is changed, none is confirmed.
+    let second = bed.release(vec![service("api", &two), service("web", &two)]);
+    let killed = async |bed: &Bed| {
+        let step = &target::plan(&second, &bed.observe().await)[0];
+        let applied = bed.swarm.apply(&second, step, None).await.unwrap().unwrap();
+        assert_eq!(bed.swarm.rollout(&applied, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+    };
+    killed(&bed).await;
+    let seen = bed.observe().await;
+    assert_eq!(bed.swarm.preflight(&second, &seen).await.unwrap().len(), 1, "it says so");
+    bed.rollback().await;
+    let seen = bed.observe().await;
+    assert!(seen.services.iter().all(|s| s.stamp.as_ref() == Some(&first.stamp) && s.is_confirmed));
+
+    killed(&bed).await;
+    let kept = bed.containers("api");
+    bed.deploy(&second).await;
+    // The one that the killed run replaced may still have been stopping.
+    assert!(bed.containers("api").iter().all(|container| kept.contains(container)));
+    let seen = bed.observe().await;
+    assert!(seen.services.iter().all(|s| s.stamp.as_ref() == Some(&second.stamp) && s.is_confirmed));
+    assert_eq!(target::way_back(&bed.stack, &seen).unwrap().returns.len(), 2);
+}
+
+#[tokio::test]
+async fn a_host_port_that_the_old_task_holds_is_named_instead_of_waited_for() {
+    let mut bed = Bed::new("port").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let publish = format!("mode=host,target=80,published={port}");
+    docker(&["service", "update", "--quiet", "--publish-add", &publish, &format!("{}_api", bed.stack)]);
+    let second = bed.release(vec![service("api", &two)]);
+    let (all, next) = bed.apply(&second).await;
+    let Next::RollBack { cause } = &next else { panic!("{next:?}") };
+    assert!(cause.contains("host-mode port already in use"), "{cause}");
+    let undone = bed.swarm.undo(&all[0], None).await.unwrap().unwrap();
+    assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
+    check_runs(&bed.observe().await, "1", &one, 1);
 }
