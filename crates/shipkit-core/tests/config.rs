@@ -76,6 +76,13 @@ fn the_published_schema_is_the_one_of_the_types() {
 }
 
 #[test]
+fn the_example_parses() {
+    let text = fs::read_to_string(root().join("examples/shop/shipkit.yml")).unwrap();
+    let config = Config::parse("shipkit.yml", &text, &|_| Some("localhost:5000/shop".to_owned())).unwrap();
+    assert_eq!(config.environments.len(), 2);
+}
+
+#[test]
 fn the_five_projects_parse() {
     for name in ["chat", "ciphertalk", "daira", "devagent", "grocery"] {
         assert!(!project(name).environments.is_empty(), "{name}");

@@ -109,10 +109,11 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
 
 /// What needs the whole configuration.
 pub(super) fn config(context: &mut Context<'_>, config: &Config) {
-    if let Some(registry) = config.registry.as_ref().filter(|text| !text.is_empty()) {
-        if let Err(bad) = registry.trim_end_matches('/').to_lowercase().parse::<Repository>() {
-            context.wrong("registry", bad.to_string(), None);
-        }
+    // Empty means a variable that is not set, which was said.
+    let registry = config.registry.as_ref().filter(|text| !text.is_empty());
+    let registry = registry.map(|text| text.trim_end_matches('/').to_lowercase().parse::<Repository>());
+    if let Some(Err(bad)) = registry {
+        context.wrong("registry", bad.to_string(), None);
     }
     for (name, one) in &config.services {
         service(context, &join("services", name), one, config);

@@ -86,3 +86,44 @@ fn decimal(text: &str, places: usize) -> Option<u64> {
     }
     format!("{whole}{fraction:0<places$}").parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_whole_number_and_a_unit() {
+        for (text, milliseconds) in
+            [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000), ("2d", 172_800_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in
+            ["", "10", "s", "1.5s", "-1s", "1 s", "10min", "18446744073709551615d", "99999999999999999999s"]
+        {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_decimal_without_i_and_binary_with_it() {
+        for (text, bytes) in
+            [("250MB", 250_000_000), ("1.5G", 1_500_000_000), ("512Mi", 512 << 20), ("1k", 1_000)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "250", "MB", "1.2345M", ".5M", "1.M", "1T", "1..5M", "18446744073709551615G"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_has_at_most_two_decimals_and_ends_at_100() {
+        for (text, points) in [("5%", 500), ("0.1%", 10), ("0.25%", 25), ("100%", 10_000), ("0%", 0)] {
+            assert_eq!(percent(text), Ok(BasisPoints(points)), "{text}");
+        }
+        for text in ["", "%", "5", "100.01%", "0.125%", "-1%", "5 %"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+    }
+}
