@@ -1,1 +1,32 @@
-//! What `deploy-promote` does, apart from its `main`.
+//! What `deploy-promote` does: `deploy` a release to an environment, `rollback`, `status`.
+
+mod admission;
+mod args;
+mod checks;
+mod deploy;
+mod desired;
+mod github;
+mod project;
+mod report;
+mod rollback;
+mod rollout;
+mod status;
+
+pub use args::Args;
+use args::Command;
+use shipkit_core::verdict::Outcome;
+use shipkit_runner::{Failure, Runner};
+
+/// Does what the command line asks for. When it is cancelled, what runs on the target is left as it is: every step is
+/// one request that the target carries out wholly or not at all, and the target finishes or undoes an update by itself.
+///
+/// # Errors
+/// With one sentence, a hint where one is known, and the exit code.
+pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
+    let project = project::Project::open(&args.target, &runner)?;
+    match &args.command {
+        Command::Deploy(deploy) => deploy::run(&project, deploy, &runner).await,
+        Command::Rollback => rollback::run(&project, &runner).await,
+        Command::Status => status::run(&project, &runner).await,
+    }
+}

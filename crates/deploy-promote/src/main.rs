@@ -1,3 +1,5 @@
-//! Runs `deploy-promote`.
+//! Runs `deploy-promote`: deploys a release to an environment, verifies it, can take it back.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    shipkit_runner::run(deploy_promote::run)
+}

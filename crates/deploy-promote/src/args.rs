@@ -1,0 +1,77 @@
+//! The command line of `deploy-promote`, which is also the list of its inputs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shipkit_core::{Repository, Secret};
+use shipkit_runner::CommonArgs;
+
+/// Deploys a release to an environment, verifies it there, and can take it back.
+#[derive(Debug, clap::Parser)]
+#[command(name = "deploy-promote", version)]
+pub struct Args {
+    /// What every binary knows.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The project and its target.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which environment, and how its target is reached. Every command takes these.
+#[derive(Debug, clap::Args)]
+pub struct TargetArgs {
+    /// The environment, as `shipkit.yml` names it.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub environment: Option<String>,
+    /// The configuration, relative to the checkout.
+    #[arg(long, value_name = "FILE", default_value = "shipkit.yml", global = true)]
+    pub config: PathBuf,
+    /// The checkout.
+    #[arg(long, value_name = "FOLDER", default_value = ".", global = true)]
+    pub directory: PathBuf,
+    /// The Docker engine: `unix:///var/run/docker.sock` or `tcp://host:port`; by default `target.host`, then this socket.
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    pub docker_host: Option<String>,
+    /// The user at the registry.
+    #[arg(long, value_name = "NAME", requires = "registry_password", global = true)]
+    pub registry_username: Option<String>,
+    /// The password or token at the registry.
+    #[arg(long, value_name = "SECRET", requires = "registry_username", global = true)]
+    pub registry_password: Option<Secret>,
+    /// The token for GitHub's API; without one no deployment is recorded there.
+    #[arg(long, value_name = "SECRET", global = true)]
+    pub token: Option<Secret>,
+    /// Print what would change and change nothing.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+}
+
+/// The things that `deploy-promote` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Deploy a release, if the evidence admits it; verify it; put the release before back if it fails.
+    Deploy(DeployArgs),
+    /// Put the release before back. Needs nothing but the target.
+    Rollback,
+    /// Say what runs there, since when, by which run.
+    Status,
+}
+
+/// Inputs of `deploy`.
+#[derive(Debug, clap::Args)]
+pub struct DeployArgs {
+    /// The release: its digest, version or full commit.
+    #[arg(long, value_name = "RELEASE")]
+    pub release: String,
+    /// The repository that holds the release; by default the one that the configuration means.
+    #[arg(long, value_name = "REPOSITORY")]
+    pub repository: Option<Repository>,
+    /// The longest time for the rollout of one service, and then for the verification; by default `timeout` of the
+    /// environment.
+    #[arg(long, value_name = "DURATION", value_parser = shipkit_core::config::duration)]
+    pub timeout: Option<Duration>,
+}

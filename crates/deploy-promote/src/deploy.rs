@@ -1,0 +1,296 @@
+//! `deploy-promote deploy`.
+
+use jiff::Timestamp;
+use shipkit_core::config::{OnInconclusive, Rollback};
+use shipkit_core::evidence::Kind;
+use shipkit_core::plan::release_repository;
+use shipkit_core::target::{Change, Desired, Observed, Stamp, plan};
+use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_core::{Digest, Release, Repository};
+use shipkit_docker::Swarm;
+use shipkit_registry::Registry;
+use shipkit_runner::{Annotation, Failure, Level, Runner, env};
+use shipkit_smoke::Report;
+use url::Url;
+
+use crate::admission::{self, Admission};
+use crate::args::DeployArgs;
+use crate::github;
+use crate::project::Project;
+use crate::rollout::{Ended, Rollout};
+use crate::{checks, desired, report};
+
+/// A release that was found, and where.
+pub(crate) struct Shipped {
+    /// The repository that holds it.
+    pub(crate) repository: Repository,
+    /// Its identity.
+    pub(crate) digest: Digest,
+    /// What it says.
+    pub(crate) release: Release,
+}
+
+/// Everything that a deploy needs, read before anything changes.
+struct Ready<'a> {
+    project: &'a Project<'a>,
+    shipped: &'a Shipped,
+    registry: &'a Registry,
+    swarm: &'a Swarm,
+    desired: Desired,
+    changes: Vec<Change>,
+    checks: Option<(Url, Vec<shipkit_smoke::Check>)>,
+    deadline: std::time::Duration,
+    run: Option<String>,
+}
+
+/// Admission, preflight, rollout, verification, record; what fails after the first change is taken back as a whole.
+pub(crate) async fn run(
+    project: &Project<'_>,
+    args: &DeployArgs,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    refuse_pull_requests(runner)?;
+    desired::refuse_what_is_missing(&project.environment)?;
+    let shipped_by = release(project, args, runner).await?;
+    let (registry, shipped) = (&shipped_by.0, &shipped_by.1);
+    let checks = checks::of(project, &shipped.release)?;
+    let needs = &project.environment.needs;
+    let admission =
+        admission::ask(registry, &shipped.repository, &shipped.digest, &shipped.release, needs).await;
+    report::admission(&admission, runner);
+    if admission.outcome.verdict != Verdict::Pass {
+        return refused(project, shipped, &admission, runner);
+    }
+    let swarm = project.swarm().await?;
+    let observed = swarm.observe(project.stack()?).await?;
+    let run = run_url(runner);
+    let stamp = stamp(project, shipped, run.clone(), runner.now());
+    let desired = desired::stack(project, &shipped.release, stamp, registry, &observed).await?;
+    for remark in swarm.preflight(&desired, &observed).await? {
+        warn(runner, "before the rollout", &remark);
+    }
+    let changes = plan(&desired, &observed);
+    if project.args.dry_run {
+        runner.data(&report::changes(&changes));
+        return Ok(Outcome::pass("dry run: nothing was changed"));
+    }
+    let deadline = args.timeout.unwrap_or(project.environment.timeout);
+    let ready = Ready { project, shipped, registry, swarm: &swarm, desired, changes, checks, deadline, run };
+    carry_out(&ready, &observed, runner).await
+}
+
+/// From here on the target changes. A cancelled run stops waiting and says what serves.
+async fn carry_out(ready: &Ready<'_>, observed: &Observed, runner: &Runner) -> Result<Outcome, Failure> {
+    let (project, shipped) = (ready.project, ready.shipped);
+    let record =
+        github::Record::begin(project, &shipped.digest, &shipped.release, ready.run.as_deref(), runner).await;
+    let outcome = tokio::select! {
+        outcome = roll_out_and_verify(ready, observed, runner) => outcome,
+        _signal = runner.cancelled() => cancelled(ready, runner).await,
+    };
+    record.end(&outcome, runner).await;
+    report::deployed(project, shipped, &outcome, &ready.changes, observed, runner)?;
+    Ok(outcome)
+}
+
+async fn roll_out_and_verify(ready: &Ready<'_>, observed: &Observed, runner: &Runner) -> Outcome {
+    let login = ready.project.login(ready.shipped.repository.registry());
+    let mut rollout = Rollout::new(ready.swarm, &ready.desired, login, ready.deadline);
+    let mut outcome = match rollout.forward(&ready.changes, runner).await {
+        Ended::Done => Outcome::pass(""),
+        Ended::Failed { cause, is_unknown: false } => Outcome::fail(cause),
+        Ended::Failed { cause, is_unknown: true } => Outcome::inconclusive(cause),
+    };
+    let mut smoke = None;
+    if outcome.verdict == Verdict::Pass {
+        (outcome, smoke) = verify(ready, runner).await;
+    }
+    let goes_back = match outcome.verdict {
+        Verdict::Pass | Verdict::Skipped => false,
+        Verdict::Fail => ready.project.environment.rollback == Rollback::Auto,
+        Verdict::Inconclusive | Verdict::Unreachable => {
+            ready.project.environment.on_inconclusive == OnInconclusive::Rollback
+        }
+    };
+    let outcome =
+        if goes_back { back(outcome, &mut rollout, observed, runner).await } else { settled(outcome, ready) };
+    let outcome =
+        if outcome.verdict == Verdict::Pass { confirmed(outcome, ready, runner).await } else { outcome };
+    keep_evidence(ready, &outcome, smoke.as_ref(), runner).await
+}
+
+/// Asks the running release. Without a `url` nothing can be asked, and that is said.
+async fn verify(ready: &Ready<'_>, runner: &Runner) -> (Outcome, Option<Report>) {
+    let Some((url, checks)) = &ready.checks else {
+        return (Outcome::skipped("the environment has no `url`, so nothing was verified"), None);
+    };
+    runner.say(&format!("verifying {url}"));
+    let options = shipkit_smoke::Options { deadline: ready.deadline, ..shipkit_smoke::Options::default() };
+    match shipkit_smoke::run(url, checks.clone(), &options).await {
+        Ok(report) => {
+            report::smoke(&report, &ready.project.args.config, runner);
+            (report.outcome.clone(), Some(report))
+        }
+        Err(error) => (Outcome::inconclusive(format!("the verification could not be run: {error}")), None),
+    }
+}
+
+async fn back(outcome: Outcome, rollout: &mut Rollout<'_>, observed: &Observed, runner: &Runner) -> Outcome {
+    runner.say(&format!("taking back: {}", outcome.cause));
+    let stuck = rollout.back(runner).await;
+    let cause = if stuck.is_empty() {
+        format!("rolled back: {}; {}", outcome.cause, report::serves(observed))
+    } else {
+        format!("the rollback failed as well: {}; it began because {}", stuck.join("; "), outcome.cause)
+    };
+    Outcome { cause, ..outcome }
+}
+
+fn settled(outcome: Outcome, ready: &Ready<'_>) -> Outcome {
+    let version = &ready.shipped.release.version;
+    let (name, cause) = (&ready.project.environment.name, &outcome.cause);
+    let cause = match outcome.verdict {
+        Verdict::Pass => format!("{version} serves in {name}: {cause}"),
+        Verdict::Skipped => format!("{version} runs in {name}: {cause}"),
+        Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable => {
+            format!(
+                "{cause}; nothing was rolled back, `deploy-promote rollback --environment {name}` does it"
+            )
+        }
+    };
+    // Deployed and not verified is a deployment; that nothing was verified stands in the smoke evidence.
+    let verdict = if outcome.verdict == Verdict::Skipped { Verdict::Pass } else { outcome.verdict };
+    Outcome { verdict, cause }
+}
+
+async fn confirmed(outcome: Outcome, ready: &Ready<'_>, runner: &Runner) -> Outcome {
+    match ready.swarm.confirm(&ready.desired, runner.now()).await {
+        Ok(()) => outcome,
+        Err(error) => Outcome::inconclusive(format!(
+            "{}; but that could not be written to the target: {error}",
+            outcome.cause
+        )),
+    }
+}
+
+/// Writes what was found as evidence on the release. Evidence that cannot be written turns a pass into `inconclusive`:
+/// the next environment could not admit the release.
+async fn keep_evidence(
+    ready: &Ready<'_>,
+    outcome: &Outcome,
+    smoke: Option<&Report>,
+    runner: &Runner,
+) -> Outcome {
+    let environment = &ready.project.environment.name;
+    let mut records =
+        vec![admission::record(Kind::Deployment, outcome, environment, runner.now(), ready.run.clone())];
+    if let Some(report) = smoke {
+        let mut record =
+            admission::record(Kind::Smoke, &report.outcome, environment, runner.now(), ready.run.clone());
+        record.details = serde_json::json!(report.checks);
+        records.push(record);
+    }
+    for record in &records {
+        if let Err(error) =
+            ready.registry.put_evidence(&ready.shipped.repository, &ready.shipped.digest, record).await
+        {
+            let said = format!(
+                "{}; but the {} evidence could not be stored: {error}",
+                outcome.cause,
+                record.kind.word()
+            );
+            let verdict =
+                if outcome.verdict == Verdict::Fail { Verdict::Fail } else { Verdict::Inconclusive };
+            return Outcome { verdict, cause: said };
+        }
+    }
+    outcome.clone()
+}
+
+async fn cancelled(ready: &Ready<'_>, runner: &Runner) -> Outcome {
+    let name = &ready.project.environment.name;
+    let next = format!(
+        "`deploy-promote status --environment {name}` shows what serves, `deploy-promote rollback --environment {name}` goes back"
+    );
+    let serves = match ready.swarm.observe(&ready.desired.stack).await {
+        Ok(observed) => report::serves(&observed),
+        Err(error) => format!("what serves could not be found out: {error}"),
+    };
+    let cause = format!(
+        "cancelled in the middle of a rollout; {serves}; the Swarm finishes or undoes the update by itself; {next}"
+    );
+    runner.say(&cause);
+    Outcome::inconclusive(cause)
+}
+
+async fn release(
+    project: &Project<'_>,
+    args: &DeployArgs,
+    runner: &Runner,
+) -> Result<(Registry, Shipped), Failure> {
+    let repository = match &args.repository {
+        Some(repository) => repository.clone(),
+        None => release_repository(runner.env().get(env::GITHUB_REPOSITORY), &project.config)?,
+    };
+    let registry = project.registry(&repository, runner)?;
+    let digest = registry.find_release(&repository, &args.release).await?;
+    let release = registry.release(&repository, &digest).await?;
+    if release.name != project.config.name {
+        return Err(Failure::usage(format!(
+            "release {} is of `{}`, and this is `{}`",
+            release.version, release.name, project.config.name
+        )));
+    }
+    Ok((registry, Shipped { repository, digest, release }))
+}
+
+/// Whoever opens a pull request controls what is built from it.
+fn refuse_pull_requests(runner: &Runner) -> Result<(), Failure> {
+    match runner.env().get(env::GITHUB_EVENT_NAME) {
+        Some(name) if name.starts_with("pull_request") => {
+            Err(Failure::usage(format!("a `{name}` event never deploys"))
+                .with_hint("deploy from a push, a tag or by hand"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(
+    project: &Project<'_>,
+    shipped: &Shipped,
+    admission: &Admission,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    let outcome = Outcome {
+        verdict: admission.outcome.verdict,
+        cause: format!(
+            "{} is not admitted to {}: {}",
+            shipped.release.version, project.environment.name, admission.outcome.cause
+        ),
+    };
+    runner.summary(&report::refusal(&outcome, admission))?;
+    Ok(outcome)
+}
+
+fn stamp(project: &Project<'_>, shipped: &Shipped, run: Option<String>, time: Timestamp) -> Stamp {
+    Stamp {
+        release: shipped.digest.clone(),
+        version: shipped.release.version.clone(),
+        commit: shipped.release.commit.clone(),
+        environment: project.environment.name.clone(),
+        run,
+        time,
+    }
+}
+
+fn run_url(runner: &Runner) -> Option<String> {
+    let env = runner.env();
+    let (server, repository) = (env.get(env::GITHUB_SERVER_URL)?, env.get(env::GITHUB_REPOSITORY)?);
+    let (id, attempt) = (env.get(env::GITHUB_RUN_ID)?, env.get(env::GITHUB_RUN_ATTEMPT).unwrap_or("1"));
+    Some(format!("{server}/{repository}/actions/runs/{id}/attempts/{attempt}"))
+}
+
+fn warn(runner: &Runner, title: &str, message: &str) {
+    let (title, message) = (title.to_owned(), message.to_owned());
+    runner.annotate(Annotation { level: Level::Warning, title, message, file: None, line: None });
+}

@@ -1,0 +1,154 @@
+//! The stack as it should be: configuration and release, in the target's words.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shipkit_core::config::{Environment, Healthcheck, Service, Source, Strategy};
+use shipkit_core::target::{
+    Desired, DesiredService, HealthCheck, Observed, Order, Settings, Stamp, Update, VolumeMount,
+};
+use shipkit_core::{ImageRef, Release, Repository, Tag};
+use shipkit_registry::Registry;
+use shipkit_runner::Failure;
+
+use crate::project::Project;
+
+/// What this version cannot do is refused before anything changes: a migration that is silently left out costs data.
+pub(crate) fn refuse_what_is_missing(environment: &Environment) -> Result<(), Failure> {
+    let target = &environment.target;
+    let missing = [
+        (environment.migrate.is_some(), "migrate"),
+        (!environment.backup.is_empty(), "backup"),
+        (environment.analysis.is_some(), "analysis"),
+        (!target.files.is_empty(), "target.files"),
+        (target.env_file.is_some(), "target.env_file"),
+        (environment.strategy == Strategy::BlueGreen, "strategy: blue-green"),
+    ];
+    let named: Vec<_> =
+        missing.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| format!("`{key}`")).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let sentence = format!(
+        "`environments.{}` asks for {}, which this version cannot do on a Swarm",
+        environment.name,
+        named.join(", ")
+    );
+    Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
+}
+
+/// The whole stack. Images that the project does not build are resolved to the digest that their tag names now; one
+/// that holds data and is there keeps the image it has, whatever the registry says.
+pub(crate) async fn stack(
+    project: &Project<'_>,
+    release: &Release,
+    stamp: Stamp,
+    registry: &Registry,
+    observed: &Observed,
+) -> Result<Desired, Failure> {
+    let mut services = Vec::new();
+    for (name, service) in &project.config.services {
+        let (image, revision) = match (&service.source, release.services.get(name)) {
+            (Source::Build(_), Some(built)) => (built.image(), built.revision.clone()),
+            (Source::Build(_), None) => {
+                return Err(Failure::usage(format!("release {} holds no image of `{name}`", release.version))
+                    .with_hint("build a release of this commit's shipkit.yml, or deploy with the configuration of the release's commit"));
+            }
+            (Source::Image(text), _) => {
+                let there = observed.services.iter().find(|there| there.name == *name && service.stateful);
+                match there.and_then(|there| there.image.clone()) {
+                    Some(image) => (image, String::new()),
+                    None => (resolved(registry, name, text).await?, String::new()),
+                }
+            }
+        };
+        services.push(DesiredService {
+            name: name.clone(),
+            image,
+            revision,
+            depends_on: service.depends_on.clone(),
+            stateful: service.stateful,
+            settings: settings(project, name, service)?,
+        });
+    }
+    Ok(Desired { stack: project.stack()?.to_owned(), stamp, services })
+}
+
+/// An image somebody else built, by digest.
+async fn resolved(registry: &Registry, name: &str, text: &str) -> Result<ImageRef, Failure> {
+    if let Ok(image) = text.parse() {
+        return Ok(image);
+    }
+    let tag_at = text.rfind(':').filter(|at| text.rfind('/').is_none_or(|slash| slash < *at));
+    let (repository, tag) = match tag_at {
+        Some(at) => (text.get(..at).unwrap_or(text), text.get(at + 1..).unwrap_or_default()),
+        None => (text, "latest"),
+    };
+    let bad =
+        |error: shipkit_core::reference::BadName| Failure::usage(format!("`services.{name}.image`: {error}"));
+    let repository: Repository = repository.parse().map_err(bad)?;
+    let tag: Tag = tag.parse().map_err(bad)?;
+    match registry.resolve(&repository, &tag).await? {
+        Some(digest) => Ok(repository.at(&digest)),
+        None => {
+            Err(Failure::usage(format!("`services.{name}.image`: the registry has no `{repository}:{tag}`")))
+        }
+    }
+}
+
+fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Settings, Failure> {
+    let is_built = matches!(service.source, Source::Build(_));
+    let mut environment: BTreeMap<_, _> = service.environment.clone();
+    let mut secrets = service.secrets.clone();
+    if is_built {
+        environment.extend(project.environment.environment.clone());
+        secrets.extend(
+            project.environment.secrets.iter().filter(|secret| !service.secrets.contains(secret)).cloned(),
+        );
+    }
+    let mut volumes = Vec::new();
+    for volume in &service.volumes {
+        match volume.split_once(':') {
+            Some((volume, path)) => {
+                volumes.push(VolumeMount { volume: volume.to_owned(), path: path.to_owned() })
+            }
+            None => {
+                return Err(Failure::usage(format!(
+                    "`services.{name}.volumes`: `{volume}` is not `<volume>:</path>`"
+                )));
+            }
+        }
+    }
+    let update = &service.deploy.update;
+    let order = match service.strategy.unwrap_or(project.environment.strategy) {
+        Strategy::Recreate => Order::StopFirst,
+        Strategy::Rolling | Strategy::BlueGreen => update.order,
+    };
+    Ok(Settings {
+        replicas: service.deploy.replicas,
+        environment,
+        secrets,
+        volumes,
+        healthcheck: service.healthcheck.as_ref().and_then(health),
+        endpoint_mode: service.deploy.endpoint_mode,
+        stop_grace: service.stop_grace_period,
+        update: Update {
+            parallelism: update.parallelism,
+            delay: update.delay,
+            order,
+            monitor: update.monitor,
+        },
+    })
+}
+
+/// The container's health check, where the configuration states its command; else the image's own counts.
+fn health(check: &Healthcheck) -> Option<HealthCheck> {
+    let test = check.test.clone()?;
+    Some(HealthCheck {
+        test: vec!["CMD-SHELL".to_owned(), test],
+        interval: check.interval.unwrap_or(Duration::from_secs(30)),
+        timeout: check.timeout.unwrap_or(Duration::from_secs(30)),
+        retries: check.retries.unwrap_or(3),
+        start_period: check.start_period.unwrap_or_default(),
+    })
+}

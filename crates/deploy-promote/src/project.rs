@@ -1,0 +1,129 @@
+//! The project, its environment and the ways to everything outside.
+
+use std::collections::BTreeMap;
+
+use shipkit_core::config::{Config, Environment, TargetKind};
+use shipkit_core::{Repository, Secret};
+use shipkit_docker::{Login, Swarm};
+use shipkit_registry::{Credentials, Registry};
+use shipkit_runner::{Failure, Runner, env};
+
+use crate::args::TargetArgs;
+
+/// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
+const SOCKET: &str = "unix:///var/run/docker.sock";
+
+/// The configuration, the environment that is meant, and what the command line says about the target.
+pub(crate) struct Project<'a> {
+    /// The whole configuration.
+    pub(crate) config: Config,
+    /// The environment.
+    pub(crate) environment: Environment,
+    /// What is typed.
+    pub(crate) args: &'a TargetArgs,
+}
+
+impl<'a> Project<'a> {
+    /// Reads the configuration. Values of `SHIPKIT_ENV` (dotenv text) count as environment variables and are masked.
+    pub(crate) fn open(args: &'a TargetArgs, runner: &Runner) -> Result<Self, Failure> {
+        args.registry_password.iter().chain(&args.token).for_each(|secret| runner.mask(secret));
+        let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref())?;
+        own.values().for_each(|value| runner.mask(value));
+        let variables = |name: &str| match own.get(name) {
+            Some(value) => Some(value.reveal().to_owned()),
+            None => runner.env().lookup(name).map(str::to_owned),
+        };
+        let config = runner.config_with(&args.directory.join(&args.config), &variables)?;
+        let names = || {
+            config
+                .environments
+                .iter()
+                .map(|environment| format!("`{}`", environment.name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let Some(wanted) = &args.environment else {
+            return Err(Failure::usage("no environment is given")
+                .with_hint(format!("give one with `--environment`: {}", names())));
+        };
+        let found = config.environments.iter().find(|environment| environment.name == *wanted).cloned();
+        let Some(environment) = found else {
+            return Err(Failure::usage(format!("there is no environment `{wanted}` in shipkit.yml"))
+                .with_hint(format!("it has {}", names())));
+        };
+        Ok(Self { config, environment, args })
+    }
+
+    /// The name of the stack on the target.
+    pub(crate) fn stack(&self) -> Result<&str, Failure> {
+        match (self.environment.target.kind, &self.environment.target.stack) {
+            (TargetKind::Swarm, Some(stack)) => Ok(stack),
+            (TargetKind::Swarm | TargetKind::Compose | TargetKind::Kubernetes | TargetKind::Command, _) => {
+                Err(Failure::usage(format!(
+                    "`environments.{}.target` is not `type: swarm`, the one target of this version",
+                    self.environment.name
+                )))
+            }
+        }
+    }
+
+    /// The Swarm.
+    pub(crate) async fn swarm(&self) -> Result<Swarm, Failure> {
+        let configured = self.environment.target.host.as_deref();
+        let host = self.args.docker_host.as_deref().or(configured).unwrap_or(SOCKET);
+        Ok(Swarm::connect(host).await?)
+    }
+
+    /// The login that the target needs to pull, if one is given.
+    pub(crate) fn login(&self, registry: &str) -> Option<Login> {
+        let (username, password) =
+            (self.args.registry_username.clone()?, self.args.registry_password.clone()?);
+        Some(Login { registry: registry.to_owned(), username, password })
+    }
+
+    /// A client for the registry that holds `repository`.
+    pub(crate) fn registry(&self, repository: &Repository, runner: &Runner) -> Result<Registry, Failure> {
+        let (username, password) =
+            (self.args.registry_username.as_deref(), self.args.registry_password.as_ref());
+        let docker_config = runner.env().docker_config();
+        Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
+    }
+}
+
+/// The lines `NAME=value` of a dotenv text; empty lines and `#` comments are passed over, quotes around a value dropped.
+fn dotenv(text: Option<&Secret>) -> Result<BTreeMap<String, Secret>, Failure> {
+    let mut values = BTreeMap::new();
+    for (at, line) in text.map(Secret::reveal).unwrap_or_default().lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // The line itself is not shown: it may be a secret whose name was forgotten.
+        let Some((name, value)) = line.strip_prefix("export ").unwrap_or(line).split_once('=') else {
+            return Err(Failure::usage(format!("line {} of `SHIPKIT_ENV` is not `NAME=value`", at + 1)));
+        };
+        let value = value.trim();
+        let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        values.insert(name.trim().to_owned(), Secret::from(unquoted.unwrap_or(value)));
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotenv_text_gives_names_and_values() {
+        let text = Secret::new("# staging\n\nA=1\nexport B=\"two words\"\nC='x=y'\nD=\n");
+        let values = dotenv(Some(&text)).unwrap();
+        let shown: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+        assert_eq!(shown, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
+    }
+
+    #[test]
+    fn a_line_without_a_name_is_refused_and_not_shown() {
+        let failure = dotenv(Some(&Secret::new("A=1\nhunter2\n"))).unwrap_err();
+        assert!(failure.sentence().contains("line 2") && !failure.sentence().contains("hunter2"));
+    }
+}

@@ -1,0 +1,171 @@
+//! What `deploy-promote` tells people and machines.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use shipkit_core::target::{Change, Observed, ObservedService, Return};
+use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_runner::markdown::{code, table, text};
+use shipkit_runner::{Annotation, Failure, Level, Runner};
+use shipkit_smoke::Report;
+
+use crate::admission::Admission;
+use crate::deploy::Shipped;
+use crate::project::Project;
+
+/// The plan, a line a step.
+pub(crate) fn changes(changes: &[Change]) -> String {
+    changes.iter().map(|change| format!("{change}\n")).collect()
+}
+
+/// The way back, a line a service.
+pub(crate) fn way_back(returns: &[Return]) -> String {
+    let mut lines = String::new();
+    for back in returns {
+        let to =
+            back.to.stamp.as_ref().map_or("what was there before shipkit", |stamp| stamp.version.as_str());
+        // Writing to a String cannot fail.
+        writeln!(lines, "return `{}` from {} to {to}", back.service, back.from.version).ok();
+    }
+    lines
+}
+
+/// Says what was asked for and what was found.
+pub(crate) fn admission(admission: &Admission, runner: &Runner) {
+    for (_, outcome) in &admission.judged {
+        runner.say(&format!("{}: {}", outcome.verdict, outcome.cause));
+    }
+    runner.say(&format!("admission: {}: {}", admission.outcome.verdict, admission.outcome.cause));
+}
+
+/// The summary of a refusal.
+pub(crate) fn refusal(outcome: &Outcome, admission: &Admission) -> String {
+    let rows =
+        admission.judged.iter().map(|(_, outcome)| vec![outcome.verdict.to_string(), text(&outcome.cause)]);
+    let rows: Vec<_> = rows.collect();
+    format!("### Not deployed\n\n{}\n\n{}", text(&outcome.cause), table(&["verdict", "evidence"], &rows))
+}
+
+/// Which release serves, in one phrase.
+pub(crate) fn serves(observed: &Observed) -> String {
+    let mut versions: Vec<_> = observed
+        .services
+        .iter()
+        .filter_map(|service| service.stamp.as_ref())
+        .map(|stamp| stamp.version.clone())
+        .collect();
+    versions.sort();
+    versions.dedup();
+    match versions.as_slice() {
+        [] => "nothing was deployed here before".to_owned(),
+        [version] => format!("{version} serves"),
+        several => format!("a mixture serves: {}", several.join(", ")),
+    }
+}
+
+/// Failed checks as annotations on their lines, and every check for people.
+pub(crate) fn smoke(report: &Report, config: &Path, runner: &Runner) {
+    for check in &report.checks {
+        runner.say(&format!("{}: {}: {}", check.outcome.verdict, check.name, check.outcome.cause));
+        if matches!(check.outcome.verdict, Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable) {
+            runner.annotate(Annotation {
+                level: Level::Warning,
+                title: check.name.clone(),
+                message: format!("{}; to repeat: {}", check.outcome.cause, check.repeat),
+                file: Some(config.display().to_string()),
+                line: check.line,
+            });
+        }
+    }
+}
+
+/// Outputs and summary of a deploy.
+pub(crate) fn deployed(
+    project: &Project<'_>,
+    shipped: &Shipped,
+    outcome: &Outcome,
+    changes: &[Change],
+    before: &Observed,
+    runner: &Runner,
+) -> Result<(), Failure> {
+    let digests: Value = shipped
+        .release
+        .services
+        .iter()
+        .map(|(name, service)| (name.clone(), json!(service.digest)))
+        .collect();
+    let previous =
+        before.services.iter().filter_map(|service| service.stamp.as_ref()).max_by_key(|stamp| stamp.time);
+    runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
+    runner.output("digests", &digests.to_string())?;
+    runner.output("previous", previous.map_or("", |stamp| stamp.release.as_str()))?;
+    let mut summary = format!(
+        "### {}: {} {}\n\n{}\n\n",
+        text(&project.environment.name),
+        text(&shipped.release.version),
+        outcome.verdict,
+        text(&outcome.cause)
+    );
+    let rows: Vec<_> = changes.iter().map(|change| vec![text(&change.to_string())]).collect();
+    summary.push_str(&table(&["what was done"], &rows));
+    runner.summary(&summary)?;
+    if runner.is_json() {
+        let steps: Vec<_> = changes.iter().map(ToString::to_string).collect();
+        runner.data(&json!({"environment": project.environment.name, "release": shipped.digest, "version": shipped.release.version,
+            "verdict": outcome.verdict, "cause": outcome.cause, "changes": steps, "digests": digests}).to_string());
+    }
+    Ok(())
+}
+
+/// What runs where, as JSON.
+pub(crate) fn status_json(stack: &str, observed: &Observed) -> Value {
+    let services: Vec<_> = observed.services.iter().map(|service| {
+        json!({"service": service.name, "image": service.image, "running": service.running, "stamp": service.stamp,
+            "revision": service.revision, "confirmed": service.is_confirmed, "problems": service.problems,
+            "previous": service.previous.as_ref().and_then(|previous| previous.stamp.as_ref())})
+    }).collect();
+    json!({"stack": stack, "services": services})
+}
+
+/// What runs where, for people.
+pub(crate) fn status(stack: &str, observed: &Observed) -> String {
+    let mut lines = String::new();
+    for service in &observed.services {
+        let running: u64 = service.running.values().sum();
+        writeln!(
+            lines,
+            "{stack}_{}: {}, {running} running, {}",
+            service.name,
+            version(service),
+            image(service)
+        )
+        .ok();
+        for problem in &service.problems {
+            writeln!(lines, "  {problem}").ok();
+        }
+    }
+    lines
+}
+
+/// The same as a table in the step summary.
+pub(crate) fn status_summary(stack: &str, observed: &Observed) -> String {
+    let rows: Vec<_> = observed
+        .services
+        .iter()
+        .map(|service| vec![code(&service.name), text(&version(service)), code(&image(service))])
+        .collect();
+    format!("### {}\n\n{}", text(stack), table(&["service", "release", "image"], &rows))
+}
+
+fn version(service: &ObservedService) -> String {
+    match &service.stamp {
+        Some(stamp) if service.is_confirmed => format!("{} since {}", stamp.version, stamp.time),
+        Some(stamp) => format!("{} since {}, not confirmed", stamp.version, stamp.time),
+        None => "not deployed by shipkit".to_owned(),
+    }
+}
+
+fn image(service: &ObservedService) -> String {
+    service.image.as_ref().map_or_else(|| "image not by digest".to_owned(), ToString::to_string)
+}

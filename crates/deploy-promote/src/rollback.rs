@@ -1,0 +1,81 @@
+//! `deploy-promote rollback`: needs nothing but the target.
+
+use shipkit_core::rollout::Next;
+use shipkit_core::target::{NoWayBack, WayBack, way_back};
+use shipkit_core::verdict::Outcome;
+use shipkit_docker::Swarm;
+use shipkit_runner::{Failure, Runner};
+
+use crate::project::Project;
+use crate::{report, rollout};
+
+/// Puts every service of the last release back to the one before, all together.
+pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
+    let stack = project.stack()?;
+    let swarm = project.swarm().await?;
+    let observed = swarm.observe(stack).await?;
+    let back = match way_back(stack, &observed) {
+        Ok(back) => back,
+        Err(error @ (NoWayBack::NothingDeployed(_) | NoWayBack::NothingBefore { .. })) => {
+            return Ok(Outcome::fail(format!("{error}; {}", report::serves(&observed))));
+        }
+    };
+    let lines = report::way_back(&back.returns);
+    if project.args.dry_run {
+        runner.data(&lines);
+        return Ok(Outcome::pass("dry run: nothing was changed"));
+    }
+    runner.say(&lines);
+    let outcome = tokio::select! {
+        outcome = put_back(&swarm, project, &back, runner) => outcome?,
+        _signal = runner.cancelled() => Outcome::inconclusive(format!(
+            "cancelled in the middle of a rollback; run `deploy-promote rollback --environment {}` again to finish it", project.environment.name
+        )),
+    };
+    let now = swarm.observe(stack).await?;
+    runner.summary(&report::status_summary(stack, &now))?;
+    if runner.is_json() {
+        runner.data(&report::status_json(stack, &now).to_string());
+    }
+    Ok(outcome)
+}
+
+async fn put_back(
+    swarm: &Swarm,
+    project: &Project<'_>,
+    back: &WayBack,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    let stack = project.stack()?;
+    let mut stuck = Vec::new();
+    // All are put back before one is waited for: a mixture of releases should not last.
+    let mut arriving = Vec::new();
+    for service in &back.returns {
+        let registry =
+            service.to.image.as_ref().map(|image| image.repository.registry().to_owned()).unwrap_or_default();
+        arriving.push(swarm.restore(stack, service, project.login(&registry).as_ref()).await?);
+    }
+    for applied in &arriving {
+        match rollout::arrive(swarm, applied, runner).await? {
+            Next::Done | Next::Wait(_) => runner.say(&format!("`{}` is back", applied.service())),
+            Next::RollBack { cause }
+            | Next::RolledBack { cause }
+            | Next::Overtaken { cause }
+            | Next::Stuck { cause } => stuck.push(cause),
+        }
+    }
+    if !stuck.is_empty() {
+        return Ok(Outcome::fail(format!("the rollback failed: {}", stuck.join("; "))));
+    }
+    let stay = if back.stay.is_empty() {
+        String::new()
+    } else {
+        format!("; {} came with it and stay", back.stay.join(", "))
+    };
+    let version = back
+        .returns
+        .iter()
+        .find_map(|service| service.to.stamp.as_ref())
+        .map_or("what was there before", |stamp| &stamp.version);
+    Ok(Outcome::pass(format!("{version} serves in {} again{stay}", project.environment.name)))
+}
