@@ -33,8 +33,10 @@ pub enum SmokeError {
     /// Checks that this version cannot run: found before anything is changed.
     #[error("this version cannot run {}", .0.join(", "))]
     Unsupported(Vec<String>),
-    /// A check for the running release does not say which service it asks, and the release has several.
-    #[error("check `{check}` asks for the running release of no service, and the release has {services}")]
+    /// A check for the running release does not say which service it asks, or one that was not built.
+    #[error(
+        "check `{check}` asks for the running release of no service that was built; the release has {services}"
+    )]
     WhichService {
         /// The name of the check.
         check: String,

@@ -7,6 +7,7 @@
 mod check;
 mod class;
 mod client;
+mod configured;
 mod error;
 mod judge;
 mod report;
@@ -17,6 +18,7 @@ mod watch;
 
 pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
 pub use class::Class;
+pub use configured::{Shipped, configured, ready_paths};
 pub use error::SmokeError;
 pub use report::{Attempt, CheckReport, Report};
 pub use run::{Options, run, validate};

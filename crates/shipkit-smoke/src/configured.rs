@@ -1,0 +1,195 @@
+//! Checks out of `shipkit.yml`. What this version cannot run is an error here, before anything is deployed.
+
+use shipkit_core::config::{self, CheckKind, Config};
+use shipkit_core::release::{Release, ServiceImage};
+
+use crate::check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
+use crate::error::SmokeError;
+
+/// What a check of kind `release` compares with.
+#[derive(Debug, Clone)]
+pub enum Shipped<'a> {
+    /// This release: each service has to say the revision that is recorded for its image.
+    Release(&'a Release),
+    /// A commit or version that somebody named.
+    Named(Wanted),
+    /// Nobody said; a check of kind `release` is then an error.
+    Unknown,
+}
+
+/// The checks of an environment. Readiness is not among them: see [`ready_paths`].
+///
+/// # Errors
+/// [`SmokeError::Unsupported`] with all that cannot be run; [`SmokeError::WhichService`] and
+/// [`SmokeError::WhichRelease`] where it is not clear what a service should say. All are exit 2.
+pub fn configured(checks: &[config::Check], shipped: &Shipped<'_>) -> Result<Vec<Check>, SmokeError> {
+    let unsupported: Vec<String> = checks.iter().filter_map(unsupported).collect();
+    if !unsupported.is_empty() {
+        return Err(SmokeError::Unsupported(unsupported));
+    }
+    checks.iter().filter_map(|check| convert(check, shipped).transpose()).collect()
+}
+
+/// The paths to try for readiness: what the services say in `healthcheck.ready`, then the usual ones.
+#[must_use]
+pub fn ready_paths(config: &Config) -> Vec<String> {
+    let stated = config.services.values().filter_map(|service| service.healthcheck.as_ref()?.ready.clone());
+    let mut paths: Vec<String> = Vec::new();
+    for path in stated.chain(READY_PATHS.map(str::to_owned)) {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// What this version cannot do in a check, with its line.
+fn unsupported(check: &config::Check) -> Option<String> {
+    let what = match &check.kind {
+        CheckKind::Get(_) | CheckKind::Post { .. } | CheckKind::Release(_) => {
+            check.expect.p95.map(|_| "`expect.p95`".to_owned())?
+        }
+        CheckKind::Ws(_)
+        | CheckKind::Tcp(_)
+        | CheckKind::Tls(_)
+        | CheckKind::Redirect { .. }
+        | CheckKind::Promql(_)
+        | CheckKind::Openapi(_)
+        | CheckKind::RateLimit(_)
+        | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
+    };
+    Some(format!("{what} (`{}`, line {})", check.name, check.line))
+}
+
+/// `None` for kinds that [`unsupported`] has refused.
+fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
+    let kind = match &check.kind {
+        CheckKind::Get(path) => request(check, Method::Get, path, None),
+        CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
+        CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
+        CheckKind::Ws(_)
+        | CheckKind::Tcp(_)
+        | CheckKind::Tls(_)
+        | CheckKind::Redirect { .. }
+        | CheckKind::Promql(_)
+        | CheckKind::Openapi(_)
+        | CheckKind::RateLimit(_)
+        | CheckKind::Run(_) => return Ok(None),
+    };
+    let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
+    let line = u64::try_from(check.line).ok();
+    Ok(Some(Check { name: check.name.clone(), kind, severity: Severity::Gate, retries, line }))
+}
+
+fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
+    let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
+    let config::Expect { status, json, body: text, p95: _, within } = check.expect.clone();
+    let expect = Expect { status, headers, json, body: text, within };
+    Kind::Http(Http { method, path: path.to_owned(), body, expect, ..Http::default() })
+}
+
+/// What the service of the check should say. A service that did not change keeps its older revision, and an older version
+/// with it: only the revision of its own image can be compared then.
+fn wanted(check: &config::Check, shipped: &Shipped<'_>) -> Result<Wanted, SmokeError> {
+    let release = match shipped {
+        Shipped::Release(release) => release,
+        Shipped::Named(wanted) => return Ok(wanted.clone()),
+        Shipped::Unknown => return Err(SmokeError::WhichRelease(check.name.clone())),
+    };
+    let mut services = release.services.values();
+    let image: Option<&ServiceImage> = match (&check.service, services.next(), services.next()) {
+        (Some(name), ..) => release.services.get(name),
+        (None, only, None) => only,
+        (None, _, Some(_)) => None,
+    };
+    let image = image.ok_or_else(|| SmokeError::WhichService {
+        check: check.name.clone(),
+        services: release.services.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    })?;
+    let version = (image.revision == release.commit).then(|| release.version.clone());
+    Ok(Wanted { revision: Some(image.revision.clone()), version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shipkit_core::Digest;
+    use std::collections::BTreeMap;
+
+    fn check(kind: CheckKind, service: Option<&str>) -> config::Check {
+        config::Check {
+            name: "c".to_owned(),
+            service: service.map(str::to_owned),
+            kind,
+            headers: Vec::new(),
+            expect: config::Expect::default(),
+            retries: None,
+            line: 7,
+        }
+    }
+
+    fn release(services: &[(&str, &str)]) -> Release {
+        let image = |name: &str, revision: &str| ServiceImage {
+            repository: format!("ghcr.io/a/{name}").parse().unwrap(),
+            digest: Digest::of(name.as_bytes()),
+            media_type: "x".to_owned(),
+            platforms: BTreeMap::new(),
+            revision: revision.to_owned(),
+        };
+        Release {
+            name: "shop".to_owned(),
+            version: "1.4.0".to_owned(),
+            commit: "new".to_owned(),
+            git_ref: "refs/heads/main".to_owned(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            run: None,
+            services: services
+                .iter()
+                .map(|(name, revision)| ((*name).to_owned(), image(name, revision)))
+                .collect(),
+            tags: shipkit_core::release::PublishTags::default(),
+        }
+    }
+
+    fn asks(
+        release: &Release,
+        service: Option<&str>,
+    ) -> Result<(Option<String>, Option<String>), SmokeError> {
+        let checks = [check(CheckKind::Release("/version".to_owned()), service)];
+        let converted = configured(&checks, &Shipped::Release(release))?;
+        match &converted[0].kind {
+            Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
+            Kind::Ready { .. } | Kind::Http(_) => panic!("another kind"),
+        }
+    }
+
+    #[test]
+    fn everything_that_cannot_run_is_named_at_once() {
+        let mut slow = check(CheckKind::Get("/".to_owned()), None);
+        slow.expect.p95 = Some(std::time::Duration::from_secs(1));
+        let error =
+            configured(&[check(CheckKind::Ws("/s".to_owned()), None), slow], &Shipped::Unknown).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this version cannot run `ws` (`c`, line 7), `expect.p95` (`c`, line 7)"
+        );
+    }
+
+    #[test]
+    fn a_service_that_did_not_change_keeps_its_revision_and_its_version_is_not_compared() {
+        let release = release(&[("api", "new"), ("web", "old")]);
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(asks(&release, Some("api")).unwrap(), (text("new"), text("1.4.0")));
+        assert_eq!(asks(&release, Some("web")).unwrap(), (text("old"), None));
+    }
+
+    #[test]
+    fn which_service_must_be_said_where_there_are_several() {
+        let several = release(&[("api", "new"), ("web", "old")]);
+        assert!(matches!(asks(&several, None), Err(SmokeError::WhichService { .. })));
+        assert!(matches!(asks(&several, Some("db")), Err(SmokeError::WhichService { .. })));
+        assert!(asks(&release(&[("api", "new")]), None).is_ok());
+        let one = [check(CheckKind::Release("/version".to_owned()), None)];
+        assert!(matches!(configured(&one, &Shipped::Unknown), Err(SmokeError::WhichRelease(_))));
+    }
+}

@@ -1,0 +1,12 @@
+//! The engine against servers that misbehave.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+
+mod fixture;
+mod run;
+mod watch;
