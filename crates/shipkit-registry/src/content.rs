@@ -153,10 +153,11 @@ impl Registry {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let mut call = self.blob_call(repository, digest, Method::HEAD).map_err(never)?;
-        call.redirects = Redirects::Follow;
+        call.redirects = Redirects::Answer;
         // The token must allow the push that follows, or a second one is needed.
         call.access = Access::Push;
-        if self.transport.once(&call, deadline).await?.status == StatusCode::OK {
+        let head = self.transport.once(&call, deadline).await?.status;
+        if head == StatusCode::OK || head.is_redirection() {
             return Ok(());
         }
         call.redirects = Redirects::Refuse;

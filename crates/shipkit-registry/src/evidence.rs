@@ -18,8 +18,8 @@ use shipkit_core::evidence::{BadEvidence, Kind, RECORD_KEY, Record, STATEMENT_ME
 use shipkit_core::{Digest, Repository, Tag};
 
 use crate::error::Error;
+use crate::listing::{Listing, pause};
 use crate::releases::{EMPTY, EMPTY_TYPE, pointer};
-use crate::retry::{Tries, jitter};
 use crate::{Descriptor, Manifest, ManifestKind, OCI_INDEX, OCI_MANIFEST, Registry, Target};
 
 const KIND: &str = "dev.shipkit.evidence.kind";
@@ -28,13 +28,8 @@ const VERDICT: &str = "dev.shipkit.evidence.verdict";
 
 const STATEMENT_LIMIT: u64 = 16 * 1024 * 1024;
 const REFERRERS_LIMIT: usize = 1000;
-/// How often an entry is written into a listing before it counts as lost. With eight writers at once two or three
-/// rounds are usual.
-const ROUNDS: u32 = 24;
-/// An entry that is still there after this many readings with pauses between them stays: a writer that could drop it
-/// has read the listing before, and has written it by then.
-const READINGS: u32 = 3;
-
+/// How often the API is asked for a new entry before it counts as not listed there.
+const API_READINGS: u32 = 3;
 /// What was found at a digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
@@ -42,14 +37,6 @@ pub struct Evidence {
     pub records: Vec<Record>,
     /// How many referrers are not ours: signatures, SBOMs, statements of other programs.
     pub foreign: usize,
-}
-
-/// The listing at the fallback tag.
-enum Listing {
-    Index(Box<Manifest>),
-    Missing,
-    /// GitLab answers a tag `sha256-<hex>` with the subject itself: nothing can be listed there.
-    Something,
 }
 
 impl Registry {
@@ -77,7 +64,7 @@ impl Registry {
         }
         let own = evidence_tag(&subject.digest, record.kind, record.environment.as_deref())?;
         self.put_manifest(repository, &Target::Tag(own.clone()), OCI_MANIFEST, bytes).await?;
-        if self.list(repository, &subject.digest, &digest, &entry).await? {
+        if self.enter(repository, &subject.digest, &digest, &entry).await? {
             return Ok(digest);
         }
         // Without a listing its own tag is the only way to it; it must at least be that.
@@ -223,7 +210,7 @@ impl Registry {
         subject: &Digest,
         evidence: &Digest,
     ) -> Result<bool, Error> {
-        for round in 0..READINGS {
+        for round in 0..API_READINGS {
             match self.referrers(repository, subject).await? {
                 None => return Ok(false),
                 Some(entries) if entries.iter().any(|entry| entry.digest == *evidence) => {
@@ -231,98 +218,10 @@ impl Registry {
                     self.manifest(repository, &Target::Digest(evidence.clone())).await?;
                     return Ok(true);
                 }
-                Some(_) => pause(round).await,
+                Some(_) => pause(Duration::from_millis(100) * (1 << round)).await,
             }
         }
         Ok(false)
-    }
-
-    /// Enters the evidence into the listing at the fallback tag until it stays there; `false` where there can be none.
-    async fn list(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        evidence: &Digest,
-        entry: &Value,
-    ) -> Result<bool, Error> {
-        let tag = Target::Tag(listing_tag(subject)?);
-        let mut tries = Tries::until(self.transport.deadline());
-        let mut stayed = 0;
-        for round in 0..ROUNDS {
-            let current = match self.listing(repository, subject).await? {
-                Listing::Index(manifest) => Some(manifest),
-                Listing::Missing => None,
-                Listing::Something => return Ok(false),
-            };
-            let is_there = current.iter().any(|manifest| match &manifest.kind {
-                ManifestKind::Index { manifests } => manifests.iter().any(|m| m.digest == *evidence),
-                ManifestKind::Image { .. } => false,
-            });
-            if is_there {
-                stayed += 1;
-                if stayed == READINGS {
-                    return Ok(true);
-                }
-                pause(0).await;
-                continue;
-            }
-            if stayed != 0 || round != 0 {
-                // Somebody wrote at the same time; who waits longer writes later.
-                tracing::debug!("round {round}: the entry `{evidence}` is not in the listing");
-                pause(round).await;
-            }
-            stayed = 0;
-            // One try only: what is sent again must be read again, or it drops what was entered in between.
-            let bytes = self.extended(repository, subject, entry).await?;
-            let call = self.put_call(repository, &tag, OCI_INDEX, bytes)?;
-            match self.transport.once(&call, tries.deadline).await {
-                Ok(answer) if answer.status.is_success() => {}
-                Ok(answer) => return Err(call.status(&answer)),
-                Err(failure) => tries.wait(failure).await?,
-            }
-        }
-        Err(Error::Lost {
-            repository: repository.clone(),
-            subject: subject.clone(),
-            evidence: evidence.clone(),
-        })
-    }
-
-    /// The listing as it is now with one more entry. Everything in it is kept as it is, unknown fields included.
-    async fn extended(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        entry: &Value,
-    ) -> Result<Bytes, Error> {
-        let current = match self.listing(repository, subject).await? {
-            Listing::Index(manifest) => serde_json::from_slice(&manifest.bytes).unwrap_or_default(),
-            Listing::Missing | Listing::Something => Value::Null,
-        };
-        let mut index = if let Value::Object(fields) = current {
-            fields
-        } else {
-            serde_json::Map::from_iter([
-                ("schemaVersion".to_owned(), json!(2)),
-                ("mediaType".to_owned(), json!(OCI_INDEX)),
-            ])
-        };
-        if let Value::Array(manifests) = index.entry("manifests").or_insert_with(|| json!([])) {
-            manifests.push(entry.clone());
-        }
-        Ok(Value::Object(index).to_string().into())
-    }
-
-    async fn listing(&self, repository: &Repository, subject: &Digest) -> Result<Listing, Error> {
-        match self.manifest(repository, &Target::Tag(listing_tag(subject)?)).await {
-            Ok(manifest) if manifest.digest == *subject => Ok(Listing::Something),
-            Ok(manifest) => match manifest.kind {
-                ManifestKind::Index { .. } => Ok(Listing::Index(Box::new(manifest))),
-                ManifestKind::Image { .. } => Ok(Listing::Something),
-            },
-            Err(error) if error.is_not_found() => Ok(Listing::Missing),
-            Err(error) => Err(error),
-        }
     }
 
     #[expect(clippy::unused_self, reason = "an error of this client")]
@@ -363,11 +262,6 @@ fn evidence_manifest(subject: &Manifest, record: &Record, statement: &[u8]) -> (
     (entry, bytes)
 }
 
-/// `sha256-<hex>`: the tag of the listing by the spec.
-fn listing_tag(subject: &Digest) -> Result<Tag, Error> {
-    format!("sha256-{}", subject.hex()).parse().map_err(Error::Name)
-}
-
 /// `sha256-<hex>.shipkit-<kind>[-<environment>]`: the newest record of one kind in one environment. An environment that
 /// does not fit into a tag is named by the beginning of its digest.
 fn evidence_tag(subject: &Digest, kind: Kind, environment: Option<&str>) -> Result<Tag, Error> {
@@ -401,9 +295,4 @@ fn listed(manifest: Manifest) -> Vec<Descriptor> {
 fn next_page(link: &str) -> Option<&str> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     parameters.contains("next").then_some(target)
-}
-
-async fn pause(round: u32) {
-    let longest = Duration::from_millis(100).saturating_mul(1 << round.min(4));
-    tokio::time::sleep(jitter(Duration::from_millis(30), longest)).await;
 }

@@ -10,6 +10,7 @@ mod error;
 mod evidence;
 mod index;
 pub mod layout;
+mod listing;
 mod manifest;
 mod releases;
 mod retry;

@@ -61,6 +61,9 @@ pub(crate) enum Access {
 pub(crate) enum Redirects {
     Refuse,
     Follow,
+    /// The redirect itself is the answer: a registry only sends a HEAD elsewhere when the blob is there, and the store
+    /// behind it may only allow a GET.
+    Answer,
 }
 
 /// A whole answer: any status but 401, 403, 408, 429 and 5xx, which are failures.
@@ -236,12 +239,19 @@ impl Transport {
         for _ in 0..=HOPS {
             let allowed = authorization.filter(|_| url.origin() == *home);
             let answer = self.request(call, &url, allowed).await?;
-            let is_redirect = answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED;
-            if !is_redirect {
+            // A challenge from elsewhere must not decide where our password goes.
+            if answer.status == StatusCode::UNAUTHORIZED && url.origin() != *home {
+                return Err(Failure { error: Box::new(call.status(&answer)), again: Again::Later });
+            }
+            if !answer.status.is_redirection() {
                 return Ok(answer);
             }
-            if call.redirects == Redirects::Refuse {
-                return Err(call.protocol("a redirect, which only a blob may have".to_owned()));
+            match call.redirects {
+                Redirects::Follow => {}
+                Redirects::Answer => return Ok(answer),
+                Redirects::Refuse => {
+                    return Err(call.protocol("a redirect, which only a blob may have".to_owned()));
+                }
             }
             let next = location(&answer.headers, &url).map_err(|why| call.protocol(why))?;
             if url.scheme() == "https" && next.scheme() != "https" {

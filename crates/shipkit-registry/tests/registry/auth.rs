@@ -178,6 +178,32 @@ async fn an_upload_may_go_elsewhere_without_credentials() {
 }
 
 #[tokio::test]
+async fn a_challenge_from_elsewhere_gets_no_password() {
+    let home = Registry::start(Options { auth: Auth::Basic, ..Options::default() });
+    let elsewhere = Registry::start(Options::default());
+    let digest = home.seed_blob("acme/api", "content");
+    let target = format!("http://{}/v2/store/blobs/{digest}", elsewhere.host());
+    let redirect = Broken::Status(307, vec![("location", target)]);
+    home.fail(Fault::new("GET", Kind::Blob, redirect).after(1).times(99));
+    let refusal = Broken::Status(401, challenge(&elsewhere.host()));
+    elsewhere.fail(Fault::new("GET", Kind::Blob, refusal).times(99));
+    let api = repository(&home, "acme/api");
+    let client = logged_in(&home.host());
+    let error = client.blob(&api, &Descriptor::of("x", b"content"), 100).await.unwrap_err();
+    assert!(matches!(error, Error::Status { status: 401, .. }), "{error}");
+    assert!(elsewhere.requests().iter().all(|r| r.path != "/token" && r.authorization.is_none()));
+}
+
+#[tokio::test]
+async fn a_blob_that_is_kept_elsewhere_is_not_pushed_again() {
+    let server = Registry::start(Options::default());
+    let away = Broken::Status(307, vec![("location", "https://192.0.2.1/".to_owned())]);
+    server.fail(Fault::new("HEAD", Kind::Blob, away));
+    anonymous().put_blob(&repository(&server, "acme/api"), "content").await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn redirects_end_and_manifests_have_none() {
     let server = Registry::start(Options::default());
     let api = repository(&server, "acme/api");

@@ -179,6 +179,21 @@ async fn what_is_foreign_is_counted_and_kept() {
 }
 
 #[tokio::test]
+async fn an_entry_that_was_cleaned_up_does_not_stand_in_the_way() {
+    let server = server::Registry::start(Options::default());
+    let api = repository(&server, "acme/api");
+    let (subject, client) = (seed(&server, "acme/api"), anonymous());
+    let old = client.put_evidence(&api, &subject, &record(Kind::Scan, None, 1)).await.unwrap();
+    client.put_evidence(&api, &subject, &record(Kind::Scan, None, 2)).await.unwrap();
+    server.remove("acme/api", &old);
+    // Not known is not none, until somebody writes again.
+    assert!(client.evidence(&api, &subject, &[]).await.unwrap_err().is_not_found());
+    client.put_evidence(&api, &subject, &record(Kind::Scan, None, 3)).await.unwrap();
+    let found = read(&client, &api, &subject).await;
+    assert_eq!(found.records, [record(Kind::Scan, None, 3), record(Kind::Scan, None, 2)]);
+}
+
+#[tokio::test]
 async fn a_statement_about_another_image_is_not_evidence() {
     let server = server::Registry::start(Options::default());
     let api = repository(&server, "acme/api");
