@@ -18,14 +18,18 @@ use shipkit_core::{Digest, Hint as _};
 use shipkit_docker::{Swarm, SwarmError};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 /// One expected request and its answer; `None` closes the connection without one.
 type Step = (&'static str, Option<(u16, Value)>);
 
+/// In an answer: the specification as it was last posted.
+const POSTED: &str = "as posted";
+
 struct Script {
     folder: TempDir,
     rest: Arc<Mutex<VecDeque<Step>>>,
+    surprises: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
@@ -39,29 +43,52 @@ impl Script {
 
     /// Answers these requests in this order, each named by how its first line begins.
     fn start(steps: Vec<Step>) -> Self {
-        let script = Self { folder: tempfile::tempdir().unwrap(), rest: Arc::new(Mutex::new(steps.into())) };
+        let folder = tempfile::tempdir().unwrap();
+        let script = Self { folder, rest: Arc::new(Mutex::new(steps.into())), surprises: Arc::default() };
         let listener = UnixListener::bind(script.socket()).unwrap();
-        let rest = Arc::clone(&script.rest);
+        let (rest, surprises) = (Arc::clone(&script.rest), Arc::clone(&script.surprises));
         tokio::spawn(async move {
+            let mut posted = Value::Null;
             while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = vec![0; 64 * 1024];
-                let length = stream.read(&mut request).await.unwrap();
-                let request = String::from_utf8_lossy(&request[..length]).into_owned();
-                let step = rest.lock().unwrap().pop_front();
-                let Some((expected, answer)) = step else { panic!("nothing expected, got {request}") };
-                assert!(request.starts_with(expected), "expected {expected}, got {request}");
-                if let Some((status, body)) = answer {
-                    let body = body.to_string();
-                    let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", body.len());
-                    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                let (request, body) = read_request(&mut stream).await;
+                if request.starts_with("POST") {
+                    posted = body;
                 }
+                let step = rest.lock().unwrap().pop_front();
+                let Some((_, answer)) = step.filter(|(expected, _)| request.starts_with(expected)) else {
+                    surprises.lock().unwrap().push(request);
+                    continue;
+                };
+                let Some((status, mut body)) = answer else { continue };
+                if body["Spec"] == POSTED {
+                    body["Spec"] = posted.clone();
+                }
+                let body = body.to_string();
+                let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
             }
         });
         script
     }
 
     fn done(&self) {
+        assert_eq!(*self.surprises.lock().unwrap(), [""; 0], "not expected");
         assert!(self.rest.lock().unwrap().is_empty(), "not asked: {:?}", self.rest.lock().unwrap());
+    }
+}
+
+/// The head of a request, and its body as JSON.
+async fn read_request(stream: &mut UnixStream) -> (String, Value) {
+    let mut request = String::new();
+    loop {
+        let mut part = vec![0; 64 * 1024];
+        let length = stream.read(&mut part).await.unwrap();
+        request.push_str(std::str::from_utf8(&part[..length]).unwrap());
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
+        let announced = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if announced.is_none_or(|number| number.parse() == Ok(body.len())) {
+            return (head.to_owned(), serde_json::from_str(body).unwrap_or_default());
+        }
     }
 }
 
@@ -229,6 +256,23 @@ async fn an_update_whose_answer_is_lost_counts_only_if_it_was_made() {
     let swarm = Swarm::connect(&script.host()).await.unwrap();
     let error = swarm.apply(&desired(), &relabel(), None).await.unwrap_err();
     assert!(matches!(error, SwarmError::NoAnswer { .. }), "{error}");
+    script.done();
+}
+
+#[tokio::test]
+async fn an_update_that_was_made_counts_though_its_answer_is_lost() {
+    let mut steps = manager();
+    let made = || Some((200, json!({"ID": "s1", "Version": {"Index": 8}, "Spec": POSTED})));
+    steps.extend([
+        (READ, Some(service(7, &released("one")))),
+        (TASKS, Some((200, json!([])))),
+        ("POST /v1.41/services/s1/update?version=7 ", None),
+        (READ, made()),
+        (READ, made()),
+    ]);
+    let script = Script::start(steps);
+    let swarm = Swarm::connect(&script.host()).await.unwrap();
+    assert!(swarm.apply(&desired(), &relabel(), None).await.unwrap().is_some());
     script.done();
 }
 

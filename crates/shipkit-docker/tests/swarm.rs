@@ -538,3 +538,25 @@ async fn a_host_port_that_the_old_task_holds_is_named_instead_of_waited_for() {
     assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
     check_runs(&bed.observe().await, "1", &one, 1);
 }
+
+#[tokio::test]
+async fn a_service_that_ran_before_shipkit_is_taken_over_and_is_what_a_rollback_goes_back_to() {
+    let mut bed = Bed::new("before").await;
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let name = format!("{}_api", bed.stack);
+    let namespace = format!("com.docker.stack.namespace={}", bed.stack);
+    let create = ["service", "create", "--quiet", "--endpoint-mode", "dnsrr", "--stop-grace-period", "1s"];
+    let rest = ["--name", &name, "--label", &namespace, "--label", "team=a", &one.to_string()];
+    docker(&[&create[..], &rest[..]].concat());
+    let first = bed.release(vec![service("api", &two)]);
+    bed.deploy(&first).await;
+    check_runs(&bed.observe().await, "1", &two, 1);
+    bed.rollback().await;
+    let seen = bed.observe().await;
+    let api = &seen.services[0];
+    assert_eq!((&api.image, &api.stamp, &api.previous), (&Some(one.clone()), &None, &None));
+    assert_eq!(api.running, BTreeMap::from([(one.digest.to_string(), 1)]));
+    assert_eq!(docker(&["service", "inspect", "--format", "{{.Spec.Labels.team}}", &name]), "a");
+    let again = target::way_back(&bed.stack, &seen).unwrap_err();
+    assert!(matches!(again, NoWayBack::NothingDeployed(_)), "{again}");
+}
