@@ -99,10 +99,10 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
     runner.output("repository", &plan.release_repository.to_string())?;
     runner.output("version", &release.version)?;
     if runner.is_json() {
-        runner.data(&format!(
-            "{:#}\n",
-            json!({"release": digest, "repository": plan.release_repository, "content": release})
-        ));
+        let found = json!({"release": digest, "repository": plan.release_repository, "content": release});
+        runner.data(&format!("{found:#}"));
+    } else {
+        runner.data(digest.as_str());
     }
     runner.summary(&summary(&release, &digest))?;
     Ok(Outcome::pass(format!("release {} is {}@{digest}", release.version, plan.release_repository)))
