@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use shipkit_core::Hint;
+use shipkit_core::Hint as _;
 use shipkit_core::config::{
     BuildArg, CheckKind, Config, ConfigError, Latest, Rule, Source, Strategy, TagKind, TargetKind,
 };
@@ -64,7 +64,7 @@ fn every_wrong_file_says_where_and_what_is_wrong() {
         let error = Config::parse(name, &fs::read_to_string(&path).unwrap(), &|_| None)
             .expect_err(&format!("{name} is accepted"));
         assert_eq!(error.exit_code(), ExitCode::Usage);
-        lines.push_str(&format!("{error}\n"));
+        lines.extend([error.to_string(), "\n".to_owned()]);
     }
     check_file("tests/fixtures/config/errors.txt", &lines);
 }
@@ -200,6 +200,6 @@ proptest! {
         let text = include_str!("../../../tests/fixtures/projects/ciphertalk.shipkit.yml");
         let start = text.floor_char_boundary(at.min(text.len()));
         let end = text.ceil_char_boundary((start + cut).min(text.len()));
-        parse(&format!("{}{noise}{}", &text[..start], &text[end..])).ok();
+        parse(&format!("{}{noise}{}", text.get(..start).unwrap(), text.get(end..).unwrap())).ok();
     }
 }
