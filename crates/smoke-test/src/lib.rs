@@ -1,1 +1,49 @@
-//! What `smoke-test` does, apart from its `main`.
+//! What `smoke-test` does: `run` the checks once, or `watch` at a fixed rate.
+
+mod args;
+mod report;
+mod run;
+mod watch;
+
+use std::path::{Path, PathBuf};
+
+pub use args::Args;
+use args::Command;
+use shipkit_core::exit::ExitCode;
+use shipkit_core::{Hint, Outcome};
+use shipkit_runner::{Failure, Runner};
+
+/// A file that was named and cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` cannot be read", path.display())]
+pub(crate) struct Unreadable {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Hint for Unreadable {
+    fn hint(&self) -> Option<String> {
+        None
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
+    }
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// With one sentence, a hint where one is known, and the exit code.
+pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
+    match args.command {
+        Command::Run(args) => run::run(&args, &runner).await,
+        Command::Watch(args) => watch::watch(&args, &runner).await,
+    }
+}
+
+/// The bytes of a file below the workspace.
+pub(crate) fn read(runner: &Runner, file: &Path) -> Result<Vec<u8>, Unreadable> {
+    let path = runner.env().workspace().join(file);
+    std::fs::read(&path).map_err(|source| Unreadable { path, source })
+}

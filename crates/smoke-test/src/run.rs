@@ -1,0 +1,124 @@
+//! `smoke-test run`: gathers the checks, asks them, reports.
+
+use shipkit_core::config::{self, CheckKind, Config, Environment};
+use shipkit_core::{Outcome, Release};
+use shipkit_registry::{Credentials, Registry};
+use shipkit_runner::{Failure, Runner};
+use shipkit_smoke::{Check, Options, READY_PATHS, Shipped, Wanted, configured, ready_paths};
+use url::Url;
+
+use crate::args::RunArgs;
+use crate::{read, report};
+
+/// Asks the checks of an environment, or the usual ones of an address.
+pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Failure> {
+    let file = runner.env().workspace().join(&args.config);
+    let config = args.environment.as_ref().map(|_named| runner.config(&file)).transpose()?;
+    let environment = match (&config, &args.environment) {
+        (Some(config), Some(name)) => Some(environment(config, name)?),
+        _ => None,
+    };
+    let url = url(args, environment)?;
+    let ca_pem = args.ca_file.as_ref().map(|file| read(runner, file)).transpose()?;
+    let options = Options {
+        deadline: args.deadline,
+        timeout: args.timeout,
+        control: args.control_url.clone(),
+        ca_pem,
+        ..Options::default()
+    };
+    let release = release(args, runner).await?;
+    let checks = checks(args, config.as_ref(), environment, release.as_ref())?;
+    let asked = shipkit_smoke::run(&url, checks, &options);
+    let found = tokio::select! {
+        found = asked => found?,
+        signal = runner.cancelled() => {
+            return Ok(Outcome::inconclusive(format!("{} came before the checks were done", signal.name())));
+        }
+    };
+    report::checks(runner, &found, &args.config.to_string_lossy())?;
+    Ok(found.outcome)
+}
+
+fn environment<'a>(config: &'a Config, name: &str) -> Result<&'a Environment, Failure> {
+    config.environments.iter().find(|environment| environment.name == name).ok_or_else(|| {
+        let names: Vec<_> = config.environments.iter().map(|known| format!("`{}`", known.name)).collect();
+        Failure::usage(format!("`environment`: there is no environment `{name}`"))
+            .with_hint(format!("the environments are {}", names.join(", ")))
+    })
+}
+
+fn url(args: &RunArgs, environment: Option<&Environment>) -> Result<Url, Failure> {
+    if let Some(url) = &args.url {
+        return Ok(url.clone());
+    }
+    let Some(text) = environment.and_then(|environment| environment.url.as_ref()) else {
+        return Err(Failure::usage("nothing says which address to ask")
+            .with_hint("give `url`, or `environment` with a `url` in the configuration"));
+    };
+    text.parse()
+        .map_err(|error| Failure::usage(format!("the `url` of the environment is no address: {error}")))
+}
+
+/// The release that is named and stored in a registry.
+async fn release(args: &RunArgs, runner: &Runner) -> Result<Option<Release>, Failure> {
+    let (Some(name), Some(repository)) = (&args.release, &args.repository) else {
+        return match &args.release {
+            Some(name) if name.starts_with("sha256:") => {
+                Err(Failure::usage("`release` is a digest, and nothing says which repository holds it")
+                    .with_hint("give `repository`: `ghcr.io/acme/shop/release`"))
+            }
+            Some(_) | None => Ok(None),
+        };
+    };
+    let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
+    password.into_iter().for_each(|password| runner.mask(password));
+    let docker_config = runner.env().docker_config();
+    let registry = Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?;
+    let digest = registry.find_release(repository, name).await?;
+    Ok(Some(registry.release(repository, &digest).await?))
+}
+
+/// Readiness, then what the environment asks, the release if one is named, and the extra paths.
+fn checks(
+    args: &RunArgs,
+    config: Option<&Config>,
+    environment: Option<&Environment>,
+    release: Option<&Release>,
+) -> Result<Vec<Check>, Failure> {
+    let shipped = match (release, &args.release) {
+        (Some(release), _) => Shipped::Release(release),
+        (None, Some(name)) => Shipped::Named(Wanted::from_text(name)),
+        (None, None) => Shipped::Unknown,
+    };
+    let paths = match config {
+        _ if !args.ready_paths.is_empty() => args.ready_paths.clone(),
+        Some(config) => ready_paths(config),
+        None => READY_PATHS.map(str::to_owned).to_vec(),
+    };
+    let mut wanted: Vec<config::Check> = environment.map(|found| found.smoke.clone()).unwrap_or_default();
+    let asks_release = wanted.iter().any(|check| matches!(check.kind, CheckKind::Release(_)));
+    if args.release.is_some() && !asks_release {
+        wanted.push(release_check(args));
+    }
+    let mut checks = vec![Check::ready(paths)];
+    checks.extend(configured(&wanted, &shipped)?.into_iter().map(|check| Check {
+        // A check that stands in no file has no line.
+        line: check.line.filter(|line| 0 < *line),
+        ..check
+    }));
+    checks.extend(args.gets.iter().map(Check::get));
+    Ok(checks)
+}
+
+fn release_check(args: &RunArgs) -> config::Check {
+    config::Check {
+        name: format!("release {}", args.revision_path),
+        service: args.service.clone(),
+        kind: CheckKind::Release(args.revision_path.clone()),
+        headers: Vec::new(),
+        expect: config::Expect::default(),
+        retries: None,
+        line: 0,
+    }
+}

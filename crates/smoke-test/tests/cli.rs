@@ -1,0 +1,94 @@
+//! `smoke-test` as one step: inputs in; outputs, summary and exit code out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::Value;
+
+/// A service that is ready and says that it is `1.4.0`; returns its address.
+async fn shop() -> String {
+    let version = || async { axum::Json(serde_json::json!({"version": "1.4.0"})) };
+    let app = Router::new().route("/health", get(|| async { "ok" })).route("/version", get(version));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+async fn smoke(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smoke-test"));
+    command.env_clear().current_dir(folder).args(args);
+    for name in ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"] {
+        let file = folder.join(name);
+        std::fs::write(&file, "").unwrap();
+        command.env(name, file);
+    }
+    command.env("GITHUB_WORKSPACE", folder);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, exit: i32, part: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit), "{stderr}");
+    assert!(stderr.contains(part), "{stderr}");
+}
+
+#[tokio::test]
+async fn the_release_that_answers_is_the_one_that_was_shipped() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
+    let output =
+        smoke(folder.path(), &["run", "--url", &url, "--release", "v1.4.0", "--get", "/health"]).await;
+    check(&output, 0, "3 of 3 checks pass");
+    let outputs = std::fs::read_to_string(folder.path().join("GITHUB_OUTPUT")).unwrap();
+    assert!(outputs.contains("passed") && outputs.contains("verdict"), "{outputs}");
+    let summary = std::fs::read_to_string(folder.path().join("GITHUB_STEP_SUMMARY")).unwrap();
+    assert!(summary.starts_with("### Smoke test: pass"), "{summary}");
+}
+
+#[tokio::test]
+async fn another_release_is_a_fail_with_a_command_to_repeat_it() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
+    let args = ["run", "--url", &url, "--release", "1.5.0", "--deadline", "4s", "--ready-path", "/health"];
+    let output = smoke(folder.path(), &args).await;
+    check(&output, 1, "it says version `1.4.0`, not `1.5.0`");
+    let summary = std::fs::read_to_string(folder.path().join("GITHUB_STEP_SUMMARY")).unwrap();
+    assert!(summary.contains(&format!("curl -sS -i --max-time 5 '{url}/version'")), "{summary}");
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_exit_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = format!("sha256:{}", "a".repeat(64));
+    check(&smoke(folder.path(), &["run"]).await, 2, "which address");
+    let output = smoke(folder.path(), &["run", "--url", "http://127.0.0.1:1", "--release", &digest]).await;
+    check(&output, 2, "which repository holds it");
+    check(
+        &smoke(folder.path(), &["watch", "--url", "http://127.0.0.1:1", "--rate", "0"]).await,
+        2,
+        "rate of 0",
+    );
+}
+
+#[tokio::test]
+async fn a_watch_reports_as_json() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
+    let args =
+        ["--json", "watch", "--url", &url, "--rate", "50", "--duration", "1s", "--revision-path", "/version"];
+    let output = smoke(folder.path(), &args).await;
+    check(&output, 0, "all 50 scheduled requests answered");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["scheduled"], &report["revisions"][0]["revision"]),
+        (&Value::from(50), &Value::from("1.4.0"))
+    );
+}
