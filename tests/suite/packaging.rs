@@ -35,7 +35,13 @@ fn json(node: &Yaml<'_>) -> Value {
         Yaml::Mapping(entries) => Value::Object(
             entries.iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), json(value))).collect(),
         ),
-        other => panic!("an unexpected node {other:?}"),
+        other @ (Yaml::Value(Scalar::FloatingPoint(_))
+        | Yaml::Representation(..)
+        | Yaml::Tagged(..)
+        | Yaml::Alias(_)
+        | Yaml::BadValue) => {
+            panic!("an unexpected node {other:?}")
+        }
     }
 }
 
@@ -93,10 +99,7 @@ fn every_container_action_runs_its_own_program_by_digest_without_arguments() {
 #[test]
 fn one_digest_is_named_in_the_whole_tree() {
     let named = |path: &String| -> Vec<String> {
-        let text = text(path);
-        text.match_indices("org/shipkit@sha256:")
-            .map(|(at, word)| text[at + word.len()..][..64].to_owned())
-            .collect()
+        text(path).split("org/shipkit@sha256:").skip(1).map(|rest| rest.chars().take(64).collect()).collect()
     };
     let digests: Vec<_> = ours().iter().flat_map(named).collect();
     assert_eq!(digests.len(), 5, "four container actions and setup");
@@ -151,13 +154,8 @@ fn what_is_passed_to_a_neighbour_is_one_of_its_inputs_and_none_that_it_requires_
 
 /// The names behind `prefix` in every expression of the text, such as `needs.build.outputs.`.
 fn mentioned(text: &str, prefix: &str) -> BTreeSet<String> {
-    let name = |at: usize| {
-        text[at + prefix.len()..]
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-            .collect()
-    };
-    text.match_indices(prefix).map(|(at, _)| name(at)).collect()
+    let in_name = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.split(prefix).skip(1).map(|rest| rest.chars().take_while(in_name).collect()).collect()
 }
 
 #[test]
@@ -251,9 +249,9 @@ fn ship_goes_from_test_and_build_through_publish_to_four_slots_in_order() {
 fn the_slots_differ_in_their_number_and_in_nothing_else() {
     let text = text(".github/workflows/ship.yml");
     let slot = |number: usize| {
-        let start = text.find(&format!("\n  deploy-{number}:")).unwrap();
-        let end = text.find(&format!("\n  deploy-{}:", number + 1)).unwrap_or(text.len());
-        let lines = text[start..end].trim_end().lines().filter(|line| !line.contains("needs: ["));
+        let (_, from) = text.split_once(&format!("\n  deploy-{number}:")).unwrap();
+        let body = from.split(&format!("\n  deploy-{}:", number + 1)).next().unwrap();
+        let lines = body.trim_end().lines().filter(|line| !line.contains("needs: ["));
         lines.map(|line| line.replace(&format!("-{number}"), "-N")).collect::<Vec<_>>().join("\n")
     };
     for number in 2..=4 {
