@@ -186,12 +186,13 @@ fn at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// Numbers are equal by value: `1` and `1.0` are one number in JSON.
+/// Numbers are equal by value: `1` and `1.0` are one number in JSON. Whole numbers are compared exactly, because large
+/// ones do not fit into a float.
 fn is_equal(seen: &Value, wanted: &Value) -> bool {
+    let is_fraction = seen.is_f64() || wanted.is_f64();
     match (seen.as_f64(), wanted.as_f64()) {
-        (Some(seen), Some(wanted)) => seen.total_cmp(&wanted).is_eq(),
-        (Some(_), None) | (None, Some(_)) => false,
-        (None, None) => seen == wanted,
+        (Some(seen), Some(wanted)) if is_fraction => seen.total_cmp(&wanted).is_eq(),
+        _ => seen == wanted,
     }
 }
 
@@ -204,4 +205,52 @@ fn is_same_commit(said: &str, wanted: &str) -> bool {
 
 fn bare(version: &str) -> &str {
     version.strip_prefix('v').unwrap_or(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(revision: Option<&str>, version: Option<&str>, wanted: &str, is_good: bool) {
+        let said = Said { revision: revision.map(str::to_owned), version: version.map(str::to_owned) };
+        let judged = is_wanted(&said, &Wanted::from_text(wanted));
+        assert_eq!(judged.is_ok(), is_good, "{said:?} for {wanted}: {judged:?}");
+    }
+
+    #[test]
+    fn a_short_commit_names_a_release_and_a_shorter_one_names_nothing() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        check(Some(commit), None, commit, true);
+        check(Some("0123456"), None, commit, true);
+        check(Some("012345"), None, commit, false);
+        check(Some("0123457"), None, commit, false);
+        check(Some(&commit.to_uppercase()), None, commit, true);
+    }
+
+    #[test]
+    fn a_version_is_compared_with_a_version_and_never_with_a_commit() {
+        check(None, Some("1.4.0"), "v1.4.0", true);
+        check(None, Some("1.4.0"), "1.4.0-rc.1", false);
+        check(Some("abcdef0"), Some("1.4.0"), "1.4.0", true);
+        check(Some("abcdef0"), None, "1.4.0", false);
+        check(None, Some("1.4.0"), "abcdef0", false);
+    }
+
+    #[test]
+    fn values_are_found_by_dotted_paths() {
+        let body = json!({"a": {"b": [{"c": 1}]}, "x.y": true});
+        assert_eq!(at(&body, "a.b.0.c"), Some(&json!(1)));
+        assert_eq!(at(&body, "x.y"), Some(&json!(true)));
+        assert_eq!(at(&body, "a.b.1.c"), None);
+        assert_eq!(at(&body, "a.b.c"), None);
+    }
+
+    #[test]
+    fn numbers_are_equal_by_value_and_whole_ones_exactly() {
+        assert!(is_equal(&json!(1), &json!(1.0)));
+        assert!(!is_equal(&json!(9_007_199_254_740_993_u64), &json!(9_007_199_254_740_992_u64)));
+        assert!(!is_equal(&json!("1"), &json!(1)));
+    }
 }

@@ -72,7 +72,9 @@ async fn release(args: &RunArgs, runner: &Runner) -> Result<Option<Release>, Fai
         };
     };
     let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
-    password.into_iter().for_each(|password| runner.mask(password));
+    if let Some(password) = password {
+        runner.mask(password);
+    }
     let docker_config = runner.env().docker_config();
     let registry = Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?;
     let digest = registry.find_release(repository, name).await?;
