@@ -132,7 +132,7 @@ impl Check {
 }
 
 impl Wanted {
-    /// Tells a commit (seven or more hexadecimal digits, one of them at least a digit or 40 in all) from a version.
+    /// Tells a commit (7 to 64 lower-case hexadecimal digits) from a version (anything else).
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
