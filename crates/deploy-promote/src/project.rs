@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shipkit_core::config::{Config, Environment, TargetKind};
+use shipkit_core::config::{Config, Environment, Needed, TargetKind};
 use shipkit_core::{Repository, Secret};
 use shipkit_docker::{Login, Swarm};
 use shipkit_registry::{Credentials, Registry};
@@ -33,7 +33,8 @@ impl<'a> Project<'a> {
             Some(value) => Some(value.reveal().to_owned()),
             None => runner.env().lookup(name).map(str::to_owned),
         };
-        let config = runner.config_with(&args.directory.join(&args.config), &variables)?;
+        let needed = args.environment.as_deref().map_or(Needed::Build, Needed::Environment);
+        let config = runner.config_with(&args.directory.join(&args.config), needed, &variables)?;
         let names = || {
             config
                 .environments

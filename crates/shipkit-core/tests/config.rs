@@ -16,7 +16,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use shipkit_core::Hint as _;
 use shipkit_core::config::{
-    BuildArg, CheckKind, Config, ConfigError, Latest, Rule, Source, Strategy, TagKind, TargetKind,
+    BuildArg, CheckKind, Config, ConfigError, Latest, Needed, Rule, Source, Strategy, TagKind, TargetKind,
 };
 use shipkit_core::exit::ExitCode;
 
@@ -30,7 +30,7 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
         "URL" => Some("https://shop.example".to_owned()),
         _ => None,
     };
-    Config::parse("shipkit.yml", text, &variables)
+    Config::parse("shipkit.yml", text, &variables, Needed::Environment("staging"))
 }
 
 fn project(name: &str) -> Config {
@@ -61,8 +61,13 @@ fn every_wrong_file_says_where_and_what_is_wrong() {
     let mut lines = String::new();
     for path in yaml_files(&root().join("tests/fixtures/config")) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let error = Config::parse(name, &fs::read_to_string(&path).unwrap(), &|_| None)
-            .expect_err(&format!("{name} is accepted"));
+        let error = Config::parse(
+            name,
+            &fs::read_to_string(&path).unwrap(),
+            &|_| None,
+            Needed::Environment("staging"),
+        )
+        .expect_err(&format!("{name} is accepted"));
         assert_eq!(error.exit_code(), ExitCode::Usage);
         lines.extend([error.to_string(), "\n".to_owned()]);
     }
@@ -78,7 +83,9 @@ fn the_published_schema_is_the_one_of_the_types() {
 #[test]
 fn the_example_parses() {
     let text = fs::read_to_string(root().join("examples/shop/shipkit.yml")).unwrap();
-    let config = Config::parse("shipkit.yml", &text, &|_| Some("localhost:5000/shop".to_owned())).unwrap();
+    let config =
+        Config::parse("shipkit.yml", &text, &|_| Some("localhost:5000/shop".to_owned()), Needed::Build)
+            .unwrap();
     assert_eq!(config.environments.len(), 2);
 }
 
@@ -162,6 +169,32 @@ fn whole_values_are_replaced_and_build_arguments_wait() {
     assert_eq!(build.args["V"], BuildArg::Variable("SHIPKIT_VERSION".to_owned()));
     assert_eq!(build.args["N"], BuildArg::Literal("1.10".to_owned()));
     assert_eq!(build.args["O"], BuildArg::Literal("7".to_owned()));
+}
+
+#[test]
+fn only_the_variables_of_what_is_done_have_to_be_set() {
+    let text = "version: 1\nname: shop\nregistry: '${HOST}'\nservices: {api: {build: {}, environment: {A: '${A}'}}}\n\
+                environments:\n  staging: {url: '${URL}'}\n  production: {url: '${LATER}', environment: {B: '${B}'}}\n";
+    let variables = |name: &str| match name {
+        "HOST" | "A" => Some("shop.example/a".to_owned()),
+        "URL" => Some("https://shop.example".to_owned()),
+        _ => None,
+    };
+    let problems =
+        |known: &dyn Fn(&str) -> Option<String>, needed| match Config::parse("f", text, known, needed) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.problems().iter().map(|problem| problem.path.clone()).collect(),
+        };
+    assert_eq!(problems(&variables, Needed::Build), [""; 0]);
+    assert_eq!(problems(&variables, Needed::Environment("staging")), [""; 0]);
+    let late = ["environments.production.url", "environments.production.environment.B"];
+    assert_eq!(problems(&variables, Needed::Environment("production")), late);
+    let without_a = |name: &str| variables(name).filter(|_| name != "A");
+    assert_eq!(problems(&without_a, Needed::Build), [""; 0]);
+    assert_eq!(problems(&without_a, Needed::Environment("staging")), ["services.api.environment.A"]);
+    assert_eq!(problems(&|_| None, Needed::Build), ["registry"]);
+    let built = Config::parse("f", text, &variables, Needed::Build).unwrap();
+    assert_eq!(built.environments[1].url, None);
 }
 
 #[test]

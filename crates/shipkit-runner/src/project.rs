@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use shipkit_core::Hint;
-use shipkit_core::config::Config;
+use shipkit_core::config::{Config, Needed};
 use shipkit_core::exit::ExitCode;
 
 use crate::env::{self, Env};
@@ -33,25 +33,30 @@ impl Hint for Unreadable {
 }
 
 impl Runner {
-    /// The configuration in `path`; `${NAME}` in it is the environment's.
+    /// The configuration in `path`, for building and judging; `${NAME}` in it is the environment's.
     ///
     /// # Errors
     /// When it cannot be read, or is wrong: with file, line and key. All are exit 2.
     pub fn config(&self, path: &Path) -> Result<Config, Failure> {
-        self.config_with(path, &|name| self.env().lookup(name).map(str::to_owned))
+        self.config_with(path, Needed::Build, &|name| self.env().lookup(name).map(str::to_owned))
     }
 
-    /// The configuration in `path`, with values for `${NAME}` from elsewhere.
+    /// The configuration in `path`, for what needs the values `needed`, with values for `${NAME}` from `variables`.
     ///
     /// # Errors
     /// As for [`Runner::config`].
-    pub fn config_with(&self, path: &Path, variables: &dyn Fn(&str) -> Option<String>) -> Result<Config, Failure> {
+    pub fn config_with(
+        &self,
+        path: &Path,
+        needed: Needed<'_>,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, Failure> {
         use std::io::Read as _;
         let failed = |source| Unreadable { path: path.to_owned(), source };
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(failed)?;
         file.take(LIMIT).read_to_string(&mut text).map_err(failed)?;
-        Ok(Config::parse(&path.display().to_string(), &text, variables)?)
+        Ok(Config::parse(&path.display().to_string(), &text, variables, needed)?)
     }
 }
 

@@ -6,11 +6,11 @@ use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
 use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
-use super::rules;
 use super::types::{Analysis, Environment, Migrate, Query, Target, TargetKind, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
+use super::{Needed, rules};
 
 /// All environments in the order of `needs`, and otherwise of the file.
 pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment> {
@@ -46,6 +46,7 @@ pub(super) fn origin(context: &Context<'_>, environment: &str, key: &str) -> Str
 }
 
 fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>) -> Environment {
+    context.is_needed = context.needed == Needed::Environment(name);
     let mut environment = context.texts("defaults.environment", layers.defaults.environment.as_ref());
     environment
         .extend(context.texts(&format!("environments.{name}.environment"), layers.own.environment.as_ref()));
@@ -59,7 +60,10 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
         events: layers.pick(|raw| raw.events.as_ref()).cloned().unwrap_or_default(),
         needs: list(layers.pick(|raw| raw.needs.as_ref())),
         approval: layers.pick(|raw| raw.approval.as_ref()).copied().unwrap_or_default(),
-        url: layers.pick(|raw| raw.url.as_ref()).map(|text| context.text(&url_path, text)),
+        url: layers
+            .pick(|raw| raw.url.as_ref())
+            .map(|text| context.text(&url_path, text))
+            .filter(|url| !url.is_empty() || context.is_needed),
         target: target(layers.pick(|raw| raw.target.as_ref()), project, name),
         strategy: layers.pick(|raw| raw.strategy.as_ref()).copied().unwrap_or_default(),
         timeout: or(layers.pick(|raw| raw.timeout.as_ref()).copied(), Duration::from_mins(10)),

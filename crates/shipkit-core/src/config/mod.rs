@@ -23,9 +23,20 @@ pub use types::{
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
 
+/// Whose variables have to be set while a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed<'a> {
+    /// Those of what is built, tested and judged.
+    Build,
+    /// Those of one environment, and of the services in it.
+    Environment(&'a str),
+}
+
 impl Config {
     /// Reads `shipkit.yml`. `file` is only named in errors. `variables` answers for whole values `${NAME}` in `registry`,
-    /// `url` and `environment`, and `None` is an error; those of build arguments stay as they are.
+    /// `url` and `environment`; those of build arguments stay as they are. A variable that is not set is an error where
+    /// `needed` asks for its value, and empty elsewhere: the secrets of production are not known on staging, nor where
+    /// images are built.
     ///
     /// # Errors
     /// When the file is not YAML, has unknown keys or values, or breaks a rule. What does not fit the form is reported
@@ -34,10 +45,17 @@ impl Config {
         file: &str,
         text: &str,
         variables: &dyn Fn(&str) -> Option<String>,
+        needed: Needed<'_>,
     ) -> Result<Self, ConfigError> {
         let document = yaml::Document::read(file, text)?;
         let raw: raw::RawConfig = shape::read(&document)?;
-        raw.resolve(resolve::Context { document: &document, variables, problems: Vec::new() })
+        raw.resolve(resolve::Context {
+            document: &document,
+            variables,
+            needed,
+            is_needed: true,
+            problems: Vec::new(),
+        })
     }
 
     /// The JSON Schema of `shipkit.yml`, for editors. It knows the form and not the rules.

@@ -14,7 +14,7 @@ use super::types::{
 };
 use super::values::{Span, Text, Texts};
 use super::yaml::{Document, join};
-use super::{environment, rules};
+use super::{Needed, environment, rules};
 use crate::policy::Severity;
 use crate::target::{EndpointMode, Order};
 
@@ -22,6 +22,9 @@ use crate::target::{EndpointMode, Order};
 pub(super) struct Context<'a> {
     pub(super) document: &'a Document,
     pub(super) variables: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) needed: Needed<'a>,
+    /// Whether the values that are read now have to be known.
+    pub(super) is_needed: bool,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -41,6 +44,9 @@ impl Context<'_> {
         match self.arg(path, text) {
             BuildArg::Literal(text) => text,
             BuildArg::Variable(name) => (self.variables)(&name).unwrap_or_else(|| {
+                if !self.is_needed {
+                    return String::new();
+                }
                 let hint = format!("set the environment variable `{name}` for this step");
                 self.wrong(path, format!("the variable `{name}` is not set"), Some(&hint));
                 String::new()
@@ -90,16 +96,19 @@ impl RawConfig {
     pub(super) fn resolve(&self, mut context: Context<'_>) -> Result<Config, ConfigError> {
         rules::whole_file(&mut context, self);
         let registry = self.registry.as_ref().map(|text| context.text("registry", text));
+        context.is_needed = context.needed != Needed::Build;
         let services: BTreeMap<_, _> = self
             .services
             .iter()
             .map(|(name, raw)| (name.clone(), service(&mut context, &join("services", name), raw)))
             .collect();
+        context.is_needed = context.needed == Needed::Build;
+        let test = self.test.as_ref().map(|raw| test(&mut context, raw));
         let config = Config {
             name: self.name.clone(),
             registry,
             tags: tags(self.tags.as_ref()),
-            test: self.test.as_ref().map(|raw| test(&mut context, raw)),
+            test,
             services,
             scan: scan(self.scan.as_ref()),
             environments: environment::all(&mut context, self),
