@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "shipkit-smoke",
         ],
     ),
-    ("shipkit-tests", &["shipkit-core"]),
+    ("shipkit-tests", &["shipkit-core", "shipkit-registry"]),
 ];
 
 /// Crates that talk to a network or run futures: none of them below core.
