@@ -65,7 +65,10 @@ pub fn judge(required: &Required, found: &Found) -> Outcome {
             record.kind == *kind && record.environment.as_ref() == Some(environment)
         }
     };
-    match records.iter().filter(fits).max_by_key(|record| record.time) {
+    // Of two records of the same moment the one that does not pass counts.
+    let newest =
+        records.iter().filter(fits).max_by_key(|record| (record.time, record.verdict != Verdict::Pass));
+    match newest {
         None => Outcome::inconclusive(format!("{} is missing", required.name())),
         Some(newest) => match newest.verdict {
             Verdict::Pass => Outcome::pass(format!("{}: pass, {}", required.name(), newest.time)),
@@ -159,6 +162,18 @@ mod tests {
         check(&scan(), vec![fail.clone(), pass.clone()], Verdict::Fail);
         let later = record(Kind::Scan, None, Verdict::Pass, 3);
         check(&scan(), vec![later, fail, pass], Verdict::Pass);
+    }
+
+    #[test]
+    fn of_two_records_of_one_moment_the_one_that_does_not_pass_counts() {
+        let pass = record(Kind::Scan, None, Verdict::Pass, 1);
+        for (verdict, judged) in
+            [(Verdict::Fail, Verdict::Fail), (Verdict::Inconclusive, Verdict::Inconclusive)]
+        {
+            let other = record(Kind::Scan, None, verdict, 1);
+            check(&scan(), vec![pass.clone(), other.clone()], judged);
+            check(&scan(), vec![other, pass.clone()], judged);
+        }
     }
 
     #[test]

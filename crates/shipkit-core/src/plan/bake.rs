@@ -28,7 +28,17 @@ pub fn bake_file(plan: &Plan) -> Value {
         targets.insert(name.clone(), Value::Object(target));
     }
     let names: Vec<_> = plan.services.keys().collect();
-    json!({"group": {"default": {"targets": names}}, "target": targets})
+    literal(json!({"group": {"default": {"targets": names}}, "target": targets}))
+}
+
+/// The same with every text as it stands: bake reads `${` and `%{` in the JSON form, too, as the start of a template.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace("${", "$${").replace("%{", "%%{")),
+        Value::Array(values) => values.into_iter().map(literal).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, literal(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
 }
 
 fn base(build: &PlannedBuild) -> Map<String, Value> {

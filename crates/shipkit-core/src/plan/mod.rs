@@ -150,13 +150,15 @@ impl Hint for PlanError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoRegistry => Some("set `registry: ghcr.io/<owner>/<name>` in shipkit.yml".to_owned()),
-            Self::Repository { .. } | Self::Commit(_) => None,
-            Self::ReservedName => Some("give the service another name, or `image:` a name of its own".to_owned()),
-            Self::Name(NameError::ControlCharacters(_)) => None,
-            Self::Name(NameError::NotATag { .. }) => {
-                Some("rename the branch, or leave `branch` out of `tags.include`".to_owned())
+            Self::Repository { .. } | Self::Commit(_) | Self::Name(NameError::ControlCharacters(_)) => None,
+            Self::ReservedName => Some("give the service another name, or set its `image_name`".to_owned()),
+            Self::Name(NameError::NotATag { .. }) => Some(
+                "rename the branch or tag: names of images end after 128 characters and know `A-Za-z0-9_.-`"
+                    .to_owned(),
+            ),
+            Self::Variable { variable, .. } => {
+                Some(format!("set the environment variable `{variable}` for this step"))
             }
-            Self::Variable { variable, .. } => Some(format!("set the environment variable `{variable}` for this step")),
         }
     }
 
@@ -194,7 +196,10 @@ pub fn plan(
         if let Source::Build(build) = &service.source {
             let repository = repository(&prefix, name, service)?;
             let labels = labels(event, committed, config, name, &version);
-            services.insert(name.clone(), PlannedService { repository, build: planned(name, build, &known)?, labels });
+            services.insert(
+                name.clone(),
+                PlannedService { repository, build: planned(name, build, &known)?, labels },
+            );
         }
     }
     let release_repository = prefix
@@ -277,7 +282,13 @@ fn planned(
     })
 }
 
-fn labels(event: &Event, committed: Timestamp, config: &Config, service: &str, version: &str) -> BTreeMap<String, String> {
+fn labels(
+    event: &Event,
+    committed: Timestamp,
+    config: &Config,
+    service: &str,
+    version: &str,
+) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([
         ("org.opencontainers.image.title".to_owned(), format!("{}/{service}", config.name)),
         ("org.opencontainers.image.created".to_owned(), committed.to_string()),
@@ -348,15 +359,15 @@ fn reach(event: &Event, config: &Config) -> (Vec<Reached>, Vec<OutOfReach>) {
 
 /// Why this environment is reached (`Ok`) or not (`Err`).
 fn reason(trigger: &Trigger, environment: &Environment) -> Result<String, String> {
-    let fits = |patterns: &[String], name: &str| patterns.iter().find(|pattern| matches(pattern, name)).cloned();
+    let fits =
+        |patterns: &[String], name: &str| patterns.iter().find(|pattern| matches(pattern, name)).cloned();
     let events: BTreeSet<_> = environment.events.iter().copied().collect();
     match trigger {
-        Trigger::Branch { dispatched: true, name } if !events.contains(&EventKind::WorkflowDispatch) => {
-            branch_reason(&fits, environment, name)
-        }
-        Trigger::Branch { dispatched: true, .. } => Ok("started by hand".to_owned()),
+        Trigger::Branch { dispatched: true, name } => by_hand(&fits, environment, name),
         // `events` narrows: an environment for releases only is not reached by a push.
-        Trigger::Branch { .. } | Trigger::Tag { .. } if !events.is_empty() && !events.contains(&EventKind::Push) => {
+        Trigger::Branch { .. } | Trigger::Tag { .. }
+            if !events.is_empty() && !events.contains(&EventKind::Push) =>
+        {
             Err("pushes are not among its `events`".to_owned())
         }
         Trigger::Branch { name, .. } => branch_reason(&fits, environment, name),
@@ -366,6 +377,9 @@ fn reason(trigger: &Trigger, environment: &Environment) -> Result<String, String
         },
         Trigger::Release { tag, .. } => {
             let listed = events.contains(&EventKind::Release);
+            if !events.is_empty() && !listed {
+                return Err("releases are not among its `events`".to_owned());
+            }
             match fits(&environment.tags, tag) {
                 Some(pattern) => Ok(format!("release `{tag}` fits `{pattern}`")),
                 None if listed && environment.tags.is_empty() => Ok(format!("release `{tag}`")),
@@ -375,6 +389,24 @@ fn reason(trigger: &Trigger, environment: &Environment) -> Result<String, String
         Trigger::PullRequest { .. } => Err("pull requests are never deployed".to_owned()),
         Trigger::Other { name, .. } => Err(format!("the event `{name}` deploys nothing")),
     }
+}
+
+/// A start by hand reaches what its branch reaches, unless `events` leave it out; an environment without branches and
+/// tags is for starts by hand only.
+fn by_hand(
+    fits: &dyn Fn(&[String], &str) -> Option<String>,
+    environment: &Environment,
+    name: &str,
+) -> Result<String, String> {
+    let is_listed = environment.events.contains(&EventKind::WorkflowDispatch);
+    if !environment.events.is_empty() && !is_listed {
+        return Err("starts by hand are not among its `events`".to_owned());
+    }
+    let is_open = is_listed || environment.tags.is_empty();
+    if environment.branches.is_empty() && is_open {
+        return Ok("started by hand".to_owned());
+    }
+    branch_reason(fits, environment, name)
 }
 
 fn branch_reason(

@@ -62,6 +62,18 @@ pub fn slug(name: &str) -> Result<Tag, NameError> {
     text.parse().map_err(|source| NameError::NotATag { name: name.to_owned(), source })
 }
 
+/// The moving tag of a branch: its slug, or `branch-<slug>` where the slug is a name that other tags have (`1.2.3`, `1`,
+/// `latest`, `sha-...`): a branch called `1.2.3` must not move the permanent tag of a version.
+fn branch_tag(name: &str) -> Result<Tag, NameError> {
+    let tag = slug(name)?;
+    let text = tag.as_str();
+    let is_taken = text == "latest"
+        || ["sha-", "sha256-", "pr-", "build-"].iter().any(|prefix| text.starts_with(prefix))
+        || text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        || semver(text).is_some();
+    if is_taken { plain(&format!("branch-{text}")) } else { Ok(tag) }
+}
+
 /// The semantic version that a tag names, with or without a `v` before it.
 #[must_use]
 pub(super) fn semver(tag: &str) -> Option<semver::Version> {
@@ -80,19 +92,22 @@ pub fn git_tag(trigger: &Trigger) -> Option<&str> {
 /// The version for people: the version tag's own, or `0.0.0-<branch>.g<12 digits of the commit>` between tags.
 ///
 /// # Errors
-/// When the branch's name makes no identifier.
+/// When the branch's name makes no identifier, or a version that is too long for the tag of the release.
 pub fn version(event: &Event) -> Result<String, NameError> {
     let short = event.commit.get(..12).unwrap_or(&event.commit);
     let identifier = |name: &str| slug(name).map(|tag| tag.as_str().replace(['.', '_'], "-"));
-    match &event.trigger {
+    let version = match &event.trigger {
         Trigger::Tag { name } | Trigger::Release { tag: name, .. } => match semver(name) {
-            Some(version) => Ok(version.to_string()),
-            None => Ok(format!("0.0.0-{}.g{short}", identifier(name)?)),
+            Some(version) => version.to_string(),
+            None => format!("0.0.0-{}.g{short}", identifier(name)?),
         },
-        Trigger::Branch { name, .. } => Ok(format!("0.0.0-{}.g{short}", identifier(name)?)),
-        Trigger::PullRequest { number, .. } => Ok(format!("0.0.0-pr-{number}.g{short}")),
-        Trigger::Other { .. } => Ok(format!("0.0.0-g{short}")),
-    }
+        Trigger::Branch { name, .. } => format!("0.0.0-{}.g{short}", identifier(name)?),
+        Trigger::PullRequest { number, .. } => format!("0.0.0-pr-{number}.g{short}"),
+        Trigger::Other { .. } => format!("0.0.0-g{short}"),
+    };
+    // The release is tagged with it when it is published; too late to find out that it does not fit.
+    slug(&version)?;
+    Ok(version)
 }
 
 /// The tags that `rules` give for this event, each once, in the order of the rules.
@@ -108,7 +123,7 @@ pub(super) fn tags(event: &Event, committed: Timestamp, rules: &[TagRule]) -> Re
             TagRule::Sha => permanent.push(plain(&format!("sha-{}", event.commit))?),
             TagRule::Branch => {
                 if let Trigger::Branch { name, .. } = &event.trigger {
-                    moving.push(slug(name)?);
+                    moving.push(branch_tag(name)?);
                 }
             }
             TagRule::Semver => {
@@ -210,7 +225,11 @@ mod tests {
         check(&tag("v2.0.0-rc.1"), &[&sha, "2.0.0-rc.1"], &["2026-01-31"]);
         check(&tag("v1.2.3+b5"), &[&sha, "1.2.3-b5"], &["1.2", "1", "2026-01-31", "latest"]);
         check(&tag("nightly"), &[&sha], &["2026-01-31"]);
-        check(&event(Trigger::PullRequest { number: 7, base: "main".to_owned() }), &[&sha], &["pr-7", "2026-01-31"]);
+        check(
+            &event(Trigger::PullRequest { number: 7, base: "main".to_owned() }),
+            &[&sha],
+            &["pr-7", "2026-01-31"],
+        );
     }
 
     #[test]
@@ -218,6 +237,31 @@ mod tests {
         assert_eq!(slug("a\";b##[set-output").unwrap().as_str(), "a-b-set-output");
         assert_eq!(slug("-lead").unwrap().as_str(), "lead");
         assert_eq!(slug(".x").unwrap().as_str(), "x");
+    }
+
+    #[test]
+    fn a_branch_named_like_a_version_moves_no_tag_of_a_version() {
+        for (name, tag) in [
+            ("1.2.3", "branch-1.2.3"),
+            ("v1.2.3", "branch-v1.2.3"),
+            ("1", "branch-1"),
+            ("1.2", "branch-1.2"),
+            ("2026-01-31", "branch-2026-01-31"),
+            ("latest", "branch-latest"),
+            ("sha-0123", "branch-sha-0123"),
+            ("pr-7", "branch-pr-7"),
+            ("build/1-1", "branch-build-1-1"),
+            ("1.x", "1.x"),
+            ("v1", "v1"),
+        ] {
+            assert_eq!(branch_tag(name).unwrap().as_str(), tag, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_too_long_for_a_tag_is_an_error_before_anything_is_built() {
+        assert!(version(&branch(&"b".repeat(108))).is_ok());
+        assert!(matches!(version(&branch(&"b".repeat(109))), Err(NameError::NotATag { .. })));
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use crate::config::Test;
 
-/// The script for `sh`. Every command runs in a shell of its own working folder, the checkout; services are containers
+/// The script for `sh`. Every command runs in a shell of its own, in the checkout, so that no `cd` or `exit` of one
+/// reaches the next; services are containers
 /// on the host's network, waited for until healthy, and removed whatever happens. Without tests it says so and succeeds.
 #[must_use]
 pub fn test_script(test: Option<&Test>) -> String {
-    let mut script = "#!/bin/sh\n# Made by `build-tag plan` from `test` in shipkit.yml.\nset -eu\n".to_owned();
+    let mut script =
+        "#!/bin/sh\n# Made by `build-tag plan` from `test` in shipkit.yml.\nset -eu\n".to_owned();
     let Some(test) = test.filter(|test| !test.run.is_empty()) else {
         script.push_str("echo 'shipkit.yml names no tests'\n");
         return script;
@@ -18,7 +20,11 @@ pub fn test_script(test: Option<&Test>) -> String {
         writeln!(script, "export {name}={}", quoted(value)).ok();
     }
     if !test.services.is_empty() {
-        script.push_str("services=''\ntrap 'for s in $services; do docker rm -fv \"$s\" >/dev/null; done' EXIT\n");
+        script.push_str(
+            "services=''\ntrap 'for s in $services; do docker rm -fv \"$s\" >/dev/null; done' EXIT\n",
+        );
+        // A shell that is killed runs no `EXIT` trap unless it exits by itself.
+        script.push_str("trap 'exit 130' INT\ntrap 'exit 143' TERM\n");
         for (name, service) in &test.services {
             let container = quoted(&format!("shipkit-test-{name}"));
             let mut run = format!("docker run -d --network host --name {container}");
@@ -29,7 +35,12 @@ pub fn test_script(test: Option<&Test>) -> String {
             if let Some(command) = check {
                 write!(run, " --health-interval 1s --health-cmd {}", quoted(command)).ok();
             }
-            writeln!(script, "{run} {} >/dev/null\nservices=\"$services \"{container}", quoted(&service.image)).ok();
+            writeln!(
+                script,
+                "{run} {} >/dev/null\nservices=\"$services \"{container}",
+                quoted(&service.image)
+            )
+            .ok();
             let state = if check.is_some() { "{{.State.Health.Status}}" } else { "{{.State.Status}}" };
             let wanted = if check.is_some() { "healthy" } else { "running" };
             writeln!(
@@ -42,7 +53,9 @@ pub fn test_script(test: Option<&Test>) -> String {
         }
     }
     for command in &test.run {
-        writeln!(script, "echo {}\n{command}", quoted(&format!("+ {command}"))).ok();
+        // Not `echo`: that of dash reads backslashes.
+        writeln!(script, "printf '%s\\n' {}\nsh -ec {}", quoted(&format!("+ {command}")), quoted(command))
+            .ok();
     }
     script
 }

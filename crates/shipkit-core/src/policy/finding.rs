@@ -99,8 +99,7 @@ struct Trivy {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct TrivyMetadata {
-    #[serde(default)]
-    repo_digests: Vec<String>,
+    repo_digests: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +188,7 @@ impl Report {
             version: found.installed_version,
             fixed_in: Some(found.fixed_version).filter(|version| !version.is_empty()),
         });
-        let digests = report.metadata.map(|metadata| metadata.repo_digests).unwrap_or_default();
+        let digests = report.metadata.and_then(|metadata| metadata.repo_digests).unwrap_or_default();
         Self { scanner: "trivy", digests: digests_of(&digests), findings: findings.collect() }
     }
 

@@ -99,7 +99,8 @@ fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
         ImageRule::NonRoot => {
             // `User` is `name|uid[:group]`; the group does not make it root.
             let user = facts.user.split(':').next().unwrap_or_default();
-            if matches!(user, "" | "root" | "0") {
+            // A runtime reads a number as one: `00` is root too.
+            if matches!(user, "" | "root") || user.parse() == Ok(0_i64) {
                 Outcome::fail("it runs as root: add `USER` with another user to its Dockerfile")
             } else {
                 Outcome::pass(format!("runs as `{user}`"))
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn each_rule_fails_for_its_own_reason() {
         check(|_| (), "");
-        for root in ["", "root", "0", "0:1000", "root:app"] {
+        for root in ["", "root", "0", "00", "+0", "0:1000", "root:app", ":app"] {
             check(|facts| facts.user = root.to_owned(), "non-root");
         }
         check(|facts| facts.has_healthcheck = false, "healthcheck");
