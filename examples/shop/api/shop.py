@@ -120,7 +120,9 @@ def ready(shop):
     try:
         shop.database.query("SELECT count(*) FROM items")
     except (psycopg2.Error, OSError) as error:
-        return 503, {"status": "not ready", "cause": str(error).splitlines()[0]}
+        cause = str(error).splitlines()[0]
+        logging.warning("not ready: %s", cause)
+        return 503, {"status": "not ready", "cause": cause}
     return 200, {"status": "ready"}
 
 
