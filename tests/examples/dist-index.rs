@@ -19,13 +19,13 @@ struct Args {
     /// The permanent tag of the index.
     #[arg(long)]
     tag: Tag,
-    /// The user at the registry; without one, Docker's own login.
+    /// The user at the registry; without one, the login in `--docker-config`.
     #[arg(long, requires = "password_file")]
     username: Option<String>,
     /// The file with the password or token.
     #[arg(long, requires = "username")]
     password_file: Option<PathBuf>,
-    /// The folder with Docker's `config.json`.
+    /// The folder with Docker's `config.json`; without it and a user, nobody is logged in.
     #[arg(long)]
     docker_config: Option<PathBuf>,
     /// The tags of the platform images, in the order of the index.
