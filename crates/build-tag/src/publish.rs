@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &PublishArgs, runner: &Runner) -> Result<Outcome, 
     for job in &jobs {
         registry.tag(&job.image, &job.tag, job.may).await?;
     }
-    outputs(&release, runner)?;
+    outputs(&release, &jobs, runner)?;
     runner.say(&report);
     runner.summary(&summary(&release, &jobs, &planned))?;
     Ok(Outcome::pass(format!("published {} with {} tags", release.version, jobs.len())))
@@ -106,8 +106,8 @@ fn report(jobs: &[Job], planned: &[Tagged]) -> String {
     text
 }
 
-fn outputs(release: &Release, runner: &Runner) -> Result<(), Failure> {
-    let tags: Vec<_> = release.tags.permanent.iter().chain(&release.tags.moving).collect();
+fn outputs(release: &Release, jobs: &[Job], runner: &Runner) -> Result<(), Failure> {
+    let tags: Vec<_> = jobs.iter().map(|job| format!("{}:{}", job.image.repository, job.tag)).collect();
     runner.output("tags", &json!(tags).to_string())?;
     runner.output("version", &release.version)?;
     Ok(())

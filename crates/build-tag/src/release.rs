@@ -19,7 +19,7 @@ use crate::{folder, login};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReleaseError {
     /// The tag names another digest than the build reported.
-    #[error("the registry's `{repository}:{tag}` is `{found}`, but `{service}` was built as `{built}`")]
+    #[error("the registry's `{repository}:{tag}` is {found}, but `{service}` was built as `{built}`")]
     OtherDigest {
         /// The service.
         service: String,
@@ -27,7 +27,7 @@ pub(crate) enum ReleaseError {
         repository: String,
         /// The throw-away tag.
         tag: Tag,
-        /// What the tag names.
+        /// What the tag names, if anything.
         found: String,
         /// What the build reported.
         built: Digest,
@@ -94,7 +94,10 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
         runner.data(&format!("{:#}\n", json!(release)));
         return Ok(Outcome::pass("dry run: every digest is at the registry; nothing was stored"));
     }
-    let digest = registry.put_release(&plan.release_repository, &release).await?;
+    let digest = match recorded(&registry, &plan, &release).await? {
+        Some(digest) => digest,
+        None => registry.put_release(&plan.release_repository, &release).await?,
+    };
     runner.output("release", digest.as_str())?;
     runner.output("repository", &plan.release_repository.to_string())?;
     runner.output("version", &release.version)?;
@@ -108,6 +111,24 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
     Ok(Outcome::pass(format!("release {} is {}@{digest}", release.version, plan.release_repository)))
 }
 
+/// The same release, if an earlier run or attempt recorded it: a second one that differs in nothing but its run could
+/// never be published, because its version is taken.
+async fn recorded(registry: &Registry, plan: &Plan, release: &Release) -> Result<Option<Digest>, Failure> {
+    let without_run = |release: &Release| Release { run: None, ..release.clone() };
+    for name in [&release.commit, &release.version] {
+        let digest = match registry.find_release(&plan.release_repository, name).await {
+            Ok(digest) => digest,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let found = registry.release(&plan.release_repository, &digest).await?;
+        if without_run(&found) == without_run(release) {
+            return Ok(Some(digest));
+        }
+    }
+    Ok(None)
+}
+
 /// The image of one service as the registry holds it, which must be what was built.
 async fn confirm(
     registry: &Registry,
@@ -118,7 +139,7 @@ async fn confirm(
 ) -> Result<ServiceImage, Failure> {
     let found = registry.resolve(&service.repository, &plan.build_tag).await?;
     if found.as_ref() != Some(built) {
-        let found = found.map_or_else(|| "missing".to_owned(), |digest| digest.to_string());
+        let found = found.map_or_else(|| "missing".to_owned(), |digest| format!("`{digest}`"));
         let (service_name, repository) = (name.to_owned(), service.repository.to_string());
         let (tag, built) = (plan.build_tag.clone(), built.clone());
         return Err(ReleaseError::OtherDigest { service: service_name, repository, tag, found, built }.into());

@@ -25,9 +25,9 @@ pub struct Args {
     /// OCI layouts that were not pushed: one (a folder or a tar), or a folder of tars named after their services.
     #[arg(long, value_name = "PATH")]
     pub layout: Option<PathBuf>,
-    /// The configuration, relative to the checkout. Without one, the default policy is used for IMAGE.
-    #[arg(long, value_name = "FILE", default_value = "shipkit.yml")]
-    pub config: PathBuf,
+    /// The configuration, relative to the checkout. Without it, `shipkit.yml`; where that is missing, the default policy.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The checkout.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub directory: PathBuf,

@@ -12,7 +12,7 @@ pub use args::Args;
 use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
-use shipkit_core::plan::release_repository;
+use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::{ImageRule, Policy, Severity, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{ImageRef, Repository};
@@ -49,7 +49,8 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         }
         judged.extend(own);
     }
-    finish(&judged, &runner)
+    let is_stored = args.layout.is_none() && !args.dry_run;
+    finish(&judged, is_stored, &runner)
 }
 
 /// One image to judge.
@@ -69,9 +70,11 @@ async fn images(args: &Args, config: Option<&Config>, runner: &Runner) -> Result
         Registry::new(Credentials::new(repository.registry(), username, password, docker_config))
     };
     if let Some(image) = &args.image {
-        return Ok(vec![
-            pushed(&client(&image.repository)?, image.repository.path().to_owned(), image).await?,
-        ]);
+        // Size limits and reports are those of the service, also where its image is named by itself.
+        let repository = runner.env().get(env::GITHUB_REPOSITORY);
+        let service = config.and_then(|config| service_of(&image.repository, repository, config));
+        let name = service.unwrap_or_else(|| image.repository.path()).to_owned();
+        return Ok(vec![pushed(&client(&image.repository)?, name, image).await?]);
     }
     let repository = match (&args.repository, config) {
         (Some(repository), _) => repository.clone(),
@@ -151,8 +154,10 @@ fn facts_digests(manifest: &Manifest) -> Vec<String> {
 
 /// `shipkit.yml`; it may be missing only where one image is judged that needs nothing from it.
 fn configuration(args: &Args, runner: &Runner) -> Result<Option<Config>, Failure> {
-    let path = args.directory.join(&args.config);
-    if path.exists() || args.release.is_some() && args.repository.is_none() {
+    let path = args.directory.join(args.config.as_deref().unwrap_or(Path::new("shipkit.yml")));
+    // A file that was asked for by name must be there: another policy in its place would not be the one that was meant.
+    let is_needed = args.config.is_some() || args.release.is_some() && args.repository.is_none();
+    if is_needed || !path.try_exists().is_ok_and(|exists| !exists) {
         return Ok(Some(runner.config(&path)?));
     }
     runner.say(&format!("there is no `{}`: the default policy is used", path.display()));
@@ -211,7 +216,7 @@ fn record(judged: &[Judged], runner: &Runner) -> Record {
     }
 }
 
-fn finish(judged: &[Judged], runner: &Runner) -> Result<Outcome, Failure> {
+fn finish(judged: &[Judged], is_stored: bool, runner: &Runner) -> Result<Outcome, Failure> {
     let outcome = report::outcome(judged);
     let findings: usize = judged.iter().map(|image| image.judgement.blocking.len()).sum();
     runner.output("findings", &findings.to_string())?;
@@ -222,6 +227,7 @@ fn finish(judged: &[Judged], runner: &Runner) -> Result<Outcome, Failure> {
         runner.say(&report::lines(judged));
     }
     // "advisory": the evidence is not signed yet, and whoever reads it should know.
-    let unsigned = if outcome.verdict == Verdict::Pass { " (evidence is unsigned)" } else { "" };
+    let is_passed = outcome.verdict == Verdict::Pass;
+    let unsigned = if is_passed && is_stored { " (evidence is unsigned)" } else { "" };
     Ok(Outcome { cause: format!("{}{unsigned}", outcome.cause), ..outcome })
 }

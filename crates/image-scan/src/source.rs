@@ -46,15 +46,15 @@ pub(crate) enum ImageError {
     #[error("layer `{0}` cannot be unpacked")]
     Unpack(Digest, #[source] std::io::Error),
     /// A layer that unpacks to more than anything real.
-    #[error("layer `{0}` unpacks to more than {UNPACKED_LIMIT} bytes")]
-    Bomb(Digest),
+    #[error("layer `{0}` unpacks to more than {1} bytes")]
+    Bomb(Digest, u64),
 }
 
 impl Hint for ImageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::MediaType(..) => Some("push the image with gzip layers (`compression=gzip`)".to_owned()),
-            Self::NoImage(..) | Self::Configuration(..) | Self::Unpack(..) | Self::Bomb(_) => None,
+            Self::NoImage(..) | Self::Configuration(..) | Self::Unpack(..) | Self::Bomb(..) => None,
         }
     }
 
@@ -107,7 +107,7 @@ impl Source {
         for layer in layers {
             let size = match sizes.get(&layer.digest) {
                 Some(size) => *size,
-                None => unpacked_size(layer, self.blob(layer, LAYER_LIMIT).await?)?,
+                None => unpacked_size(layer, &self.blob(layer, LAYER_LIMIT).await?, UNPACKED_LIMIT)?,
             };
             sizes.insert(layer.digest.clone(), size);
             unpacked = unpacked.saturating_add(size);
@@ -136,7 +136,7 @@ impl Source {
 }
 
 /// How many bytes a layer holds once unpacked. Its digest was checked when it was read.
-fn unpacked_size(layer: &Descriptor, bytes: Bytes) -> Result<u64, ImageError> {
+fn unpacked_size(layer: &Descriptor, bytes: &[u8], limit: u64) -> Result<u64, ImageError> {
     let plain = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     match layer.media_type.as_str() {
         "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => {
@@ -147,8 +147,61 @@ fn unpacked_size(layer: &Descriptor, bytes: Bytes) -> Result<u64, ImageError> {
         other => return Err(ImageError::MediaType(layer.digest.clone(), other.to_owned())),
     }
     // A gzip file may have several members one after the other.
-    let mut unpacked = flate2::read::MultiGzDecoder::new(bytes.as_ref()).take(UNPACKED_LIMIT);
+    let mut unpacked = flate2::read::MultiGzDecoder::new(bytes).take(limit.saturating_add(1));
     let size = std::io::copy(&mut unpacked, &mut std::io::sink())
         .map_err(|source| ImageError::Unpack(layer.digest.clone(), source))?;
-    if size == UNPACKED_LIMIT { Err(ImageError::Bomb(layer.digest.clone())) } else { Ok(size) }
+    if limit < size { Err(ImageError::Bomb(layer.digest.clone(), limit)) } else { Ok(size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn size(media_type: &str, bytes: &[u8], limit: u64) -> Result<u64, ImageError> {
+        unpacked_size(&Descriptor::of(media_type, bytes), bytes, limit)
+    }
+
+    #[test]
+    fn every_member_of_a_gzip_layer_counts() {
+        let two = [gzip(&[1; 1000]), gzip(&[2; 500])].concat();
+        assert_eq!(size(GZIP, &two, 10_000).unwrap(), 1500);
+        assert_eq!(size("application/vnd.docker.image.rootfs.diff.tar.gzip", &two, 10_000).unwrap(), 1500);
+    }
+
+    #[test]
+    fn a_plain_layer_is_as_large_as_it_is() {
+        for media_type in
+            ["application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"]
+        {
+            assert_eq!(size(media_type, &[0; 1536], 10_000).unwrap(), 1536);
+        }
+    }
+
+    #[test]
+    fn a_layer_may_unpack_to_the_limit_and_not_to_one_byte_more() {
+        let bytes = gzip(&[0; 1000]);
+        assert_eq!(size(GZIP, &bytes, 1000).unwrap(), 1000);
+        assert!(matches!(size(GZIP, &bytes, 999), Err(ImageError::Bomb(_, 999))));
+    }
+
+    #[test]
+    fn a_layer_that_cannot_be_unpacked_has_no_size() {
+        let whole = gzip(&(0..=255).cycle().take(9000).collect::<Vec<u8>>());
+        assert!(matches!(size(GZIP, &whole[..whole.len() - 9], 10_000), Err(ImageError::Unpack(..))));
+        assert!(matches!(size(GZIP, b"", 10_000), Err(ImageError::Unpack(..))));
+        let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
+        let error = size(zstd, b"", 10_000).unwrap_err();
+        assert!(matches!(error, ImageError::MediaType(..)));
+        assert_eq!(error.exit_code(), ExitCode::Unknown);
+    }
 }

@@ -1,0 +1,15 @@
+//! The real binary, one step at a time: event and inputs in; exit code, streams, outputs, summary and files out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+
+mod plan;
+mod project;
+mod projects;
+mod publish;
+mod release;
+mod script;

@@ -1,0 +1,341 @@
+//! `build-tag plan`.
+
+use serde_json::{Value, json};
+
+use crate::project::{COMMIT, CONFIG, ONE_ENVIRONMENT, Project, push};
+
+/// What a plan of [`CONFIG`] says about this event: push, version, permanent and moving tags, environments.
+#[track_caller]
+fn check(name: &str, event: &Value, expected: &str) {
+    let project = Project::new(CONFIG);
+    let done = project.plan(name, event, &[]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    let plan = project.json("plan.json");
+    let list = |tags: &Value| {
+        tags.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    let found = format!(
+        "push={} version={} permanent={} moving={} environments={}",
+        done.output("push"),
+        done.output("version"),
+        list(&plan["tags"]["permanent"]),
+        list(&plan["tags"]["moving"]),
+        done.output("environments"),
+    );
+    assert_eq!(found, expected.replace("SHA", &format!("sha-{COMMIT}")));
+    assert_eq!(plan["commit"], COMMIT);
+    assert_eq!(done.output("commit"), COMMIT);
+}
+
+fn repository() -> Value {
+    json!({"full_name": "Acme/Shop", "default_branch": "main"})
+}
+
+#[test]
+fn a_push_to_the_default_branch_reaches_staging() {
+    check(
+        "push",
+        &push("refs/heads/main"),
+        "push=true version=0.0.0-main.g0123456789ab permanent=SHA moving=main latest environments=[\"staging\"]",
+    );
+}
+
+#[test]
+fn a_feature_branch_is_built_and_reaches_nothing_which_is_green() {
+    check(
+        "push",
+        &push("refs/heads/feat/x"),
+        "push=true version=0.0.0-feat-x.g0123456789ab permanent=SHA moving=feat-x environments=[]",
+    );
+}
+
+#[test]
+fn a_version_tag_has_its_version_and_channels() {
+    check(
+        "push",
+        &push("refs/tags/v1.2.3"),
+        "push=true version=1.2.3 permanent=SHA 1.2.3 moving=1.2 1 environments=[\"production\"]",
+    );
+}
+
+#[test]
+fn a_release_is_like_its_tag() {
+    let event = json!({"action": "published", "release": {"tag_name": "v1.2.3", "prerelease": false, "draft": false},
+        "repository": repository()});
+    check(
+        "release",
+        &event,
+        "push=true version=1.2.3 permanent=SHA 1.2.3 moving=1.2 1 environments=[\"production\"]",
+    );
+}
+
+#[test]
+fn a_pull_request_builds_its_head_and_pushes_nothing() {
+    let event = json!({"pull_request": {"number": 7, "base": {"ref": "main"}, "head": {"sha": COMMIT}},
+        "repository": repository()});
+    check(
+        "pull_request",
+        &event,
+        "push=false version=0.0.0-pr-7.g0123456789ab permanent=SHA moving= environments=[]",
+    );
+}
+
+#[test]
+fn a_start_by_hand_reaches_what_its_branch_reaches() {
+    check(
+        "workflow_dispatch",
+        &json!({"ref": "refs/heads/main", "repository": repository()}),
+        "push=true version=0.0.0-main.g0123456789ab permanent=SHA moving=main latest environments=[\"staging\"]",
+    );
+}
+
+#[test]
+fn an_event_that_nobody_planned_for_pushes_nothing() {
+    check(
+        "schedule",
+        &json!({"schedule": "0 0 * * *", "repository": repository()}),
+        "push=false version=0.0.0-g0123456789ab permanent=SHA moving= environments=[]",
+    );
+}
+
+#[test]
+fn the_outputs_are_what_the_jobs_after_it_need() {
+    let done = Project::new(CONFIG).plan("push", &push("refs/heads/main"), &[]);
+    let outputs: Vec<_> = done.outputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let expected = format!(
+        "services=[\"api\",\"web\"]\nenvironments=[\"staging\"]\nenvironment-1=staging\n\
+         environment-1-url=http://staging.localhost\nenvironment-2=\nenvironment-2-url=\nenvironment-3=\n\
+         environment-3-url=\nenvironment-4=\nenvironment-4-url=\npush=true\nversion=0.0.0-main.g0123456789ab\n\
+         commit={COMMIT}\nrepository=ghcr.io/acme/shop/release\nverdict=pass\n\
+         cause=shop 0.0.0-main.g0123456789ab from {COMMIT}"
+    );
+    assert_eq!(outputs.join("\n"), expected);
+    assert!(done.summary.contains("| production | no |"), "{}", done.summary);
+}
+
+#[test]
+fn the_owner_in_upper_case_gives_image_names_in_lower_case() {
+    let project = Project::new(CONFIG);
+    project.plan("push", &push("refs/heads/main"), &[]);
+    let plan = project.json("plan.json");
+    assert_eq!(plan["services"]["api"]["repository"], "ghcr.io/acme/shop/api");
+    let labels = &plan["services"]["api"]["labels"];
+    assert_eq!(labels["org.opencontainers.image.source"], "https://github.com/Acme/Shop");
+    assert_eq!(labels["org.opencontainers.image.created"], "2026-01-02T03:04:05Z");
+    assert_eq!(plan["run"], "https://github.com/Acme/Shop/actions/runs/7/attempts/2");
+}
+
+#[test]
+fn the_same_event_gives_the_same_plan() {
+    let (first, second) = (Project::new(CONFIG), Project::new(CONFIG));
+    for project in [&first, &second] {
+        project.plan("push", &push("refs/heads/main"), &[]);
+    }
+    for file in ["plan.json", "bake.json", "test.sh"] {
+        assert_eq!(first.read(file), second.read(file), "{file}");
+    }
+}
+
+/// That it ends with exit 2 and this sentence, and leaves nothing behind.
+#[track_caller]
+fn refused(project: &Project, name: &str, event: &Value, sentence: &str) {
+    let done = project.plan(name, event, &[]);
+    done.check(2, sentence);
+    assert_eq!(done.output("verdict"), "inconclusive");
+    assert!(!project.path().join(".shipkit").exists());
+}
+
+#[test]
+fn a_deleted_branch_is_nothing_to_build() {
+    let mut event = push("refs/heads/old");
+    event["deleted"] = json!(true);
+    event["head_commit"] = Value::Null;
+    refused(&Project::new(CONFIG), "push", &event, "`refs/heads/old` was deleted");
+}
+
+#[test]
+fn a_branch_with_a_workflow_command_in_its_name_is_one_clear_error() {
+    let project = Project::new(CONFIG);
+    let done = project.plan("push", &push("refs/heads/a\";b\n##[set-output name=x]1"), &[]);
+    done.check(2, "holds control characters");
+    let everything = format!("{}{}{:?}{}", done.stdout, done.stderr, done.outputs, done.summary);
+    assert!(!everything.contains("##["), "{everything}");
+    assert_eq!(done.stderr.lines().filter(|line| line.starts_with("error")).count(), 1, "{}", done.stderr);
+    // What is left over are the error and its annotation, each on one line.
+    assert!(done.stderr.lines().all(|line| line.starts_with("error: ") || line.starts_with("::error ")));
+    assert!(!done.output("cause").contains('\n'));
+    assert!(!project.path().join(".shipkit").exists());
+}
+
+#[test]
+fn a_branch_with_a_workflow_command_and_no_line_break_becomes_a_plain_tag() {
+    let project = Project::new(CONFIG);
+    let done = project.plan("push", &push("refs/heads/a\";b##[set-output"), &[]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    assert_eq!(project.json("plan.json")["tags"]["moving"], json!(["a-b-set-output"]));
+    let everything = format!("{}{}{:?}{}", done.stdout, done.stderr, done.outputs, done.summary);
+    assert!(!everything.contains("##["), "{everything}");
+}
+
+#[test]
+fn a_tag_longer_than_128_characters_is_an_error_before_anything_is_built() {
+    let project = Project::new(CONFIG);
+    for length in [109, 129] {
+        let event = push(&format!("refs/heads/{}", "b".repeat(length)));
+        refused(&project, "push", &event, "no image tag can be made of");
+    }
+}
+
+#[test]
+fn wrong_configuration_says_where() {
+    let event = push("refs/heads/main");
+    for (config, sentence) in [
+        ("name: [\n", "shipkit.yml"),
+        ("version: 1\nname: shop\nservices: {api: {biuld: {}}}\n", "`build`"),
+        (
+            "version: 1\nname: shop\nservices: {release: {build: {}}}\n",
+            "a service may not be called `release`",
+        ),
+        (
+            "version: 1\nname: shop\nservices: {api: {build: {args: {A: '${NOWHERE}'}}}}\n",
+            "`${NOWHERE}`, which is not set",
+        ),
+    ] {
+        refused(&Project::new(&format!("{config}{ONE_ENVIRONMENT}\n")), "push", &event, sentence);
+    }
+    let empty = Project::new("");
+    std::fs::remove_file(empty.path().join("shipkit.yml")).unwrap();
+    refused(&empty, "push", &event, "the configuration `./shipkit.yml` cannot be read");
+}
+
+#[test]
+fn wrong_event_files_are_named() {
+    let project = Project::new(CONFIG);
+    let vars = [("INPUT_COMMAND", "plan"), ("GITHUB_EVENT_NAME", "push")];
+    let missing = [&vars[..], &[("GITHUB_EVENT_PATH", "/nowhere/event.json")]].concat();
+    project.step(&missing).check(2, "the event file `/nowhere/event.json` cannot be read");
+    let file = project.path().join("event.json");
+    std::fs::write(&file, "{").unwrap();
+    let broken = [&vars[..], &[("GITHUB_EVENT_PATH", file.to_str().unwrap())]].concat();
+    project.step(&broken).check(2, "is not JSON");
+    assert!(!project.path().join(".shipkit").exists());
+}
+
+#[test]
+fn an_unknown_input_is_named() {
+    let done = Project::new(CONFIG).plan("push", &push("refs/heads/main"), &[("INPUT_DRY-RAN", "true")]);
+    done.check(2, "dry-run");
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_writes_nothing() {
+    let project = Project::new(CONFIG);
+    let done = project.plan("push", &push("refs/heads/main"), &[("INPUT_DRY-RUN", "true")]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    let documents: Vec<Value> =
+        serde_json::Deserializer::from_str(&done.stdout).into_iter().map(Result::unwrap).collect();
+    assert_eq!(documents[0]["version"], "0.0.0-main.g0123456789ab");
+    assert_eq!(documents[1]["group"]["default"]["targets"], json!(["api", "web"]));
+    assert_eq!(std::fs::read_dir(project.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn on_a_laptop_git_tells_what_is_checked_out() {
+    let project = Project::with_git(CONFIG, "feat/y");
+    let done = project.program(&[], &["plan", "--json"]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    let plan: Value = serde_json::from_str(&done.stdout).unwrap();
+    let commit = project.git(&["rev-parse", "HEAD"]);
+    assert_eq!(plan["commit"], commit);
+    assert_eq!(plan["ref"], "refs/heads/feat/y");
+    assert_eq!(plan["created"], "2026-01-02T03:04:05Z");
+    assert_eq!(plan["releaseRepository"], "ghcr.io/acme/shop/release");
+    assert_eq!(plan["buildTag"], format!("build-{}", &commit[..12]));
+    assert_eq!(plan.get("run"), None);
+    project.git(&["checkout", "-q", "--detach"]);
+    let done = project.program(&[], &["plan", "--json"]);
+    let plan: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&plan["push"], &plan["commit"]), (&json!(false), &json!(commit)));
+}
+
+#[test]
+fn without_event_and_without_git_the_way_on_is_named() {
+    let done = Project::new(CONFIG).program(&[], &["plan"]);
+    done.check(2, "is not inside a git repository");
+    assert!(done.stderr.contains("hint: run inside a checkout, or give the event with `--event`"));
+}
+
+#[test]
+fn the_commit_of_a_checkout_dates_an_event_without_a_date() {
+    let project = Project::with_git(CONFIG, "main");
+    let commit = project.git(&["rev-parse", "HEAD"]);
+    let event = json!({"ref": "refs/heads/main", "repository": repository()});
+    project.plan("workflow_dispatch", &event, &[("GITHUB_SHA", &commit)]);
+    assert_eq!(project.json("plan.json")["created"], "2026-01-02T03:04:05Z");
+    let done = Project::new(CONFIG).plan("workflow_dispatch", &event, &[]);
+    done.check(0, "its date is taken as now");
+}
+
+#[test]
+fn the_bake_file_holds_every_value_as_it_stands() {
+    let config = "\
+version: 1
+name: shop
+tags: {labels: {note: 'costs %{if}'}}
+services:
+  api: {build: {context: ., dockerfile: d/Dockerfile, target: run, platforms: [linux/amd64, linux/arm64], secrets: [NPM_TOKEN], args: {URL: '${URL}'}}}
+";
+    let project = Project::new(&format!("{config}{ONE_ENVIRONMENT}\n"));
+    let done = project.plan("push", &push("refs/heads/main"), &[("URL", "https://h/?a=${b}")]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    let target = project.json("bake.json")["target"]["api"].clone();
+    assert_eq!(target["context"], ".");
+    assert_eq!(target["dockerfile"], "d/Dockerfile");
+    assert_eq!(target["target"], "run");
+    assert_eq!(target["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    assert_eq!(target["secret"], json!(["id=NPM_TOKEN,env=NPM_TOKEN"]));
+    assert_eq!(target["tags"], json!(["ghcr.io/acme/shop/api:build-7-2"]));
+    assert_eq!(target["output"], json!(["type=registry"]));
+    assert_eq!(target["labels"]["org.opencontainers.image.revision"], COMMIT);
+    // `$${` is bake's way to write `${` without a template.
+    assert_eq!(target["args"]["URL"], "https://h/?a=$${b}");
+    assert_eq!(target["labels"]["note"], "costs %%{if}");
+}
+
+#[test]
+fn a_pull_request_is_built_into_layouts() {
+    let project = Project::new(CONFIG);
+    let event = json!({"pull_request": {"number": 7, "base": {"ref": "main"}, "head": {"sha": COMMIT}},
+        "repository": repository()});
+    project.plan("pull_request", &event, &[]);
+    let bake = project.json("bake.json");
+    assert_eq!(bake["target"]["api"]["output"], json!(["type=oci,dest=.shipkit/layout/api.tar"]));
+    assert!(project.handed_on("layout").is_dir());
+}
+
+#[test]
+fn buildx_reads_the_bake_file_where_it_is_installed() {
+    let config = CONFIG.replace("${SHIPKIT_COMMIT}", "${B}");
+    let project = Project::new(&config);
+    project.plan("push", &push("refs/heads/main"), &[("B", "a ${b} %{c}")]);
+    let docker = |arguments: &[&str]| {
+        let mut docker = std::process::Command::new("docker");
+        docker.args(arguments).current_dir(project.path()).output()
+    };
+    if !docker(&["buildx", "version"]).is_ok_and(|done| done.status.success()) {
+        return;
+    }
+    let done = docker(&["buildx", "bake", "--print", "-f", ".shipkit/bake.json"]).unwrap();
+    let printed: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(printed["target"]["api"]["args"]["COMMIT"], "a ${b} %{c}");
+    assert_eq!(printed["target"]["web"]["context"], "web");
+}
+
+#[test]
+fn help_names_every_command() {
+    let done = Project::new(CONFIG).program(&[], &["--help"]);
+    assert_eq!(done.exit, Some(0));
+    for word in ["plan", "release", "publish"] {
+        assert!(done.stdout.contains(word), "{}", done.stdout);
+    }
+}

@@ -1,0 +1,13 @@
+//! The real binary as one step: images at a registry or in a layout in; verdict, evidence and reports out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+
+mod bench;
+mod layout;
+mod pushed;
+mod reports;

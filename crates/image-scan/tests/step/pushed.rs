@@ -1,0 +1,297 @@
+//! Images at a registry.
+
+use serde_json::{Value, json};
+use shipkit_core::{Digest, Verdict};
+use shipkit_tests::server::registry::{Auth, Broken, Fault, Kind, Options, PASSWORD, Registry, USERNAME};
+
+use crate::bench::{Bench, Done, good, gzip, scans};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+fn reference(registry: &Registry, digest: &Digest) -> String {
+    format!("{}/shop/api@{digest}", registry.host())
+}
+
+fn scan(bench: &Bench, registry: &Registry, digest: &Digest, more: &[(&str, &str)]) -> Done {
+    let image = reference(registry, digest);
+    bench.step(&[&[("INPUT_IMAGE", image.as_str())][..], more].concat())
+}
+
+/// An image whose one layer has this media type and these bytes.
+fn with_layer(registry: &Registry, media_type: &str, layer: &[u8]) -> Digest {
+    let config = good().to_string();
+    let layers = [
+        json!({"mediaType": media_type, "size": layer.len(), "digest": registry.seed_blob("shop/api", layer.to_vec())}),
+    ];
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers,
+        "config": {"mediaType": CONFIG, "size": config.len(), "digest": registry.seed_blob("shop/api", config)}});
+    registry.seed_manifest("shop/api", MANIFEST, manifest.to_string())
+}
+
+fn index(registry: &Registry, entries: &[(Digest, &str, &str)]) -> Digest {
+    let entries: Vec<Value> = entries
+        .iter()
+        .map(|(digest, os, architecture)| {
+            json!({"mediaType": MANIFEST, "digest": digest, "size": 1, "platform": {"os": os, "architecture": architecture}})
+        })
+        .collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
+    registry.seed_manifest("shop/api", INDEX, index.to_string())
+}
+
+/// Judges an image that is good but for `change`.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Value), exit: i32, sentence: &str) {
+    let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
+    let mut config = good();
+    change(&mut config);
+    let digest = registry.seed_image("shop/api", &config, &[&gzip(&[0; 2000])]);
+    let done = scan(&bench, &registry, &digest, &[]);
+    done.check(exit, sentence);
+    let records = scans(&registry.host(), "shop/api", &digest);
+    let verdict = if exit == 0 { Verdict::Pass } else { Verdict::Fail };
+    assert_eq!(records.iter().map(|record| record.verdict).collect::<Vec<_>>(), [verdict]);
+}
+
+#[test]
+fn a_good_image_passes_and_both_sizes_are_said() {
+    check(|_| (), 0, "compressed, 2.0 kB unpacked");
+}
+
+#[test]
+fn every_rule_of_the_default_policy_can_fail() {
+    check(|config| config["config"]["User"] = json!(""), 1, "it runs as root");
+    check(|config| config["config"]["User"] = json!("0:app"), 1, "it runs as root");
+    check(|config| config["config"]["Healthcheck"] = json!({"Test": ["NONE"]}), 1, "it has no `HEALTHCHECK`");
+    let base = "org.opencontainers.image.base.name";
+    check(
+        |config| config["config"]["Labels"][base] = json!("debian:latest"),
+        1,
+        "its base `debian:latest` is `latest`",
+    );
+}
+
+#[test]
+fn the_evidence_says_who_when_and_what() {
+    let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
+    let digest = registry.seed_image("shop/api", &good(), &[&gzip(&[0; 2000])]);
+    let done = scan(&bench, &registry, &digest, &[]);
+    done.check(0, "there is no `./shipkit.yml`: the default policy is used");
+    assert_eq!((done.output("verdict"), done.output("findings")), ("pass", "0"));
+    assert!(done.output("cause").ends_with("(evidence is unsigned)"));
+    assert!(done.summary.starts_with("### Image scan: pass"), "{}", done.summary);
+    let records = scans(&registry.host(), "shop/api", &digest);
+    let record = &records[0];
+    assert_eq!(
+        (record.time.to_string(), record.run.as_deref()),
+        ("2026-05-06T07:08:09Z".to_owned(), Some("7"))
+    );
+    assert!(record.by.starts_with("image-scan "));
+    let rules: Vec<_> = record.details[0]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(rules, ["non-root", "healthcheck", "pinned-base", "size", "vulnerabilities"]);
+}
+
+#[test]
+fn the_budget_of_a_service_is_about_unpacked_bytes() {
+    let registry = Registry::start(Options::default());
+    let layers = [gzip(&[0; 300_000]), [gzip(&[1; 500_000]), gzip(&[2; 200_000])].concat()];
+    let digest = registry.seed_image("shop/api", &good(), &[&layers[0], &layers[1]]);
+    for (budget, exit) in [("1000k", 0), ("999k", 1)] {
+        let release = release(&registry, &digest);
+        let bench = Bench::with_config(&format!(
+            "registry: {}/shop\nservices: {{api: {{build: {{}}, size_limit: {budget}}}}}",
+            registry.host()
+        ));
+        let image = reference(&registry, &digest);
+        for what in [("INPUT_RELEASE", release.as_str()), ("INPUT_IMAGE", image.as_str())] {
+            let done = bench.step(&[what]);
+            assert_eq!(done.exit, Some(exit), "{done:#?}");
+            assert!(done.stderr.contains("1.0 MB unpacked"), "{}", done.stderr);
+        }
+    }
+}
+
+/// Stores a release of one service.
+fn release(registry: &Registry, digest: &Digest) -> String {
+    let release = shipkit_core::Release {
+        name: "shop".to_owned(),
+        version: "1.2.3".to_owned(),
+        commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        git_ref: "refs/heads/main".to_owned(),
+        created: "2026-01-02T03:04:05Z".parse().unwrap(),
+        run: None,
+        services: [(
+            "api".to_owned(),
+            shipkit_core::release::ServiceImage {
+                repository: format!("{}/shop/api", registry.host()).parse().unwrap(),
+                digest: digest.clone(),
+                media_type: MANIFEST.to_owned(),
+                platforms: [("linux/amd64".to_owned(), digest.clone())].into(),
+                revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            },
+        )]
+        .into(),
+        tags: shipkit_core::release::PublishTags::default(),
+    };
+    let repository = format!("{}/shop/release", registry.host()).parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = shipkit_registry::Registry::new(shipkit_registry::Credentials::default()).unwrap();
+    runtime.block_on(client.put_release(&repository, &release)).unwrap().to_string()
+}
+
+#[test]
+fn a_release_needs_no_configuration_when_its_repository_is_given() {
+    let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
+    let digest = registry.seed_image("shop/api", &good(), &[]);
+    let release = release(&registry, &digest);
+    let repository = format!("{}/shop/release", registry.host());
+    let done = bench.step(&[("INPUT_RELEASE", &release), ("INPUT_REPOSITORY", &repository)]);
+    done.check(0, "`api` (linux/amd64): ");
+    assert_eq!(scans(&registry.host(), "shop/api", &digest).len(), 1);
+    bench.step(&[("INPUT_RELEASE", &release)]).check(2, "the configuration `./shipkit.yml` cannot be read");
+}
+
+#[test]
+fn every_platform_of_an_index_is_judged_and_attestations_are_not() {
+    let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
+    let amd64 = registry.seed_image("shop/api", &good(), &[]);
+    let mut config = good();
+    config["architecture"] = json!("arm64");
+    config["config"]["User"] = json!("root");
+    let arm64 = registry.seed_image("shop/api", &config, &[]);
+    let attestation = registry.seed_image("shop/api", &json!({}), &[]);
+    let entries = [(amd64, "linux", "amd64"), (arm64, "linux", "arm64"), (attestation, "unknown", "unknown")];
+    let digest = index(&registry, &entries);
+    let done = scan(&bench, &registry, &digest, &[("INPUT_JSON", "true")]);
+    done.check(1, "`shop/api` (linux/arm64): it runs as root");
+    let said: Value = serde_json::from_str(&done.stdout).unwrap();
+    let platforms: Vec<_> = said.as_array().unwrap().iter().map(|image| &image["platform"]).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    assert_eq!(scans(&registry.host(), "shop/api", &digest)[0].verdict, Verdict::Fail);
+    let empty = index(&registry, &entries[2..]);
+    scan(&bench, &registry, &empty, &[]).check(3, "an index without images");
+}
+
+/// That nothing can be found out about this image, and no evidence is written.
+#[track_caller]
+fn unreadable(registry: &Registry, digest: &Digest, sentence: &str) {
+    let done = scan(&Bench::new(), registry, digest, &[]);
+    done.check(3, sentence);
+    assert_eq!(done.output("verdict"), "inconclusive");
+    assert!(registry.requests().iter().all(|request| matches!(request.method.as_str(), "GET" | "HEAD")));
+}
+
+#[test]
+fn an_image_without_a_configuration_is_not_judged() {
+    let registry = Registry::start(Options::default());
+    let digest = registry.seed_image("shop/api", &good(), &[]);
+    registry.remove("shop/api", &Digest::of(good().to_string().as_bytes()));
+    unreadable(&registry, &digest, "has no");
+    let digest = registry.seed_image("shop/api", &json!([]), &[]);
+    unreadable(&registry, &digest, "the configuration of");
+}
+
+#[test]
+fn a_layer_that_cannot_be_unpacked_is_not_judged() {
+    let registry = Registry::start(Options::default());
+    let whole = gzip(&(0..=255).cycle().take(9000).collect::<Vec<u8>>());
+    unreadable(&registry, &with_layer(&registry, GZIP, &whole[..whole.len() - 9]), "cannot be unpacked");
+    let zstd = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar+zstd", b"zstd");
+    unreadable(&registry, &zstd, "tar+zstd`, which cannot be unpacked here");
+}
+
+#[test]
+fn a_plain_tar_is_as_large_as_it_is() {
+    let registry = Registry::start(Options::default());
+    let digest = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar", &[0; 2048]);
+    scan(&Bench::new(), &registry, &digest, &[]).check(0, "2.0 kB compressed, 2.0 kB unpacked");
+}
+
+#[test]
+fn other_bytes_than_the_digest_names_are_not_judged() {
+    let registry = Registry::start(Options::default());
+    let layer = gzip(&[0; 100]);
+    let digest = with_layer(&registry, GZIP, &layer);
+    registry.tamper("shop/api", &Digest::of(&layer), gzip(&[1; 100]));
+    unreadable(&registry, &digest, "served other bytes than");
+}
+
+#[test]
+fn an_artifact_and_an_index_in_an_index_are_no_images() {
+    let registry = Registry::start(Options::default());
+    let inner = index(&registry, &[(registry.seed_image("shop/api", &good(), &[]), "linux", "amd64")]);
+    let outer = index(&registry, &[(inner, "linux", "amd64")]);
+    unreadable(&registry, &outer, "an index inside an index");
+    let release = release(&registry, &outer).parse().unwrap();
+    let image = format!("{}/shop/release@{release}", registry.host());
+    Bench::new().step(&[("INPUT_IMAGE", &image)]).check(3, "an artifact");
+    assert!(scans(&registry.host(), "shop/release", &release).is_empty());
+}
+
+#[test]
+fn a_dry_run_judges_and_writes_no_evidence() {
+    let registry = Registry::start(Options::default());
+    let digest = registry.seed_image("shop/api", &good(), &[]);
+    let done = scan(&Bench::new(), &registry, &digest, &[("INPUT_DRY-RUN", "true")]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    assert!(!done.output("cause").contains("evidence"));
+    assert!(scans(&registry.host(), "shop/api", &digest).is_empty());
+}
+
+#[test]
+fn a_verdict_that_cannot_be_stored_is_no_verdict() {
+    let registry = Registry::start(Options::default());
+    let digest = registry.seed_image("shop/api", &good(), &[]);
+    let denied = Broken::Status(403, Vec::new());
+    registry.fail(Fault::new("POST", Kind::Upload, denied).times(100));
+    let done = scan(&Bench::new(), &registry, &digest, &[]);
+    done.check(3, "refused");
+    assert!(done.stderr.contains("`registry-username`"), "{}", done.stderr);
+}
+
+#[test]
+fn a_login_is_used_and_never_shown() {
+    let registry = Registry::start(Options { auth: Auth::Basic, ..Options::default() });
+    let digest = registry.seed_image("shop/api", &good(), &[]);
+    let bench = Bench::new();
+    scan(&bench, &registry, &digest, &[]).check(3, "refused");
+    let login = [("INPUT_REGISTRY-USERNAME", USERNAME), ("INPUT_REGISTRY-PASSWORD", PASSWORD)];
+    let done = scan(&bench, &registry, &digest, &login);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    let shown = format!("{}{}{:?}", done.stdout, done.summary, done.outputs);
+    assert!(!shown.contains(PASSWORD), "{shown}");
+    let lines = done.stderr.lines().filter(|line| line.contains(PASSWORD));
+    assert!(lines.collect::<Vec<_>>().iter().all(|line| line.starts_with("::add-mask::")), "{}", done.stderr);
+}
+
+#[test]
+fn a_registry_that_is_down_is_named() {
+    let registry = Registry::start(Options::default());
+    let image = reference(&registry, &Digest::of(b"x"));
+    let host = registry.host();
+    drop(registry);
+    Bench::new().step(&[("INPUT_IMAGE", &image)]).check(3, &format!("`{host}` could not be reached"));
+}
+
+#[test]
+fn what_is_asked_wrongly_is_exit_2() {
+    let bench = Bench::new();
+    bench.step(&[]).check(2, "required");
+    bench.step(&[("INPUT_IMAGE", "ghcr.io/acme/api:latest")]).check(2, "ghcr.io/acme/api:latest");
+    let image = format!("127.0.0.1:1/a@{}", Digest::of(b"x"));
+    bench.step(&[("INPUT_IMAGE", &image), ("INPUT_LAYOUT", ".")]).check(2, "cannot be used with");
+    let other = [("INPUT_IMAGE", image.as_str()), ("INPUT_CONFIG", "other.yml")];
+    bench.step(&other).check(2, "the configuration `./other.yml` cannot be read");
+    let asks = Bench::with_config("services: {api: {build: {}}}\nscan: {policy: [no-secrets]}");
+    let registry = Registry::start(Options::default());
+    let digest = registry.seed_image("shop/api", &good(), &[]);
+    scan(&asks, &registry, &digest, &[]).check(2, "asks for `no-secrets`, which this version cannot judge");
+}
