@@ -8,11 +8,13 @@
 )]
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shipkit_tests::rewrite::{Form, Reader, files, is_ours};
 
 const BINARIES: [&str; 4] = ["build-tag", "image-scan", "deploy-promote", "smoke-test"];
@@ -25,15 +27,15 @@ fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn json(node: &Yaml<'_>) -> Value {
+fn value(node: &Yaml<'_>) -> Value {
     match node {
         Yaml::Value(Scalar::String(text)) => Value::String(text.to_string()),
         Yaml::Value(Scalar::Boolean(yes)) => Value::Bool(*yes),
         Yaml::Value(Scalar::Integer(number)) => Value::from(*number),
         Yaml::Value(Scalar::Null) => Value::Null,
-        Yaml::Sequence(items) => items.iter().map(json).collect(),
+        Yaml::Sequence(items) => items.iter().map(value).collect(),
         Yaml::Mapping(entries) => Value::Object(
-            entries.iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), json(value))).collect(),
+            entries.iter().map(|(key, entry)| (key.as_str().unwrap().to_owned(), value(entry))).collect(),
         ),
         other @ (Yaml::Value(Scalar::FloatingPoint(_))
         | Yaml::Representation(..)
@@ -46,7 +48,7 @@ fn json(node: &Yaml<'_>) -> Value {
 }
 
 fn yaml(path: &str) -> Value {
-    json(&Yaml::load_from_str(&text(path)).unwrap()[0])
+    value(&Yaml::load_from_str(&text(path)).unwrap()[0])
 }
 
 fn object(value: &Value) -> Map<String, Value> {
@@ -272,6 +274,41 @@ fn a_deploy_is_never_cancelled_by_the_next_and_leaves_the_record_to_us() {
         );
         assert_eq!(job["environment"]["deployment"], false);
         assert!(job["if"].as_str().unwrap().contains("!failure()"));
+    }
+}
+
+/// Runs the step of `ship.yml` that may start a builder, on a bake file, and tells what it asked of Docker.
+#[track_caller]
+fn builder_for(push: &str, bake: &Value) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    fs::create_dir(at(".shipkit")).unwrap();
+    fs::write(at(".shipkit/bake.json"), serde_json::to_string_pretty(bake).unwrap()).unwrap();
+    fs::write(at("docker"), "#!/bin/sh\necho \"$@\" >> asked\ntest \"$2\" = create\n").unwrap();
+    fs::set_permissions(at("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ship = yaml(".github/workflows/ship.yml");
+    let step = steps(&ship).into_iter().find(|step| step["name"] == "start a builder").unwrap();
+    let status = Command::new("bash")
+        .args(["-e", "-c", step["run"].as_str().unwrap()])
+        .current_dir(&folder)
+        .env("PATH", format!("{}:{}", folder.path().display(), env::var("PATH").unwrap()))
+        .envs([("PUSH", push), ("BUILDKIT", "buildkit@sha256:0")])
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    fs::read_to_string(at("asked")).unwrap_or_default()
+}
+
+#[test]
+fn ship_starts_a_builder_of_its_own_for_layouts_and_for_named_platforms_only() {
+    let plain = json!({"target": {"api": {"context": "."}}});
+    let platforms = json!({"target": {"api": {"platforms": ["linux/amd64", "linux/arm64"]}}});
+    assert_eq!(builder_for("true", &plain), "");
+    for asked in
+        [builder_for("false", &plain), builder_for("false", &platforms), builder_for("true", &platforms)]
+    {
+        assert!(asked.contains("create --use --name shipkit --driver docker-container"), "{asked}");
+        assert!(asked.contains("image=buildkit@sha256:0"), "{asked}");
     }
 }
 
