@@ -13,7 +13,9 @@ pub(crate) fn registry(
     repository: &Repository,
 ) -> Result<Registry, Failure> {
     let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
-    password.iter().for_each(|password| runner.mask(password));
+    if let Some(password) = password {
+        runner.mask(password);
+    }
     let docker_config = runner.env().docker_config();
     Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
 }

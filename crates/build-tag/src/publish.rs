@@ -23,13 +23,12 @@ struct Job {
 
 /// Asks for the scans, then for every tag whether it may be given, and only then gives them: permanent ones first.
 pub(crate) async fn run(args: &PublishArgs, runner: &Runner) -> Result<Outcome, Failure> {
-    let repository = match &args.repository {
-        Some(repository) => repository.clone(),
-        None => {
-            let config = runner.config(&args.project.directory.join(&args.project.config))?;
-            let event = crate::event::find(runner, None, &args.project.directory)?.0;
-            release_repository(event.repository.as_deref(), &config)?
-        }
+    let repository = if let Some(repository) = &args.repository {
+        repository.clone()
+    } else {
+        let config = runner.config(&args.project.directory.join(&args.project.config))?;
+        let event = crate::event::find(runner, None, &args.project.directory)?.0;
+        release_repository(event.repository.as_deref(), &config)?
     };
     let registry = login::registry(runner, &args.registry, &repository)?;
     let digest = registry.find_release(&repository, &args.release).await?;

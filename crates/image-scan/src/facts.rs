@@ -42,8 +42,8 @@ pub(crate) fn read(config: &[u8], compressed: u64, unpacked: u64) -> Result<Imag
     }
     let config = image.config.unwrap_or_default();
     // `["NONE"]` switches off what a base image states; an empty list inherits, and there is nothing left to inherit.
-    let test = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
-    let has_healthcheck = test.first().is_some_and(|word| word != "NONE");
+    let check = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
+    let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
     Ok(ImageFacts {
         platform,
         user: config.user.unwrap_or_default(),

@@ -26,7 +26,9 @@ use source::Source;
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code. What could not be read is exit 3, never a pass.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
-    args.registry_password.iter().for_each(|password| runner.mask(password));
+    if let Some(password) = &args.registry_password {
+        runner.mask(password);
+    }
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
     let mut judged = Vec::new();
@@ -67,7 +69,8 @@ async fn images(args: &Args, config: Option<&Config>, runner: &Runner) -> Result
     let client = |repository: &Repository| {
         let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
         let docker_config = runner.env().docker_config();
-        Registry::new(Credentials::new(repository.registry(), username, password, docker_config))
+        let credentials = Credentials::new(repository.registry(), username, password, docker_config);
+        Registry::new(credentials).map_err(Failure::from)
     };
     if let Some(image) = &args.image {
         // Size limits and reports are those of the service, also where its image is named by itself.

@@ -250,7 +250,7 @@ fn on_a_laptop_git_tells_what_is_checked_out() {
     assert_eq!(plan["ref"], "refs/heads/feat/y");
     assert_eq!(plan["created"], "2026-01-02T03:04:05Z");
     assert_eq!(plan["releaseRepository"], "ghcr.io/acme/shop/release");
-    assert_eq!(plan["buildTag"], format!("build-{}", &commit[..12]));
+    assert_eq!(plan["buildTag"], format!("build-{commit:.12}"));
     assert_eq!(plan.get("run"), None);
     project.git(&["checkout", "-q", "--detach"]);
     let done = project.program(&[], &["plan", "--json"]);

@@ -102,7 +102,7 @@ fn the_evidence_says_who_when_and_what() {
 #[test]
 fn the_budget_of_a_service_is_about_unpacked_bytes() {
     let registry = Registry::start(Options::default());
-    let layers = [gzip(&[0; 300_000]), [gzip(&[1; 500_000]), gzip(&[2; 200_000])].concat()];
+    let layers = [gzip(&vec![0; 300_000]), [gzip(&vec![1; 500_000]), gzip(&vec![2; 200_000])].concat()];
     let digest = registry.seed_image("shop/api", &good(), &[&layers[0], &layers[1]]);
     for (budget, exit) in [("1000k", 0), ("999k", 1)] {
         let release = release(&registry, &digest);

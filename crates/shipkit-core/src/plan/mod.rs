@@ -232,6 +232,17 @@ pub fn release_repository(repository: Option<&str>, config: &Config) -> Result<R
     registry_prefix(repository, config)?.join(RELEASE_REPOSITORY).map_err(failed)
 }
 
+/// The service whose images go to this repository, if one's do.
+#[must_use]
+pub fn service_of<'a>(images: &Repository, repository: Option<&str>, config: &'a Config) -> Option<&'a str> {
+    let prefix = registry_prefix(repository, config).ok();
+    let goes_there = |(name, service): &(&String, &Service)| {
+        let own = service.image_name.as_ref().and_then(|image| image.parse().ok());
+        own.or_else(|| prefix.as_ref()?.join(name).ok()).as_ref() == Some(images)
+    };
+    config.services.iter().find(goes_there).map(|(name, _)| name.as_str())
+}
+
 fn prefix(event: &Event, config: &Config) -> Result<Repository, PlanError> {
     registry_prefix(event.repository.as_deref(), config)
 }
