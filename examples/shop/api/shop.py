@@ -22,7 +22,7 @@ class Settings:
 
     def __init__(self, environment):
         self.port = int(environment.get("PORT", "8080"))
-        self.drain_seconds = float(environment.get("DRAIN_SECONDS", "3"))
+        self.drain_seconds = float(environment.get("DRAIN_SECONDS", "2"))
         self.log_level = environment.get("LOG_LEVEL", "info").upper()
         self.database_host = environment.get("DATABASE_HOST", "postgres")
         self.password_file = environment.get("DATABASE_PASSWORD_FILE", "/run/secrets/postgres_password")
