@@ -2,7 +2,7 @@
 
 use shipkit_core::Release;
 use shipkit_runner::Failure;
-use shipkit_smoke::{Check, Shipped, configured, ready_paths};
+use shipkit_smoke::{Check, Options, Shipped, configured, ready_paths, validate};
 use url::Url;
 
 use crate::project::Project;
@@ -26,5 +26,7 @@ pub(crate) fn of(project: &Project<'_>, release: &Release) -> Result<Option<(Url
     let url =
         url.map_err(|error| Failure::usage(format!("`{key}.url`: `{address}` is no address: {error}")))?;
     let ready = Check::ready(ready_paths(&project.config));
-    Ok(Some((url, std::iter::once(ready).chain(configured).collect())))
+    let checks: Vec<_> = std::iter::once(ready).chain(configured).collect();
+    validate(&url, &checks, &Options::default())?;
+    Ok(Some((url, checks)))
 }

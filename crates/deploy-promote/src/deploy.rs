@@ -1,8 +1,9 @@
 //! `deploy-promote deploy`.
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use shipkit_core::config::{OnInconclusive, Rollback};
-use shipkit_core::evidence::Kind;
+use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::release_repository;
 use shipkit_core::target::{Change, Desired, Observed, Stamp, plan};
 use shipkit_core::verdict::{Outcome, Verdict};
@@ -10,7 +11,6 @@ use shipkit_core::{Digest, Release, Repository};
 use shipkit_docker::Swarm;
 use shipkit_registry::Registry;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
-use shipkit_smoke::Report;
 use url::Url;
 
 use crate::admission::{self, Admission};
@@ -19,6 +19,9 @@ use crate::github;
 use crate::project::Project;
 use crate::rollout::{Ended, Rollout};
 use crate::{checks, desired, report};
+
+/// What a run says that was cancelled early enough.
+const UNTOUCHED: &str = "nothing was changed";
 
 /// A release that was found, and where.
 pub(crate) struct Shipped {
@@ -31,17 +34,29 @@ pub(crate) struct Shipped {
 }
 
 /// Everything that a deploy needs, read before anything changes.
-struct Ready<'a> {
-    project: &'a Project<'a>,
-    shipped: &'a Shipped,
-    registry: &'a Registry,
-    swarm: &'a Swarm,
+pub(crate) struct Ready<'a> {
+    pub(crate) project: &'a Project<'a>,
+    pub(crate) shipped: Shipped,
+    registry: Registry,
+    swarm: Swarm,
+    pub(crate) observed: Observed,
     desired: Desired,
-    changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
     checks: Option<(Url, Vec<shipkit_smoke::Check>)>,
     deadline: std::time::Duration,
     run: Option<String>,
 }
+
+/// What looking around came to.
+enum Prepared<'a> {
+    /// It ends here: the release is not admitted, or nothing should change.
+    Ended(Outcome),
+    /// The target may be changed.
+    Ready(Box<Ready<'a>>),
+}
+
+/// The smoke evidence: the verdict, and what each check found.
+type Smoke = (Outcome, Value);
 
 /// Admission, preflight, rollout, verification, record; what fails after the first change is taken back as a whole.
 pub(crate) async fn run(
@@ -50,52 +65,74 @@ pub(crate) async fn run(
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
-    desired::refuse_what_is_missing(&project.environment)?;
-    let shipped_by = release(project, args, runner).await?;
-    let (registry, shipped) = (&shipped_by.0, &shipped_by.1);
+    let prepared = tokio::select! {
+        biased;
+        _signal = runner.cancelled() => Prepared::Ended(Outcome::inconclusive(UNTOUCHED)),
+        prepared = prepare(project, args, runner) => prepared?,
+    };
+    match prepared {
+        Prepared::Ended(outcome) => Ok(outcome),
+        Prepared::Ready(ready) => carry_out(&ready, runner).await,
+    }
+}
+
+/// Reads everything and decides, and changes nothing.
+async fn prepare<'a>(
+    project: &'a Project<'a>,
+    args: &DeployArgs,
+    runner: &Runner,
+) -> Result<Prepared<'a>, Failure> {
+    desired::refuse_what_is_missing(&project.config, &project.environment)?;
+    let stack = project.stack()?;
+    let (registry, shipped) = release(project, args, runner).await?;
     let checks = checks::of(project, &shipped.release)?;
     let needs = &project.environment.needs;
     let admission =
-        admission::ask(registry, &shipped.repository, &shipped.digest, &shipped.release, needs).await;
+        admission::ask(&registry, &shipped.repository, &shipped.digest, &shipped.release, needs).await;
     report::admission(&admission, runner);
     if admission.outcome.verdict != Verdict::Pass {
-        return refused(project, shipped, &admission, runner);
+        return refused(project, &shipped, &admission, runner).map(Prepared::Ended);
     }
     let swarm = project.swarm().await?;
-    let observed = swarm.observe(project.stack()?).await?;
+    let observed = swarm.observe(stack).await?;
     let run = run_url(runner);
-    let stamp = stamp(project, shipped, run.clone(), runner.now());
-    let desired = desired::stack(project, &shipped.release, stamp, registry, &observed).await?;
+    let stamp = stamp(project, &shipped, run.clone(), runner.now());
+    let desired = desired::stack(project, &shipped.release, stamp, &registry, &observed).await?;
     for remark in swarm.preflight(&desired, &observed).await? {
         warn(runner, "before the rollout", &remark);
     }
     let changes = plan(&desired, &observed);
     if project.args.dry_run {
         runner.data(&report::changes(&changes));
-        return Ok(Outcome::pass("dry run: nothing was changed"));
+        return Ok(Prepared::Ended(Outcome::pass("dry run: nothing was changed")));
     }
     let deadline = args.timeout.unwrap_or(project.environment.timeout);
-    let ready = Ready { project, shipped, registry, swarm: &swarm, desired, changes, checks, deadline, run };
-    carry_out(&ready, &observed, runner).await
+    let ready =
+        Ready { project, shipped, registry, swarm, observed, desired, changes, checks, deadline, run };
+    Ok(Prepared::Ready(Box::new(ready)))
 }
 
 /// From here on the target changes. A cancelled run stops waiting and says what serves.
-async fn carry_out(ready: &Ready<'_>, observed: &Observed, runner: &Runner) -> Result<Outcome, Failure> {
-    let (project, shipped) = (ready.project, ready.shipped);
-    let record =
-        github::Record::begin(project, &shipped.digest, &shipped.release, ready.run.as_deref(), runner).await;
+async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failure> {
+    let (project, shipped) = (ready.project, &ready.shipped);
+    let record = tokio::select! {
+        biased;
+        _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
+        record = github::Record::begin(project, &shipped.digest, &shipped.release, ready.run.as_deref(), runner) => record,
+    };
     let outcome = tokio::select! {
-        outcome = roll_out_and_verify(ready, observed, runner) => outcome,
-        _signal = runner.cancelled() => cancelled(ready, runner).await,
+        biased;
+        _signal = runner.cancelled() => cancelled(ready).await,
+        outcome = roll_out_and_verify(ready, runner) => outcome,
     };
     record.end(&outcome, runner).await;
-    report::deployed(project, shipped, &outcome, &ready.changes, observed, runner)?;
+    report::deployed(ready, &outcome, runner)?;
     Ok(outcome)
 }
 
-async fn roll_out_and_verify(ready: &Ready<'_>, observed: &Observed, runner: &Runner) -> Outcome {
+async fn roll_out_and_verify(ready: &Ready<'_>, runner: &Runner) -> Outcome {
     let login = ready.project.login(ready.shipped.repository.registry());
-    let mut rollout = Rollout::new(ready.swarm, &ready.desired, login, ready.deadline);
+    let mut rollout = Rollout::new(&ready.swarm, &ready.desired, login, ready.deadline);
     let mut outcome = match rollout.forward(&ready.changes, runner).await {
         Ended::Done => Outcome::pass(""),
         Ended::Failed { cause, is_unknown: false } => Outcome::fail(cause),
@@ -103,7 +140,9 @@ async fn roll_out_and_verify(ready: &Ready<'_>, observed: &Observed, runner: &Ru
     };
     let mut smoke = None;
     if outcome.verdict == Verdict::Pass {
-        (outcome, smoke) = verify(ready, runner).await;
+        let found = verify(ready, runner).await;
+        outcome = found.0.clone();
+        smoke = Some(found);
     }
     let goes_back = match outcome.verdict {
         Verdict::Pass | Verdict::Skipped => false,
@@ -113,40 +152,44 @@ async fn roll_out_and_verify(ready: &Ready<'_>, observed: &Observed, runner: &Ru
         }
     };
     let outcome =
-        if goes_back { back(outcome, &mut rollout, observed, runner).await } else { settled(outcome, ready) };
-    let outcome =
+        if goes_back { back(&outcome, &mut rollout, ready, runner).await } else { settled(&outcome, ready) };
+    let mut outcome =
         if outcome.verdict == Verdict::Pass { confirmed(outcome, ready, runner).await } else { outcome };
-    keep_evidence(ready, &outcome, smoke.as_ref(), runner).await
+    outcome.cause = ready.project.redact(&outcome.cause);
+    keep_evidence(ready, &outcome, smoke, runner).await
 }
 
 /// Asks the running release. Without a `url` nothing can be asked, and that is said.
-async fn verify(ready: &Ready<'_>, runner: &Runner) -> (Outcome, Option<Report>) {
+async fn verify(ready: &Ready<'_>, runner: &Runner) -> Smoke {
     let Some((url, checks)) = &ready.checks else {
-        return (Outcome::skipped("the environment has no `url`, so nothing was verified"), None);
+        return (Outcome::skipped("the environment has no `url`, so nothing was verified"), Value::Null);
     };
     runner.say(&format!("verifying {url}"));
     let options = shipkit_smoke::Options { deadline: ready.deadline, ..shipkit_smoke::Options::default() };
     match shipkit_smoke::run(url, checks.clone(), &options).await {
         Ok(report) => {
             report::smoke(&report, &ready.project.args.config, runner);
-            (report.outcome.clone(), Some(report))
+            let details = ready.project.redact_all(json!(report.checks));
+            (report.outcome, details)
         }
-        Err(error) => (Outcome::inconclusive(format!("the verification could not be run: {error}")), None),
+        Err(error) => {
+            (Outcome::inconclusive(format!("the verification could not be run: {error}")), Value::Null)
+        }
     }
 }
 
-async fn back(outcome: Outcome, rollout: &mut Rollout<'_>, observed: &Observed, runner: &Runner) -> Outcome {
+async fn back(outcome: &Outcome, rollout: &mut Rollout<'_>, ready: &Ready<'_>, runner: &Runner) -> Outcome {
     runner.say(&format!("taking back: {}", outcome.cause));
     let stuck = rollout.back(runner).await;
     let cause = if stuck.is_empty() {
-        format!("rolled back: {}; {}", outcome.cause, report::serves(observed))
+        format!("rolled back: {}; {}", outcome.cause, report::serves(&ready.project.config, &ready.observed))
     } else {
         format!("the rollback failed as well: {}; it began because {}", stuck.join("; "), outcome.cause)
     };
-    Outcome { cause, ..outcome }
+    Outcome { verdict: outcome.verdict, cause }
 }
 
-fn settled(outcome: Outcome, ready: &Ready<'_>) -> Outcome {
+fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {
     let version = &ready.shipped.release.version;
     let (name, cause) = (&ready.project.environment.name, &outcome.cause);
     let cause = match outcome.verdict {
@@ -178,17 +221,16 @@ async fn confirmed(outcome: Outcome, ready: &Ready<'_>, runner: &Runner) -> Outc
 async fn keep_evidence(
     ready: &Ready<'_>,
     outcome: &Outcome,
-    smoke: Option<&Report>,
+    smoke: Option<Smoke>,
     runner: &Runner,
 ) -> Outcome {
     let environment = &ready.project.environment.name;
     let mut records =
         vec![admission::record(Kind::Deployment, outcome, environment, runner.now(), ready.run.clone())];
-    if let Some(report) = smoke {
-        let mut record =
-            admission::record(Kind::Smoke, &report.outcome, environment, runner.now(), ready.run.clone());
-        record.details = serde_json::json!(report.checks);
-        records.push(record);
+    if let Some((found, details)) = smoke {
+        let found = Outcome { cause: ready.project.redact(&found.cause), ..found };
+        let record = admission::record(Kind::Smoke, &found, environment, runner.now(), ready.run.clone());
+        records.push(Record { details, ..record });
     }
     for record in &records {
         if let Err(error) =
@@ -207,20 +249,16 @@ async fn keep_evidence(
     outcome.clone()
 }
 
-async fn cancelled(ready: &Ready<'_>, runner: &Runner) -> Outcome {
+async fn cancelled(ready: &Ready<'_>) -> Outcome {
     let name = &ready.project.environment.name;
-    let next = format!(
-        "`deploy-promote status --environment {name}` shows what serves, `deploy-promote rollback --environment {name}` goes back"
-    );
     let serves = match ready.swarm.observe(&ready.desired.stack).await {
-        Ok(observed) => report::serves(&observed),
+        Ok(observed) => report::serves(&ready.project.config, &observed),
         Err(error) => format!("what serves could not be found out: {error}"),
     };
-    let cause = format!(
-        "cancelled in the middle of a rollout; {serves}; the Swarm finishes or undoes the update by itself; {next}"
-    );
-    runner.say(&cause);
-    Outcome::inconclusive(cause)
+    Outcome::inconclusive(format!(
+        "in the middle of a rollout; {serves}; the Swarm finishes or undoes by itself what it began; \
+         deploy again to finish the rest, or go back with `deploy-promote rollback --environment {name}`"
+    ))
 }
 
 async fn release(
@@ -245,11 +283,11 @@ async fn release(
 }
 
 /// Whoever opens a pull request controls what is built from it.
-fn refuse_pull_requests(runner: &Runner) -> Result<(), Failure> {
+pub(crate) fn refuse_pull_requests(runner: &Runner) -> Result<(), Failure> {
     match runner.env().get(env::GITHUB_EVENT_NAME) {
         Some(name) if name.starts_with("pull_request") => {
-            Err(Failure::usage(format!("a `{name}` event never deploys"))
-                .with_hint("deploy from a push, a tag or by hand"))
+            Err(Failure::usage(format!("a `{name}` event never changes an environment"))
+                .with_hint("do it from a push, a tag or by hand"))
         }
         _ => Ok(()),
     }

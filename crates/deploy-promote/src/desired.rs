@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shipkit_core::config::{Environment, Healthcheck, Service, Source, Strategy};
+use shipkit_core::config::{Config, Environment, Healthcheck, Service, Source, Strategy};
 use shipkit_core::target::{
     Desired, DesiredService, HealthCheck, Observed, Order, Settings, Stamp, Update, VolumeMount,
 };
@@ -14,15 +14,18 @@ use shipkit_runner::Failure;
 use crate::project::Project;
 
 /// What this version cannot do is refused before anything changes: a migration that is silently left out costs data.
-pub(crate) fn refuse_what_is_missing(environment: &Environment) -> Result<(), Failure> {
+pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment) -> Result<(), Failure> {
     let target = &environment.target;
+    let is_blue_green = |service: &Service| {
+        service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
+    };
     let missing = [
         (environment.migrate.is_some(), "migrate"),
         (!environment.backup.is_empty(), "backup"),
         (environment.analysis.is_some(), "analysis"),
         (!target.files.is_empty(), "target.files"),
         (target.env_file.is_some(), "target.env_file"),
-        (environment.strategy == Strategy::BlueGreen, "strategy: blue-green"),
+        (config.services.values().any(is_blue_green), "strategy: blue-green"),
     ];
     let named: Vec<_> =
         missing.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| format!("`{key}`")).collect();
@@ -110,7 +113,7 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
     for volume in &service.volumes {
         match volume.split_once(':') {
             Some((volume, path)) => {
-                volumes.push(VolumeMount { volume: volume.to_owned(), path: path.to_owned() })
+                volumes.push(VolumeMount { volume: volume.to_owned(), path: path.to_owned() });
             }
             None => {
                 return Err(Failure::usage(format!(

@@ -1,11 +1,16 @@
 //! GitHub's record of a deploy: told, never asked, and never in the way.
 
+use std::time::Duration;
+
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release};
 use shipkit_github::{DeploymentRecord, DeploymentRequest, Finish, GitHub, Links};
 use shipkit_runner::{Annotation, Level, Runner, env};
 
 use crate::project::Project;
+
+/// How long GitHub may take to be told that a run was cancelled.
+const AT_THE_END: Duration = Duration::from_secs(3);
 
 /// A record that was begun, if GitHub could be told.
 pub(crate) struct Record {
@@ -49,6 +54,8 @@ impl Record {
     /// Records how it ended.
     pub(crate) async fn end(&self, outcome: &Outcome, runner: &Runner) {
         let Some((github, record)) = &self.begun else { return };
+        // A cancelled run is killed after a few seconds.
+        let github = if runner.is_cancelled() { github.clone().within(AT_THE_END) } else { github.clone() };
         let sentence = outcome.cause.clone();
         let finish = match outcome.verdict {
             Verdict::Pass | Verdict::Skipped => Finish::Success,

@@ -23,7 +23,8 @@ use shipkit_runner::{Failure, Runner};
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
-    let project = project::Project::open(&args.target, &runner)?;
+    let is_deploy = matches!(args.command, Command::Deploy(_));
+    let project = project::Project::open(&args.target, is_deploy, &runner)?;
     match &args.command {
         Command::Deploy(deploy) => deploy::run(&project, deploy, &runner).await,
         Command::Rollback => rollback::run(&project, &runner).await,

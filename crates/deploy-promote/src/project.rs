@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use shipkit_core::config::{Config, Environment, Needed, TargetKind};
 use shipkit_core::{Repository, Secret};
 use shipkit_docker::{Login, Swarm};
@@ -21,19 +22,27 @@ pub(crate) struct Project<'a> {
     pub(crate) environment: Environment,
     /// What is typed.
     pub(crate) args: &'a TargetArgs,
+    /// Everything that must not be shown, the longest first.
+    secrets: Vec<Secret>,
 }
 
 impl<'a> Project<'a> {
     /// Reads the configuration. Values of `SHIPKIT_ENV` (dotenv text) count as environment variables and are masked.
-    pub(crate) fn open(args: &'a TargetArgs, runner: &Runner) -> Result<Self, Failure> {
-        args.registry_password.iter().chain(&args.token).for_each(|secret| runner.mask(secret));
+    /// Only what `is_deploy` needs all variables of its environment.
+    pub(crate) fn open(args: &'a TargetArgs, is_deploy: bool, runner: &Runner) -> Result<Self, Failure> {
         let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref())?;
-        own.values().for_each(|value| runner.mask(value));
+        let typed = args.registry_password.iter().chain(&args.token);
+        let mut secrets: Vec<Secret> = typed.chain(own.values()).cloned().collect();
+        for secret in &secrets {
+            runner.mask(secret);
+        }
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         let variables = |name: &str| match own.get(name) {
             Some(value) => Some(value.reveal().to_owned()),
             None => runner.env().lookup(name).map(str::to_owned),
         };
-        let needed = args.environment.as_deref().map_or(Needed::Build, Needed::Environment);
+        let needed =
+            args.environment.as_deref().filter(|_| is_deploy).map_or(Needed::Build, Needed::Environment);
         let config = runner.config_with(&args.directory.join(&args.config), needed, &variables)?;
         let names = || {
             config
@@ -52,7 +61,26 @@ impl<'a> Project<'a> {
             return Err(Failure::usage(format!("there is no environment `{wanted}` in shipkit.yml"))
                 .with_hint(format!("it has {}", names())));
         };
-        Ok(Self { config, environment, args })
+        Ok(Self { config, environment, args, secrets })
+    }
+
+    /// The text without secrets, for what leaves by other ways than the output of this program. As there, fewer than
+    /// four characters hide nothing.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let hidden = self.secrets.iter().map(Secret::reveal).filter(|secret| 4 <= secret.len());
+        hidden.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+
+    /// The JSON with no text that holds a secret.
+    pub(crate) fn redact_all(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redact(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.redact_all(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, field)| (name, self.redact_all(field))).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
     }
 
     /// The name of the stack on the target.

@@ -1,9 +1,11 @@
 //! What `deploy-promote` tells people and machines.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use shipkit_core::config::Config;
 use shipkit_core::target::{Change, Observed, ObservedService, Return};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::{code, table, text};
@@ -11,24 +13,20 @@ use shipkit_runner::{Annotation, Failure, Level, Runner};
 use shipkit_smoke::Report;
 
 use crate::admission::Admission;
-use crate::deploy::Shipped;
-use crate::project::Project;
+use crate::deploy::Ready;
 
 /// The plan, a line a step.
 pub(crate) fn changes(changes: &[Change]) -> String {
-    changes.iter().map(|change| format!("{change}\n")).collect()
+    lines(changes)
 }
 
 /// The way back, a line a service.
 pub(crate) fn way_back(returns: &[Return]) -> String {
-    let mut lines = String::new();
-    for back in returns {
-        let to =
-            back.to.stamp.as_ref().map_or("what was there before shipkit", |stamp| stamp.version.as_str());
-        // Writing to a String cannot fail.
-        writeln!(lines, "return `{}` from {} to {to}", back.service, back.from.version).ok();
-    }
-    lines
+    lines(returns)
+}
+
+fn lines(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Says what was asked for and what was found.
@@ -47,21 +45,27 @@ pub(crate) fn refusal(outcome: &Outcome, admission: &Admission) -> String {
     format!("### Not deployed\n\n{}\n\n{}", text(&outcome.cause), table(&["verdict", "evidence"], &rows))
 }
 
-/// Which release serves, in one phrase.
-pub(crate) fn serves(observed: &Observed) -> String {
-    let mut versions: Vec<_> = observed
-        .services
-        .iter()
-        .filter_map(|service| service.stamp.as_ref())
-        .map(|stamp| stamp.version.clone())
-        .collect();
-    versions.sort();
-    versions.dedup();
-    match versions.as_slice() {
-        [] => "nothing was deployed here before".to_owned(),
+/// Which release serves, in one phrase. What holds data keeps the release that created it and says nothing about this.
+pub(crate) fn serves(config: &Config, observed: &Observed) -> String {
+    let is_stateful = |name: &str| config.services.get(name).is_some_and(|service| service.stateful);
+    let (mut versions, mut unsure) = (BTreeSet::new(), Vec::new());
+    for service in observed.services.iter().filter(|service| !is_stateful(&service.name)) {
+        match &service.stamp {
+            Some(stamp) if service.is_confirmed => drop(versions.insert(stamp.version.clone())),
+            Some(stamp) => {
+                unsure.push(format!("`{}` changes to {}, unconfirmed", service.name, stamp.version));
+            }
+            None => {}
+        }
+    }
+    let versions: Vec<_> = versions.into_iter().collect();
+    let serves = match versions.as_slice() {
+        [] if unsure.is_empty() => "no release of shipkit serves".to_owned(),
+        [] => "no release is confirmed".to_owned(),
         [version] => format!("{version} serves"),
         several => format!("a mixture serves: {}", several.join(", ")),
-    }
+    };
+    std::iter::once(serves).chain(unsure).collect::<Vec<_>>().join(", ")
 }
 
 /// Failed checks as annotations on their lines, and every check for people.
@@ -81,22 +85,20 @@ pub(crate) fn smoke(report: &Report, config: &Path, runner: &Runner) {
 }
 
 /// Outputs and summary of a deploy.
-pub(crate) fn deployed(
-    project: &Project<'_>,
-    shipped: &Shipped,
-    outcome: &Outcome,
-    changes: &[Change],
-    before: &Observed,
-    runner: &Runner,
-) -> Result<(), Failure> {
+pub(crate) fn deployed(ready: &Ready<'_>, outcome: &Outcome, runner: &Runner) -> Result<(), Failure> {
+    let (project, shipped, changes) = (ready.project, &ready.shipped, &ready.changes);
     let digests: Value = shipped
         .release
         .services
         .iter()
         .map(|(name, service)| (name.clone(), json!(service.digest)))
         .collect();
-    let previous =
-        before.services.iter().filter_map(|service| service.stamp.as_ref()).max_by_key(|stamp| stamp.time);
+    let previous = ready
+        .observed
+        .services
+        .iter()
+        .filter_map(|service| service.stamp.as_ref())
+        .max_by_key(|stamp| stamp.time);
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &digests.to_string())?;
     runner.output("previous", previous.map_or("", |stamp| stamp.release.as_str()))?;
@@ -108,7 +110,7 @@ pub(crate) fn deployed(
         text(&outcome.cause)
     );
     let rows: Vec<_> = changes.iter().map(|change| vec![text(&change.to_string())]).collect();
-    summary.push_str(&table(&["what was done"], &rows));
+    summary.push_str(&table(&["plan"], &rows));
     runner.summary(&summary)?;
     if runner.is_json() {
         let steps: Vec<_> = changes.iter().map(ToString::to_string).collect();
@@ -130,6 +132,9 @@ pub(crate) fn status_json(stack: &str, observed: &Observed) -> Value {
 
 /// What runs where, for people.
 pub(crate) fn status(stack: &str, observed: &Observed) -> String {
+    if observed.services.is_empty() {
+        return format!("{stack}: no services\n");
+    }
     let mut lines = String::new();
     for service in &observed.services {
         let running: u64 = service.running.values().sum();

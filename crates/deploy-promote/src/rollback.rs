@@ -6,18 +6,20 @@ use shipkit_core::verdict::Outcome;
 use shipkit_docker::Swarm;
 use shipkit_runner::{Failure, Runner};
 
+use crate::deploy::refuse_pull_requests;
 use crate::project::Project;
 use crate::{report, rollout};
 
 /// Puts every service of the last release back to the one before, all together.
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
+    refuse_pull_requests(runner)?;
     let stack = project.stack()?;
     let swarm = project.swarm().await?;
     let observed = swarm.observe(stack).await?;
     let back = match way_back(stack, &observed) {
         Ok(back) => back,
         Err(error @ (NoWayBack::NothingDeployed(_) | NoWayBack::NothingBefore { .. })) => {
-            return Ok(Outcome::fail(format!("{error}; {}", report::serves(&observed))));
+            return Ok(Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed))));
         }
     };
     let lines = report::way_back(&back.returns);
@@ -27,10 +29,11 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     }
     runner.say(&lines);
     let outcome = tokio::select! {
-        outcome = put_back(&swarm, project, &back, runner) => outcome?,
+        biased;
         _signal = runner.cancelled() => Outcome::inconclusive(format!(
-            "cancelled in the middle of a rollback; run `deploy-promote rollback --environment {}` again to finish it", project.environment.name
+            "in the middle of a rollback; run `deploy-promote rollback --environment {}` again to finish it", project.environment.name
         )),
+        outcome = put_back(&swarm, project, &back, stack, runner) => outcome,
     };
     let now = swarm.observe(stack).await?;
     runner.summary(&report::status_summary(stack, &now))?;
@@ -44,38 +47,47 @@ async fn put_back(
     swarm: &Swarm,
     project: &Project<'_>,
     back: &WayBack,
+    stack: &str,
     runner: &Runner,
-) -> Result<Outcome, Failure> {
-    let stack = project.stack()?;
-    let mut stuck = Vec::new();
-    // All are put back before one is waited for: a mixture of releases should not last.
+) -> Outcome {
+    let mut failed = Vec::new();
+    // All are put back before one is waited for: a mixture of releases should not last. One that cannot be put back is
+    // no reason to leave the others.
     let mut arriving = Vec::new();
     for service in &back.returns {
         let registry =
             service.to.image.as_ref().map(|image| image.repository.registry().to_owned()).unwrap_or_default();
-        arriving.push(swarm.restore(stack, service, project.login(&registry).as_ref()).await?);
-    }
-    for applied in &arriving {
-        match rollout::arrive(swarm, applied, runner).await? {
-            Next::Done | Next::Wait(_) => runner.say(&format!("`{}` is back", applied.service())),
-            Next::RollBack { cause }
-            | Next::RolledBack { cause }
-            | Next::Overtaken { cause }
-            | Next::Stuck { cause } => stuck.push(cause),
+        match swarm.restore(stack, service, project.login(&registry).as_ref()).await {
+            Ok(applied) => arriving.push(applied),
+            Err(error) => failed.push(format!("`{}`: {error}", service.service)),
         }
     }
-    if !stuck.is_empty() {
-        return Ok(Outcome::fail(format!("the rollback failed: {}", stuck.join("; "))));
+    for applied in &arriving {
+        match rollout::arrive(swarm, applied, runner).await {
+            Ok(Next::Done | Next::Wait(_)) => runner.say(&format!("`{}` is back", applied.service())),
+            Ok(
+                Next::RollBack { cause }
+                | Next::RolledBack { cause }
+                | Next::Overtaken { cause }
+                | Next::Stuck { cause },
+            ) => failed.push(cause),
+            Err(error) => failed.push(format!("`{}`: {error}", applied.service())),
+        }
     }
-    let stay = if back.stay.is_empty() {
+    if !failed.is_empty() {
+        let again =
+            format!("`deploy-promote status --environment {}` shows what serves", project.environment.name);
+        return Outcome::fail(format!("the rollback failed: {}; {again}", failed.join("; ")));
+    }
+    let unmoved = if back.stay.is_empty() {
         String::new()
     } else {
-        format!("; {} came with it and stay", back.stay.join(", "))
+        format!("; {} came with the release that was left, and stays", back.stay.join(", "))
     };
     let version = back
         .returns
         .iter()
         .find_map(|service| service.to.stamp.as_ref())
         .map_or("what was there before", |stamp| &stamp.version);
-    Ok(Outcome::pass(format!("{version} serves in {} again{stay}", project.environment.name)))
+    Outcome::pass(format!("{version} serves in {} again{unmoved}", project.environment.name))
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use shipkit_core::Hint as _;
+use shipkit_core::exit::ExitCode;
 use shipkit_core::rollout::{Next, Observation};
 use shipkit_core::target::{Change, Desired};
 use shipkit_docker::{Applied, Login, Swarm, SwarmError};
-use shipkit_runner::{Failure, Runner};
+use shipkit_runner::Runner;
 
 /// How long putting one service back may take.
 const BACK: Duration = Duration::from_mins(5);
@@ -54,7 +56,7 @@ impl<'a> Rollout<'a> {
             let applied = match self.swarm.apply(self.desired, change, self.login.as_ref()).await {
                 Ok(Some(applied)) => applied,
                 Ok(None) => continue,
-                Err(error) => return unknown(&error),
+                Err(error) => return broken(&error),
             };
             let next = self.swarm.rollout(&applied, self.deadline, watching(runner, &applied)).await;
             self.applied.push(applied);
@@ -65,7 +67,7 @@ impl<'a> Rollout<'a> {
                     return Ended::Failed { cause, is_unknown: false };
                 }
                 Ok(Next::Overtaken { cause }) => return Ended::Failed { cause, is_unknown: true },
-                Err(error) => return unknown(&error),
+                Err(error) => return broken(&error),
             }
         }
         Ended::Done
@@ -78,10 +80,10 @@ impl<'a> Rollout<'a> {
             let name = applied.service().to_owned();
             match put_back(self.swarm, &applied, self.login.as_ref(), runner).await {
                 Ok(Next::Done | Next::Wait(_) | Next::RolledBack { .. }) => {
-                    runner.say(&format!("`{name}` is back where it was"))
+                    runner.say(&format!("`{name}` is taken back"));
                 }
                 Ok(Next::RollBack { cause } | Next::Stuck { cause } | Next::Overtaken { cause }) => {
-                    stuck.push(cause)
+                    stuck.push(cause);
                 }
                 Err(error) => stuck.push(format!("`{name}`: {error}")),
             }
@@ -114,8 +116,8 @@ async fn put_back(
 }
 
 /// Waits for a service that was put back by [`Swarm::restore`].
-pub(crate) async fn arrive(swarm: &Swarm, applied: &Applied, runner: &Runner) -> Result<Next, Failure> {
-    Ok(swarm.rollout(applied, BACK, watching(runner, applied)).await?)
+pub(crate) async fn arrive(swarm: &Swarm, applied: &Applied, runner: &Runner) -> Result<Next, SwarmError> {
+    swarm.rollout(applied, BACK, watching(runner, applied)).await
 }
 
 /// Shows on a terminal how far a service is.
@@ -125,6 +127,8 @@ fn watching(runner: &Runner, applied: &Applied) -> impl FnMut(&Observation) {
     move |seen| bar.now_doing(&format!("{name}: {} of {} ready", seen.ready, seen.wanted))
 }
 
-fn unknown(error: &SwarmError) -> Ended {
-    Ended::Failed { cause: error.to_string(), is_unknown: true }
+/// What the Swarm refuses is a failure of the release; somebody else's change, or no answer, is not.
+fn broken(error: &SwarmError) -> Ended {
+    let is_unknown = matches!(error, SwarmError::Overtaken { .. }) || error.exit_code() == ExitCode::Unknown;
+    Ended::Failed { cause: error.to_string(), is_unknown }
 }

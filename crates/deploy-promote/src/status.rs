@@ -16,5 +16,5 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         runner.data(&report::status(stack, &observed));
     }
     runner.summary(&report::status_summary(stack, &observed))?;
-    Ok(Outcome::pass(report::serves(&observed)))
+    Ok(Outcome::pass(report::serves(&project.config, &observed)))
 }

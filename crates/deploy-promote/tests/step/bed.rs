@@ -1,0 +1,358 @@
+//! `Step`: the program as one step of a workflow. `Bed`: a project with registry, images and stacks of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use shipkit_core::evidence::{Kind, Record};
+use shipkit_core::release::{PublishTags, Release, ServiceImage};
+use shipkit_core::verdict::Verdict;
+use shipkit_core::{Digest, ImageRef, Repository};
+use shipkit_registry::{Credentials, Registry};
+use shipkit_tests::server::docker_registry::DockerRegistry;
+use tempfile::TempDir;
+
+use crate::front::Front;
+
+/// A commit of the tests: forty times the same digit.
+pub(crate) fn commit(digit: u8) -> String {
+    digit.to_string().repeat(40)
+}
+
+/// What a step left behind.
+#[derive(Debug)]
+pub(crate) struct Transcript {
+    pub(crate) exit: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) outputs: BTreeMap<String, String>,
+    pub(crate) summary: String,
+}
+
+impl Transcript {
+    #[track_caller]
+    pub(crate) fn ended(self, exit: i32, cause: &str) -> Self {
+        assert_eq!(self.exit, Some(exit), "{self:#?}");
+        assert!(self.outputs["cause"].contains(cause), "{cause}: {self:#?}");
+        self
+    }
+
+    /// Everything that it wrote, without the lines that tell the runner what to hide.
+    pub(crate) fn everything(&self) -> String {
+        let said = self.stderr.lines().filter(|line| !line.starts_with("::add-mask::"));
+        let said: Vec<_> = said.collect();
+        format!("{}{}{:?}{}", self.stdout, said.join("\n"), self.outputs, self.summary)
+    }
+}
+
+/// One run of the program: a scrubbed environment, inputs as the runner gives them.
+pub(crate) struct Step {
+    vars: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+impl Step {
+    pub(crate) fn new(command: &str, config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("output", ""), ("summary", ""), ("shipkit.yml", config)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let vars = BTreeMap::from([
+            ("GITHUB_ACTIONS".to_owned(), "true".to_owned()),
+            ("GITHUB_OUTPUT".to_owned(), path("output")),
+            ("GITHUB_STEP_SUMMARY".to_owned(), path("summary")),
+            ("GITHUB_REPOSITORY".to_owned(), "acme/shop".to_owned()),
+            ("GITHUB_SERVER_URL".to_owned(), "https://github.example".to_owned()),
+            ("GITHUB_RUN_ID".to_owned(), "7".to_owned()),
+            ("INPUT_COMMAND".to_owned(), command.to_owned()),
+            ("INPUT_DIRECTORY".to_owned(), path("")),
+        ]);
+        Self { vars, folder }
+    }
+
+    pub(crate) fn var(mut self, name: &str, value: &str) -> Self {
+        self.vars.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn input(self, name: &str, value: &str) -> Self {
+        self.var(&format!("INPUT_{}", name.to_uppercase()), value)
+    }
+
+    pub(crate) fn start(&self) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy-promote"));
+        command.env_clear().envs(&self.vars).current_dir(&self.folder).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub(crate) fn finish(self, child: Child) -> Transcript {
+        let done = child.wait_with_output().unwrap();
+        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+        Transcript {
+            exit: done.status.code(),
+            stdout: String::from_utf8(done.stdout).unwrap(),
+            stderr: String::from_utf8(done.stderr).unwrap(),
+            outputs: outputs(&read("output")),
+            summary: read("summary"),
+        }
+    }
+
+    pub(crate) fn run(self) -> Transcript {
+        let child = self.start();
+        self.finish(child)
+    }
+}
+
+fn outputs(file: &str) -> BTreeMap<String, String> {
+    let mut outputs = BTreeMap::new();
+    let mut lines = file.lines();
+    while let Some((name, delimiter)) = lines.next().and_then(|line| line.split_once("<<")) {
+        let value: Vec<_> = lines.by_ref().take_while(|line| *line != delimiter).collect();
+        outputs.insert(name.to_owned(), value.join("\n"));
+    }
+    outputs
+}
+
+pub(crate) fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("the docker program");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "docker {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The archive of a root folder with the one static program; made once for each text of the program.
+fn root_archive() -> &'static PathBuf {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
+        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let archive = kept.join(format!("step-{}.tar", Digest::of(&std::fs::read(source).unwrap()).short()));
+        if !archive.exists() {
+            let folder = tempfile::tempdir_in(&kept).unwrap();
+            let run = |program: &str, arguments: &[&str]| {
+                let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
+                assert!(status.success(), "{program} {arguments:?}");
+            };
+            let is_static = "-Ctarget-feature=+crt-static";
+            run("rustc", &["--edition=2024", is_static, "-Cstrip=symbols", "-o", "container", source]);
+            run("mkdir", &["bin"]);
+            run("ln", &["container", "bin/sh"]);
+            run("tar", &["-cf", "root.tar", "container", "bin"]);
+            std::fs::rename(folder.path().join("root.tar"), &archive).unwrap();
+        }
+        archive
+    })
+}
+
+/// Waits for a future; the tests themselves are not async.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A client of the registry at `host`, without any login.
+pub(crate) fn client(host: &str) -> Registry {
+    Registry::new(Credentials::new(host, None, None, None)).unwrap()
+}
+
+/// A record as one of the programs would write it.
+pub(crate) fn record(kind: Kind, verdict: Verdict, environment: Option<&str>) -> Record {
+    Record {
+        kind,
+        verdict,
+        cause: "because".to_owned(),
+        environment: environment.map(str::to_owned),
+        time: jiff::Timestamp::now(),
+        by: "test 1".to_owned(),
+        run: None,
+        details: serde_json::Value::Null,
+    }
+}
+
+/// A release of these images. Its version is `1.<digit>.0`.
+pub(crate) fn release_of(digit: u8, images: &[(&str, ImageRef, u8)]) -> Release {
+    let services = images.iter().map(|(name, image, revision)| {
+        let service = ServiceImage {
+            repository: image.repository.clone(),
+            digest: image.digest.clone(),
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            platforms: BTreeMap::new(),
+            revision: commit(*revision),
+        };
+        ((*name).to_owned(), service)
+    });
+    Release {
+        name: "shop".to_owned(),
+        version: format!("1.{digit}.0"),
+        commit: commit(digit),
+        git_ref: "refs/heads/main".to_owned(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        run: None,
+        services: services.collect(),
+        tags: PublishTags::default(),
+    }
+}
+
+/// A project with a registry, images and stacks of its own, all removed at its end.
+pub(crate) struct Bed {
+    pub(crate) stack: String,
+    registry: Option<DockerRegistry>,
+    host: String,
+    front: Front,
+    images: Vec<String>,
+}
+
+impl Bed {
+    pub(crate) fn new(name: &str) -> Self {
+        let stack = format!("dp{}-{name}", std::process::id());
+        let registry = DockerRegistry::start();
+        let host = registry.host().to_owned();
+        let asked = stack.clone();
+        let front = Front::start(move |path| ask_api(&asked, path));
+        Self { stack, registry: Some(registry), host, front, images: Vec::new() }
+    }
+
+    /// Two built services and one that holds data; `staging`, then `production`.
+    pub(crate) fn config(&self) -> String {
+        let (stack, registry, front) = (&self.stack, &self.host, self.front.host());
+        let data = self.images.first().cloned().unwrap_or_default();
+        let deploy = "stop_grace_period: 1s\n    deploy: {endpoint_mode: dnsrr, update_config: {delay: 0s, monitor: 1s}}\n    healthcheck: {test: healthy, ready: /ready, interval: 1s, timeout: 5s, retries: 1}\n";
+        format!(
+            "version: 1\nname: shop\nregistry: {registry}/{stack}\nservices:\n\
+             \x20 db:\n    image: {data}\n    stateful: true\n    stop_grace_period: 1s\n    deploy: {{endpoint_mode: dnsrr}}\n\
+             \x20 api:\n    build: {{context: api}}\n    depends_on: [db]\n    {deploy}\
+             \x20 web:\n    build: {{context: web}}\n    depends_on: [api]\n    {deploy}\
+             environments:\n\
+             \x20 staging:\n    url: http://{front}\n    timeout: 30s\n    target: {{type: swarm, stack: {stack}}}\n\
+             \x20   smoke:\n    - {{release: /version, service: api}}\n    - {{get: /items, expect: {{status: 200, json: {{state: fine}}}}, retries: 0}}\n\
+             \x20 production:\n    needs: staging\n    timeout: 30s\n    target: {{type: swarm, stack: {stack}-live}}\n"
+        )
+    }
+
+    /// An image with this revision that behaves so, pushed.
+    pub(crate) fn image(&mut self, revision: u8, mode: &str) -> ImageRef {
+        let repository = format!("{}/{}/app", self.host, self.stack);
+        let tagged = format!("{repository}:{revision}{mode}");
+        let (revision, mode) = (format!("ENV REVISION={}", commit(revision)), format!("ENV MODE={mode}"));
+        let command = "CMD [\"/container\", \"serve\"]";
+        let archive = root_archive().to_str().unwrap();
+        docker(&["import", "-c", &revision, "-c", &mode, "-c", command, archive, &tagged]);
+        docker(&["push", "--quiet", &tagged]);
+        let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
+        self.images.push(tagged);
+        digest.parse().unwrap()
+    }
+
+    /// Where releases are.
+    pub(crate) fn repository(&self) -> Repository {
+        format!("{}/{}/release", self.host, self.stack).parse().unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Registry {
+        client(&self.host)
+    }
+
+    /// A release of these images of `api` and `web`, each with the digit of its revision, stored and scanned.
+    pub(crate) fn release(&self, digit: u8, api: (&ImageRef, u8), web: (&ImageRef, u8)) -> Digest {
+        let release = release_of(digit, &[("api", api.0.clone(), api.1), ("web", web.0.clone(), web.1)]);
+        wait(async {
+            let client = self.client();
+            for service in release.services.values() {
+                let scan = record(Kind::Scan, Verdict::Pass, None);
+                client.put_evidence(&service.repository, &service.digest, &scan).await.unwrap();
+            }
+            client.put_release(&self.repository(), &release).await.unwrap()
+        })
+    }
+
+    /// The newest evidence of this kind about a release in an environment.
+    pub(crate) fn evidence(&self, release: &Digest, kind: Kind, environment: &str) -> Option<Record> {
+        let wanted = [(kind, Some(environment))];
+        let found = wait(async {
+            self.client().evidence(&self.repository(), release, &wanted).await.unwrap().records
+        });
+        let fits =
+            |record: &Record| record.kind == kind && record.environment.as_deref() == Some(environment);
+        found.into_iter().find(fits)
+    }
+
+    /// From now on there is no registry.
+    pub(crate) fn stop_registry(&mut self) {
+        self.registry = None;
+    }
+
+    pub(crate) fn step(&self, command: &str, environment: &str) -> Step {
+        Step::new(command, &self.config()).input("environment", environment)
+    }
+
+    pub(crate) fn deploy(&self, release: &Digest, environment: &str) -> Step {
+        self.step("deploy", environment).input("release", release.as_str())
+    }
+
+    /// One field of a service of `staging`.
+    pub(crate) fn inspect(&self, service: &str, format: &str) -> String {
+        docker(&["service", "inspect", "--format", format, &format!("{}_{service}", self.stack)])
+    }
+
+    /// The version that the labels of each service of `staging` name, in the order of the names.
+    pub(crate) fn versions(&self) -> Vec<String> {
+        let format = "{{index .Spec.Labels \"dev.shipkit.version\"}}";
+        ["api", "db", "web"].map(|service| self.inspect(service, format)).to_vec()
+    }
+
+    /// The containers that run for a service of `staging`.
+    pub(crate) fn containers(&self, service: &str) -> Vec<String> {
+        let filter = format!("label=com.docker.swarm.service.name={}_{service}", self.stack);
+        let listed = docker(&["ps", "--no-trunc", "--quiet", "--filter", &filter]);
+        let mut containers: Vec<String> = listed.lines().map(str::to_owned).collect();
+        containers.sort();
+        containers
+    }
+
+    /// The services that exist in both stacks.
+    pub(crate) fn services(&self) -> Vec<String> {
+        let listed =
+            docker(&["service", "ls", "--format", "{{.Name}}", "--filter", &format!("name={}", self.stack)]);
+        listed.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let quiet = |arguments: &[&str]| Command::new("docker").args(arguments).output().unwrap();
+        let lines = |arguments: &[&str]| -> Vec<String> {
+            String::from_utf8_lossy(&quiet(arguments).stdout).lines().map(str::to_owned).collect()
+        };
+        let name = format!("name={}", self.stack);
+        for service in lines(&["service", "ls", "--quiet", "--filter", &name]) {
+            quiet(&["service", "rm", &service]);
+        }
+        // Containers hold the networks and images.
+        for container in lines(&["ps", "--all", "--quiet", "--filter", &name]) {
+            quiet(&["rm", "--force", &container]);
+        }
+        for network in lines(&["network", "ls", "--format", "{{.Name}}", "--filter", &name]) {
+            (0..50).find(|_| quiet(&["network", "rm", &network]).status.success());
+        }
+        for image in &self.images {
+            quiet(&["rmi", "--force", image]);
+        }
+    }
+}
+
+/// What the newest container of `api` answers.
+fn ask_api(stack: &str, path: &str) -> (u16, String) {
+    let filter = format!("label=com.docker.swarm.service.name={stack}_api");
+    let output = |arguments: &[&str]| {
+        let output = Command::new("docker").args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let running = output(&["ps", "--quiet", "--filter", &filter]);
+    let Some(container) = running.lines().next() else { return (502, "nobody".to_owned()) };
+    let answer = output(&["exec", container, "/container", "answer", path]);
+    match answer.split_once('\n') {
+        Some((status, body)) => (status.parse().unwrap(), body.trim_end().to_owned()),
+        None => (502, "gone".to_owned()),
+    }
+}

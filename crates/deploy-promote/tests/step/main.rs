@@ -1,0 +1,13 @@
+//! The program as one step of a workflow: what it refuses, and what it does on a real, active Swarm of one node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first surprise"
+)]
+
+mod bed;
+mod front;
+mod life;
+mod refusals;

@@ -1,0 +1,233 @@
+//! What is refused before anything is touched: no test here reaches a Docker engine.
+
+use std::path::Path;
+
+use serde_json::json;
+use shipkit_core::evidence::Kind;
+use shipkit_core::verdict::Verdict;
+use shipkit_core::{Digest, Repository};
+use shipkit_tests::server::registry::{Broken, Fault, Kind as Asked, Options, Registry};
+
+use crate::bed::{Step, Transcript, client, record, release_of, wait};
+use crate::front::Front;
+
+/// Where nothing answers: whoever gets as far as the target says so.
+const NOWHERE: &str = "unix:///nowhere/docker.sock";
+
+/// A registry in memory with one release of one image, and the configuration of its project.
+struct Shop {
+    registry: Registry,
+    release: Digest,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let registry = Registry::start(Options::default());
+        let digest = registry.seed_image("shop/api", &json!({}), &[b"layer"]);
+        let repository: Repository = format!("{}/shop/api", registry.host()).parse().unwrap();
+        let release = release_of(1, &[("api", repository.at(&digest), 1)]);
+        let put = async { client(&registry.host()).put_release(&releases(&registry), &release).await };
+        let release = wait(put).unwrap();
+        Self { registry, release }
+    }
+
+    /// As one that `image-scan` judged so.
+    fn scanned(self, verdict: Verdict) -> Self {
+        let repository: Repository = format!("{}/shop/api", self.registry.host()).parse().unwrap();
+        let image = self.registry.manifests("shop/api")[0].parse().unwrap();
+        let scan = record(Kind::Scan, verdict, None);
+        wait(async { client(&self.registry.host()).put_evidence(&repository, &image, &scan).await }).unwrap();
+        self
+    }
+
+    /// As one that this kind of evidence of `staging` says so about.
+    fn known(self, kind: Kind, verdict: Verdict) -> Self {
+        let found = record(kind, verdict, Some("staging"));
+        let repository = releases(&self.registry);
+        wait(async { client(&self.registry.host()).put_evidence(&repository, &self.release, &found).await })
+            .unwrap();
+        self
+    }
+
+    fn config(&self) -> String {
+        format!(
+            "version: 1\nname: shop\nregistry: {}/shop\nservices:\n  api:\n    build: {{context: api}}\n\
+             environments:\n  staging:\n    target: {{type: swarm}}\n\
+             \x20 production:\n    needs: staging\n    target: {{type: swarm}}\n",
+            self.registry.host()
+        )
+    }
+
+    fn deploy(&self, environment: &str) -> Step {
+        self.deploy_as(environment, &self.config())
+    }
+
+    fn deploy_as(&self, environment: &str, config: &str) -> Step {
+        let step = Step::new("deploy", config).input("environment", environment);
+        step.input("release", self.release.as_str()).input("docker-host", NOWHERE)
+    }
+}
+
+fn releases(registry: &Registry) -> Repository {
+    format!("{}/shop/release", registry.host()).parse().unwrap()
+}
+
+/// It got past every gate, up to a target that is not there.
+#[track_caller]
+fn admitted(run: Transcript) {
+    run.ended(2, "there is no Docker socket at `/nowhere/docker.sock`");
+}
+
+#[test]
+fn a_release_without_scan_evidence_is_not_admitted_and_that_is_no_fail() {
+    let run =
+        Shop::new().deploy("staging").run().ended(3, "1.1.0 is not admitted to staging: the scan of `api`");
+    assert!(run.outputs["cause"].ends_with("is missing"), "{run:#?}");
+    assert_eq!(run.outputs["verdict"], "inconclusive");
+    assert!(run.summary.starts_with("### Not deployed\n"), "{}", run.summary);
+}
+
+#[test]
+fn a_release_whose_scan_failed_is_refused() {
+    let run = Shop::new().scanned(Verdict::Fail).deploy("staging").run();
+    let run = run.ended(1, "says fail: because");
+    assert_eq!(run.outputs["verdict"], "fail");
+}
+
+#[test]
+fn evidence_that_cannot_be_read_never_counts_as_none_and_never_as_a_pass() {
+    let shop = Shop::new().scanned(Verdict::Pass);
+    admitted(shop.deploy("staging").run());
+    let broken = || Broken::Status(500, Vec::new());
+    // The release itself is read before: its manifest is one request.
+    shop.registry.fail(Fault::new("GET", Asked::Manifest, broken()).after(1).times(99));
+    let run = shop.deploy("staging").run().ended(3, "could not be read: ");
+    assert_eq!(run.outputs["verdict"], "inconclusive");
+}
+
+#[test]
+fn production_asks_for_deployment_and_smoke_of_staging() {
+    let both = |deployment: Verdict, smoke: Verdict| {
+        let shop = Shop::new().scanned(Verdict::Pass);
+        shop.known(Kind::Deployment, deployment).known(Kind::Smoke, smoke).deploy("production").run()
+    };
+    admitted(both(Verdict::Pass, Verdict::Pass));
+    both(Verdict::Pass, Verdict::Fail).ended(1, "the smoke evidence of `staging` says fail: because");
+    both(Verdict::Pass, Verdict::Skipped).ended(3, "the smoke evidence of `staging` says skipped: because");
+    both(Verdict::Inconclusive, Verdict::Pass)
+        .ended(3, "the deployment evidence of `staging` says inconclusive");
+    let run = Shop::new().scanned(Verdict::Pass).known(Kind::Deployment, Verdict::Pass);
+    run.deploy("production").run().ended(3, "the smoke evidence of `staging` is missing");
+}
+
+#[test]
+fn a_registry_that_is_down_is_unknown() {
+    let shop = Shop::new();
+    let step = shop.deploy("staging");
+    drop(shop);
+    let run = step.run().ended(3, "");
+    assert_eq!(run.outputs["verdict"], "inconclusive");
+}
+
+#[test]
+fn an_environment_that_is_not_there_is_named_with_those_that_are() {
+    let run = Shop::new().deploy("qa").run().ended(2, "there is no environment `qa`");
+    assert!(run.stderr.contains("hint: it has `staging`, `production`"), "{}", run.stderr);
+    let config = Shop::new().config();
+    let run = Step::new("status", &config).run().ended(2, "no environment is given");
+    assert!(run.stderr.contains("--environment"), "{}", run.stderr);
+}
+
+#[test]
+fn pull_requests_change_no_environment() {
+    let shop = Shop::new().scanned(Verdict::Pass);
+    for event in ["pull_request", "pull_request_target"] {
+        let said = format!("a `{event}` event never changes an environment");
+        shop.deploy("staging").var("GITHUB_EVENT_NAME", event).run().ended(2, &said);
+        let back = Step::new("rollback", &shop.config()).input("environment", "staging");
+        back.input("docker-host", NOWHERE).var("GITHUB_EVENT_NAME", event).run().ended(2, &said);
+    }
+}
+
+#[test]
+fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
+    let shop = Shop::new();
+    let before = shop.registry.requests().len();
+    for (key, text) in [
+        ("`migrate`", "migrate: {service: api, command: up}"),
+        ("`backup`", "backup: {run: dump}"),
+        ("`analysis`", "analysis: {prometheus: \"http://127.0.0.1:9\"}"),
+        ("`strategy: blue-green`", "strategy: blue-green"),
+    ] {
+        let config = shop.config().replace("  staging:\n", &format!("  staging:\n    {text}\n"));
+        let run = shop.deploy_as("staging", &config).run();
+        run.ended(2, &format!("`environments.staging` asks for {key}, which this version cannot do"));
+    }
+    let config = shop.config().replace("{context: api}", "{context: api}\n    strategy: blue-green");
+    shop.deploy_as("staging", &config).run().ended(2, "`strategy: blue-green`");
+    let config = shop.config().replacen("type: swarm", "type: compose", 1);
+    shop.deploy_as("staging", &config).run().ended(2, "`environments.staging.target` is not `type: swarm`");
+    assert_eq!(shop.registry.requests().len(), before);
+}
+
+#[test]
+fn checks_that_cannot_be_run_are_named_before_anything_is_deployed() {
+    let shop = Shop::new().scanned(Verdict::Pass);
+    let with = |text: &str| {
+        let config = shop.config().replace("  staging:\n", &format!("  staging:\n{text}\n"));
+        shop.deploy_as("staging", &config).run()
+    };
+    let run =
+        with("    url: http://127.0.0.1:9\n    smoke:\n    - {tcp: \"127.0.0.1:9\"}\n    - {ws: /live}");
+    assert!(run.outputs["cause"].contains("`tcp`") && run.outputs["cause"].contains("`ws`"), "{run:#?}");
+    assert_eq!(run.exit, Some(2));
+    with("    smoke:\n    - {get: /}").ended(2, "`environments.staging.url` does not say where to ask");
+}
+
+#[test]
+fn a_release_of_another_project_is_refused() {
+    let shop = Shop::new();
+    let config = shop.config().replace("name: shop", "name: store");
+    shop.deploy_as("staging", &config).run().ended(2, "release 1.1.0 is of `shop`, and this is `store`");
+}
+
+#[test]
+fn a_release_that_does_not_exist_is_unknown() {
+    let shop = Shop::new();
+    let missing = Digest::of(b"nothing");
+    shop.deploy("staging").input("release", missing.as_str()).run().ended(3, missing.as_str());
+    shop.deploy("staging").input("release", "9.9.9").run().ended(3, "has no release `9.9.9`");
+}
+
+#[test]
+fn a_docker_that_is_no_manager_is_named() {
+    let shop = Shop::new().scanned(Verdict::Pass);
+    for (state, said) in [("inactive", "is not part of a Swarm"), ("active", "is a worker of its Swarm")] {
+        let front = Front::start(move |path: &str| match path {
+            path if path.ends_with("/info") => {
+                let swarm = json!({"LocalNodeState": state, "ControlAvailable": false});
+                (200, json!({"Swarm": swarm}).to_string())
+            }
+            _ => (200, json!({"ApiVersion": "1.41", "MinAPIVersion": "1.12"}).to_string()),
+        });
+        let host = format!("tcp://{}", front.host());
+        shop.deploy("staging").input("docker-host", &host).run().ended(2, said);
+    }
+    assert!(!Path::new("/nowhere").exists());
+}
+
+#[test]
+fn a_rollback_needs_no_variable_of_the_environment() {
+    let shop = Shop::new();
+    let config = shop.config().replace("  staging:\n", "  staging:\n    environment: {KEY: \"${KEY}\"}\n");
+    shop.deploy_as("staging", &config).run().ended(2, "the variable `KEY` is not set");
+    let step = Step::new("rollback", &config).input("environment", "staging");
+    admitted(step.input("docker-host", NOWHERE).run());
+}
+
+#[test]
+fn a_broken_line_of_the_secrets_is_named_and_not_shown() {
+    let step = Shop::new().deploy("staging").var("SHIPKIT_ENV", "A=1\ns3cret-canary\n");
+    let run = step.run().ended(2, "line 2 of `SHIPKIT_ENV` is not `NAME=value`");
+    assert!(!format!("{run:?}").contains("s3cret"), "{run:#?}");
+}
