@@ -109,6 +109,9 @@ fn outputs(release: &Release, jobs: &[Job], runner: &Runner) -> Result<(), Failu
     let tags: Vec<_> = jobs.iter().map(|job| format!("{}:{}", job.image.repository, job.tag)).collect();
     runner.output("tags", &json!(tags).to_string())?;
     runner.output("version", &release.version)?;
+    if runner.is_json() {
+        runner.data(&format!("{:#}\n", json!({"version": release.version, "tags": tags})));
+    }
     Ok(())
 }
 

@@ -115,7 +115,7 @@ fn the_newest_scan_counts() {
 #[test]
 fn a_passed_release_gets_permanent_and_moving_tags() {
     let recorded = Recorded::with_scans(Verdict::Pass, Verdict::Pass);
-    let done = recorded.publish(&[]);
+    let done = recorded.publish(&[("INPUT_JSON", "true")]);
     assert_eq!(done.exit, Some(0), "{done:#?}");
     let sha = format!("sha-{COMMIT}");
     for service in ["api", "web"] {
@@ -128,6 +128,8 @@ fn a_passed_release_gets_permanent_and_moving_tags() {
     let host = recorded.registry().host();
     assert_eq!(tags[..2], [format!("{host}/shop/api:{sha}"), format!("{host}/shop/api:1.2.3")]);
     assert_eq!(tags.len(), 11);
+    let said: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(said["tags"], serde_json::json!(tags));
     assert_eq!(done.output("version"), "1.2.3");
 }
 
