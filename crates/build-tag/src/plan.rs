@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::json;
-use shipkit_core::plan::{Plan, bake_file, plan, test_script};
+use shipkit_core::config::Config;
+use shipkit_core::plan::{Plan, bake_file, gaps, plan, test_script};
 use shipkit_core::verdict::Outcome;
-use shipkit_runner::{Failure, Runner, markdown};
+use shipkit_runner::{Annotation, Failure, Level, Runner, markdown};
 
 use crate::args::PlanArgs;
 use crate::{event, folder};
@@ -14,6 +15,7 @@ use crate::{event, folder};
 pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
     let config = runner.config(&directory.join(&args.project.config))?;
+    say_gaps(&config, runner)?;
     let (event, committed) = event::find(runner, args.event.as_deref(), directory)?;
     let variables = |name: &str| runner.env().lookup(name).map(str::to_owned);
     let plan = plan(&event, committed, &config, &variables)?;
@@ -32,6 +34,22 @@ pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> 
     runner.say(&sentences(&plan));
     runner.summary(&summary(&plan))?;
     Ok(Outcome::pass(format!("{} {} from {}", plan.name, plan.version, plan.commit)))
+}
+
+/// What the configuration asks for and this version does not do.
+fn say_gaps(config: &Config, runner: &Runner) -> Result<(), Failure> {
+    let gaps = gaps(config);
+    let quoted = |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    if !gaps.refused.is_empty() {
+        let sentence =
+            format!("shipkit.yml asks for {}, which this version cannot do", quoted(&gaps.refused));
+        return Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml"));
+    }
+    if !gaps.remarks.is_empty() {
+        let message = format!("{} of shipkit.yml have no effect in this version", quoted(&gaps.remarks));
+        runner.annotate(Annotation::new(Level::Warning, "not used", message));
+    }
+    Ok(())
 }
 
 /// Outputs for the jobs after this one. The four slots are fixed because a matrix cannot be ordered.

@@ -188,6 +188,9 @@ fn policy(config: Option<&Config>, name: &str) -> Result<Policy, Failure> {
     if config.scan.image.ignore_file.is_some() {
         missing.push("`ignore_file`");
     }
+    if !config.scan.source.is_empty() {
+        missing.push("`source`");
+    }
     if !missing.is_empty() {
         // A rule that is asked for and not judged must not look like one that passed.
         return Err(Failure::usage(format!(

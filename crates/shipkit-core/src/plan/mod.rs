@@ -1,6 +1,7 @@
 //! What to build, how to name it and where it may go: pure decisions from the event and the configuration.
 
 mod bake;
+mod gaps;
 mod names;
 mod pattern;
 mod script;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use bake::{FOLDER, bake_file};
+pub use gaps::{Gaps, gaps};
 pub use names::{NameError, TagRule, git_tag, slug, version};
 pub use pattern::{is_supported, matches};
 pub use script::test_script;
@@ -215,7 +217,7 @@ pub fn plan(
         push: may_push(&event.trigger),
         release_repository,
         build_tag: build_tag(event)?,
-        tags: names::tags(event, committed, &rules(config))?,
+        tags: tags(event, committed, config)?,
         version,
         services,
         environments,
@@ -313,6 +315,16 @@ fn labels(
     }
     labels.extend(config.tags.labels.clone());
     labels
+}
+
+/// Where tags need not be immutable none is permanent, and a second build of a commit may move all of them.
+fn tags(event: &Event, committed: Timestamp, config: &Config) -> Result<PublishTags, NameError> {
+    let mut tags = names::tags(event, committed, &rules(config))?;
+    if !config.tags.immutable {
+        let moving = std::mem::take(&mut tags.permanent).into_iter().chain(tags.moving).collect();
+        tags = PublishTags { permanent: Vec::new(), moving };
+    }
+    Ok(tags)
 }
 
 fn rules(config: &Config) -> Vec<TagRule> {
