@@ -84,6 +84,9 @@ async fn prepare<'a>(
 ) -> Result<Prepared<'a>, Failure> {
     desired::refuse_what_is_missing(&project.config, &project.environment)?;
     let stack = project.stack()?;
+    for remark in desired::ignored(&project.config, &project.environment) {
+        warn(runner, "not acted upon", &remark);
+    }
     let (registry, shipped) = release(project, args, runner).await?;
     let checks = checks::of(project, &shipped.release)?;
     let needs = &project.environment.needs;
@@ -181,12 +184,28 @@ async fn verify(ready: &Ready<'_>, runner: &Runner) -> Smoke {
 async fn back(outcome: &Outcome, rollout: &mut Rollout<'_>, ready: &Ready<'_>, runner: &Runner) -> Outcome {
     runner.say(&format!("taking back: {}", outcome.cause));
     let stuck = rollout.back(runner).await;
-    let cause = if stuck.is_empty() {
-        format!("rolled back: {}; {}", outcome.cause, report::serves(&ready.project.config, &ready.observed))
+    let cause = if !has_changed(ready) {
+        format!("{}; nothing had changed, so nothing was taken back", outcome.cause)
+    } else if stuck.is_empty() {
+        format!("rolled back: {}; {}", outcome.cause, serves(ready).await)
     } else {
         format!("the rollback failed as well: {}; it began because {}", stuck.join("; "), outcome.cause)
     };
     Outcome { verdict: outcome.verdict, cause }
+}
+
+/// Whether there is something to take back: what this run changes, or what a killed one left.
+fn has_changed(ready: &Ready<'_>) -> bool {
+    let is_left = |change: &Change| matches!(change, Change::Keep { .. } | Change::LeaveStateful { .. });
+    !ready.changes.iter().all(is_left) || ready.observed.services.iter().any(|service| !service.is_confirmed)
+}
+
+/// Which release serves now, in one phrase.
+async fn serves(ready: &Ready<'_>) -> String {
+    match ready.swarm.observe(&ready.desired.stack).await {
+        Ok(observed) => report::serves(&ready.project.config, &observed),
+        Err(error) => format!("what serves could not be found out: {error}"),
+    }
 }
 
 fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {
@@ -251,10 +270,7 @@ async fn keep_evidence(
 
 async fn cancelled(ready: &Ready<'_>) -> Outcome {
     let name = &ready.project.environment.name;
-    let serves = match ready.swarm.observe(&ready.desired.stack).await {
-        Ok(observed) => report::serves(&ready.project.config, &observed),
-        Err(error) => format!("what serves could not be found out: {error}"),
-    };
+    let serves = serves(ready).await;
     Outcome::inconclusive(format!(
         "in the middle of a rollout; {serves}; the Swarm finishes or undoes by itself what it began; \
          deploy again to finish the rest, or go back with `deploy-promote rollback --environment {name}`"

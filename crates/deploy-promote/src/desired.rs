@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shipkit_core::config::{Config, Environment, Healthcheck, Service, Source, Strategy};
+use shipkit_core::config::{
+    Approval, Config, Environment, FailureAction, Healthcheck, Service, Source, Strategy,
+};
 use shipkit_core::target::{
     Desired, DesiredService, HealthCheck, Observed, Order, Settings, Stamp, Update, VolumeMount,
 };
@@ -38,6 +40,32 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         named.join(", ")
     );
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
+}
+
+/// Keys that this version does not act upon and that do not change what a deploy means: one sentence each.
+pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String> {
+    let key = format!("environments.{}", environment.name);
+    let mut remarks = Vec::new();
+    if environment.approval == Approval::Required {
+        remarks
+            .push(format!("`{key}.approval` is not checked: give the GitHub environment required reviewers"));
+    }
+    if !environment.notify.is_empty() {
+        remarks.push(format!("`{key}.notify` is not acted upon: nobody is told"));
+    }
+    for (name, service) in &config.services {
+        if service.deploy.resources.is_some() {
+            remarks.push(format!(
+                "`services.{name}.deploy.resources` is not acted upon: the target keeps the limits it has"
+            ));
+        }
+        if service.deploy.update.failure_action != FailureAction::Rollback {
+            remarks.push(format!(
+                "`services.{name}.deploy.update_config.failure_action` is not acted upon: the Swarm rolls back"
+            ));
+        }
+    }
+    remarks
 }
 
 /// The whole stack. Images that the project does not build are resolved to the digest that their tag names now; one

@@ -105,6 +105,12 @@ impl Step {
     }
 }
 
+/// Asks a run to end, as `docker stop` does.
+pub(crate) fn terminate(child: &Child) {
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
 fn outputs(file: &str) -> BTreeMap<String, String> {
     let mut outputs = BTreeMap::new();
     let mut lines = file.lines();

@@ -2,9 +2,10 @@
 
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
+use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::server::github::{FakeGitHub, REPOSITORY, TOKEN};
 
-use crate::bed::{Bed, Step};
+use crate::bed::{Bed, Step, Transcript, terminate};
 
 fn told(step: Step, github: &FakeGitHub) -> Step {
     step.var("GITHUB_API_URL", &github.url()).var("GITHUB_REPOSITORY", REPOSITORY).input("token", TOKEN)
@@ -43,12 +44,24 @@ fn a_release_passes_staging_then_production_and_goes_back_without_a_registry() {
 }
 
 /// The same release again keeps every task; the next one replaces what changed; then the way back, once.
-fn unchanged_and_second(bed: &mut Bed, first: &shipkit_core::Digest, two: &shipkit_core::ImageRef) {
+fn unchanged_and_second(bed: &mut Bed, first: &Digest, two: &ImageRef) {
     let kept = (bed.containers("api"), bed.containers("web"), bed.containers("db"));
     let run = bed.deploy(first, "staging").input("json", "true").run().ended(0, "1.1.0 serves in staging");
     let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(said["verdict"], "pass");
     assert!(said["changes"].to_string().contains("keep `api`"), "{said}");
+    assert_eq!((bed.containers("api"), bed.containers("web"), bed.containers("db")), kept);
+
+    // It fails its checks although nothing changed: there is nothing to take back, and that is what is said.
+    let other = bed.config().replace("state: fine", "state: other");
+    let step = |config: &str| {
+        Step::new("deploy", config).input("environment", "staging").input("release", first.as_str())
+    };
+    step(&other).run().ended(1, "; nothing had changed, so nothing was taken back");
+    let manual = other.replacen("    timeout: 30s", "    rollback: manual\n    timeout: 30s", 1);
+    step(&manual)
+        .run()
+        .ended(1, "; nothing was rolled back, `deploy-promote rollback --environment staging`");
     assert_eq!((bed.containers("api"), bed.containers("web"), bed.containers("db")), kept);
 
     let second = bed.release(2, (two, 2), (two, 2));
@@ -104,7 +117,7 @@ fn a_release_that_fails_its_checks_is_taken_back_and_tells_no_secret() {
     let secret = |step: Step| step.var("SHIPKIT_ENV", "# ours\nCANARY=\"s3cret-canary\"\n");
     let config =
         bed.config().replace("{context: api}", "{context: api}\n    environment: {CANARY: \"${CANARY}\"}");
-    let step = |release: &shipkit_core::Digest| {
+    let step = |release: &Digest| {
         secret(
             Step::new("deploy", &config).input("environment", "staging").input("release", release.as_str()),
         )
@@ -128,6 +141,16 @@ fn a_release_that_fails_its_checks_is_taken_back_and_tells_no_secret() {
     assert!(!run.everything().contains("s3cret"), "{run:#?}");
 }
 
+/// A deploy that is cancelled as soon as `api` changes.
+fn cancel(bed: &Bed, release: &Digest, image: &ImageRef) -> Transcript {
+    let step = bed.deploy(release, "staging");
+    let child = step.start();
+    let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
+    assert!((0..2000).any(|_| bed.inspect("api", format) == image.to_string()), "it never began");
+    terminate(&child);
+    step.finish(child).ended(143, "cancelled by SIGTERM: in the middle of a rollout; ")
+}
+
 #[test]
 fn a_cancelled_deploy_says_what_serves_and_the_next_one_finishes_it() {
     let mut bed = Bed::new("cancel");
@@ -142,19 +165,25 @@ fn a_cancelled_deploy_says_what_serves_and_the_next_one_finishes_it() {
     assert!(run.stderr.contains("::warning title=no deployment record at GitHub"), "{}", run.stderr);
 
     let second = bed.release(2, (&two, 2), (&two, 2));
-    let step = bed.deploy(&second, "staging");
-    let child = step.start();
-    let image = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
-    assert!((0..2000).any(|_| bed.inspect("api", image) == two.to_string()), "it never began");
-    let status =
-        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    let run = step.finish(child).ended(143, "cancelled by SIGTERM: ");
+    let run = cancel(&bed, &second, &two);
     assert!(run.outputs["cause"].contains("`api` changes to 1.2.0"), "{run:#?}");
     assert!(run.outputs["cause"].contains("deploy-promote rollback --environment staging"), "{run:#?}");
     assert_eq!(run.outputs["verdict"], "inconclusive");
 
-    bed.deploy(&second, "staging").run().ended(0, "1.2.0 serves in staging");
+    // What the cancelled run left is taken back as well when the next one fails.
+    let other = bed.config().replace("state: fine", "state: other");
+    let step = Step::new("deploy", &other).input("environment", "staging").input("release", second.as_str());
+    let run = step.run().ended(1, "rolled back: ");
+    assert!(run.outputs["cause"].ends_with("; 1.1.0 serves"), "{run:#?}");
+    assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
+    left_and_finished(&bed, &second, &two);
+}
+
+/// Cancelled again, and this time the next run finishes it.
+fn left_and_finished(bed: &Bed, second: &Digest, two: &ImageRef) {
+    cancel(bed, second, two);
+    let run = bed.deploy(second, "staging").run().ended(0, "1.2.0 serves in staging");
+    assert!(run.stderr.contains("was left by a deploy that did not finish"), "{}", run.stderr);
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
     let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
     assert_eq!(bed.inspect("web", format), two.to_string());

@@ -8,7 +8,7 @@ use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, Repository};
 use shipkit_tests::server::registry::{Broken, Fault, Kind as Asked, Options, Registry};
 
-use crate::bed::{Step, Transcript, client, record, release_of, wait};
+use crate::bed::{Step, Transcript, client, record, release_of, terminate, wait};
 use crate::front::Front;
 
 /// Where nothing answers: whoever gets as far as the target says so.
@@ -130,6 +130,21 @@ fn a_registry_that_is_down_is_unknown() {
 }
 
 #[test]
+fn a_run_that_is_cancelled_before_it_changes_anything_says_so() {
+    let shop = Shop::new();
+    let before = shop.registry.requests().len();
+    shop.registry.fail(Fault::new("GET", Asked::Manifest, Broken::Stall).times(99));
+    let step = shop.deploy("staging");
+    let child = step.start();
+    // It has asked, so it listens to signals by now.
+    while shop.registry.requests().len() == before {
+        std::thread::yield_now();
+    }
+    terminate(&child);
+    step.finish(child).ended(143, "cancelled by SIGTERM: nothing was changed");
+}
+
+#[test]
 fn an_environment_that_is_not_there_is_named_with_those_that_are() {
     let run = Shop::new().deploy("qa").run().ended(2, "there is no environment `qa`");
     assert!(run.stderr.contains("hint: it has `staging`, `production`"), "{}", run.stderr);
@@ -168,6 +183,21 @@ fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
     let config = shop.config().replacen("type: swarm", "type: compose", 1);
     shop.deploy_as("staging", &config).run().ended(2, "`environments.staging.target` is not `type: swarm`");
     assert_eq!(shop.registry.requests().len(), before);
+}
+
+#[test]
+fn what_is_not_acted_upon_is_said() {
+    let shop = Shop::new();
+    let key = "  staging:\n    approval: required\n    notify: [team]\n";
+    let deploy = "{context: api}\n    deploy: {resources: {limits: {memory: 64M}}, update_config: {failure_action: pause}}";
+    let config = shop.config().replace("  staging:\n", key).replace("{context: api}", deploy);
+    let run = shop.deploy_as("staging", &config).run().ended(3, "is missing");
+    let keys = ["environments.staging.approval", "environments.staging.notify"];
+    let more = ["services.api.deploy.resources", "services.api.deploy.update_config.failure_action"];
+    for key in keys.iter().chain(&more) {
+        assert!(run.stderr.contains(&format!("`{key}` is not ")), "{key}: {}", run.stderr);
+    }
+    assert!(run.stderr.contains("::warning title=not acted upon"), "{}", run.stderr);
 }
 
 #[test]
