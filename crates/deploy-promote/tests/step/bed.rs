@@ -339,7 +339,7 @@ impl Drop for Bed {
             quiet(&["rm", "--force", &container]);
         }
         for network in lines(&["network", "ls", "--format", "{{.Name}}", "--filter", &name]) {
-            (0..50).find(|_| quiet(&["network", "rm", &network]).status.success());
+            (0..500).find(|_| quiet(&["network", "rm", &network]).status.success());
         }
         for image in &self.images {
             quiet(&["rmi", "--force", image]);
