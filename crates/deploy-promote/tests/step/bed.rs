@@ -338,8 +338,15 @@ impl Drop for Bed {
         for container in lines(&["ps", "--all", "--quiet", "--filter", &name]) {
             quiet(&["rm", "--force", &container]);
         }
-        for network in lines(&["network", "ls", "--format", "{{.Name}}", "--filter", &name]) {
-            (0..500).find(|_| quiet(&["network", "rm", &network]).status.success());
+        // One that a task is just leaving may be listed again after it was removed.
+        for _ in 0..200 {
+            let networks = lines(&["network", "ls", "--format", "{{.Name}}", "--filter", &name]);
+            if networks.is_empty() {
+                break;
+            }
+            for network in networks {
+                quiet(&["network", "rm", &network]);
+            }
         }
         for image in &self.images {
             quiet(&["rmi", "--force", image]);
