@@ -118,10 +118,11 @@ async fn prepare<'a>(
 /// From here on the target changes. A cancelled run stops waiting and says what serves.
 async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     let (project, shipped) = (ready.project, &ready.shipped);
+    let shipment = github::Shipment::of(&shipped.digest, &shipped.release);
     let record = tokio::select! {
         biased;
         _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
-        record = github::Record::begin(project, &shipped.digest, &shipped.release, ready.run.as_deref(), runner) => record,
+        record = github::Record::begin(project, &shipment, ready.run.as_deref(), runner) => record,
     };
     let outcome = tokio::select! {
         biased;
@@ -337,7 +338,7 @@ fn stamp(project: &Project<'_>, shipped: &Shipped, run: Option<String>, time: Ti
     }
 }
 
-fn run_url(runner: &Runner) -> Option<String> {
+pub(crate) fn run_url(runner: &Runner) -> Option<String> {
     let env = runner.env();
     let (server, repository) = (env.get(env::GITHUB_SERVER_URL)?, env.get(env::GITHUB_REPOSITORY)?);
     let (id, attempt) = (env.get(env::GITHUB_RUN_ID)?, env.get(env::GITHUB_RUN_ATTEMPT).unwrap_or("1"));

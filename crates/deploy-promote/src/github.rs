@@ -1,7 +1,9 @@
 //! GitHub's record of a deploy: told, never asked, and never in the way.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shipkit_core::target::{Return, WayBack};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release};
 use shipkit_github::{DeploymentRecord, DeploymentRequest, Finish, GitHub, Links};
@@ -18,12 +20,50 @@ pub(crate) struct Record {
     links: Links,
 }
 
+/// What is deployed, or comes back.
+pub(crate) struct Shipment {
+    /// The full commit of the release.
+    pub(crate) commit: String,
+    /// The release.
+    pub(crate) release: Digest,
+    /// Its version.
+    pub(crate) version: String,
+    /// The image of each service.
+    pub(crate) digests: BTreeMap<String, Digest>,
+}
+
+impl Shipment {
+    /// A release that was found at the registry.
+    pub(crate) fn of(digest: &Digest, release: &Release) -> Self {
+        let digests = release.services.iter().map(|(name, service)| (name.clone(), service.digest.clone()));
+        Self {
+            commit: release.commit.clone(),
+            release: digest.clone(),
+            version: release.version.clone(),
+            digests: digests.collect(),
+        }
+    }
+
+    /// The release that a rollback returns to, as the target remembers it; `None` where that was not deployed by
+    /// shipkit.
+    pub(crate) fn returned(back: &WayBack) -> Option<Self> {
+        let stamp = back.returns.iter().find_map(|service| service.to.stamp.as_ref())?;
+        let digest =
+            |service: &Return| Some((service.service.clone(), service.to.image.as_ref()?.digest.clone()));
+        Some(Self {
+            commit: stamp.commit.clone(),
+            release: stamp.release.clone(),
+            version: stamp.version.clone(),
+            digests: back.returns.iter().filter_map(digest).collect(),
+        })
+    }
+}
+
 impl Record {
     /// Records that a deploy begins. Without a token, or where GitHub says no, that is a warning.
     pub(crate) async fn begin(
         project: &Project<'_>,
-        digest: &Digest,
-        release: &Release,
+        shipment: &Shipment,
         run: Option<&str>,
         runner: &Runner,
     ) -> Self {
@@ -36,10 +76,9 @@ impl Record {
             return Self { begun: None, links };
         };
         let begun = match GitHub::new(api, repository, token.clone()) {
-            Ok(github) => github
-                .start(&request(project, digest, release, run, &links))
-                .await
-                .map(|record| (github, record)),
+            Ok(github) => {
+                github.start(&request(project, shipment, run, &links)).await.map(|record| (github, record))
+            }
             Err(error) => Err(error),
         };
         match begun {
@@ -70,25 +109,20 @@ impl Record {
 
 fn request(
     project: &Project<'_>,
-    digest: &Digest,
-    release: &Release,
+    shipment: &Shipment,
     run: Option<&str>,
     links: &Links,
 ) -> DeploymentRequest {
     let environment = &project.environment;
     DeploymentRequest {
-        commit: release.commit.clone(),
+        commit: shipment.commit.clone(),
         environment: environment.name.clone(),
         // The last environment of the chain is the one that people use.
         production: !project.config.environments.iter().any(|later| later.needs.contains(&environment.name)),
-        release: digest.clone(),
-        digests: release
-            .services
-            .iter()
-            .map(|(name, service)| (name.clone(), service.digest.clone()))
-            .collect(),
+        release: shipment.release.clone(),
+        digests: shipment.digests.clone(),
         run: run.map(str::to_owned),
-        description: format!("{} {}", release.name, release.version),
+        description: format!("{} {}", project.config.name, shipment.version),
         links: links.clone(),
     }
 }

@@ -6,7 +6,8 @@ use shipkit_core::verdict::Outcome;
 use shipkit_docker::Swarm;
 use shipkit_runner::{Failure, Runner};
 
-use crate::deploy::refuse_pull_requests;
+use crate::deploy::{refuse_pull_requests, run_url};
+use crate::github::{Record, Shipment};
 use crate::project::Project;
 use crate::{report, rollout};
 
@@ -35,12 +36,23 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         )),
         outcome = put_back(&swarm, project, &back, stack, runner) => outcome,
     };
+    record(project, &back, &outcome, runner).await;
     let now = swarm.observe(stack).await?;
     runner.summary(&report::status_summary(stack, &now))?;
     if runner.is_json() {
         runner.data(&report::status_json(stack, &now).to_string());
     }
     Ok(outcome)
+}
+
+/// Tells GitHub, afterwards: nothing there can hold a rollback up.
+async fn record(project: &Project<'_>, back: &WayBack, outcome: &Outcome, runner: &Runner) {
+    if let Some(shipment) = Shipment::returned(back)
+        && !runner.is_cancelled()
+    {
+        let run = run_url(runner);
+        Record::begin(project, &shipment, run.as_deref(), runner).await.end(outcome, runner).await;
+    }
 }
 
 async fn put_back(

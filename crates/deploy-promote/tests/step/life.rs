@@ -41,9 +41,10 @@ fn a_release_passes_staging_then_production_and_goes_back_without_a_registry() {
 
     bed.deploy(&first, "production").run().ended(0, "1.1.0 runs in production");
     unchanged_and_second(&mut bed, &first, &two);
+    back_without_a_registry(&mut bed, &first, &github);
 }
 
-/// The same release again keeps every task; the next one replaces what changed; then the way back, once.
+/// The same release again keeps every task; the next one replaces what changed.
 fn unchanged_and_second(bed: &mut Bed, first: &Digest, two: &ImageRef) {
     let kept = (bed.containers("api"), bed.containers("web"), bed.containers("db"));
     let run = bed.deploy(first, "staging").input("json", "true").run().ended(0, "1.1.0 serves in staging");
@@ -75,16 +76,23 @@ fn unchanged_and_second(bed: &mut Bed, first: &Digest, two: &ImageRef) {
     let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(said["services"][0]["stamp"]["version"], "1.2.0");
     assert_eq!(said["services"][0]["previous"]["version"], "1.1.0");
+}
 
+/// The way back, once; GitHub is told of it.
+fn back_without_a_registry(bed: &mut Bed, first: &Digest, github: &FakeGitHub) {
     bed.stop_registry();
     let run = bed.step("rollback", "staging").input("dry-run", "true").run().ended(0, "dry run");
     assert!(run.stdout.contains("return `api`"), "{}", run.stdout);
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
-    bed.step("rollback", "staging").run().ended(0, "1.1.0 serves in staging again");
+    told(bed.step("rollback", "staging"), github).run().ended(0, "1.1.0 serves in staging again");
+    let records = github.deployments();
+    assert_eq!(records.len(), 2, "{records:?}");
+    let back = records.iter().find(|record| record.states() == ["in_progress", "success"]).unwrap();
+    assert!(back.body.to_string().contains(first.as_str()), "{}", back.body);
     assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
     let run = bed.step("rollback", "staging").run().ended(1, "remembers no good release before it");
     assert!(run.outputs["cause"].ends_with("1.1.0 serves"), "{run:#?}");
-    bed.deploy(&second, "staging").run().ended(3, "");
+    bed.deploy(first, "staging").run().ended(3, "");
 }
 
 #[test]
