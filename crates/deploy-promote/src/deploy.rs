@@ -130,7 +130,8 @@ async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failur
         outcome = roll_out_and_verify(ready, runner) => outcome,
     };
     record.end(&outcome, runner).await;
-    report::deployed(ready, &outcome, runner)?;
+    let now = ready.swarm.observe(&ready.desired.stack).await.ok();
+    report::deployed(ready, &outcome, now.as_ref(), runner)?;
     Ok(outcome)
 }
 

@@ -85,14 +85,15 @@ pub(crate) fn smoke(report: &Report, config: &Path, runner: &Runner) {
 }
 
 /// Outputs and summary of a deploy.
-pub(crate) fn deployed(ready: &Ready<'_>, outcome: &Outcome, runner: &Runner) -> Result<(), Failure> {
+pub(crate) fn deployed(
+    ready: &Ready<'_>,
+    outcome: &Outcome,
+    now: Option<&Observed>,
+    runner: &Runner,
+) -> Result<(), Failure> {
     let (project, shipped, changes) = (ready.project, &ready.shipped, &ready.changes);
-    let digests: Value = shipped
-        .release
-        .services
-        .iter()
-        .map(|(name, service)| (name.clone(), json!(service.digest)))
-        .collect();
+    // What serves now, which after a failure is not what was shipped.
+    let digests = now.map_or(Value::Null, digests);
     let previous = ready
         .observed
         .services
@@ -118,6 +119,13 @@ pub(crate) fn deployed(ready: &Ready<'_>, outcome: &Outcome, runner: &Runner) ->
             "verdict": outcome.verdict, "cause": outcome.cause, "changes": steps, "digests": digests}).to_string());
     }
     Ok(())
+}
+
+/// The digest that each service runs.
+pub(crate) fn digests(observed: &Observed) -> Value {
+    let images =
+        observed.services.iter().filter_map(|service| Some((service.name.clone(), service.image.as_ref()?)));
+    images.map(|(name, image)| (name, json!(image.digest))).collect()
 }
 
 /// What runs where, as JSON.

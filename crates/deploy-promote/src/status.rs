@@ -15,6 +15,8 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     } else {
         runner.data(&report::status(stack, &observed));
     }
+    runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
+    runner.output("digests", &report::digests(&observed).to_string())?;
     runner.summary(&report::status_summary(stack, &observed))?;
     Ok(Outcome::pass(report::serves(&project.config, &observed)))
 }

@@ -187,9 +187,13 @@ fn failures(applied: &Applied, tasks: &[Value]) -> Vec<Failure> {
 pub(crate) fn failure(task: &Value) -> Option<Failure> {
     let state = text(task, &["Status", "State"]);
     let error = match (state, text(task, &["Status", "Err"])) {
-        ("complete", _) => "the program ended",
+        // A task whose health check fails is stopped, and a program that obeys then ends with 0: the Swarm calls that
+        // complete and says no more.
+        ("complete", "") => {
+            "it was stopped because its health check did not pass, or the program ended by itself"
+        }
         ("failed" | "rejected", "") => text(task, &["Status", "Message"]),
-        ("failed" | "rejected", error) => error,
+        ("complete" | "failed" | "rejected", error) => error,
         _ => return None,
     };
     Some(Failure {

@@ -107,6 +107,9 @@ fn a_release_that_never_gets_ready_is_taken_back_as_a_whole() {
     let run = told(bed.deploy(&second, "staging"), &github).run().ended(1, "rolled back: `web`");
     assert!(run.outputs["cause"].ends_with("; 1.1.0 serves"), "{run:#?}");
     assert_eq!(run.outputs["verdict"], "fail");
+    assert!(run.outputs["cause"].contains("health"), "{run:#?}");
+    let serves = &run.outputs["digests"];
+    assert!(serves.contains(one.digest.as_str()) && !serves.contains(sick.digest.as_str()), "{serves}");
     assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
     assert_eq!(bed.containers("web"), kept);
     let image = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
