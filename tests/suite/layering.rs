@@ -65,7 +65,7 @@ fn metadata() -> Metadata {
         .manifest_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
         .other_options(["--offline".to_owned()])
         .exec()
-        .expect("cargo describes the workspace")
+        .expect("cargo describes the workspace; a fresh checkout needs `cargo fetch` once")
 }
 
 /// What is wrong with an edge, if anything is.

@@ -9,5 +9,6 @@
 
 mod bed;
 mod front;
+mod kills;
 mod life;
 mod refusals;

@@ -1,5 +1,6 @@
 //! Reports of scanners.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -86,5 +87,6 @@ fn real_reports_of_both_scanners_are_read() {
             read += 1;
         }
     }
-    println!("{read} real reports read");
+    // Written past the test runner, which swallows what passing tests print; `./test` adds these up.
+    writeln!(std::io::stderr(), "shared cases: {read}").unwrap();
 }

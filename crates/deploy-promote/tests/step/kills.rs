@@ -1,0 +1,47 @@
+//! A deploy that is killed at any of its steps is finished by the next one.
+
+use std::io::{BufRead as _, BufReader};
+
+use shipkit_core::Digest;
+
+use crate::bed::Bed;
+
+/// After which of its lines a deploy is killed: the steps that change the target first, then all others. A deploy of
+/// three services says fewer than this many lines.
+const LINES: [usize; 14] = [6, 8, 7, 5, 9, 4, 10, 3, 11, 2, 12, 1, 13, 14];
+
+/// How many kills there are: a short sample, or as many as `./soak` asks for.
+fn kills() -> usize {
+    std::env::var("SHIPKIT_KILLS").map_or(2, |kills| kills.parse().expect("SHIPKIT_KILLS is a number"))
+}
+
+/// Starts a deploy and kills it, as nothing can be caught, once it has said this many lines.
+fn kill_after(bed: &Bed, release: &Digest, lines: usize) -> usize {
+    let step = bed.deploy(release, "staging");
+    let mut child = step.start();
+    let said = BufReader::new(child.stderr.take().unwrap()).lines().take(lines).count();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said
+}
+
+#[test]
+fn a_deploy_that_is_killed_at_any_step_is_finished_by_the_next_one() {
+    let mut bed = Bed::new("kill");
+    let (one, two) = (bed.image(1, "good"), bed.image(2, "good"));
+    let releases =
+        [("1.1.0", bed.release(1, (&one, 1), (&one, 1))), ("1.2.0", bed.release(2, (&two, 2), (&two, 2)))];
+    bed.deploy(&releases[0].1, "staging").run().ended(0, "1.1.0 serves in staging");
+    for round in 0..kills() {
+        let (version, release) = &releases[(round + 1) % 2];
+        let (before, _) = &releases[round % 2];
+        let said = kill_after(&bed, release, LINES[round % LINES.len()]);
+        let run = bed.deploy(release, "staging").run();
+        let run = run.ended(0, &format!("{version} serves in staging"));
+        assert_eq!(bed.versions(), [version, "1.1.0", version], "killed after line {said}: {run:#?}");
+        // The way back leads to the good release before, whatever the killed run had written.
+        let back = bed.step("rollback", "staging").input("dry-run", "true").run().ended(0, "dry run");
+        let expected = format!("(release {version} -> {before})");
+        assert_eq!(back.stdout.matches(&expected).count(), 2, "killed after line {said}: {}", back.stdout);
+    }
+}
