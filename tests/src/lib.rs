@@ -2,3 +2,4 @@
 
 pub mod rewrite;
 pub mod server;
+pub mod step;

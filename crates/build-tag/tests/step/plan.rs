@@ -103,11 +103,11 @@ fn the_outputs_are_what_the_jobs_after_it_need() {
     let done = Project::new(CONFIG).plan("push", &push("refs/heads/main"), &[]);
     let outputs: Vec<_> = done.outputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let expected = format!(
-        "services=[\"api\",\"web\"]\nenvironments=[\"staging\"]\nenvironment-1=staging\n\
+        "cause=shop 0.0.0-main.g0123456789ab from {COMMIT}\ncommit={COMMIT}\nenvironment-1=staging\n\
          environment-1-url=http://staging.localhost\nenvironment-2=\nenvironment-2-url=\nenvironment-3=\n\
-         environment-3-url=\nenvironment-4=\nenvironment-4-url=\npush=true\nversion=0.0.0-main.g0123456789ab\n\
-         commit={COMMIT}\nrepository=ghcr.io/acme/shop/release\nverdict=pass\n\
-         cause=shop 0.0.0-main.g0123456789ab from {COMMIT}"
+         environment-3-url=\nenvironment-4=\nenvironment-4-url=\nenvironments=[\"staging\"]\npush=true\n\
+         repository=ghcr.io/acme/shop/release\nservices=[\"api\",\"web\"]\nverdict=pass\n\
+         version=0.0.0-main.g0123456789ab"
     );
     assert_eq!(outputs.join("\n"), expected);
     assert!(done.summary.contains("| production | no |"), "{}", done.summary);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use shipkit_tests::step::{Done, Files};
 use tempfile::TempDir;
 
 /// The commit in events that need no checkout of their own.
@@ -35,16 +36,6 @@ pub(crate) const ONE_ENVIRONMENT: &str =
 /// A checkout; it is removed when this is dropped.
 pub(crate) struct Project {
     folder: TempDir,
-}
-
-/// What a step left behind.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) exit: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) outputs: Vec<(String, String)>,
-    pub(crate) summary: String,
 }
 
 impl Project {
@@ -97,39 +88,24 @@ impl Project {
 
     /// One step: these variables over the ones that a runner sets, in a scrubbed environment.
     pub(crate) fn step(&self, vars: &[(&str, &str)]) -> Done {
-        let files = tempfile::tempdir().unwrap();
-        let (output, summary) = (files.path().join("output"), files.path().join("summary"));
-        std::fs::write(&output, "").unwrap();
-        std::fs::write(&summary, "").unwrap();
-        let mut all = vec![
-            ("GITHUB_ACTIONS", "true"),
-            ("GITHUB_OUTPUT", output.to_str().unwrap()),
-            ("GITHUB_STEP_SUMMARY", summary.to_str().unwrap()),
+        let files = Files::new();
+        let runner = [
             ("GITHUB_REPOSITORY", "Acme/Shop"),
             ("GITHUB_SERVER_URL", "https://github.com"),
             ("GITHUB_RUN_ID", "7"),
             ("GITHUB_RUN_ATTEMPT", "2"),
             ("SHIPKIT_NOW", "2026-05-06T07:08:09Z"),
         ];
-        all.extend_from_slice(vars);
-        let mut done = self.program(&all, &[]);
-        done.outputs = outputs(&std::fs::read_to_string(output).unwrap());
-        done.summary = std::fs::read_to_string(summary).unwrap();
-        done
+        let mut command = Command::new(env!("CARGO_BIN_EXE_build-tag"));
+        files.step(&mut command, runner.into_iter().chain(vars.iter().copied()));
+        files.done(command.current_dir(self.path()).stdin(Stdio::null()).output().unwrap())
     }
 
     /// On a terminal: no runner.
     pub(crate) fn program(&self, vars: &[(&str, &str)], arguments: &[&str]) -> Done {
         let mut command = Command::new(env!("CARGO_BIN_EXE_build-tag"));
         command.env_clear().envs(vars.iter().copied()).args(arguments).current_dir(self.path());
-        let done = command.stdin(Stdio::null()).output().unwrap();
-        Done {
-            exit: done.status.code(),
-            stdout: String::from_utf8(done.stdout).unwrap(),
-            stderr: String::from_utf8(done.stderr).unwrap(),
-            outputs: Vec::new(),
-            summary: String::new(),
-        }
+        Done::from(command.stdin(Stdio::null()).output().unwrap())
     }
 
     /// `build-tag plan` for this event.
@@ -145,31 +121,6 @@ impl Project {
         vars.extend_from_slice(more);
         self.step(&vars)
     }
-}
-
-impl Done {
-    #[track_caller]
-    pub(crate) fn output(&self, name: &str) -> &str {
-        let found = self.outputs.iter().find(|(output, _)| output == name);
-        found.map_or_else(|| panic!("no output `{name}`: {self:#?}"), |(_, value)| value)
-    }
-
-    /// That it ended so, and that the sentence holds this.
-    #[track_caller]
-    pub(crate) fn check(&self, exit: i32, sentence: &str) {
-        assert_eq!(self.exit, Some(exit), "{self:#?}");
-        assert!(self.stderr.contains(sentence), "`{sentence}` is not in {self:#?}");
-    }
-}
-
-fn outputs(file: &str) -> Vec<(String, String)> {
-    let mut outputs = Vec::new();
-    let mut lines = file.lines();
-    while let Some((name, delimiter)) = lines.next().and_then(|line| line.split_once("<<")) {
-        let value: Vec<_> = lines.by_ref().take_while(|line| *line != delimiter).collect();
-        outputs.push((name.to_owned(), value.join("\n")));
-    }
-    outputs
 }
 
 /// A push of this ref, as GitHub tells it.

@@ -8,8 +8,9 @@ use shipkit_core::{Digest, Repository, Verdict};
 use shipkit_registry::Credentials;
 use shipkit_tests::server::registry::Registry;
 
-use crate::project::{COMMIT, Done};
+use crate::project::COMMIT;
 use crate::release::Built;
+use shipkit_tests::step::Done;
 
 /// A release that is recorded and waits for its gate.
 struct Recorded {

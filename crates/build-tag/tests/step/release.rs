@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use shipkit_core::Digest;
 use shipkit_tests::server::registry::{Options, Registry};
 
-use crate::project::{COMMIT, Done, Project, push};
+use crate::project::{COMMIT, Project, push};
+use shipkit_tests::step::Done;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const BUILD_TAG: &str = "build-7-2";

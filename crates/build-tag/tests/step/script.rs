@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::project::{CONFIG, Done, Project, push};
+use crate::project::{CONFIG, Project, push};
+use shipkit_tests::step::Done;
 
 fn run(test: &str) -> Done {
     let project = Project::new(&format!("{CONFIG}test:\n{test}"));

@@ -8,20 +8,11 @@ use serde_json::{Value, json};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::{Digest, Repository};
 use shipkit_registry::Credentials;
+use shipkit_tests::step::{Done, Files};
 use tempfile::TempDir;
 
 pub(crate) struct Bench {
     folder: TempDir,
-}
-
-/// What a step left behind.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) exit: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) outputs: Vec<(String, String)>,
-    pub(crate) summary: String,
 }
 
 impl Bench {
@@ -49,48 +40,12 @@ impl Bench {
 
     /// One step with these variables, `INPUT_...` among them, in a scrubbed environment.
     pub(crate) fn step(&self, vars: &[(&str, &str)]) -> Done {
-        let files = tempfile::tempdir().unwrap();
-        let (output, summary) = (files.path().join("output"), files.path().join("summary"));
-        std::fs::write(&output, "").unwrap();
-        std::fs::write(&summary, "").unwrap();
+        let files = Files::new();
         let mut command = Command::new(env!("CARGO_BIN_EXE_image-scan"));
-        command.env_clear().env("GITHUB_ACTIONS", "true").env("SHIPKIT_NOW", "2026-05-06T07:08:09Z");
-        command.env("GITHUB_OUTPUT", &output).env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_RUN_ID", "7");
+        files.step(&mut command, [("SHIPKIT_NOW", "2026-05-06T07:08:09Z"), ("GITHUB_RUN_ID", "7")]);
         command.envs(vars.iter().copied()).current_dir(self.path()).stdin(Stdio::null());
-        let done = command.output().unwrap();
-        Done {
-            exit: done.status.code(),
-            stdout: String::from_utf8(done.stdout).unwrap(),
-            stderr: String::from_utf8(done.stderr).unwrap(),
-            outputs: outputs(&std::fs::read_to_string(output).unwrap()),
-            summary: std::fs::read_to_string(summary).unwrap(),
-        }
+        files.done(command.output().unwrap())
     }
-}
-
-impl Done {
-    #[track_caller]
-    pub(crate) fn output(&self, name: &str) -> &str {
-        let found = self.outputs.iter().find(|(output, _)| output == name);
-        found.map_or_else(|| panic!("no output `{name}`: {self:#?}"), |(_, value)| value)
-    }
-
-    /// That it ended so, and that a sentence holds this.
-    #[track_caller]
-    pub(crate) fn check(&self, exit: i32, sentence: &str) {
-        assert_eq!(self.exit, Some(exit), "{self:#?}");
-        assert!(self.stderr.contains(sentence), "`{sentence}` is not in {self:#?}");
-    }
-}
-
-fn outputs(file: &str) -> Vec<(String, String)> {
-    let mut outputs = Vec::new();
-    let mut lines = file.lines();
-    while let Some((name, delimiter)) = lines.next().and_then(|line| line.split_once("<<")) {
-        let value: Vec<_> = lines.by_ref().take_while(|line| *line != delimiter).collect();
-        outputs.push((name.to_owned(), value.join("\n")));
-    }
-    outputs
 }
 
 /// The scan records at a digest, as anybody reads them.

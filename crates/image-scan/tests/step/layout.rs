@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 
-use crate::bench::{Bench, Done, good, gzip};
+use crate::bench::{Bench, good, gzip};
+use shipkit_tests::step::Done;
 
 /// The files of a layout that holds one image.
 fn files(config: &Value) -> BTreeMap<String, Vec<u8>> {

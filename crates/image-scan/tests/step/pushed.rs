@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use shipkit_core::{Digest, Verdict};
 use shipkit_tests::server::registry::{Auth, Broken, Fault, Kind, Options, PASSWORD, Registry, USERNAME};
 
-use crate::bench::{Bench, Done, good, gzip, scans};
+use crate::bench::{Bench, good, gzip, scans};
+use shipkit_tests::step::Done;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

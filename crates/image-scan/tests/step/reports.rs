@@ -8,7 +8,8 @@ use shipkit_core::Digest;
 use shipkit_core::policy::finding::Report;
 use shipkit_tests::server::registry::{Options, Registry};
 
-use crate::bench::{Bench, Done, good};
+use crate::bench::{Bench, good};
+use shipkit_tests::step::Done;
 
 fn trivy(digest: &Digest, severity: &str, fixed: &str) -> Value {
     json!({"SchemaVersion": 2, "Metadata": {"RepoDigests": [format!("acme/api@{digest}")]}, "Results": [
