@@ -103,7 +103,8 @@ impl Done {
 }
 
 /// The entries `name<<delimiter`, value, delimiter of an output file.
-fn outputs(file: &str) -> BTreeMap<String, String> {
+#[must_use]
+pub fn outputs(file: &str) -> BTreeMap<String, String> {
     let mut outputs = BTreeMap::new();
     let mut lines = file.lines();
     while let Some((name, delimiter)) = lines.next().and_then(|line| line.split_once("<<")) {

@@ -11,6 +11,7 @@ use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef, Repository};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_tests::server::docker_registry::DockerRegistry;
+use shipkit_tests::step::outputs;
 use tempfile::TempDir;
 
 use crate::front::Front;
@@ -109,16 +110,6 @@ impl Step {
 pub(crate) fn terminate(child: &Child) {
     let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
-}
-
-fn outputs(file: &str) -> BTreeMap<String, String> {
-    let mut outputs = BTreeMap::new();
-    let mut lines = file.lines();
-    while let Some((name, delimiter)) = lines.next().and_then(|line| line.split_once("<<")) {
-        let value: Vec<_> = lines.by_ref().take_while(|line| *line != delimiter).collect();
-        outputs.insert(name.to_owned(), value.join("\n"));
-    }
-    outputs
 }
 
 pub(crate) fn docker(arguments: &[&str]) -> String {
