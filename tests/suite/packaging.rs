@@ -277,14 +277,20 @@ fn a_deploy_is_never_cancelled_by_the_next_and_leaves_the_record_to_us() {
     }
 }
 
-/// Runs the step of `ship.yml` that may start a builder, on a bake file, and tells what it asked of Docker.
+/// Runs the step of `ship.yml` that may start a builder, on a bake file, and tells what it asked of Docker. `inspect` is what
+/// Docker says of the builder that is there; without it, Docker cannot say.
 #[track_caller]
-fn builder_for(push: &str, bake: &Value) -> String {
+fn builder_for(push: &str, bake: &Value, inspect: Option<&str>) -> String {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
     fs::create_dir(at(".shipkit")).unwrap();
     fs::write(at(".shipkit/bake.json"), serde_json::to_string_pretty(bake).unwrap()).unwrap();
-    fs::write(at("docker"), "#!/bin/sh\necho \"$@\" >> asked\ntest \"$2\" = create\n").unwrap();
+    let docker =
+        "#!/bin/sh\necho \"$@\" >> asked\ncase $2 in inspect) cat inspect ;; create) ;; *) exit 1 ;; esac\n";
+    fs::write(at("docker"), docker).unwrap();
+    if let Some(inspect) = inspect {
+        fs::write(at("inspect"), inspect).unwrap();
+    }
     fs::set_permissions(at("docker"), fs::Permissions::from_mode(0o755)).unwrap();
     let ship = yaml(".github/workflows/ship.yml");
     let step = steps(&ship).into_iter().find(|step| step["name"] == "start a builder").unwrap();
@@ -303,12 +309,23 @@ fn builder_for(push: &str, bake: &Value) -> String {
 fn ship_starts_a_builder_of_its_own_for_layouts_and_for_named_platforms_only() {
     let plain = json!({"target": {"api": {"context": "."}}});
     let platforms = json!({"target": {"api": {"platforms": ["linux/amd64", "linux/arm64"]}}});
-    assert_eq!(builder_for("true", &plain), "");
-    for asked in
-        [builder_for("false", &plain), builder_for("false", &platforms), builder_for("true", &platforms)]
-    {
-        assert!(asked.contains("create --use --name shipkit --driver docker-container"), "{asked}");
-        assert!(asked.contains("image=buildkit@sha256:0"), "{asked}");
+    let without = Some("Name: default\nDriver: docker\n");
+    assert_eq!(builder_for("true", &plain, without), "");
+    for (push, bake) in [("false", &plain), ("false", &platforms), ("true", &platforms)] {
+        for inspect in [without, None] {
+            let asked = builder_for(push, bake, inspect);
+            assert!(asked.contains("create --use --name shipkit --driver docker-container"), "{asked}");
+            assert!(asked.contains("image=buildkit@sha256:0"), "{asked}");
+        }
+    }
+}
+
+#[test]
+fn ship_starts_no_builder_where_the_present_one_has_the_image_store_of_containerd() {
+    let store = "Driver: docker\nLabels:\n org.mobyproject.buildkit.worker.snapshotter: overlayfs\n";
+    let platforms = json!({"target": {"api": {"platforms": ["linux/amd64", "linux/arm64"]}}});
+    for push in ["true", "false"] {
+        assert_eq!(builder_for(push, &platforms, Some(store)), "buildx inspect\n");
     }
 }
 
