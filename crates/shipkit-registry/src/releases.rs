@@ -44,8 +44,7 @@ impl Registry {
         let bytes = manifest.to_string();
         let target = Target::Digest(Digest::of(bytes.as_bytes()));
         let digest = self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await?;
-        let names_again = release.git_ref.starts_with("refs/tags/");
-        if !names_again || self.resolve(repository, &tag).await?.is_none() {
+        if !release.is_of_git_tag() || self.resolve(repository, &tag).await?.is_none() {
             self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
         }
         Ok(digest)
