@@ -1,11 +1,17 @@
-//! What git knows about the checkout: for a laptop, where no runner tells.
+//! What git knows about the checkout: the event, for a laptop, where no runner tells; and the versions behind a commit.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use gix::bstr::ByteSlice as _;
+use gix::revision::plumbing::describe::Options;
+use gix::{ObjectId, Repository};
 use jiff::Timestamp;
 use shipkit_core::event::{Event, Trigger};
 use shipkit_core::exit::ExitCode;
 use shipkit_core::hint::Hint;
+use shipkit_core::plan::{History, semver};
 
 /// Why git could not tell what is checked out.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +47,8 @@ impl Hint for GitError {
     }
 }
 
-/// The event that a push of the current checkout would be: its branch (or, when detached, none), its commit.
+/// The event that a push of the current checkout would be: its branch, or, when detached, its version tag, if it has
+/// one; and its commit.
 ///
 /// # Errors
 /// When `directory` is not in a git repository, or nothing is committed.
@@ -55,14 +62,17 @@ pub(crate) fn event(directory: &Path) -> Result<Event, GitError> {
     let branch = repository.head_name().ok().flatten().map(|name| name.shorten().to_string());
     let trigger = match branch {
         Some(name) => Trigger::Branch { name, dispatched: false },
-        None => Trigger::Other { name: "detached".to_owned(), branch: None },
+        None => match version_tags(&repository).remove(&commit.id) {
+            Some(name) => Trigger::Tag { name },
+            None => Trigger::Other { name: "detached".to_owned(), branch: None },
+        },
     };
     Ok(Event {
         trigger,
         commit: commit.id().to_string(),
         committed: commit.time().ok().and_then(|time| Timestamp::from_second(time.seconds).ok()),
         repository: origin(&repository),
-        default_branch: None,
+        default_branch: default_branch(&repository),
         server_url: "https://github.com".to_owned(),
         run: None,
     })
@@ -72,21 +82,79 @@ pub(crate) fn event(directory: &Path) -> Result<Event, GitError> {
 #[must_use]
 pub(crate) fn commit_time(directory: &Path, commit: &str) -> Option<Timestamp> {
     let repository = gix::discover(directory).ok()?;
-    let id = gix::ObjectId::from_hex(commit.as_bytes()).ok()?;
+    let id = ObjectId::from_hex(commit.as_bytes()).ok()?;
     let seconds = repository.find_commit(id).ok()?.time().ok()?.seconds;
     Timestamp::from_second(seconds).ok()
 }
 
+/// The nearest version tag behind `commit`, counted as `git describe` does. A checkout that cannot tell is no error.
+#[must_use]
+pub(crate) fn history(directory: &Path, commit: &str) -> History {
+    let found = || {
+        let repository = gix::discover(directory).ok()?;
+        let id = ObjectId::from_hex(commit.as_bytes()).ok()?;
+        repository.find_commit(id).ok()?;
+        Some(since_version(&repository, id))
+    };
+    found().unwrap_or(History::Missing)
+}
+
+fn since_version(repository: &Repository, commit: ObjectId) -> History {
+    let tags = version_tags(repository);
+    let name_by_oid = tags.iter().map(|(id, tag)| (*id, Cow::Borrowed(tag.as_bytes().as_bstr()))).collect();
+    let mut graph = repository.revision_graph(None);
+    let options = Options { name_by_oid, ..Options::default() };
+    let found = gix::revision::plumbing::describe(&commit, &mut graph, options);
+    let is_whole = found.is_ok() && !repository.is_shallow().unwrap_or(true);
+    let found = found.ok().flatten().and_then(|found| Some((found.name?.to_string(), found.depth)));
+    match found {
+        Some((tag, distance)) => History::Since { tag, distance: distance.into() },
+        None if is_whole => History::Untagged,
+        None => History::Cut,
+    }
+}
+
+/// The commits that tags of whole versions name; of several tags at a commit the one of the highest version.
+fn version_tags(repository: &Repository) -> BTreeMap<ObjectId, String> {
+    let mut tags: BTreeMap<ObjectId, String> = BTreeMap::new();
+    let references = repository.references();
+    let Some(named) = references.as_ref().ok().and_then(|references| references.tags().ok()) else {
+        return tags;
+    };
+    for mut reference in named.filter_map(Result::ok) {
+        let name = reference.name().shorten().to_string();
+        let Some(version) = semver(&name) else { continue };
+        // A shallow checkout may know the name of a tag and not what it names.
+        let Ok(commit) = reference.peel_to_id().map(gix::Id::detach) else { continue };
+        let is_higher = tags.get(&commit).and_then(|other| semver(other)).is_none_or(|other| other < version);
+        if is_higher {
+            tags.insert(commit, name);
+        }
+    }
+    tags
+}
+
+/// The branch that `origin` had as its default when it was cloned.
+fn default_branch(repository: &Repository) -> Option<String> {
+    let head = repository.find_reference("refs/remotes/origin/HEAD").ok()?;
+    let name = head.target().try_name()?.as_bstr().to_string();
+    name.strip_prefix("refs/remotes/origin/").map(str::to_owned)
+}
+
 /// `owner/name` out of the address of `origin`: `git@host:owner/name.git` and `https://host/owner/name` alike.
-fn origin(repository: &gix::Repository) -> Option<String> {
+fn origin(repository: &Repository) -> Option<String> {
     let config = repository.config_snapshot();
     let address = config.string("remote.origin.url")?.to_string();
     owner_and_name(&address)
 }
 
 fn owner_and_name(address: &str) -> Option<String> {
-    let path = address.trim_end_matches('/').trim_end_matches(".git");
-    let mut parts = path.rsplit(['/', ':']);
+    let url = gix::url::parse(address).ok()?;
+    if url.scheme == gix::url::Scheme::File {
+        return None;
+    }
+    let path = url.path.to_str().ok()?.trim_end_matches('/').trim_end_matches(".git");
+    let mut parts = path.rsplit('/');
     let (name, owner) = (parts.next()?, parts.next()?);
     (!name.is_empty() && !owner.is_empty()).then(|| format!("{owner}/{name}"))
 }
@@ -102,7 +170,16 @@ mod tests {
         {
             assert_eq!(owner_and_name(address).as_deref(), Some("acme/shop"), "{address}");
         }
-        assert_eq!(owner_and_name("shop"), None);
+        for address in [
+            "shop",
+            "/srv/git/acme/shop.git",
+            "file:///srv/acme/shop",
+            "../acme/shop",
+            "https://host/shop",
+            "",
+        ] {
+            assert_eq!(owner_and_name(address), None, "{address}");
+        }
     }
 
     #[test]
@@ -111,5 +188,6 @@ mod tests {
         let error = event(folder.path()).unwrap_err();
         assert!(matches!(error, GitError::NotARepository { .. }), "{error}");
         assert_eq!(commit_time(folder.path(), "0123"), None);
+        assert_eq!(history(folder.path(), "0123"), History::Missing);
     }
 }

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 use shipkit_core::config::Config;
-use shipkit_core::plan::{Plan, bake_file, gaps, plan, test_script};
+use shipkit_core::plan::{Explained, Life, Plan, PlanError, bake_file, explain, gaps, plan, test_script};
 use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Annotation, Failure, Level, Runner, markdown};
 
 use crate::args::PlanArgs;
-use crate::{event, folder};
+use crate::{event, folder, git};
 
 /// Plans; writes `.shipkit/{plan.json,bake.json,test.sh}` unless it is a dry run.
 pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
@@ -18,7 +18,9 @@ pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> 
     say_gaps(&config, runner)?;
     let (event, committed) = event::find(runner, args.event.as_deref(), directory)?;
     let variables = |name: &str| runner.env().lookup(name).map(str::to_owned);
-    let plan = plan(&event, committed, &config, &variables)?;
+    let history = git::history(directory, &event.commit);
+    let plan = plan(&event, committed, &history, &config, &variables)?;
+    let explained = explain(&event, committed, &config).map_err(PlanError::Name)?;
     let bake = pretty(&bake_file(&plan));
     if args.dry_run || runner.is_json() {
         runner.data(&pretty(&json!(plan)));
@@ -31,8 +33,8 @@ pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> 
         folder::write(directory, &files)?;
     }
     outputs(&plan, runner)?;
-    runner.say(&sentences(&plan));
-    runner.summary(&summary(&plan))?;
+    runner.say(&sentences(&plan, &explained));
+    runner.summary(&summary(&plan, &explained))?;
     Ok(Outcome::pass(format!("{} {} from {}", plan.name, plan.version, plan.commit)))
 }
 
@@ -76,24 +78,19 @@ fn outputs(plan: &Plan, runner: &Runner) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sentences(plan: &Plan) -> String {
+fn sentences(plan: &Plan, explained: &[Explained]) -> String {
     let mut text = format!("{} {} from {} ({})\n", plan.name, plan.version, plan.commit, plan.git_ref);
+    writeln!(text, "version {}: {}", plan.version, plan.version_because).ok();
     for (name, service) in &plan.services {
         // Writing to a String cannot fail.
         writeln!(text, "build {name} -> {}:{}", service.repository, plan.build_tag).ok();
     }
-    let tags =
-        |tags: &[shipkit_core::Tag]| tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if plan.push {
-        writeln!(
-            text,
-            "publish {} (permanent); {} (moving)",
-            tags(&plan.tags.permanent),
-            tags(&plan.tags.moving)
-        )
-        .ok();
-    } else {
+    if !plan.push {
         text.push_str("nothing is pushed for this event\n");
+    }
+    for rule in explained.iter().filter(|_| plan.push) {
+        let tags = if rule.tags.is_empty() { "no tag".to_owned() } else { given(rule) };
+        writeln!(text, "{}: {tags}: {}", rule.rule, rule.because).ok();
     }
     for reached in &plan.environments {
         writeln!(text, "may deploy to {}: {}", reached.name, reached.because).ok();
@@ -104,12 +101,31 @@ fn sentences(plan: &Plan) -> String {
     text
 }
 
-fn summary(plan: &Plan) -> String {
+/// `1.2.3 (permanent), 1.2 (moves forward)`.
+fn given(rule: &Explained) -> String {
+    let tags = rule.tags.iter().map(|given| {
+        let life = match given.life {
+            Life::Permanent | Life::Version => "permanent",
+            Life::Moving => "moves",
+            Life::Channel => "moves forward only",
+        };
+        format!("{} ({life})", given.tag)
+    });
+    tags.collect::<Vec<_>>().join(", ")
+}
+
+fn summary(plan: &Plan, explained: &[Explained]) -> String {
     let mut text = format!("### Plan: {} {}\n\n", markdown::text(&plan.name), markdown::text(&plan.version));
     text.push_str("| service | image |\n|---|---|\n");
     for (name, service) in &plan.services {
         writeln!(text, "| {} | {} |", markdown::text(name), markdown::text(&service.repository.to_string()))
             .ok();
+    }
+    let because = markdown::text(&plan.version_because);
+    writeln!(text, "\nThe version: {because}.\n\n| rule | tags | why |\n|---|---|---|").ok();
+    for rule in explained {
+        let row = [&rule.rule, &given(rule), &rule.because].map(|cell| markdown::text(cell));
+        writeln!(text, "| {} |", row.join(" | ")).ok();
     }
     text.push_str("\n| environment | reached | why |\n|---|---|---|\n");
     for reached in &plan.environments {

@@ -36,7 +36,15 @@ pub struct ImageRef {
 /// Why a text does not name a repository, a tag or an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
-    /// Upper-case letters, spaces and the like.
+    /// Upper-case letters, and nothing else that is wrong: GitHub allows them in owners, and registries do not.
+    #[error("`{text}` has upper-case letters, which no registry takes: write `{lower}`")]
+    UpperCase {
+        /// The name as it was typed.
+        text: String,
+        /// The name that was meant.
+        lower: String,
+    },
+    /// Spaces and the like.
     #[error("`{0}` is not a repository name: lower-case letters, digits, `.`, `_`, `-` and `/` make one")]
     Repository(String),
     /// A repository name that carries a tag or a digest where none belongs.
@@ -135,7 +143,14 @@ impl FromStr for Repository {
         }
         // 255 characters for registry and path together is what registries accept.
         let fits = is_registry(&registry) && path.split('/').all(is_component) && text.len() <= 255;
-        if fits { Ok(Self { registry, path }) } else { Err(BadName::Repository(text.to_owned())) }
+        if fits {
+            return Ok(Self { registry, path });
+        }
+        let lower = text.to_lowercase();
+        // Once it is in lower case this cannot come again.
+        let is_case_alone = lower != text && lower.parse::<Self>().is_ok();
+        let text = text.to_owned();
+        Err(if is_case_alone { BadName::UpperCase { text, lower } } else { BadName::Repository(text) })
     }
 }
 
@@ -247,6 +262,20 @@ mod tests {
             assert!(text.parse::<Repository>().is_err(), "{text}");
         }
         assert_eq!("ghcr.io/a:v1".parse::<Repository>(), Err(BadName::Tagged("ghcr.io/a:v1".to_owned())));
+    }
+
+    #[test]
+    fn upper_case_is_told_apart_and_the_right_spelling_is_named() {
+        let error = "ghcr.io/Acme/Shop".parse::<Repository>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`ghcr.io/Acme/Shop` has upper-case letters, which no registry takes: write `ghcr.io/acme/shop`"
+        );
+        let image = format!("ghcr.io/Acme/api@{}", Digest::of(b"x")).parse::<ImageRef>().unwrap_err();
+        assert!(matches!(image, BadName::UpperCase { .. }), "{image}");
+        for text in ["ghcr.io/Acme/a b", "ghcr.io/Acme//b", "ghcr.io/\u{130}cme/b"] {
+            assert!(matches!(text.parse::<Repository>(), Err(BadName::Repository(_))), "{text}");
+        }
     }
 
     #[test]

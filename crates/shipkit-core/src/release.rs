@@ -21,11 +21,11 @@ pub const ARTIFACT_TYPE: &str = "application/vnd.shipkit.release.v1+json";
 pub struct Release {
     /// The project's name in `shipkit.yml`.
     pub name: String,
-    /// The version for people: `1.4.0`, or `0.0.0-<branch>.<short sha>` where no tag names one.
+    /// The version for people: `1.4.0`; `1.4.1-main.12.g<short commit>` between tags; `api-1.4.0` for one service's tag.
     pub version: String,
     /// The full commit, 40 (or 64) hexadecimal digits.
     pub commit: String,
-    /// The git ref that was built: `refs/heads/main`.
+    /// The git ref that was built: `refs/heads/main`; or the git tag that names what was built before.
     #[serde(rename = "ref")]
     pub git_ref: String,
     /// When the commit was made; not when the build ran, so that a rebuild gives the same bytes.
@@ -55,14 +55,32 @@ pub struct ServiceImage {
     pub revision: String,
 }
 
-/// The tags of a release: the same for every service.
+/// The tags of a release: the same for every service, but those of a version, which may be one service's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishTags {
-    /// Tags that must never name anything else: `sha-...`, `1.4.0`.
+    /// Tags that must never name anything else: `sha-...`.
     pub permanent: Vec<Tag>,
-    /// Tags that move from release to release: a branch, `1.4`, `latest`.
+    /// Tags that move from release to release: a branch, a day.
     pub moving: Vec<Tag>,
+    /// The tags of the version, if a git tag names one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<VersionTags>,
+}
+
+/// The tags of the version that a git tag names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionTags {
+    /// The version: channels never move to an older one.
+    pub version: semver::Version,
+    /// The one service that it is a version of; `None` for a version of all of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<String>,
+    /// Tags that must never name anything else: `1.4.0`.
+    pub permanent: Vec<Tag>,
+    /// Tags that move to newer versions only: `1.4`, `1`, `latest`.
+    pub channels: Vec<Tag>,
 }
 
 impl ServiceImage {
@@ -74,6 +92,22 @@ impl ServiceImage {
 }
 
 impl Release {
+    /// Whether this is the release of a git tag, which names again what was built for a branch.
+    #[must_use]
+    pub fn is_of_git_tag(&self) -> bool {
+        self.git_ref.starts_with("refs/tags/")
+    }
+
+    /// Whether both consist of the same services and the very same images.
+    #[must_use]
+    pub fn has_images_of(&self, other: &Self) -> bool {
+        let images = |release: &Self| {
+            let images = release.services.iter().map(|(name, service)| (name.clone(), service.image()));
+            images.collect::<BTreeMap<_, _>>()
+        };
+        images(self) == images(other)
+    }
+
     /// The tag of the release artifact for a commit: `sha-<full commit>`.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ fn accepted() -> String {
 }
 
 /// Whether a 404 is the registry's word that the thing is not there, and not a proxy's page. Harbor has a code of its own.
-fn says_unknown(answer: &Answer) -> bool {
+pub(crate) fn says_unknown(answer: &Answer) -> bool {
     let unknown = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
     answer.codes().iter().any(|code| unknown.contains(&code.as_str()))
 }

@@ -17,6 +17,9 @@ impl Registry {
     /// Stores a release, tags it `sha-<commit>`, and returns its digest. The same release has the same digest
     /// wherever and whenever it is stored.
     ///
+    /// The release of a git tag leaves that tag to the release that the commit has already: it only names again what
+    /// was built and tested there.
+    ///
     /// # Errors
     /// When the registry does not take it, or the commit makes no tag.
     pub async fn put_release(&self, repository: &Repository, release: &Release) -> Result<Digest, Error> {
@@ -41,7 +44,9 @@ impl Registry {
         let bytes = manifest.to_string();
         let target = Target::Digest(Digest::of(bytes.as_bytes()));
         let digest = self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await?;
-        self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
+        if !release.is_of_git_tag() || self.resolve(repository, &tag).await?.is_none() {
+            self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
+        }
         Ok(digest)
     }
 
@@ -93,17 +98,22 @@ impl Registry {
     }
 }
 
-/// The tag that a release artifact carries for its version, once it is published: `v1.4.0+x` gives `1.4.0-x`.
+/// The tag that a release artifact carries for its version, once it is published: `v1.4.0+x` gives `1.4.0_x`, and
+/// `api/v1.4.0`, the git tag of one service, `api-1.4.0`.
 ///
 /// # Errors
 /// [`Error::NotAReleaseName`] when the version does not fit into a tag.
 pub fn version_tag(version: &str) -> Result<Tag, Error> {
-    let bare = match version.strip_prefix('v') {
-        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest,
-        _ => version,
+    let bare = |version: &str| match version.strip_prefix('v') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest.to_owned(),
+        _ => version.to_owned(),
+    };
+    let name = match version.split_once('/') {
+        Some((service, version)) => format!("{service}-{}", bare(version)),
+        None => bare(version),
     };
     // `+` begins build metadata in a version and is not allowed in a tag.
-    bare.replace('+', "-").parse().map_err(|_not_a_tag| Error::NotAReleaseName(version.to_owned()))
+    name.replace('+', "_").parse().map_err(|_not_a_tag| Error::NotAReleaseName(version.to_owned()))
 }
 
 /// The JSON of a bare descriptor.
@@ -117,9 +127,17 @@ mod tests {
 
     #[test]
     fn a_version_is_a_tag_without_its_v() {
-        for (version, tag) in [("v1.4.0", "1.4.0"), ("1.4.0+b.1", "1.4.0-b.1"), ("vienna", "vienna")] {
+        for (version, tag) in [
+            ("v1.4.0", "1.4.0"),
+            ("1.4.0+b.1", "1.4.0_b.1"),
+            ("vienna", "vienna"),
+            ("api/v1.4.0", "api-1.4.0"),
+            ("api-1.4.0", "api-1.4.0"),
+        ] {
             assert_eq!(version_tag(version).unwrap().as_str(), tag);
         }
-        assert!(matches!(version_tag("a b"), Err(Error::NotAReleaseName(_))));
+        for name in ["a b", "a/b/v1.0.0", "/v1.0.0"] {
+            assert!(matches!(version_tag(name), Err(Error::NotAReleaseName(_))), "{name}");
+        }
     }
 }

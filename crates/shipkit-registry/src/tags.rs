@@ -1,9 +1,9 @@
 //! Tags: names for people, written last and read back.
 
-use shipkit_core::{Digest, ImageRef, Tag};
+use shipkit_core::{Digest, ImageRef, Repository, Tag};
 
 use crate::error::Error;
-use crate::{Registry, Target};
+use crate::{Manifest, Registry, Target};
 
 /// Whether a tag may ever name something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +58,31 @@ impl Registry {
             return Ok(done);
         }
         let manifest = self.manifest(&image.repository, &Target::Digest(image.digest.clone())).await?;
+        self.put_tag(&image.repository, tag, &manifest).await?;
+        Ok(done)
+    }
+
+    /// Writes a tag that [`Registry::plan_tag`] has looked at, and reads it back.
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`] when somebody else wrote it at the same time.
+    pub async fn put_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
         let target = Target::Tag(tag.clone());
-        self.put_manifest(&image.repository, &target, &manifest.media_type, manifest.bytes).await?;
-        let found = self.resolve(&image.repository, tag).await?;
-        if found.as_ref() == Some(&image.digest) {
-            return Ok(done);
+        self.put_manifest(repository, &target, &manifest.media_type, manifest.bytes.clone()).await?;
+        let found = self.resolve(repository, tag).await?;
+        if found.as_ref() == Some(&manifest.digest) {
+            return Ok(());
         }
         Err(Error::Overwritten {
-            repository: image.repository.clone(),
+            repository: repository.clone(),
             tag: tag.clone(),
             found: found.map_or_else(|| "nothing".to_owned(), |digest| format!("`{digest}`")),
-            wanted: image.digest.clone(),
+            wanted: manifest.digest.clone(),
         })
     }
 }

@@ -16,6 +16,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -47,7 +48,7 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub struct Options {
     /// Whether it has the referrers API.
     pub referrers: bool,
-    /// How many referrers it lists on a page; all if not given.
+    /// How many referrers or tags it lists on a page; all if not given.
     pub page: Option<usize>,
     /// Whether it mounts blobs of other repositories.
     pub mount: bool,
@@ -93,6 +94,8 @@ pub enum Kind {
     Upload,
     /// `/v2/<name>/referrers/...`.
     Referrers,
+    /// `/v2/<name>/tags/list`.
+    Tags,
     /// The token server.
     Token,
     /// Anything else.
@@ -116,6 +119,8 @@ pub enum Broken {
     Longer,
     /// There is no answer at all.
     Stall,
+    /// The same, and somebody is told.
+    Halt(Sender<()>),
     /// This body and media type instead of the right one, with status 200.
     Body(&'static str, String),
     /// The right answer without this header.
@@ -268,6 +273,11 @@ impl Registry {
         self.change(name, |r| drop(r.tags.insert(tag.to_owned(), digest.to_string())));
     }
 
+    /// Takes a tag away; what it names stays.
+    pub fn remove_tag(&self, name: &str, tag: &str) {
+        self.change(name, |r| drop(r.tags.remove(tag)));
+    }
+
     /// Serves other bytes from now on where this digest, of a blob or a manifest, is asked for.
     pub fn tamper(&self, name: &str, digest: &Digest, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
@@ -334,6 +344,10 @@ async fn answer(
             return Response::default();
         }
         Some(Broken::Stall) => return std::future::pending().await,
+        Some(Broken::Halt(tell)) => {
+            tell.send(()).ok();
+            return std::future::pending().await;
+        }
         _ => {}
     }
     let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
@@ -398,6 +412,7 @@ fn kind_of(path: &str) -> Kind {
         _ if path.contains("/blobs/uploads/") => Kind::Upload,
         _ if path.contains("/blobs/") => Kind::Blob,
         _ if path.contains("/referrers/") => Kind::Referrers,
+        _ if path.ends_with("/tags/list") => Kind::Tags,
         _ => Kind::Other,
     }
 }

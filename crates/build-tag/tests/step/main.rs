@@ -7,6 +7,10 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod bake;
+mod channels;
+mod git;
+mod kills;
 mod plan;
 mod project;
 mod projects;

@@ -11,21 +11,24 @@ fn check(name: &str, event: &Value, expected: &str) {
     let done = project.plan(name, event, &[]);
     assert_eq!(done.exit, Some(0), "{done:#?}");
     let plan = project.json("plan.json");
-    let list = |tags: &Value| {
-        tags.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    let list = |paths: [&str; 2]| {
+        let tags = paths.iter().filter_map(|path| plan.pointer(path).and_then(Value::as_array));
+        tags.flatten().map(|tag| tag.as_str().unwrap()).collect::<Vec<_>>().join(" ")
     };
     let found = format!(
         "push={} version={} permanent={} moving={} environments={}",
         done.output("push"),
         done.output("version"),
-        list(&plan["tags"]["permanent"]),
-        list(&plan["tags"]["moving"]),
+        list(["/tags/permanent", "/tags/version/permanent"]),
+        list(["/tags/moving", "/tags/version/channels"]),
         done.output("environments"),
     );
     assert_eq!(found, expected.replace("SHA", &format!("sha-{COMMIT}")));
     assert_eq!(plan["commit"], COMMIT);
     assert_eq!(done.output("commit"), COMMIT);
 }
+
+const MERGE: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
 fn repository() -> Value {
     json!({"full_name": "Acme/Shop", "default_branch": "main"})
@@ -71,8 +74,13 @@ fn a_release_is_like_its_tag() {
 
 #[test]
 fn a_pull_request_builds_its_head_and_pushes_nothing() {
-    let event = json!({"pull_request": {"number": 7, "base": {"ref": "main"}, "head": {"sha": COMMIT}},
-        "repository": repository()});
+    // The commit of the run is a merge that nobody has in a branch.
+    let event = json!({"pull_request": {"number": 7, "base": {"ref": "main"}, "head": {"sha": COMMIT},
+        "merge_commit_sha": MERGE}, "after": MERGE, "repository": repository()});
+    let project = Project::new(CONFIG);
+    project.plan("pull_request", &event, &[("GITHUB_SHA", MERGE)]);
+    let everything = format!("{}{}", project.read("plan.json"), project.read("bake.json"));
+    assert!(everything.contains(COMMIT) && !everything.contains("eeeeeeeeeeee"), "{everything}");
     check(
         "pull_request",
         &event,

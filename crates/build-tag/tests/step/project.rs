@@ -1,7 +1,7 @@
 //! `Project`: a checkout in a temporary folder, and the real binary run in it as one step of a workflow.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use shipkit_tests::step::{Done, Files};
@@ -99,6 +99,13 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_build-tag"));
         files.step(&mut command, runner.into_iter().chain(vars.iter().copied()));
         files.done(command.current_dir(self.path()).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// On a terminal, as a process that can be killed.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_build-tag"));
+        command.env_clear().args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// On a terminal: no runner.

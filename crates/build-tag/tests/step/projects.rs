@@ -4,7 +4,7 @@ use std::path::Path;
 
 use shipkit_core::config::{Config, Needed};
 use shipkit_core::event::{Event, Trigger};
-use shipkit_core::plan::plan;
+use shipkit_core::plan::{History, plan};
 
 use crate::project::COMMIT;
 
@@ -28,7 +28,7 @@ fn pull_request() -> Trigger {
     Trigger::PullRequest { number: 7, base: "main".to_owned() }
 }
 
-/// What each event reaches, as `environment+environment`, and the moving tags.
+/// What each event reaches, as `environment+environment`, and the tags that move.
 #[track_caller]
 fn check(project: &str, cases: &[(Trigger, &str, &str)]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -46,9 +46,11 @@ fn check(project: &str, cases: &[(Trigger, &str, &str)]) {
             run: None,
         };
         let time = "2026-01-02T03:04:05Z".parse().unwrap();
-        let plan = plan(&event, time, &config, &|name| Some(format!("value of {name}"))).unwrap();
+        let value = |name: &str| Some(format!("value of {name}"));
+        let plan = plan(&event, time, &History::Missing, &config, &value).unwrap();
         let reached: Vec<_> = plan.environments.iter().map(|reached| reached.name.as_str()).collect();
-        let tags: Vec<_> = plan.tags.moving.iter().map(ToString::to_string).collect();
+        let channels = plan.tags.version.iter().flat_map(|version| &version.channels);
+        let tags: Vec<_> = plan.tags.moving.iter().chain(channels).map(ToString::to_string).collect();
         let found = (reached.join("+"), tags.join(" "));
         assert_eq!(found, ((*environments).to_owned(), (*moving).to_owned()), "{project}: {trigger:?}");
         assert_eq!(plan.push, !matches!(trigger, Trigger::PullRequest { .. }));
@@ -116,7 +118,7 @@ fn devagent_deploys_to_production_by_release_only() {
             (by_hand("master"), "staging", "master"),
             (tag("v1.2.3"), "", "1.2 1 latest"),
             (release("v1.2.3"), "production", "1.2 1 latest"),
-            (release("v1.2.3-rc.1"), "production", ""),
+            (release("v1.2.3-rc.1"), "production", "rc"),
             (pull_request(), "", ""),
         ],
     );

@@ -6,23 +6,55 @@ use serde_json::Value;
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::{Digest, Repository, Verdict};
 use shipkit_registry::Credentials;
-use shipkit_tests::server::registry::Registry;
+use shipkit_tests::server::registry::{Broken, Fault, Registry, Request};
 
 use crate::project::COMMIT;
 use crate::release::Built;
 use shipkit_tests::step::Done;
 
+/// Writes this verdict of a scan on an image.
+pub(crate) fn scan(repository: &Repository, image: &Digest, verdict: Verdict, minute: u8) {
+    let record = Record {
+        kind: Kind::Scan,
+        verdict,
+        cause: "because".to_owned(),
+        environment: None,
+        time: format!("2026-01-02T03:{minute:02}:00Z").parse().unwrap(),
+        by: "test 1".to_owned(),
+        run: None,
+        details: Value::Null,
+    };
+    let client = shipkit_registry::Registry::new(Credentials::default()).unwrap();
+    block_on(client.put_evidence(repository, image, &record)).unwrap();
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
 /// A release that is recorded and waits for its gate.
-struct Recorded {
-    built: Built,
-    digest: String,
+pub(crate) struct Recorded {
+    pub(crate) built: Built,
+    pub(crate) digest: String,
 }
 
 impl Recorded {
     fn new() -> Self {
-        let built = Built::new();
+        Self::of("refs/tags/v1.2.3")
+    }
+
+    fn of(git_ref: &str) -> Self {
+        let built = Built::of(git_ref);
         let digest = built.release(&[]).output("release").to_owned();
         Self { built, digest }
+    }
+
+    /// The release of a push of this ref, whose images have passed.
+    pub(crate) fn passed(git_ref: &str) -> Self {
+        let recorded = Self::of(git_ref);
+        recorded.scan("api", Verdict::Pass, 1);
+        recorded.scan("web", Verdict::Pass, 1);
+        recorded
     }
 
     fn with_scans(api: Verdict, web: Verdict) -> Self {
@@ -33,39 +65,31 @@ impl Recorded {
     }
 
     fn scan(&self, service: &str, verdict: Verdict, minute: u8) {
-        let repository: Repository = format!("{}/shop/{service}", self.registry().host()).parse().unwrap();
-        let record = Record {
-            kind: Kind::Scan,
-            verdict,
-            cause: "because".to_owned(),
-            environment: None,
-            time: format!("2026-01-02T03:{minute:02}:00Z").parse().unwrap(),
-            by: "test 1".to_owned(),
-            run: None,
-            details: Value::Null,
-        };
-        let subject = self.image(service);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = shipkit_registry::Registry::new(Credentials::default()).unwrap();
-        runtime.block_on(client.put_evidence(&repository, &subject, &record)).unwrap();
+        let repository = format!("{}/shop/{service}", self.registry().host()).parse().unwrap();
+        scan(&repository, &self.image(service), verdict, minute);
     }
 
-    fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.built.registry
     }
 
-    fn image(&self, service: &str) -> Digest {
+    pub(crate) fn image(&self, service: &str) -> Digest {
         self.registry().tags(&format!("shop/{service}"))["build-7-2"].parse().unwrap()
     }
 
-    fn publish(&self, more: &[(&str, &str)]) -> Done {
+    pub(crate) fn publish(&self, more: &[(&str, &str)]) -> Done {
         let vars = [("INPUT_COMMAND", "publish"), ("INPUT_RELEASE", self.digest.as_str())];
-        let repository = format!("{}/shop/release", self.registry().host());
+        let repository = self.repository();
         self.built.project.step(&[&vars[..], &[("INPUT_REPOSITORY", &repository)], more].concat())
     }
 
+    /// The repository that holds the release.
+    pub(crate) fn repository(&self) -> String {
+        format!("{}/shop/release", self.registry().host())
+    }
+
     /// The tags of a repository, without those that carry builds and evidence.
-    fn tags(&self, name: &str) -> BTreeMap<String, String> {
+    pub(crate) fn tags(&self, name: &str) -> BTreeMap<String, String> {
         let mut tags = self.registry().tags(&format!("shop/{name}"));
         tags.retain(|tag, _| !tag.starts_with("build-") && !tag.starts_with("sha256-"));
         tags
@@ -127,7 +151,8 @@ fn a_passed_release_gets_permanent_and_moving_tags() {
     assert_eq!(recorded.tags("release")["1.2.3"], recorded.digest);
     let tags: Vec<String> = serde_json::from_str(done.output("tags")).unwrap();
     let host = recorded.registry().host();
-    assert_eq!(tags[..2], [format!("{host}/shop/api:{sha}"), format!("{host}/shop/api:1.2.3")]);
+    assert_eq!(tags[..2], [format!("{host}/shop/api:{sha}"), format!("{host}/shop/web:{sha}")]);
+    assert_eq!(tags[4], format!("{host}/shop/release:1.2.3"));
     assert_eq!(tags.len(), 11);
     let said: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(said["tags"], serde_json::json!(tags));
@@ -190,6 +215,54 @@ fn a_release_is_found_by_commit_through_the_configuration() {
     ]);
     assert_eq!(done.exit, Some(0), "{done:#?}");
     assert_eq!(recorded.tags("release")["1.2.3"], recorded.digest);
+}
+
+#[test]
+fn a_name_in_upper_case_is_one_clear_error() {
+    let recorded = Recorded::new();
+    let done = recorded.publish(&[("INPUT_REPOSITORY", "ghcr.io/Acme/Shop/release")]);
+    done.check(
+        2,
+        "`ghcr.io/Acme/Shop/release` has upper-case letters, which no registry takes: write `ghcr.io/acme/shop/release`",
+    );
+    assert_eq!(done.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", done.stderr);
+}
+
+#[test]
+fn an_image_that_is_gone_stops_everything_before_the_first_tag() {
+    let recorded = Recorded::with_scans(Verdict::Pass, Verdict::Pass);
+    let web = recorded.image("web");
+    let before = recorded.registry().requests().len();
+    // The scan reads it first, so the fault is at what is read for the tags.
+    let faults =
+        Fault::new("GET", shipkit_tests::server::registry::Kind::Manifest, Broken::Status(410, vec![]));
+    recorded.publish(&[("INPUT_DRY-RUN", "true")]);
+    let asked = recorded.registry().requests().split_off(before);
+    let reads =
+        asked.iter().filter(|request| request.method == "GET" && request.path.contains("/manifests/"));
+    recorded.registry().fail(faults.after(reads.count() + 1));
+    let done = recorded.publish(&[]);
+    done.check(3, &format!("the manifest `{web}` of `shop/web`"));
+    recorded.nothing_is_tagged();
+}
+
+#[test]
+fn as_few_requests_as_the_promises_allow() {
+    let recorded = Recorded::with_scans(Verdict::Pass, Verdict::Pass);
+    let count = |from: usize, method: &str| {
+        let requests = recorded.registry().requests().split_off(from);
+        let is_one = |request: &&Request| request.method == method && !request.path.contains("/blobs/");
+        requests.iter().filter(is_one).count()
+    };
+    let start = recorded.registry().requests().len();
+    recorded.publish(&[("INPUT_DRY-RUN", "true")]);
+    let (gets, heads) = (count(start, "GET"), count(start, "HEAD"));
+    let start = recorded.registry().requests().len();
+    recorded.publish(&[]);
+    // 11 tags of 3 manifests: each manifest is read once; each tag is asked for, written, and read back. A HEAD that finds
+    // nothing is followed by a GET, which tells a missing tag from a missing page.
+    assert_eq!((count(start, "GET") - gets, count(start, "HEAD") - heads, count(start, "PUT")), (3, 11, 11));
+    assert_eq!(heads, 11, "one for each tag");
 }
 
 #[test]

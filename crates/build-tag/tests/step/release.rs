@@ -26,9 +26,14 @@ fn image(registry: &Registry, name: &str, architecture: &str) -> Digest {
 impl Built {
     /// `api` is an index of two platforms with an attestation, `web` a single image.
     pub(crate) fn new() -> Self {
+        Self::of("refs/tags/v1.2.3")
+    }
+
+    /// The same for a push of this ref.
+    pub(crate) fn of(git_ref: &str) -> Self {
         let registry = Registry::start(Options::default());
         let project = Project::new(&config(&registry.host()));
-        let done = project.plan("push", &push("refs/tags/v1.2.3"), &[]);
+        let done = project.plan("push", &push(git_ref), &[]);
         assert_eq!(done.exit, Some(0), "{done:#?}");
         let built = Self { project, registry };
         let digests = [("api", built.index()), ("web", image(&built.registry, "shop/web", "amd64"))];

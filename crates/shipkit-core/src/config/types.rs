@@ -52,7 +52,8 @@ pub enum TagKind {
     Sha,
     /// The branch's name.
     Branch,
-    /// `1.2.3`, `1.2`, `1` from a version tag.
+    /// From a version tag: `1.2.3`, and `1.2` and `1`, which move to newer versions only; `rc` from `1.2.3-rc.1`. A tag
+    /// `api/v1.2.3` is a version of the service `api` alone.
     Semver,
     /// `pr-<number>`.
     Pr,
@@ -68,7 +69,7 @@ pub enum Latest {
     Never,
     /// With every push to the default branch.
     DefaultBranch,
-    /// With every release that is no prerelease.
+    /// With every version that is no prerelease and not older than what is published.
     Release,
 }
 

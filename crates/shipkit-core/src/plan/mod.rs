@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 
 pub use bake::{FOLDER, bake_file};
 pub use gaps::{Gaps, gaps};
-pub use names::{NameError, TagRule, git_tag, slug, version};
+pub use names::{
+    Channel, Explained, Given, History, Life, NameError, Named, channel, explain, git_tag, semver, slug,
+    version,
+};
 pub use pattern::{is_supported, matches};
 pub use script::test_script;
 
-use crate::config::{BuildArg, Config, Environment, EventKind, Latest, Service, Source, TagKind};
+use crate::config::{BuildArg, Config, Environment, EventKind, Service, Source};
 use crate::event::{Event, Trigger};
 use crate::exit::ExitCode;
 use crate::hint::Hint;
@@ -35,6 +38,9 @@ pub struct Plan {
     pub name: String,
     /// The version for people.
     pub version: String,
+    /// Why it is this version.
+    #[serde(default)]
+    pub version_because: String,
     /// The full commit.
     pub commit: String,
     /// The git ref.
@@ -171,7 +177,7 @@ impl Hint for PlanError {
 
 /// Decides what this event builds and which environments it may reach.
 ///
-/// `committed` is when the commit was made. `variables` answers for build arguments of the form `${NAME}`;
+/// `committed` is when the commit was made, and `history` what lies behind it. `variables` answers for build arguments of the form `${NAME}`;
 /// `SHIPKIT_COMMIT` and `SHIPKIT_VERSION` are known here.
 ///
 /// # Errors
@@ -179,6 +185,7 @@ impl Hint for PlanError {
 pub fn plan(
     event: &Event,
     committed: Timestamp,
+    history: &History,
     config: &Config,
     variables: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, PlanError> {
@@ -187,7 +194,7 @@ pub fn plan(
         return Err(PlanError::Commit(event.commit.clone()));
     }
     let prefix = prefix(event, config)?;
-    let version = version(event)?;
+    let Named { version, because } = version(event, history, names::built(config))?;
     let known = |name: &str| match name {
         "SHIPKIT_COMMIT" => Some(event.commit.clone()),
         "SHIPKIT_VERSION" => Some(version.clone()),
@@ -217,8 +224,9 @@ pub fn plan(
         push: may_push(&event.trigger),
         release_repository,
         build_tag: build_tag(event)?,
-        tags: tags(event, committed, config)?,
+        tags: names::tags(event, committed, config)?,
         version,
+        version_because: because,
         services,
         environments,
         out_of_reach,
@@ -315,37 +323,6 @@ fn labels(
     }
     labels.extend(config.tags.labels.clone());
     labels
-}
-
-/// Where tags need not be immutable none is permanent, and a second build of a commit may move all of them.
-fn tags(event: &Event, committed: Timestamp, config: &Config) -> Result<PublishTags, NameError> {
-    let mut tags = names::tags(event, committed, &rules(config))?;
-    if !config.tags.immutable {
-        let moving = std::mem::take(&mut tags.permanent).into_iter().chain(tags.moving).collect();
-        tags = PublishTags { permanent: Vec::new(), moving };
-    }
-    Ok(tags)
-}
-
-fn rules(config: &Config) -> Vec<TagRule> {
-    let mut rules: Vec<_> = config
-        .tags
-        .include
-        .iter()
-        .map(|kind| match kind {
-            TagKind::Sha => TagRule::Sha,
-            TagKind::Branch => TagRule::Branch,
-            TagKind::Semver => TagRule::Semver,
-            TagKind::Pr => TagRule::Pr,
-            TagKind::Date => TagRule::Date,
-        })
-        .collect();
-    match config.tags.latest {
-        Latest::Never => {}
-        Latest::DefaultBranch => rules.push(TagRule::LatestOnDefaultBranch),
-        Latest::Release => rules.push(TagRule::LatestOnRelease),
-    }
-    rules
 }
 
 /// Pull requests never push, whoever opened them; an event that nobody planned for does not either.

@@ -14,6 +14,7 @@ mod faults;
 mod layout;
 mod real;
 mod releases;
+mod tag_list;
 
 use std::time::Duration;
 

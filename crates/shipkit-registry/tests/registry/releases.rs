@@ -64,6 +64,22 @@ async fn the_same_release_has_the_same_digest_everywhere() {
 }
 
 #[tokio::test]
+async fn the_release_of_a_git_tag_leaves_the_commit_to_the_one_that_was_built_from_it() {
+    let server = Registry::start(Options::default());
+    let repository = repository(&server, "acme/release");
+    let client = anonymous();
+    let tagged = Release { git_ref: "refs/tags/v1.4.0".to_owned(), ..release() };
+    let tagged = client.put_release(&repository, &tagged).await.unwrap();
+    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), tagged, "there is no other yet");
+    let built = client.put_release(&repository, &release()).await.unwrap();
+    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), built);
+    let again = Release { git_ref: "refs/tags/v1.4.1".to_owned(), ..release() };
+    let again = client.put_release(&repository, &again).await.unwrap();
+    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), built);
+    assert_eq!(client.release(&repository, &again).await.unwrap().git_ref, "refs/tags/v1.4.1");
+}
+
+#[tokio::test]
 async fn an_image_is_not_a_release() {
     let server = Registry::start(Options::default());
     let digest = seed(&server, "acme/api");

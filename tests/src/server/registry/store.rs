@@ -138,12 +138,7 @@ impl Store {
             ("/blobs/uploads/", "POST") => self.begin_upload(&asked),
             ("/blobs/uploads/", "PUT") => self.end_upload(&asked),
             ("/referrers/", "GET") if self.options.referrers => self.referrers(&asked),
-            ("/tags/", "GET") => match self.repositories.get(name) {
-                Some(r) => {
-                    Reply::new(200).json(&json!({"name": name, "tags": r.tags.keys().collect::<Vec<_>>()}))
-                }
-                None => Reply::error(404, "NAME_UNKNOWN"),
-            },
+            ("/tags/", "GET") => self.list_tags(&asked),
             _ => Reply::new(404).containing("404 page not found"),
         }
     }
@@ -252,6 +247,26 @@ impl Store {
         }
         repository.tags.retain(|_, digest| digest != asked.rest);
         Reply::new(202)
+    }
+
+    /// A page of tags in their order; like most registries it may give fewer than were asked for.
+    fn list_tags(&self, asked: &Asked<'_>) -> Reply {
+        let Some(repository) = self.repositories.get(asked.name) else {
+            return Reply::error(404, "NAME_UNKNOWN");
+        };
+        let wanted = asked.query.get("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+        let page = self.options.page.unwrap_or(usize::MAX).min(wanted);
+        let rest =
+            || repository.tags.keys().filter(|tag| asked.query.get("last").is_none_or(|last| last < *tag));
+        let tags: Vec<_> = rest().take(page).collect();
+        let reply = Reply::new(200).json(&json!({"name": asked.name, "tags": tags}));
+        match tags.last().filter(|_| page < rest().count()) {
+            Some(last) => {
+                let path = format!("/v2/{}/tags/list", asked.name);
+                reply.with("link", format!("<{path}?n={wanted}&last={last}>; rel=\"next\""))
+            }
+            None => reply,
+        }
     }
 
     fn get_blob(&self, asked: &Asked<'_>) -> Reply {
