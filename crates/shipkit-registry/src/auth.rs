@@ -2,18 +2,16 @@
 //! names, and nowhere else.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use shipkit_core::Secret;
 use tokio::time::Instant;
 
+use crate::credentials::{Credentials, Login, canonical};
+use crate::docker_config::DockerConfig;
 use crate::error::Error;
-use crate::{Credentials, Login};
 
 /// What a registry answers to a request without the right authorization (RFC 9110, 11.6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +24,12 @@ pub(crate) enum Challenge {
 #[derive(Debug)]
 pub(crate) struct Auth {
     logins: Vec<Login>,
+    docker: Option<DockerConfig>,
+    /// What Docker's configuration said for a registry: its helpers are slow, and some ask a person.
+    found: tokio::sync::Mutex<HashMap<String, Option<Login>>>,
     challenges: Mutex<HashMap<String, Challenge>>,
     tokens: Mutex<HashMap<(String, Vec<String>), Token>>,
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,13 +47,40 @@ pub(crate) struct TokenAnswer {
 }
 
 impl Auth {
-    pub(crate) fn new(credentials: Credentials) -> Result<Self, Error> {
-        let mut logins: Vec<Login> = credentials.login.into_iter().collect();
-        if let Some(folder) = credentials.docker_config {
-            // After the login that was given: the first one for a host counts.
-            logins.extend(docker_logins(&folder.join("config.json"))?);
+    /// `patience` is how long a credential helper may take.
+    pub(crate) fn new(credentials: Credentials, patience: Duration) -> Result<Self, Error> {
+        let docker =
+            credentials.docker_config.map(|folder| DockerConfig::read(&folder, patience)).transpose()?;
+        Ok(Self {
+            logins: credentials.logins,
+            docker: docker.flatten(),
+            found: tokio::sync::Mutex::default(),
+            challenges: Mutex::default(),
+            tokens: Mutex::default(),
+            turns: Mutex::default(),
+        })
+    }
+
+    /// Who we are at a registry: the login that was given, else what Docker's configuration says.
+    pub(crate) async fn login(&self, registry: &str) -> Result<Option<Login>, Error> {
+        let registry = canonical(registry);
+        if let Some(login) = self.logins.iter().find(|login| canonical(&login.registry) == registry) {
+            return Ok(Some(login.clone()));
         }
-        Ok(Self { logins, challenges: Mutex::default(), tokens: Mutex::default() })
+        let Some(docker) = &self.docker else { return Ok(None) };
+        let mut found = self.found.lock().await;
+        if let Some(login) = found.get(registry) {
+            return Ok(login.clone());
+        }
+        let login = docker.login(registry).await?;
+        found.insert(registry.to_owned(), login.clone());
+        Ok(login)
+    }
+
+    /// Whoever holds it may ask the registry's token server.
+    pub(crate) async fn turn(&self, registry: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = Arc::clone(lock(&self.turns).entry(registry.to_owned()).or_default());
+        turn.lock_owned().await
     }
 
     pub(crate) fn challenge(&self, registry: &str) -> Option<Challenge> {
@@ -62,13 +91,6 @@ impl Auth {
         lock(&self.challenges).insert(registry.to_owned(), challenge);
     }
 
-    /// The value of `Authorization: Basic` for a registry, if we have a login there.
-    pub(crate) fn basic(&self, registry: &str) -> Option<Secret> {
-        let login = self.logins.iter().find(|login| canonical(&login.registry) == canonical(registry))?;
-        let pair = format!("{}:{}", login.username, login.password.reveal());
-        Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))))
-    }
-
     /// A token that is still good for these scopes.
     pub(crate) fn token(&self, registry: &str, scopes: &[String]) -> Option<Secret> {
         let tokens = lock(&self.tokens);
@@ -76,8 +98,9 @@ impl Auth {
         (Instant::now() < token.expires).then(|| token.secret.clone())
     }
 
-    pub(crate) fn forget_token(&self, registry: &str, scopes: &[String]) {
-        lock(&self.tokens).remove(&(registry.to_owned(), scopes.to_vec()));
+    /// Drops the token that was refused, and not the one that another call may have fetched since.
+    pub(crate) fn forget(&self, refused: &Secret) {
+        lock(&self.tokens).retain(|_, token| token.secret.reveal() != refused.reveal());
     }
 
     /// Keeps the token of an answer; `None` when there is none in it.
@@ -99,49 +122,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Docker Hub has three names, and Docker's file uses the oldest with a path.
-fn canonical(host: &str) -> &str {
-    match host {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        other => other,
-    }
-}
-
-fn docker_logins(path: &Path) -> Result<Vec<Login>, Error> {
-    #[derive(Deserialize)]
-    struct Config {
-        #[serde(default)]
-        auths: HashMap<String, Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        auth: Option<String>,
-    }
-    let bad = |why: String| Error::DockerConfig { path: path.to_owned(), why };
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(bad(error.to_string())),
-    };
-    // The parser's own message could quote a password, so only the place is told.
-    let config: Config = serde_json::from_slice(&text)
-        .map_err(|e| bad(format!("line {}, column {} is not as Docker writes it", e.line(), e.column())))?;
-    let mut logins = Vec::new();
-    for (host, entry) in config.auths {
-        // Without `auth` a helper or an identity token keeps the login.
-        let Some(auth) = entry.auth.filter(|auth| !auth.is_empty()) else { continue };
-        let pair = BASE64_STANDARD.decode(auth).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some((username, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) else {
-            return Err(bad(format!("the login for `{host}` is not base64 of `user:password`")));
-        };
-        let bare = host.trim_start_matches("https://").trim_start_matches("http://");
-        logins.push(Login {
-            registry: bare.split('/').next().unwrap_or(bare).to_owned(),
-            username: username.to_owned(),
-            password: Secret::new(password.trim_end_matches('\0')),
-        });
-    }
-    Ok(logins)
+/// The form with which an identity token is exchanged for one that allows `scopes`.
+pub(crate) fn identity_form(token: &Secret, service: Option<&str>, scopes: &[String]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token");
+    form.append_pair("client_id", "shipkit");
+    form.append_pair("service", service.unwrap_or_default());
+    form.append_pair("scope", &scopes.join(" "));
+    form.append_pair("refresh_token", token.reveal());
+    form.finish()
 }
 
 /// Reads the challenges of one `WWW-Authenticate` header; those of unknown schemes are left out.
@@ -230,36 +219,5 @@ mod tests {
         {
             challenges(text);
         }
-    }
-
-    #[test]
-    fn the_login_given_comes_before_the_one_of_docker() {
-        let folder = tempfile::tempdir().unwrap();
-        let auth = |pair: &str| BASE64_STANDARD.encode(pair);
-        let config = serde_json::json!({"auths": {
-            "ghcr.io": {"auth": auth("docker:a:b")},
-            "https://index.docker.io/v1/": {"auth": auth("hub:secret")},
-            "helper.example": {},
-        }});
-        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let auth_of =
-            |login| Auth::new(Credentials { login, docker_config: Some(folder.path().to_owned()) }).unwrap();
-        let basic = |auth: &Auth, host: &str| auth.basic(host).map(|secret| secret.reveal().to_owned());
-        let expected = |pair: &str| Some(format!("Basic {}", auth(pair)));
-        assert_eq!(basic(&auth_of(None), "ghcr.io"), expected("docker:a:b"));
-        assert_eq!(basic(&auth_of(None), "docker.io"), expected("hub:secret"));
-        assert_eq!(basic(&auth_of(None), "helper.example"), None);
-        let given = Login { registry: "ghcr.io".to_owned(), username: "me".to_owned(), password: "p".into() };
-        assert_eq!(basic(&auth_of(Some(given.clone())), "ghcr.io"), expected("me:p"));
-        assert_eq!(basic(&auth_of(Some(given)), "evil.ghcr.io"), None);
-    }
-
-    #[test]
-    fn a_broken_docker_config_is_an_error_that_shows_no_password() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config.json"), r#"{"auths":{"a":{"auth":"hunter2"#).unwrap();
-        let credentials = Credentials { login: None, docker_config: Some(folder.path().to_owned()) };
-        let error = Auth::new(credentials).unwrap_err().to_string();
-        assert!(!error.contains("hunter2") && error.contains("line 1"), "{error}");
     }
 }

@@ -4,13 +4,11 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use shipkit_core::{Digest, Repository, Tag};
-use tokio::time::Instant;
 use url::Url;
 
 use crate::error::Error;
 use crate::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, size_of};
-use crate::retry::{Failure, Tries};
-use crate::transport::{ANSWER_LIMIT, Access, Answer, Call, Redirects, location, never};
+use crate::transport::{Access, Answer, Call, Redirects};
 use crate::{Descriptor, MANIFEST_LIMIT, Manifest, OCI_INDEX, OCI_MANIFEST, Registry, Target};
 
 impl Registry {
@@ -122,73 +120,13 @@ impl Registry {
         }
     }
 
-    /// Stores a blob unless it is there, and returns its descriptor, of type `application/octet-stream`.
-    ///
-    /// # Errors
-    /// When the registry does not take it.
-    pub async fn put_blob(
+    pub(crate) fn put_call(
         &self,
         repository: &Repository,
-        bytes: impl Into<Bytes>,
-    ) -> Result<Descriptor, Error> {
-        let body = bytes.into();
-        let descriptor = Descriptor::of("application/octet-stream", &body);
-        let mut tries = Tries::until(self.transport.deadline());
-        // An upload that broke cannot be resumed everywhere, so each try begins anew; and asks first, because the
-        // one before may have arrived although its answer did not.
-        loop {
-            match self.upload(repository, &descriptor.digest, &body, tries.deadline).await {
-                Ok(()) => return Ok(descriptor),
-                Err(failure) => tries.wait(failure).await?,
-            }
-        }
-    }
-
-    /// HEAD, POST and one PUT: chunks are what registries disagree about.
-    async fn upload(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        body: &Bytes,
-        deadline: Instant,
-    ) -> Result<(), Failure> {
-        let mut call = self.blob_call(repository, digest, Method::HEAD).map_err(never)?;
-        call.redirects = Redirects::Answer;
-        // The token must allow the push that follows, or a second one is needed.
-        call.access = Access::Push;
-        let head = self.transport.once(&call, deadline).await?.status;
-        if head == StatusCode::OK || head.is_redirection() {
-            return Ok(());
-        }
-        call.redirects = Redirects::Refuse;
-        call.method = Method::POST;
-        call.url = self.transport.url(repository, "blobs/uploads/").map_err(never)?;
-        let answer = self.transport.once(&call, deadline).await?;
-        if answer.status != StatusCode::ACCEPTED {
-            return Err(never(call.status(&answer)));
-        }
-        call.url = upload_url(&call, &answer, digest)?;
-        call.method = Method::PUT;
-        call.headers = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
-        call.body = body.clone();
-        let answer = self.transport.once(&call, deadline).await?;
-        match answer.status {
-            StatusCode::CREATED => Ok(()),
-            // The session is gone: a proxy sent the PUT elsewhere, or the registry restarted.
-            StatusCode::NOT_FOUND => {
-                Err(Failure { error: Box::new(call.status(&answer)), again: crate::retry::Again::Later })
-            }
-            _ => Err(never(call.status(&answer))),
-        }
-    }
-
-    pub(crate) fn put_call<'a>(
-        &self,
-        repository: &'a Repository,
         target: &Target,
         media_type: &str,
         body: Bytes,
-    ) -> Result<Call<'a>, Error> {
+    ) -> Result<Call, Error> {
         let call = Call {
             method: Method::PUT,
             access: Access::Push,
@@ -203,43 +141,30 @@ impl Registry {
         Ok(call)
     }
 
-    fn manifest_call<'a>(&self, repository: &'a Repository, target: &Target) -> Result<Call<'a>, Error> {
+    pub(crate) fn manifest_call(&self, repository: &Repository, target: &Target) -> Result<Call, Error> {
         let url = self.transport.url(repository, &format!("manifests/{}", target.as_str()))?;
         let what = format!("the manifest `{}` of `{}`", target.as_str(), repository.path());
         Ok(self.get(repository, url, what))
     }
 
-    fn blob_call<'a>(
+    pub(crate) fn blob_call(
         &self,
-        repository: &'a Repository,
+        repository: &Repository,
         digest: &Digest,
         method: Method,
-    ) -> Result<Call<'a>, Error> {
+    ) -> Result<Call, Error> {
         let url = self.transport.url(repository, &format!("blobs/{digest}"))?;
         let what = format!("the blob `{digest}` of `{}`", repository.path());
         Ok(Call { method, ..self.get(repository, url, what) })
     }
 
     /// A GET without anything special.
-    #[expect(clippy::unused_self, reason = "it reads as what it is for: a call of this client")]
-    pub(crate) fn get<'a>(&self, repository: &'a Repository, url: Url, what: String) -> Call<'a> {
-        Call {
-            repository,
-            method: Method::GET,
-            url,
-            what,
-            access: Access::Pull,
-            headers: Vec::new(),
-            body: Bytes::new(),
-            limit: ANSWER_LIMIT,
-            expect: None,
-            size: None,
-            redirects: Redirects::Refuse,
-        }
+    pub(crate) fn get(&self, repository: &Repository, url: Url, what: String) -> Call {
+        Call::get(repository, url, what, &self.session)
     }
 }
 
-fn accepted() -> String {
+pub(crate) fn accepted() -> String {
     [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].join(", ")
 }
 
@@ -247,15 +172,4 @@ fn accepted() -> String {
 pub(crate) fn says_unknown(answer: &Answer) -> bool {
     let unknown = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
     answer.codes().iter().any(|code| unknown.contains(&code.as_str()))
-}
-
-/// Where the upload goes on: the location may be relative, have a query, and be at another host, which then gets no
-/// credentials; but never leaves https.
-fn upload_url(call: &Call<'_>, answer: &Answer, digest: &Digest) -> Result<Url, Failure> {
-    let mut url = location(&answer.headers, &call.url).map_err(|why| call.protocol(why))?;
-    if call.url.scheme() == "https" && url.scheme() != "https" {
-        return Err(call.protocol("an upload location that is not https".to_owned()));
-    }
-    url.query_pairs_mut().append_pair("digest", digest.as_str());
-    Ok(url)
 }

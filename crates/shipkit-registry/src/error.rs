@@ -192,6 +192,16 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A credential helper of Docker's configuration does not say who we are.
+    #[error("the credential helper `{program}` gives no login for `{registry}`: {why}")]
+    Helper {
+        /// `docker-credential-...`.
+        program: String,
+        /// Host and port.
+        registry: String,
+        /// Why not; never what it printed.
+        why: String,
+    },
     /// The HTTP client cannot be made.
     #[error("no HTTP client can be made: {0}")]
     Client(String),
@@ -210,7 +220,11 @@ impl Hint for Error {
         match self {
             Self::Denied { registry, .. } => Some(format!(
                 "give a user name and password for `{registry}` that may do this (inputs `registry-username` and \
-                 `registry-password`, or `docker login`); credential helpers of Docker are not read"
+                 `registry-password`, or `docker login`)"
+            )),
+            Self::Helper { registry, .. } => Some(format!(
+                "give a user name and password for `{registry}` (inputs `registry-username` and \
+                 `registry-password`), or repair the helper that Docker's `config.json` names"
             )),
             Self::WrongBytes { registry, .. } => Some(format!(
                 "do not use this image: `{registry}`, or something between here and it, changes what it serves"
@@ -263,6 +277,7 @@ impl Hint for Error {
             | Self::BadEvidence { .. }
             | Self::TooManyReferrers { .. }
             | Self::NotARelease { .. }
+            | Self::Helper { .. }
             | Self::Client(_) => ExitCode::Unknown,
         }
     }

@@ -7,29 +7,25 @@
 //! environment has a tag of its own, which nobody else rewrites.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, LINK};
 use serde_json::{Value, json};
 use shipkit_core::evidence::{BadEvidence, Kind, RECORD_KEY, Record, STATEMENT_MEDIA_TYPE};
 use shipkit_core::{Digest, Repository, Tag};
 
 use crate::error::Error;
-use crate::listing::{Listing, pause};
 use crate::releases::{EMPTY, EMPTY_TYPE, pointer};
-use crate::{Descriptor, Manifest, ManifestKind, OCI_INDEX, OCI_MANIFEST, Registry, Target};
+use crate::{Descriptor, Manifest, ManifestKind, OCI_MANIFEST, Registry, Target};
 
-const KIND: &str = "dev.shipkit.evidence.kind";
-const ENVIRONMENT: &str = "dev.shipkit.evidence.environment";
+pub(crate) const KIND: &str = "dev.shipkit.evidence.kind";
+pub(crate) const ENVIRONMENT: &str = "dev.shipkit.evidence.environment";
+/// When the record was made.
+pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 const VERDICT: &str = "dev.shipkit.evidence.verdict";
 
 const STATEMENT_LIMIT: u64 = 16 * 1024 * 1024;
-const REFERRERS_LIMIT: usize = 1000;
-/// How often the API is asked for a new entry before it counts as not listed there.
-const API_READINGS: u32 = 3;
+
 /// What was found at a digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
@@ -59,12 +55,12 @@ impl Registry {
         let digest = Digest::of(&bytes);
         let target = Target::Digest(digest.clone());
         self.put_manifest(repository, &target, OCI_MANIFEST, bytes.clone()).await?;
-        if self.is_listed_by_api(repository, &subject.digest, &digest).await? {
+        if self.is_listed_by_api(repository, &subject.digest, std::slice::from_ref(&digest)).await? {
             return Ok(digest);
         }
-        let own = evidence_tag(&subject.digest, record.kind, record.environment.as_deref())?;
+        let own = evidence_tag(&subject.digest, record.kind.word(), record.environment.as_deref())?;
         self.put_manifest(repository, &Target::Tag(own.clone()), OCI_MANIFEST, bytes).await?;
-        if self.enter(repository, &subject.digest, &digest, &entry).await? {
+        if self.enter(repository, &subject.digest, &BTreeMap::from([(digest.clone(), entry)])).await? {
             return Ok(digest);
         }
         // Without a listing its own tag is the only way to it; it must at least be that.
@@ -85,17 +81,9 @@ impl Registry {
         subject: &Digest,
         wanted: &[(Kind, Option<&str>)],
     ) -> Result<Evidence, Error> {
-        let mut entries = BTreeMap::new();
-        for entry in self.referrers(repository, subject).await?.unwrap_or_default() {
-            entries.insert(entry.digest.clone(), entry);
-        }
-        if let Listing::Index(manifest) = self.listing(repository, subject).await? {
-            for entry in listed(*manifest) {
-                entries.insert(entry.digest.clone(), entry);
-            }
-        }
+        let mut entries = self.entries_about(repository, subject).await?;
         for (kind, environment) in wanted {
-            let tag = Target::Tag(evidence_tag(subject, *kind, *environment)?);
+            let tag = Target::Tag(evidence_tag(subject, kind.word(), *environment)?);
             match self.manifest(repository, &tag).await {
                 Ok(manifest) => {
                     let ours = Descriptor {
@@ -107,9 +95,6 @@ impl Registry {
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
-        }
-        if REFERRERS_LIMIT < entries.len() {
-            return Err(self.too_many(repository, subject));
         }
         let found: Vec<Option<Record>> = stream::iter(entries.into_values())
             .map(|entry| async move { self.record(repository, subject, &entry).await })
@@ -156,88 +141,12 @@ impl Registry {
             Err(_foreign) => Ok(None),
         }
     }
-
-    /// What the referrers API lists; `None` where the registry has no such API.
-    async fn referrers(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-    ) -> Result<Option<Vec<Descriptor>>, Error> {
-        let mut entries = Vec::new();
-        let mut url = self.transport.url(repository, &format!("referrers/{subject}"))?;
-        loop {
-            let what = format!("the referrers of `{subject}` in `{}`", repository.path());
-            let call = self.get(repository, url.clone(), what);
-            let answer = self.transport.send(&call).await?;
-            // Registries without the API say 404, 400 or 405, or serve their web page.
-            match answer.status {
-                StatusCode::OK => {}
-                StatusCode::NOT_FOUND
-                | StatusCode::BAD_REQUEST
-                | StatusCode::METHOD_NOT_ALLOWED
-                | StatusCode::NOT_IMPLEMENTED
-                    if entries.is_empty() =>
-                {
-                    return Ok(None);
-                }
-                _ => return Err(call.status(&answer)),
-            }
-            let is_page = answer.header(CONTENT_TYPE).is_some_and(|value| value.starts_with("text/html"));
-            if is_page && entries.is_empty() {
-                return Ok(None);
-            }
-            let page = Manifest::read(answer.body.clone(), Some(OCI_INDEX)).map_err(|source| {
-                let (registry, what) = (repository.registry().to_owned(), call.what.clone());
-                Error::Manifest { registry, what, source }
-            })?;
-            entries.extend(listed(page));
-            if REFERRERS_LIMIT < entries.len() {
-                return Err(self.too_many(repository, subject));
-            }
-            let Some(next) = answer.header(LINK).and_then(next_page) else { return Ok(Some(entries)) };
-            let next = url.join(next).map_err(|error| *call.protocol(error.to_string()).error)?;
-            if next.origin() != url.origin() || next == url {
-                return Err(*call.protocol("its next page is elsewhere".to_owned()).error);
-            }
-            url = next;
-        }
-    }
-
-    /// Whether the API lists the new evidence, for long enough to see it there late.
-    async fn is_listed_by_api(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        evidence: &Digest,
-    ) -> Result<bool, Error> {
-        for round in 0..API_READINGS {
-            match self.referrers(repository, subject).await? {
-                None => return Ok(false),
-                Some(entries) if entries.iter().any(|entry| entry.digest == *evidence) => {
-                    // A registry was seen to list a manifest and to have lost it (facts of olareg).
-                    self.manifest(repository, &Target::Digest(evidence.clone())).await?;
-                    return Ok(true);
-                }
-                Some(_) => pause(Duration::from_millis(100) * (1 << round)).await,
-            }
-        }
-        Ok(false)
-    }
-
-    #[expect(clippy::unused_self, reason = "an error of this client")]
-    fn too_many(&self, repository: &Repository, subject: &Digest) -> Error {
-        Error::TooManyReferrers {
-            repository: repository.clone(),
-            subject: subject.clone(),
-            limit: REFERRERS_LIMIT,
-        }
-    }
 }
 
 /// The manifest of one piece of evidence, and the entry that lists it.
 fn evidence_manifest(subject: &Manifest, record: &Record, statement: &[u8]) -> (Value, Bytes) {
     let mut annotations = json!({
-        "org.opencontainers.image.created": record.time,
+        CREATED: record.time,
         KIND: record.kind.word(),
         VERDICT: record.verdict.word(),
     });
@@ -264,14 +173,14 @@ fn evidence_manifest(subject: &Manifest, record: &Record, statement: &[u8]) -> (
 
 /// `sha256-<hex>.shipkit-<kind>[-<environment>]`: the newest record of one kind in one environment. An environment that
 /// does not fit into a tag is named by the beginning of its digest.
-fn evidence_tag(subject: &Digest, kind: Kind, environment: Option<&str>) -> Result<Tag, Error> {
+pub(crate) fn evidence_tag(subject: &Digest, kind: &str, environment: Option<&str>) -> Result<Tag, Error> {
     let suffix = match environment {
         None => String::new(),
         // 71 characters for the digest and 19 for the longest kind leave 37 of 128.
         Some(name) if name.len() <= 37 && name.parse::<Tag>().is_ok() => format!("-{name}"),
         Some(name) => format!("-{}", Digest::of(name.as_bytes()).hex().get(..32).unwrap_or_default()),
     };
-    let text = format!("sha256-{}.shipkit-{}{suffix}", subject.hex(), kind.word());
+    let text = format!("sha256-{}.shipkit-{kind}{suffix}", subject.hex());
     text.parse().map_err(Error::Name)
 }
 
@@ -282,17 +191,4 @@ fn has_our_block(bytes: &[u8]) -> bool {
 
 fn bad(repository: &Repository, evidence: &Digest, source: BadEvidence) -> Error {
     Error::BadEvidence { repository: repository.clone(), evidence: evidence.clone(), source }
-}
-
-fn listed(manifest: Manifest) -> Vec<Descriptor> {
-    match manifest.kind {
-        ManifestKind::Index { manifests } => manifests,
-        ManifestKind::Image { .. } => Vec::new(),
-    }
-}
-
-/// The target of `<...>; rel="next"` (RFC 8288).
-pub(crate) fn next_page(link: &str) -> Option<&str> {
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    parameters.contains("next").then_some(target)
 }

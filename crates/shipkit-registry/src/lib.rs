@@ -4,16 +4,23 @@
 //! what is typed is only ever read. Nothing here decides anything: a verdict comes from `shipkit-core`.
 
 mod auth;
+mod blob;
 mod content;
+mod copied_evidence;
+mod copy;
 mod credentials;
+mod docker_config;
 mod error;
 mod evidence;
 mod index;
 pub mod layout;
 mod listing;
 mod manifest;
+mod referrers;
 mod releases;
 mod retry;
+mod session;
+mod stream;
 mod tag_list;
 mod tags;
 mod transport;
@@ -23,6 +30,7 @@ use std::time::Duration;
 
 use shipkit_core::{Digest, Tag};
 
+pub use copy::{Along, Copied};
 pub use credentials::{Credentials, Login};
 pub use error::Error;
 pub use evidence::Evidence;
@@ -41,14 +49,15 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 #[derive(Debug, Clone)]
 pub struct Registry {
     transport: Arc<transport::Transport>,
+    session: Arc<session::Session>,
 }
 
 /// How long to try, and where plain HTTP is allowed.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The longest time for one request with all its retries.
+    /// The longest time for one request with all its retries, and for a whole copy.
     pub deadline: Duration,
-    /// The longest silence in the middle of an answer.
+    /// The longest silence in the middle of an answer or an upload, and the longest time for a credential helper.
     pub idle: Duration,
     /// Registries (host and port) that speak plain HTTP. Those on this machine always may.
     pub insecure: Vec<String>,
@@ -83,7 +92,8 @@ impl Registry {
     /// # Errors
     /// When Docker's configuration is there and cannot be read.
     pub fn with(credentials: Credentials, options: Options) -> Result<Self, Error> {
-        Ok(Self { transport: Arc::new(transport::Transport::new(credentials, options)?) })
+        let transport = Arc::new(transport::Transport::new(credentials, options)?);
+        Ok(Self { transport, session: Arc::default() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The listing of referrers at the tag `sha256-<hex>` (distribution-spec, "Referrers Tag Schema"): read, extended and
 //! written back by every client, and compared by no registry. So a writer reads back until its own entry stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,27 +32,26 @@ pub(crate) enum Listing {
 }
 
 impl Registry {
-    /// Enters evidence into the listing until it stays there; `false` where there can be none.
+    /// Enters evidence, by digest, into the listing until all of it stays there; `false` where there can be none.
     pub(crate) async fn enter(
         &self,
         repository: &Repository,
         subject: &Digest,
-        evidence: &Digest,
-        entry: &Value,
+        evidence: &BTreeMap<Digest, Value>,
     ) -> Result<bool, Error> {
         let tag = Target::Tag(listing_tag(subject)?);
-        let mut tries = Tries::until(self.transport.deadline());
+        let mut tries = Tries::until(self.deadline());
         let mut gone = BTreeSet::new();
         let mut slowest = SHORTEST;
         for write in 0..WRITES {
             if write != 0 {
                 // Somebody writes at the same time; who waits longer writes later.
-                tracing::debug!("write {write}: the entry `{evidence}` is not in the listing");
+                tracing::debug!("write {write}: the listing of `{subject}` has lost an entry of ours");
                 pause(SHORTEST * write.min(10)).await;
             }
             let begun = Instant::now();
             let Some(current) = self.current(repository, subject).await? else { return Ok(false) };
-            let extended = extended(current, evidence, entry, &gone);
+            let extended = extended(current, evidence, &gone);
             let call = self.put_call(repository, &tag, OCI_INDEX, extended)?;
             // One try only: what is sent again must be read again, or it drops what was entered in between.
             match self.transport.once(&call, tries.deadline).await {
@@ -76,27 +75,30 @@ impl Registry {
                 return Ok(true);
             }
         }
+        let listed = self.entries(repository, subject).await?;
+        let lost = evidence.keys().find(|digest| !listed.contains(digest)).or_else(|| evidence.keys().next());
         Err(Error::Lost {
             repository: repository.clone(),
             subject: subject.clone(),
-            evidence: evidence.clone(),
+            evidence: lost.unwrap_or(subject).clone(),
         })
     }
 
-    /// Whether the entry is there at every one of some readings. The load that makes us slow makes others slow too, so
+    /// Whether the entries are there at every one of some readings. The load that makes us slow makes others slow too, so
     /// the pauses grow with how long our own write took.
     async fn stays(
         &self,
         repository: &Repository,
         subject: &Digest,
-        evidence: &Digest,
+        evidence: &BTreeMap<Digest, Value>,
         slowest: Duration,
     ) -> Result<bool, Error> {
         for reading in 0..READINGS {
             if reading != 0 {
                 pause(slowest * 2).await;
             }
-            if !self.entries(repository, subject).await?.contains(evidence) {
+            let listed = self.entries(repository, subject).await?;
+            if !evidence.keys().all(|digest| listed.contains(digest)) {
                 return Ok(false);
             }
         }
@@ -108,12 +110,14 @@ impl Registry {
         &self,
         repository: &Repository,
         subject: &Digest,
-        evidence: &Digest,
+        evidence: &BTreeMap<Digest, Value>,
     ) -> Result<BTreeSet<Digest>, Error> {
         let mut gone = BTreeSet::new();
         for digest in self.entries(repository, subject).await? {
             match self.manifest(repository, &Target::Digest(digest.clone())).await {
-                Err(error) if error.is_not_found() && digest != *evidence => drop(gone.insert(digest)),
+                Err(error) if error.is_not_found() && !evidence.contains_key(&digest) => {
+                    gone.insert(digest);
+                }
                 Err(Error::Manifest { .. }) | Ok(_) => {}
                 Err(error) => return Err(error),
             }
@@ -153,8 +157,8 @@ impl Registry {
     }
 }
 
-/// The listing with one more entry and without those that are gone. The rest is kept as it is, unknown fields included.
-fn extended(current: Value, evidence: &Digest, entry: &Value, gone: &BTreeSet<Digest>) -> Bytes {
+/// The listing with more entries and without those that are gone. The rest is kept as it is, unknown fields included.
+fn extended(current: Value, evidence: &BTreeMap<Digest, Value>, gone: &BTreeSet<Digest>) -> Bytes {
     let mut index = if let Value::Object(fields) = current {
         fields
     } else {
@@ -165,8 +169,10 @@ fn extended(current: Value, evidence: &Digest, entry: &Value, gone: &BTreeSet<Di
             entry.get("digest").and_then(Value::as_str) == Some(digest.as_str())
         };
         manifests.retain(|listed| !gone.iter().any(|digest| is(listed, digest)));
-        if !manifests.iter().any(|listed| is(listed, evidence)) {
-            manifests.push(entry.clone());
+        for (digest, entry) in evidence {
+            if !manifests.iter().any(|listed| is(listed, digest)) {
+                manifests.push(entry.clone());
+            }
         }
     }
     Value::Object(index).to_string().into()

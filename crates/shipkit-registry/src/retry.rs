@@ -31,17 +31,20 @@ pub(crate) enum Again {
     Soon,
     /// After the pause that the registry asks for.
     After(Duration),
+    /// At once and one time only: the login has been renewed.
+    Renewed,
 }
 
 /// The tries of one call.
 pub(crate) struct Tries {
-    failed: u32,
+    pub(crate) failed: u32,
+    is_renewed: bool,
     pub(crate) deadline: Instant,
 }
 
 impl Tries {
     pub(crate) fn until(deadline: Instant) -> Self {
-        Self { failed: 0, deadline }
+        Self { failed: 0, is_renewed: false, deadline }
     }
 
     /// Waits until the next try.
@@ -54,11 +57,14 @@ impl Tries {
         self.failed += 1;
         let pause = match again {
             Again::Never => return Err(*error),
+            Again::Renewed if self.is_renewed => return Err(*error),
             _ if TRIES <= self.failed => return Err(*error),
             Again::Later => jitter(SHORTEST, grown.min(LONGEST)),
             Again::Soon => jitter(SHORTEST, grown.min(LONGEST_UNCONNECTED)),
             Again::After(pause) => pause,
+            Again::Renewed => Duration::ZERO,
         };
+        self.is_renewed |= matches!(again, Again::Renewed);
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left <= pause {
             return Err(match (again, *error) {

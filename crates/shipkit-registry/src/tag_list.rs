@@ -10,7 +10,7 @@ use shipkit_core::{Repository, Tag};
 use crate::Registry;
 use crate::content::says_unknown;
 use crate::error::Error;
-use crate::evidence::next_page;
+use crate::referrers::next_page;
 
 /// As many tags as are asked for at once; registries give fewer where they want to.
 const PAGE: usize = 1000;

@@ -1,9 +1,13 @@
 //! Tags: names for people, written last and read back.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shipkit_core::{Digest, ImageRef, Repository, Tag};
 
 use crate::error::Error;
 use crate::{Manifest, Registry, Target};
+
+/// How many tags are asked for at once.
+const AT_ONCE: usize = 8;
 
 /// Whether a tag may ever name something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +58,41 @@ impl Registry {
     /// [`Error::Overwritten`] when somebody else wrote it at the same time; and when the image is not there.
     pub async fn tag(&self, image: &ImageRef, tag: &Tag, may: Move) -> Result<Tagged, Error> {
         let done = self.plan_tag(image, tag, may).await?;
-        if done == Tagged::Unchanged {
-            return Ok(done);
+        self.give_tags(image, &[(tag.clone(), done.clone())]).await?;
+        Ok(done)
+    }
+
+    /// [`Registry::tag`] for many tags of one image, all of which are asked for before the first is written. It takes as
+    /// few requests as that promise allows: one for each tag, one for the image, and two for each tag that is written.
+    ///
+    /// # Errors
+    /// As for [`Registry::tag`]; no tag has been written when a permanent one is taken.
+    pub async fn tag_all(&self, image: &ImageRef, tags: &[(Tag, Move)]) -> Result<Vec<Tagged>, Error> {
+        let planned: Vec<Tagged> = stream::iter(tags)
+            .map(|(tag, may)| self.plan_tag(image, tag, *may))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let wanted: Vec<_> = tags.iter().map(|(tag, _)| tag.clone()).zip(planned.iter().cloned()).collect();
+        self.give_tags(image, &wanted).await?;
+        Ok(planned)
+    }
+
+    /// Writes the tags of one image that [`Registry::plan_tag`] has looked at, in this order, and reads each back. Those
+    /// that are [`Tagged::Unchanged`] are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`] when somebody else wrote one at the same time; and when the image is not there.
+    pub async fn give_tags(&self, image: &ImageRef, planned: &[(Tag, Tagged)]) -> Result<(), Error> {
+        let mut wanted = planned.iter().filter(|(_, tagged)| *tagged != Tagged::Unchanged).peekable();
+        if wanted.peek().is_none() {
+            return Ok(());
         }
         let manifest = self.manifest(&image.repository, &Target::Digest(image.digest.clone())).await?;
-        self.put_tag(&image.repository, tag, &manifest).await?;
-        Ok(done)
+        for (tag, _) in wanted {
+            self.put_tag(&image.repository, tag, &manifest).await?;
+        }
+        Ok(())
     }
 
     /// Writes a tag that [`Registry::plan_tag`] has looked at, and reads it back.

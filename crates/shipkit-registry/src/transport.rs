@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use shipkit_core::{Digest, Repository, Secret};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use crate::auth::{Auth, Challenge, TokenAnswer, challenges};
+use crate::auth::{Auth, Challenge, TokenAnswer, challenges, identity_form};
 use crate::error::Error;
 use crate::manifest::size_of;
 use crate::retry::{Again, Failure, Tries, retry_after};
-use crate::{Credentials, Options};
+use crate::session::Session;
+use crate::{Credentials, Login, Options};
 
 /// Enough for any answer that is not content: errors, tokens, listings of one page.
 pub(crate) const ANSWER_LIMIT: u64 = 4 * 1024 * 1024;
@@ -27,12 +28,12 @@ const HOPS: usize = 5;
 pub(crate) struct Transport {
     client: reqwest::Client,
     auth: Auth,
-    options: Options,
+    pub(crate) options: Options,
 }
 
 /// One request.
-pub(crate) struct Call<'a> {
-    pub(crate) repository: &'a Repository,
+pub(crate) struct Call {
+    pub(crate) repository: Repository,
     pub(crate) method: Method,
     pub(crate) url: Url,
     /// For error messages: "the manifest `v1` of `acme/api`".
@@ -47,6 +48,7 @@ pub(crate) struct Call<'a> {
     /// Its size, where that is known too.
     pub(crate) size: Option<u64>,
     pub(crate) redirects: Redirects,
+    pub(crate) session: Arc<Session>,
 }
 
 /// What a token must allow.
@@ -91,12 +93,7 @@ impl Transport {
             .user_agent(concat!("shipkit/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| broken(&error))?;
-        Ok(Self { client, auth: Auth::new(credentials)?, options })
-    }
-
-    /// When a call that begins now must be over.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.options.deadline
+        Ok(Self { client, auth: Auth::new(credentials, options.idle)?, options })
     }
 
     /// `https://<registry>/v2/<name>/<path>`; `http` where the registry is on this machine or named as insecure.
@@ -118,8 +115,8 @@ impl Transport {
     }
 
     /// Sends until it is answered, or the tries or the time are used up.
-    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
-        let mut tries = Tries::until(self.deadline());
+    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        let mut tries = Tries::until(call.session.deadline(&self.options));
         loop {
             match self.once(call, tries.deadline).await {
                 Ok(answer) => return Ok(answer),
@@ -129,93 +126,139 @@ impl Transport {
     }
 
     /// One try, in which a refused token is renewed once.
-    pub(crate) async fn once(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer, Failure> {
-        timeout_at(deadline, self.authorized(call))
-            .await
-            .unwrap_or_else(|_elapsed| Err(call.unreachable("the deadline passed".to_owned(), Again::Never)))
+    pub(crate) async fn once(&self, call: &Call, deadline: Instant) -> Result<Answer, Failure> {
+        let answer = async {
+            let response = self.authorized(call).await?;
+            call.judge(self.read(call, response).await?)
+        };
+        timeout_at(deadline, answer).await.unwrap_or_else(|_elapsed| Err(call.too_late()))
     }
 
-    async fn authorized(&self, call: &Call<'_>) -> Result<Answer, Failure> {
-        let registry = call.repository.registry();
+    /// The answer to an authorized request, its body not yet read.
+    pub(crate) async fn authorized(&self, call: &Call) -> Result<reqwest::Response, Failure> {
         let authorization = self.authorization(call).await?;
-        let had_one = authorization.is_some();
-        let home = self.url(call.repository, "").map_err(never)?.origin();
-        let answer = self.exchange(call, authorization.as_ref(), &home).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return call.judge(answer);
+        let home = self.home(call)?;
+        let response = self.exchange(call, authorization.as_ref(), &home).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
         }
+        // Read to its end, so that the connection can be used again.
+        let answer = self.read(call, response).await?;
+        if !self.learn(call, &answer, authorization.as_ref()).await? && authorization.is_none() {
+            return Err(call.denied(&answer));
+        }
+        let authorization = self.authorization(call).await?;
+        self.exchange(call, authorization.as_ref(), &home).await
+    }
+
+    /// Takes from a 401 how to log in, and drops the token that was refused. Whether there is a way that we can go.
+    pub(crate) async fn learn(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        refused: Option<&Secret>,
+    ) -> Result<bool, Failure> {
+        let registry = call.repository.registry();
         let offered = answer.headers.get_all(WWW_AUTHENTICATE).iter();
         let mut offered: Vec<Challenge> =
             offered.filter_map(|value| value.to_str().ok()).flat_map(challenges).collect();
-        offered.retain(|challenge| *challenge != Challenge::Basic || self.auth.basic(registry).is_some());
+        if offered.contains(&Challenge::Basic) && self.basic(call).await?.is_none() {
+            offered.retain(|challenge| *challenge != Challenge::Basic);
+        }
         // A token is asked for where both are offered: it allows less than a password.
         let best = offered.iter().position(|challenge| *challenge != Challenge::Basic).unwrap_or(0);
-        if let Some(challenge) = offered.into_iter().nth(best) {
-            self.auth.remember(registry, challenge);
-        } else if !had_one {
-            return call.judge(answer);
+        if let Some(refused) = refused {
+            self.auth.forget(refused);
         }
-        self.auth.forget_token(registry, &call.scopes());
-        let authorization = self.authorization(call).await?;
-        call.judge(self.exchange(call, authorization.as_ref(), &home).await?)
+        match offered.into_iter().nth(best) {
+            Some(challenge) => self.auth.remember(registry, challenge),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Where credentials may go.
+    pub(crate) fn home(&self, call: &Call) -> Result<url::Origin, Failure> {
+        Ok(self.url(&call.repository, "").map_err(never)?.origin())
+    }
+
+    /// The value of `Authorization: Basic` for the registry of a call, if we have a password there.
+    async fn basic(&self, call: &Call) -> Result<Option<Secret>, Failure> {
+        let login = self.auth.login(call.repository.registry()).await.map_err(never)?;
+        Ok(login.as_ref().and_then(Login::basic))
     }
 
     /// The value of `Authorization` by what the registry last asked for; `None` before it has asked.
-    async fn authorization(&self, call: &Call<'_>) -> Result<Option<Secret>, Failure> {
-        let registry = call.repository.registry();
-        match self.auth.challenge(registry) {
-            None => Ok(None),
-            Some(Challenge::Basic) => Ok(self.auth.basic(registry)),
-            Some(Challenge::Bearer { realm, service }) => {
-                let scopes = call.scopes();
-                if let Some(token) = self.auth.token(registry, &scopes) {
-                    return Ok(Some(token));
-                }
-                let url = self.token_url(call, &realm, service.as_deref(), &scopes)?;
-                self.fetch_token(call, url, &scopes).await.map(Some)
+    pub(crate) async fn authorization(&self, call: &Call) -> Result<Option<Secret>, Failure> {
+        let Some(challenge) = self.auth.challenge(call.repository.registry()) else { return Ok(None) };
+        let Challenge::Bearer { realm, service } = challenge else { return self.basic(call).await };
+        let (scopes, own) = (call.scopes(), call.own_scopes());
+        match self.token(call, &realm, service.as_deref(), &scopes).await {
+            // A token for several repositories may be more than this login is given; one for this repository is less.
+            Err(Failure { error, .. }) if matches!(*error, Error::Denied { .. }) && scopes != own => {
+                self.token(call, &realm, service.as_deref(), &own).await.map(Some)
             }
+            token => token.map(Some),
         }
     }
 
-    /// A realm is told by the registry, so it decides where our password goes: never in the clear to another machine.
-    fn token_url(
+    async fn token(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         realm: &str,
         service: Option<&str>,
         scopes: &[String],
-    ) -> Result<Url, Failure> {
-        let refuse =
-            |why: &str| call.protocol(format!("it sends us to `{}` for a token: {why}", plain(realm)));
-        let mut url = Url::parse(realm).map_err(|error| refuse(&error.to_string()))?;
-        let is_plain = url.scheme() == "http"
-            && self.is_plain(call.repository)
-            && (is_loopback(&url) || self.options.insecure.iter().any(|host| *host == host_of(&url)));
-        if url.scheme() != "https" && !is_plain {
-            return Err(refuse("only https is safe for that"));
+    ) -> Result<Secret, Failure> {
+        let registry = call.repository.registry();
+        if let Some(token) = self.auth.token(registry, scopes) {
+            return Ok(token);
         }
-        url.query_pairs_mut()
-            .extend_pairs(service.map(|service| ("service", service)))
-            .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
-        Ok(url)
+        // Many calls at once need one token, not one each.
+        let _turn = self.auth.turn(registry).await;
+        if let Some(token) = self.auth.token(registry, scopes) {
+            return Ok(token);
+        }
+        self.fetch_token(call, realm, service, scopes).await
     }
 
-    async fn fetch_token(&self, call: &Call<'_>, url: Url, scopes: &[String]) -> Result<Secret, Failure> {
+    /// A realm is told by the registry, so it decides where our password goes: never in the clear to another machine.
+    fn token_url(&self, call: &Call, realm: &str) -> Result<Url, Failure> {
+        let refuse =
+            |why: &str| call.protocol(format!("it sends us to `{}` for a token: {why}", plain(realm)));
+        let url = Url::parse(realm).map_err(|error| refuse(&error.to_string()))?;
+        let is_plain = url.scheme() == "http"
+            && self.is_plain(&call.repository)
+            && (is_loopback(&url) || self.options.insecure.iter().any(|host| *host == host_of(&url)));
+        if url.scheme() == "https" || is_plain { Ok(url) } else { Err(refuse("only https is safe for that")) }
+    }
+
+    /// Asks the token server: with a password by GET, with an identity token by POST (distribution:
+    /// docs/spec/auth/token.md and oauth.md).
+    async fn fetch_token(
+        &self,
+        call: &Call,
+        realm: &str,
+        service: Option<&str>,
+        scopes: &[String],
+    ) -> Result<Secret, Failure> {
         let registry = call.repository.registry();
-        let token_call = Call {
-            url,
-            method: Method::GET,
-            what: format!("a token for {}", call.what),
-            headers: Vec::new(),
-            body: Bytes::new(),
-            limit: ANSWER_LIMIT,
-            expect: None,
-            size: None,
-            redirects: Redirects::Refuse,
-            ..*call
-        };
+        let url = self.token_url(call, realm)?;
+        let what = format!("a token for {}", call.what);
+        let mut token_call = Call::get(&call.repository, url, what, &call.session);
+        let login = self.auth.login(registry).await.map_err(never)?;
+        let basic = login.as_ref().and_then(Login::basic);
+        if let Some(token) = login.as_ref().and_then(Login::identity_token) {
+            token_call.method = Method::POST;
+            token_call.headers = vec![(CONTENT_TYPE, "application/x-www-form-urlencoded".to_owned())];
+            token_call.body = identity_form(token, service, scopes).into();
+        } else {
+            let mut query = token_call.url.query_pairs_mut();
+            query.extend_pairs(service.map(|service| ("service", service)));
+            query.extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+        }
         let here = token_call.url.origin();
-        let answer = self.exchange(&token_call, self.auth.basic(registry).as_ref(), &here).await?;
+        let response = self.exchange(&token_call, basic.as_ref(), &here).await?;
+        let answer = self.read(&token_call, response).await?;
         if matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
         {
             return Err(token_call.denied(&answer));
@@ -228,32 +271,33 @@ impl Transport {
             .ok_or_else(|| token_call.protocol("there is no token in it".to_owned()))
     }
 
-    /// Sends, follows redirects where they are allowed, and reads the whole answer. `authorization` goes to `home` only.
+    /// Sends, and follows redirects where they are allowed. `authorization` goes to `home` only.
     async fn exchange(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         authorization: Option<&Secret>,
         home: &url::Origin,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<reqwest::Response, Failure> {
         let mut url = call.url.clone();
         for _ in 0..=HOPS {
             let allowed = authorization.filter(|_| url.origin() == *home);
-            let answer = self.request(call, &url, allowed).await?;
+            let response = self.request(call, &url, allowed).await?;
             // A challenge from elsewhere must not decide where our password goes.
-            if answer.status == StatusCode::UNAUTHORIZED && url.origin() != *home {
+            if response.status() == StatusCode::UNAUTHORIZED && url.origin() != *home {
+                let answer = self.read(call, response).await?;
                 return Err(Failure { error: Box::new(call.status(&answer)), again: Again::Later });
             }
-            if !answer.status.is_redirection() {
-                return Ok(answer);
+            if !response.status().is_redirection() {
+                return Ok(response);
             }
             match call.redirects {
                 Redirects::Follow => {}
-                Redirects::Answer => return Ok(answer),
+                Redirects::Answer => return Ok(response),
                 Redirects::Refuse => {
                     return Err(call.protocol("a redirect, which only a blob may have".to_owned()));
                 }
             }
-            let next = location(&answer.headers, &url).map_err(|why| call.protocol(why))?;
+            let next = location(response.headers(), &url).map_err(|why| call.protocol(why))?;
             if url.scheme() == "https" && next.scheme() != "https" {
                 return Err(call.protocol(format!("a redirect from https to `{}`", plain(next.as_str()))));
             }
@@ -264,10 +308,32 @@ impl Transport {
 
     async fn request(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         url: &Url,
         authorization: Option<&Secret>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<reqwest::Response, Failure> {
+        let mut request = self.build(call, url, authorization)?;
+        if matches!(call.method, Method::POST | Method::PUT) {
+            // Some registries refuse a POST without a length (distribution-spec, "POST then PUT").
+            request = request.header(CONTENT_LENGTH, call.body.len()).body(call.body.clone());
+            call.session.meter.sent(size_of(&call.body));
+        }
+        // Silence is counted from the moment when even a slow line (64 kB/s) has carried the body.
+        let patience = self.options.idle + Duration::from_secs(size_of(&call.body) / 65_536);
+        timeout(patience, request.send())
+            .await
+            .map_err(|_elapsed| call.unreachable(format!("no answer within {patience:?}"), Again::Later))?
+            .map_err(|error| call.broken(&error))
+    }
+
+    /// A request with its headers and without a body.
+    pub(crate) fn build(
+        &self,
+        call: &Call,
+        url: &Url,
+        authorization: Option<&Secret>,
+    ) -> Result<reqwest::RequestBuilder, Failure> {
+        call.session.meter.asked();
         let mut request = self.client.request(call.method.clone(), url.clone());
         for (name, value) in &call.headers {
             request = request.header(name, value);
@@ -278,29 +344,20 @@ impl Transport {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        if matches!(call.method, Method::POST | Method::PUT) {
-            // Some registries refuse a POST without a length (distribution-spec, "POST then PUT").
-            request = request.header(CONTENT_LENGTH, call.body.len()).body(call.body.clone());
-        }
-        // Silence is counted from the moment when even a slow line (64 kB/s) has carried the body.
-        let patience = self.options.idle + Duration::from_secs(size_of(&call.body) / 65_536);
-        let response = timeout(patience, request.send())
-            .await
-            .map_err(|_elapsed| call.unreachable(format!("no answer within {patience:?}"), Again::Later))?
-            .map_err(|error| call.broken(&error))?;
-        self.read(call, response).await
+        Ok(request)
     }
 
-    async fn read(&self, call: &Call<'_>, mut response: reqwest::Response) -> Result<Answer, Failure> {
+    pub(crate) async fn read(&self, call: &Call, mut response: reqwest::Response) -> Result<Answer, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
         let limit = if status == StatusCode::OK { call.size.unwrap_or(call.limit) } else { ANSWER_LIMIT };
         let idle = self.options.idle;
         let mut body = BytesMut::new();
         while let Some(chunk) = timeout(idle, response.chunk())
             .await
-            .map_err(|_elapsed| call.unreachable(format!("silence for {idle:?} in an answer"), Again::Later))?
+            .map_err(|_elapsed| call.silent(idle))?
             .map_err(|error| call.broken(&error))?
         {
+            call.session.meter.received(size_of(&chunk));
             if limit < size_of(&body).saturating_add(size_of(&chunk)) {
                 return Err(call.too_large(limit));
             }
@@ -317,8 +374,31 @@ impl Transport {
     }
 }
 
-impl Call<'_> {
+impl Call {
+    /// A GET without anything special.
+    pub(crate) fn get(repository: &Repository, url: Url, what: String, session: &Arc<Session>) -> Self {
+        Self {
+            repository: repository.clone(),
+            method: Method::GET,
+            url,
+            what,
+            access: Access::Pull,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            limit: ANSWER_LIMIT,
+            expect: None,
+            size: None,
+            redirects: Redirects::Refuse,
+            session: Arc::clone(session),
+        }
+    }
+
+    /// What the token must allow: what the session needs at this registry, or this call alone.
     fn scopes(&self) -> Vec<String> {
+        self.session.scopes(self.repository.registry()).map_or_else(|| self.own_scopes(), <[String]>::to_vec)
+    }
+
+    fn own_scopes(&self) -> Vec<String> {
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
@@ -331,7 +411,7 @@ impl Call<'_> {
     }
 
     /// Sorts out what no caller can use.
-    fn judge(&self, answer: Answer) -> Result<Answer, Failure> {
+    pub(crate) fn judge(&self, answer: Answer) -> Result<Answer, Failure> {
         let status = answer.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(self.denied(&answer));
@@ -348,7 +428,7 @@ impl Call<'_> {
         Err(Failure { error: Box::new(self.status(&answer)), again })
     }
 
-    fn denied(&self, answer: &Answer) -> Failure {
+    pub(crate) fn denied(&self, answer: &Answer) -> Failure {
         let (registry, what) = self.names();
         never(Error::Denied { registry, what, why: format!("{}, {}", answer.status.as_u16(), answer.why()) })
     }
@@ -382,12 +462,20 @@ impl Call<'_> {
         never(Error::TooLarge { registry, what, limit })
     }
 
-    fn unreachable(&self, why: String, again: Again) -> Failure {
+    pub(crate) fn too_late(&self) -> Failure {
+        self.unreachable("the deadline passed".to_owned(), Again::Never)
+    }
+
+    pub(crate) fn silent(&self, idle: Duration) -> Failure {
+        self.unreachable(format!("silence for {idle:?} in an answer"), Again::Later)
+    }
+
+    pub(crate) fn unreachable(&self, why: String, again: Again) -> Failure {
         let (registry, what) = self.names();
         Failure { error: Box::new(Error::Unreachable { registry, what, why }), again }
     }
 
-    fn broken(&self, error: &reqwest::Error) -> Failure {
+    pub(crate) fn broken(&self, error: &reqwest::Error) -> Failure {
         // The innermost cause says it best, and the outer ones quote the URL, which may hold a signature.
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {

@@ -1,7 +1,9 @@
-//! `DockerRegistry`: Debian's own docker-registry as a process, for what a fake could get wrong.
+//! `DockerRegistry`: Debian's own docker-registry, or a newer release of it, as a process, for what a fake could get wrong.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
-use std::io::{BufRead as _, BufReader};
+use std::env;
+use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -9,6 +11,7 @@ use tempfile::TempDir;
 /// A running docker-registry with a storage of its own; both end when this is dropped.
 #[derive(Debug)]
 pub struct DockerRegistry {
+    name: &'static str,
     host: String,
     process: Child,
     _folder: TempDir,
@@ -21,6 +24,21 @@ impl DockerRegistry {
     /// When the program is not installed: this test is not one that may be left out.
     #[must_use]
     pub fn start() -> Self {
+        let Some(started) = Self::run("docker-registry", Path::new("docker-registry")) else {
+            panic!("`docker-registry` is not installed: `scripts/bed up registry` installs it");
+        };
+        started
+    }
+
+    /// Starts the newer release that `scripts/bed up registry3` built; `None` where nobody did.
+    #[must_use]
+    pub fn newer() -> Option<Self> {
+        let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/shipkit"));
+        let cache = env::var_os("SHIPKIT_CACHE").map(PathBuf::from).or_else(home)?;
+        Self::run("registry3", &cache.join("registry3"))
+    }
+
+    fn run(name: &'static str, program: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("config.yml");
         let storage = folder.path().join("storage");
@@ -31,15 +49,17 @@ impl DockerRegistry {
             storage.display()
         );
         std::fs::write(&config, text).expect("a configuration");
-        let started = Command::new("docker-registry")
+        let started = Command::new(program)
             .arg("serve")
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
-        let Ok(mut process) = started else {
-            panic!("`docker-registry` is not installed: `scripts/bed up registry` installs it");
+        let mut process = match started {
+            Ok(process) => process,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => panic!("{}: {error}", program.display()),
         };
         let stderr = process.stderr.take().expect("its standard error");
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
@@ -52,8 +72,14 @@ impl DockerRegistry {
         });
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        let Some(host) = host else { panic!("docker-registry does not listen: {seen}") };
-        Self { host, process, _folder: folder }
+        let Some(host) = host else { panic!("{name} does not listen: {seen}") };
+        Some(Self { name, host, process, _folder: folder })
+    }
+
+    /// Which one it is: `docker-registry` or `registry3`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// `127.0.0.1:<port>`, the first part of image names.

@@ -28,6 +28,7 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::Method;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 use tokio::net::TcpListener;
@@ -40,6 +41,8 @@ use wire::{Breakable, Switch};
 pub const USERNAME: &str = "user";
 /// That user's password.
 pub const PASSWORD: &str = "hunter2";
+/// That user's identity token, which the token server takes in place of the password.
+pub const IDENTITY: &str = "identity-7";
 
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -54,6 +57,8 @@ pub struct Options {
     pub mount: bool,
     /// Who may do what.
     pub auth: Auth,
+    /// Whether the token server refuses a token for more than one repository.
+    pub narrow: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -121,6 +126,12 @@ pub enum Broken {
     Stall,
     /// The same, and somebody is told.
     Halt(Sender<()>),
+    /// The first half of the body is followed by silence.
+    Hang,
+    /// The body comes byte by byte, for ever slow.
+    Drip,
+    /// This status with this code of the distribution-spec.
+    Refusal(u16, &'static str),
     /// This body and media type instead of the right one, with status 200.
     Body(&'static str, String),
     /// The right answer without this header.
@@ -216,6 +227,12 @@ impl Registry {
         lock(&self.store).options.faults.push(fault);
     }
 
+    /// How many requests have not gone wrong yet although they were to.
+    #[must_use]
+    pub fn faults_left(&self) -> usize {
+        lock(&self.store).options.faults.iter().map(|fault| fault.times).sum()
+    }
+
     /// Every token given so far is refused from now on.
     pub fn expire_tokens(&self) {
         lock(&self.store).tokens.clear();
@@ -225,6 +242,19 @@ impl Registry {
     #[must_use]
     pub fn tags(&self, name: &str) -> BTreeMap<String, String> {
         lock(&self.store).repositories.get(name).map(|r| r.tags.clone()).unwrap_or_default()
+    }
+
+    /// The digests of all blobs of a repository.
+    #[must_use]
+    pub fn blobs(&self, name: &str) -> Vec<String> {
+        let store = lock(&self.store);
+        store.repositories.get(name).map(|r| r.blobs.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// A manifest as it is stored: its media type and its bytes.
+    #[must_use]
+    pub fn stored(&self, name: &str, digest: &Digest) -> Option<(String, Bytes)> {
+        lock(&self.store).repositories.get(name)?.manifests.get(digest.as_str()).cloned()
     }
 
     /// The digests of all manifests of a repository.
@@ -357,6 +387,7 @@ async fn answer(
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             body: Bytes::new(),
         },
+        Some(Broken::Refusal(status, code)) => Reply::error(*status, code),
         Some(Broken::Body(media_type, text)) => {
             Reply::new(200).with("content-type", *media_type).containing(text.clone())
         }
@@ -393,6 +424,19 @@ fn respond(mut reply: Reply, fault: Option<&Broken>, switch: &Switch) -> Respons
         Some(Broken::Longer) => {
             bytes.extend_from_slice(b" and more");
             Body::from(bytes)
+        }
+        Some(Broken::Hang) => {
+            response = response.header("content-length", bytes.len());
+            bytes.truncate(bytes.len() / 2);
+            let first = futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from(bytes))]);
+            Body::from_stream(first.chain(futures_util::stream::pending()))
+        }
+        Some(Broken::Drip) => {
+            let drops = futures_util::stream::iter(bytes).then(|byte| async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok::<_, io::Error>(Bytes::from(vec![byte]))
+            });
+            Body::from_stream(drops)
         }
         Some(Broken::Truncate) => {
             response = response.header("content-length", bytes.len());

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use shipkit_core::exit::ExitCode;
 use shipkit_core::{Digest, Hint as _};
-use shipkit_registry::{Descriptor, Error};
-use shipkit_tests::server::registry::{Auth, Broken, Fault, Kind, Options, PASSWORD, Registry, Request};
+use shipkit_registry::{Credentials, Descriptor, Error, Login};
+use shipkit_tests::server::registry::{
+    Auth, Broken, Fault, IDENTITY, Kind, Options, PASSWORD, Registry, Request, USERNAME,
+};
 
 use crate::{anonymous, by_digest, logged_in, repository, seed};
 
@@ -106,6 +108,69 @@ async fn a_short_lived_token_is_replaced_before_it_is_refused() {
         client.put_blob(&api, format!("round {round}")).await.unwrap();
     }
     assert!(2 <= tokens(&server).len());
+}
+
+#[tokio::test]
+async fn many_calls_at_once_share_one_token() {
+    let server = Registry::start(bearer());
+    let digest = seed(&server, "acme/api");
+    let (api, client) = (repository(&server, "acme/api"), logged_in(&server.host()));
+    client.manifest(&api, &by_digest(&digest)).await.unwrap();
+    server.expire_tokens();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let (client, api, target) = (client.clone(), api.clone(), by_digest(&digest));
+            tokio::spawn(async move { client.manifest(&api, &target).await.unwrap() })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert_eq!(tokens(&server).len(), 2, "the first, and one for all after it was refused");
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_and_goes_to_the_token_server_only() {
+    let server = Registry::start(bearer());
+    let digest = seed(&server, "acme/api");
+    let api = repository(&server, "acme/api");
+    let client = |token: &str| {
+        let login = Login { registry: server.host(), username: "<token>".to_owned(), password: token.into() };
+        shipkit_registry::Registry::new(Credentials::default().and(login)).unwrap()
+    };
+    client(IDENTITY).manifest(&api, &by_digest(&digest)).await.unwrap();
+    let asked = &tokens(&server)[0];
+    assert_eq!((asked.method.as_str(), asked.query.as_str(), &asked.authorization), ("POST", "", &None));
+    let error = client("another").manifest(&api, &by_digest(&digest)).await.unwrap_err();
+    assert!(matches!(error, Error::Denied { .. }) && !error.to_string().contains("another"), "{error}");
+    // A registry that wants a password has no use for it.
+    let server = Registry::start(Options { auth: Auth::Basic, ..Options::default() });
+    let login = Login { registry: server.host(), username: "<token>".to_owned(), password: IDENTITY.into() };
+    let client = shipkit_registry::Registry::new(Credentials::default().and(login)).unwrap();
+    let error = client.resolve(&repository(&server, "a/b"), &"v1".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::Denied { .. }), "{error}");
+    assert!(server.requests().iter().all(|request| request.authorization.is_none()));
+}
+
+#[tokio::test]
+async fn the_login_given_comes_before_the_one_of_docker() {
+    let server = Registry::start(Options { auth: Auth::Basic, ..Options::default() });
+    let digest = seed(&server, "acme/api");
+    let api = repository(&server, "acme/api");
+    let folder = tempfile::tempdir().unwrap();
+    // base64 of `user:hunter2`.
+    let config = serde_json::json!({"auths": {(server.host()): {"auth": "dXNlcjpodW50ZXIy"}}});
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let read = async |password: Option<&str>| {
+        let password = password.map(Into::into);
+        let username = password.as_ref().map(|_| USERNAME);
+        let docker = Some(folder.path().to_owned());
+        let credentials = Credentials::new(&server.host(), username, password.as_ref(), docker);
+        let client = shipkit_registry::Registry::new(credentials).unwrap();
+        client.manifest(&api, &by_digest(&digest)).await
+    };
+    assert!(read(None).await.is_ok());
+    assert!(matches!(read(Some("wrong")).await, Err(Error::Denied { .. })));
 }
 
 #[tokio::test]

@@ -177,6 +177,38 @@ async fn a_tag_that_somebody_else_moved_at_the_same_time_is_an_error() {
 }
 
 #[tokio::test]
+async fn many_tags_take_one_reading_of_the_image_and_three_requests_each() {
+    let server = Registry::start(Options::default());
+    let api = repository(&server, "acme/api");
+    let one = api.at(&seed(&server, "acme/api"));
+    let tags: Vec<(Tag, Move)> = ["1.0.0", "1.0", "1", "main", "latest"]
+        .iter()
+        .map(|tag| (tag.parse().unwrap(), if *tag == "1.0.0" { Move::Permanent } else { Move::Moving }))
+        .collect();
+    for (tag, _) in &tags {
+        let other = server.seed_image("acme/api", &json!({"tag": tag.as_str()}), &[]);
+        if tag.as_str() != "1.0.0" {
+            server.set_tag("acme/api", tag.as_str(), &other);
+        }
+    }
+    let client = anonymous();
+    let given = client.tag_all(&one, &tags).await.unwrap();
+    assert_eq!(given[0], Tagged::Created);
+    assert!(given[1..].iter().all(|tagged| matches!(tagged, Tagged::Moved { .. })), "{given:?}");
+    // A tag that is not there takes one more: only a GET tells a missing tag from a missing page.
+    assert_eq!(server.requests().len(), 1 + 3 * 5 + 1);
+    assert!(server.tags("acme/api").values().all(|digest| *digest == one.digest.to_string()));
+    let again = client.tag_all(&one, &tags).await.unwrap();
+    assert_eq!(again, vec![Tagged::Unchanged; 5]);
+    assert_eq!(server.requests().len(), 17 + 5);
+    // Where a permanent one is taken, none is written.
+    let two = api.at(&server.seed_image("acme/api", &json!({}), &[]));
+    let error = client.tag_all(&two, &tags).await.unwrap_err();
+    assert!(matches!(error, Error::Taken { .. }), "{error}");
+    assert!(server.tags("acme/api").values().all(|digest| *digest == one.digest.to_string()));
+}
+
+#[tokio::test]
 async fn an_index_is_assembled_from_images_in_the_repository() {
     let server = Registry::start(Options::default());
     let api = repository(&server, "acme/api");

@@ -1,7 +1,5 @@
 //! Evidence: written, found again, never lost, never made up.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::{Digest, Repository};
@@ -261,12 +259,19 @@ pub(crate) async fn write_at_once(repository: &Repository, subject: &Digest, log
     assert_eq!(found, expected);
 }
 
+/// A short sample; `./soak` runs fifty.
+pub(crate) fn trials() -> u32 {
+    std::env::var("SHIPKIT_EVIDENCE_TRIALS").ok().map_or(5, |text| text.parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn eight_writers_at_once_lose_nothing_in_ten_trials() {
-    let server = Arc::new(server::Registry::start(Options::default()));
-    let repository = repository(&server, "acme/api");
-    for trial in 0..10 {
-        let subject = server.seed_image("acme/api", &json!({"trial": trial}), &[]);
-        write_at_once(&repository, &subject, None).await;
+async fn eight_writers_at_once_lose_nothing_with_and_without_the_api() {
+    for referrers in [false, true] {
+        let server = server::Registry::start(Options { referrers, ..Options::default() });
+        let repository = repository(&server, "acme/api");
+        for trial in 0..trials() {
+            let subject = server.seed_image("acme/api", &json!({"trial": trial}), &[]);
+            write_at_once(&repository, &subject, None).await;
+        }
     }
 }

@@ -9,6 +9,8 @@
 
 mod auth;
 mod content;
+mod copy;
+mod copy_faults;
 mod evidence;
 mod faults;
 mod layout;
@@ -30,7 +32,7 @@ fn anonymous() -> Registry {
 
 fn logged_in(host: &str) -> Registry {
     let login = Login { registry: host.to_owned(), username: USERNAME.to_owned(), password: PASSWORD.into() };
-    Registry::new(Credentials { login: Some(login), docker_config: None }).unwrap()
+    Registry::new(Credentials::default().and(login)).unwrap()
 }
 
 fn with(options: Options) -> Registry {

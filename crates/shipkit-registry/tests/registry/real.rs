@@ -1,11 +1,13 @@
-//! Debian's docker-registry 2.8: no referrers API, and a 500 now and then while a tag is rewritten.
+//! Debian's docker-registry 2.8: no referrers API, and a 500 now and then while a tag is rewritten. And a newer one, where
+//! it is there.
+#![allow(clippy::print_stdout, reason = "which registries were there is part of the result")]
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 use shipkit_core::evidence::Kind;
 use shipkit_core::{Digest, Repository, Tag};
-use shipkit_registry::{Descriptor, ManifestKind, Move, OCI_MANIFEST, Registry, Tagged};
+use shipkit_registry::{Along, Descriptor, ManifestKind, Move, OCI_MANIFEST, Registry, Tagged};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 
 use crate::{anonymous, by_digest, record};
@@ -22,9 +24,21 @@ async fn push(client: &Registry, repository: &Repository, mark: u32) -> Digest {
     client.put_manifest(repository, &target, OCI_MANIFEST, manifest).await.unwrap()
 }
 
+/// Those that are here: Debian's, and a newer one where `scripts/bed up registry3` built it.
+fn all() -> Vec<DockerRegistry> {
+    let found: Vec<_> = std::iter::once(DockerRegistry::start()).chain(DockerRegistry::newer()).collect();
+    println!("real registries: {}", found.iter().map(DockerRegistry::name).collect::<Vec<_>>().join(", "));
+    found
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everything_works_at_the_registry_that_people_run() {
-    let server = DockerRegistry::start();
+async fn everything_works_at_the_registries_that_people_run() {
+    for server in all() {
+        works(&server).await;
+    }
+}
+
+async fn works(server: &DockerRegistry) {
     let repository: Repository = format!("{}/acme/api", server.host()).parse().unwrap();
     let client = anonymous();
     let tag: Tag = "v1".parse().unwrap();
@@ -48,11 +62,42 @@ async fn everything_works_at_the_registry_that_people_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_image_and_its_evidence_are_copied_inside_each_and_between_them() {
+    let (servers, other) = (all(), DockerRegistry::start());
+    for server in &servers {
+        let from: Repository = format!("{}/staging/api", server.host()).parse().unwrap();
+        let client = anonymous();
+        let image = push(&client, &from, 1).await;
+        let index = client.index(&from, std::slice::from_ref(&image), &BTreeMap::new()).await.unwrap();
+        let scan = record(Kind::Scan, None, 1);
+        client.put_evidence(&from, &image, &scan).await.unwrap();
+        let tag: Tag = "v1".parse().unwrap();
+        for (host, requests) in [(server.host(), 10), (other.host(), 14)] {
+            let to: Repository = format!("{host}/production/{}", server.name()).parse().unwrap();
+            let tags = [(tag.clone(), Move::Moving)];
+            let alone = client.copy(&from.at(&index), &to, &tags, Along::Nothing).await.unwrap();
+            // The two manifests, is it there, the blobs, the two manifests, the tag: nothing was sent twice.
+            assert!(alone.requests <= requests, "{}: {alone:?}", server.name());
+            assert_eq!(client.resolve(&to, &tag).await.unwrap(), Some(index.clone()));
+            let copied = client.copy(&from.at(&index), &to, &tags, Along::Evidence).await.unwrap();
+            assert_eq!(copied.evidence, 1);
+            let found = client.evidence(&to, &image, &[]).await.unwrap();
+            assert_eq!(found.records, std::slice::from_ref(&scan));
+            for digest in [&image, &index] {
+                let source = client.manifest(&from, &by_digest(digest)).await.unwrap();
+                assert_eq!(client.manifest(&to, &by_digest(digest)).await.unwrap(), source);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_writers_at_once_lose_nothing_there_either() {
-    let server = DockerRegistry::start();
-    let repository: Repository = format!("{}/acme/api", server.host()).parse().unwrap();
-    for trial in 0..10 {
-        let subject = push(&anonymous(), &repository, trial).await;
-        crate::evidence::write_at_once(&repository, &subject, None).await;
+    for server in all() {
+        let repository: Repository = format!("{}/acme/api", server.host()).parse().unwrap();
+        for trial in 0..crate::evidence::trials() {
+            let subject = push(&anonymous(), &repository, trial).await;
+            crate::evidence::write_at_once(&repository, &subject, None).await;
+        }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 
-use super::{Auth, Broken, Fault, Kind, Options, PASSWORD, Request, USERNAME};
+use super::{Auth, Broken, Fault, IDENTITY, Kind, Options, PASSWORD, Request, USERNAME};
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -98,7 +98,7 @@ impl Reply {
         self.with("content-type", "application/json").containing(body.to_string())
     }
 
-    fn error(status: u16, code: &str) -> Self {
+    pub(super) fn error(status: u16, code: &str) -> Self {
         Self::new(status).json(&json!({"errors": [{"code": code, "message": code.to_lowercase()}]}))
     }
 }
@@ -118,7 +118,8 @@ impl Store {
     pub(super) fn reply(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Reply {
         let query = uri.query().unwrap_or_default();
         if uri.path() == "/token" {
-            return self.token(query, headers);
+            let form = String::from_utf8_lossy(&body).into_owned();
+            return self.token(query, &form, headers);
         }
         let Some(path) = uri.path().strip_prefix("/v2/") else { return Reply::new(404) };
         let markers = ["/manifests/", "/blobs/uploads/", "/blobs/", "/referrers/", "/tags/"];
@@ -174,13 +175,22 @@ impl Store {
         }
     }
 
-    fn token(&mut self, query: &str, headers: &HeaderMap) -> Reply {
+    fn token(&mut self, query: &str, form: &str, headers: &HeaderMap) -> Reply {
         let Auth::Bearer { ttl } = self.options.auth else { return Reply::new(404) };
-        if headers.get("authorization").is_none_or(|value| *value != basic()) {
+        let form: BTreeMap<String, String> = pairs(form).into_iter().collect();
+        let is_known = form.get("refresh_token").map_or_else(
+            || headers.get("authorization").is_some_and(|value| *value == basic()),
+            |token| token == IDENTITY && form.get("grant_type").is_some_and(|kind| kind == "refresh_token"),
+        );
+        if !is_known {
             return Reply::error(401, "UNAUTHORIZED");
         }
-        let scopes =
-            pairs(query).into_iter().filter(|(key, _)| key == "scope").map(|(_, value)| value).collect();
+        let asked = pairs(query).into_iter().filter(|(key, _)| key == "scope").map(|(_, value)| value);
+        let in_form = form.get("scope").into_iter().flat_map(|scope| scope.split(' ')).map(str::to_owned);
+        let scopes: Vec<String> = asked.chain(in_form).collect();
+        if self.options.narrow && 1 < scopes.len() {
+            return Reply::error(403, "DENIED");
+        }
         let token = format!("token-{}", self.requests.len());
         self.tokens.insert(token.clone(), (Instant::now() + ttl, scopes));
         Reply::new(200).json(&json!({"token": token, "expires_in": ttl.as_secs()}))
