@@ -136,7 +136,9 @@ impl Hint for MetaError {
             | Problem::NoEquals(_)
             | Problem::OnLatest
             | Problem::NoName
-            | Problem::Image(BadName::Repository(_) | BadName::Tag(_) | BadName::Image(_))
+            | Problem::Image(
+                BadName::UpperCase { .. } | BadName::Repository(_) | BadName::Tag(_) | BadName::Image(_),
+            )
             | Problem::Expression { .. }
             | Problem::Pattern { .. } => None,
         }
