@@ -104,7 +104,7 @@ repository_json() {
 value() { python3 -c 'import json, sys; print(eval(sys.argv[1], {"r": json.load(sys.stdin)}))' "$1"; }
 
 # The sentence in which the red job of a run says why.
-cause() { sed -n 's/.*::error[^:]*:://p; s/^.*❗  *::error[^:]*:://p' "$work/$1.log" | head -1; }
+cause() { sed -n 's/.*::error[^:]*:://p; s/^.*❗  *::error[^:]*:://p' "$work/$1.log" | sed -n 1p; }
 
 # Which jobs of a run ended how, in the order in which they ended.
 jobs_of() {

@@ -33,7 +33,7 @@ pub struct TargetArgs {
     /// The checkout.
     #[arg(long, value_name = "FOLDER", default_value = ".", global = true)]
     pub directory: PathBuf,
-    /// The Docker engine: `unix:///var/run/docker.sock` or `tcp://host:port`; by default `target.host`, then this socket.
+    /// The Docker engine: `unix:///var/run/docker.sock` or `tcp://host:port`; by default `target.host`, `DOCKER_HOST`, this socket.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub docker_host: Option<String>,
     /// The user at the registry.

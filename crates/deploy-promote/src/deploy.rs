@@ -96,7 +96,7 @@ async fn prepare<'a>(
     if admission.outcome.verdict != Verdict::Pass {
         return refused(project, &shipped, &admission, runner).map(Prepared::Ended);
     }
-    let swarm = project.swarm().await?;
+    let swarm = project.swarm(runner).await?;
     let observed = swarm.observe(stack).await?;
     let run = run_url(runner);
     let stamp = stamp(project, &shipped, run.clone(), runner.now());

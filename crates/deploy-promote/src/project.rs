@@ -97,9 +97,11 @@ impl<'a> Project<'a> {
     }
 
     /// The Swarm.
-    pub(crate) async fn swarm(&self) -> Result<Swarm, Failure> {
+    pub(crate) async fn swarm(&self, runner: &Runner) -> Result<Swarm, Failure> {
         let configured = self.environment.target.host.as_deref();
-        let host = self.args.docker_host.as_deref().or(configured).unwrap_or(SOCKET);
+        // As for `docker`: whoever has pointed it at another engine means that one here, too.
+        let elsewhere = || runner.env().get(env::DOCKER_HOST);
+        let host = self.args.docker_host.as_deref().or(configured).or_else(elsewhere).unwrap_or(SOCKET);
         Ok(Swarm::connect(host).await?)
     }
 

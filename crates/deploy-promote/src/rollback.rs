@@ -15,7 +15,7 @@ use crate::{report, rollout};
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
     let stack = project.stack()?;
-    let swarm = project.swarm().await?;
+    let swarm = project.swarm(runner).await?;
     let observed = swarm.observe(stack).await?;
     let back = match way_back(stack, &observed) {
         Ok(back) => back,

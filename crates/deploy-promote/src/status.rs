@@ -9,7 +9,7 @@ use crate::report;
 /// Reads the target and says what is there.
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     let stack = project.stack()?;
-    let observed = project.swarm().await?.observe(stack).await?;
+    let observed = project.swarm(runner).await?.observe(stack).await?;
     if runner.is_json() {
         runner.data(&report::status_json(stack, &observed).to_string());
     } else {

@@ -261,3 +261,25 @@ fn a_broken_line_of_the_secrets_is_named_and_not_shown() {
     let run = step.run().ended(2, "line 2 of `SHIPKIT_ENV` is not `NAME=value`");
     assert!(!format!("{run:?}").contains("s3cret"), "{run:#?}");
 }
+
+#[test]
+fn the_engine_is_that_of_docker_host_unless_the_input_or_the_target_names_one() {
+    let status = |target: &str| {
+        let config = format!(
+            "version: 1\nname: shop\nregistry: ghcr.io/acme/shop\nservices:\n  api:\n    build: {{context: api}}\n\
+             environments:\n  staging:\n    target: {target}\n"
+        );
+        Step::new("status", &config)
+            .input("environment", "staging")
+            .var("DOCKER_HOST", "unix:///environment.sock")
+    };
+    let plain = || status("{type: swarm}");
+    let named = || status("{type: swarm, host: 'unix:///target.sock'}");
+    let asked = |step: Step, socket: &str| {
+        step.run().ended(2, &format!("there is no Docker socket at `/{socket}.sock`"));
+    };
+    asked(plain(), "environment");
+    asked(named(), "target");
+    asked(plain().input("docker-host", "unix:///input.sock"), "input");
+    asked(named().input("docker-host", "unix:///input.sock"), "input");
+}
