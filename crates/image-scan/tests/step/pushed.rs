@@ -137,6 +137,7 @@ fn release(registry: &Registry, digest: &Digest) -> String {
                 media_type: MANIFEST.to_owned(),
                 platforms: [("linux/amd64".to_owned(), digest.clone())].into(),
                 revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                version: None,
             },
         )]
         .into(),
