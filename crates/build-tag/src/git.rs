@@ -102,7 +102,9 @@ pub(crate) fn history(directory: &Path, commit: &str) -> History {
 fn since_version(repository: &Repository, commit: ObjectId) -> History {
     let tags = version_tags(repository);
     let name_by_oid = tags.iter().map(|(id, tag)| (*id, Cow::Borrowed(tag.as_bytes().as_bstr()))).collect();
-    let mut graph = repository.revision_graph(None);
+    // Git writes one for large repositories, where it saves most of the reading.
+    let cache = repository.commit_graph_if_enabled().ok().flatten();
+    let mut graph = repository.revision_graph(cache.as_ref());
     let options = Options { name_by_oid, ..Options::default() };
     let found = gix::revision::plumbing::describe(&commit, &mut graph, options);
     let is_whole = found.is_ok() && !repository.is_shallow().unwrap_or(true);

@@ -155,6 +155,7 @@ async fn confirm(
         media_type: manifest.media_type,
         platforms,
         revision: plan.commit.clone(),
+        version: Some(plan.version.clone()),
     })
 }
 

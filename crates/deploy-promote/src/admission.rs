@@ -23,21 +23,63 @@ pub(crate) async fn ask(
     needs: &[String],
 ) -> Admission {
     let images = release.services.iter().map(|(name, service)| (name, service.image()));
+    let again = if needs.is_empty() { Ok(None) } else { named_again(registry, repository, release).await };
+    let subjects: Result<Vec<_>, _> = match again {
+        Ok(built) => Ok([digest.clone()].into_iter().chain(built.filter(|built| built != digest)).collect()),
+        Err(error) => Err(error.to_string()),
+    };
     let mut judged = Vec::new();
     for wanted in required(images, needs) {
-        let found = match &wanted {
-            Required::Scan { image, .. } => {
-                registry.evidence(&image.repository, &image.digest, &[(Kind::Scan, None)]).await
+        let found = match (&wanted, &subjects) {
+            (Required::Scan { image, .. }, _) => {
+                found_of(registry.evidence(&image.repository, &image.digest, &[(Kind::Scan, None)]).await)
             }
-            Required::Release { kind, environment } => {
-                registry.evidence(repository, digest, &[(*kind, Some(environment))]).await
+            (Required::Release { .. }, Err(why)) => Found::Unreadable(why.clone()),
+            (Required::Release { kind, environment }, Ok(subjects)) => {
+                found_on(registry, repository, subjects, &[(*kind, Some(environment))]).await
             }
         };
-        let outcome = judge(&wanted, &found_of(found));
+        let outcome = judge(&wanted, &found);
         judged.push((wanted, outcome));
     }
     let outcomes: Vec<_> = judged.iter().map(|(_, outcome)| outcome.clone()).collect();
     Admission { judged, outcome: admit(&outcomes) }
+}
+
+/// The release that the git tag of this one names again: that of the commit, if its images are the very same. What
+/// passed there is what is here.
+async fn named_again(
+    registry: &Registry,
+    repository: &Repository,
+    release: &Release,
+) -> Result<Option<Digest>, Error> {
+    if !release.is_of_git_tag() {
+        return Ok(None);
+    }
+    let built = match registry.find_release(repository, &release.commit).await {
+        Ok(built) => built,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let is_same = registry.release(repository, &built).await?.has_images_of(release);
+    Ok(is_same.then_some(built))
+}
+
+/// The evidence on all of these releases.
+async fn found_on(
+    registry: &Registry,
+    repository: &Repository,
+    subjects: &[Digest],
+    kinds: &[(Kind, Option<&str>)],
+) -> Found {
+    let mut records = Vec::new();
+    for subject in subjects {
+        match found_of(registry.evidence(repository, subject, kinds).await) {
+            Found::Records(found) => records.extend(found),
+            Found::Unreadable(why) => return Found::Unreadable(why),
+        }
+    }
+    Found::Records(records)
 }
 
 fn found_of(found: Result<Evidence, Error>) -> Found {

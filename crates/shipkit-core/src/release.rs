@@ -53,6 +53,10 @@ pub struct ServiceImage {
     pub platforms: BTreeMap<String, Digest>,
     /// The commit that this image was built from: older than the release's where the service did not change.
     pub revision: String,
+    /// The version that this image was built as, and may say of itself. A release that takes the image over, because its
+    /// service did not change or because a git tag names it again, has another.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
 }
 
 /// The tags of a release: the same for every service, but those of a version, which may be one service's.

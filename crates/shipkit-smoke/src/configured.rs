@@ -88,8 +88,8 @@ fn request(check: &config::Check, method: Method, path: &str, body: Option<serde
     Kind::Http(Http { method, path: path.to_owned(), body, expect, ..Http::default() })
 }
 
-/// What the service of the check should say. A service that did not change keeps its older revision, and an older version
-/// with it: only the revision of its own image can be compared then.
+/// What the service of the check should say: the revision and the version of its own image, which are older than the
+/// release's where the service did not change, and where a git tag only names the image again.
 fn wanted(check: &config::Check, shipped: &Shipped<'_>) -> Result<Wanted, SmokeError> {
     let release = match shipped {
         Shipped::Release(release) => release,
@@ -106,7 +106,9 @@ fn wanted(check: &config::Check, shipped: &Shipped<'_>) -> Result<Wanted, SmokeE
         check: check.name.clone(),
         services: release.services.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
     })?;
-    let version = (image.revision == release.commit).then(|| release.version.clone());
+    // Releases of before do not say as what an image was built.
+    let of_release = || (image.revision == release.commit).then(|| release.version.clone());
+    let version = image.version.clone().or_else(of_release);
     Ok(Wanted { revision: Some(image.revision.clone()), version })
 }
 
@@ -135,6 +137,7 @@ mod tests {
             media_type: "x".to_owned(),
             platforms: BTreeMap::new(),
             revision: revision.to_owned(),
+            version: None,
         };
         Release {
             name: "shop".to_owned(),
@@ -181,6 +184,17 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(asks(&release, Some("api")).unwrap(), (text("new"), text("1.4.0")));
         assert_eq!(asks(&release, Some("web")).unwrap(), (text("old"), None));
+    }
+
+    #[test]
+    fn an_image_is_asked_for_the_version_that_it_was_built_as() {
+        let mut release = release(&[("api", "new"), ("web", "old")]);
+        let text = |text: &str| Some(text.to_owned());
+        for image in release.services.values_mut() {
+            image.version = text("1.3.1-main.2.g0123");
+        }
+        assert_eq!(asks(&release, Some("api")).unwrap(), (text("new"), text("1.3.1-main.2.g0123")));
+        assert_eq!(asks(&release, Some("web")).unwrap(), (text("old"), text("1.3.1-main.2.g0123")));
     }
 
     #[test]

@@ -92,3 +92,12 @@ async fn a_watch_reports_as_json() {
         (&Value::from(50), &Value::from("1.4.0"))
     );
 }
+
+#[tokio::test]
+async fn a_name_in_upper_case_is_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let args =
+        ["run", "--url", "http://127.0.0.1:1", "--release", "1.4.0", "--repository", "ghcr.io/Acme/Release"];
+    let sentence = "`ghcr.io/Acme/Release` has upper-case letters, which no registry takes: write `ghcr.io/acme/release`";
+    check(&smoke(folder.path(), &args).await, 2, sentence);
+}

@@ -114,6 +114,32 @@ fn the_tag_of_one_service_gives_its_version_to_that_service_alone() {
 }
 
 #[test]
+fn a_git_tag_names_again_what_a_branch_built_and_the_commit_stays_the_branchs() {
+    let recorded = Recorded::passed("refs/heads/main");
+    assert_eq!(recorded.publish(&[]).exit, Some(0));
+    let branch = recorded.digest.clone();
+    let images = (recorded.image("api"), recorded.image("web"));
+    let commit = format!("sha-{COMMIT}");
+    for (git_ref, version, api, web) in [
+        ("refs/tags/v1.2.3", "1.2.3", "1 1.2 1.2.3 latest", "1 1.2 1.2.3 latest"),
+        ("refs/tags/web/v4.0.0", "web-4.0.0", "1 1.2 1.2.3 latest", "1 1.2 1.2.3 4 4.0 4.0.0 latest"),
+    ] {
+        // The plan finds the images again: here they carry the throw-away tag of this run, too.
+        recorded.built.project.plan("push", &crate::project::push(git_ref), &[]);
+        let release = recorded.built.release(&[]);
+        assert_eq!(release.exit, Some(0), "{release:#?}");
+        let digest = release.output("release").to_owned();
+        assert_ne!(digest, branch);
+        assert_eq!(recorded.tags("release")[&commit], branch);
+        let done = recorded.publish(&[("INPUT_RELEASE", &digest)]);
+        assert_eq!((done.exit, done.output("version")), (Some(0), version), "{done:#?}");
+        assert_eq!((recorded.named("api").as_str(), recorded.named("web").as_str()), (api, web));
+        assert_eq!(recorded.tags("release")[version], digest);
+        assert_eq!((recorded.image("api"), recorded.image("web")), images);
+    }
+}
+
+#[test]
 fn a_branch_asks_for_no_list() {
     let recorded = Recorded::passed("refs/heads/main");
     recorded.registry().fail(Fault::new("GET", Kind::Tags, Broken::Status(403, vec![])));

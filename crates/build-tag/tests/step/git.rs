@@ -13,7 +13,9 @@ fn project() -> Project {
     project.git(&["tag", "v1.3.0"]);
     commit("second");
     project.git(&["tag", "-a", "-m", "1.4.0", "v1.4.0"]);
+    // The highest version of a commit counts, wherever its name sorts.
     project.git(&["tag", "1.3.9"]);
+    project.git(&["tag", "v1.4.0-rc.1"]);
     project.git(&["checkout", "-q", "-b", "side"]);
     commit("beside");
     project.git(&["checkout", "-q", "main"]);

@@ -176,6 +176,7 @@ pub(crate) fn release_of(digit: u8, images: &[(&str, ImageRef, u8)]) -> Release 
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
             platforms: BTreeMap::new(),
             revision: commit(*revision),
+            version: None,
         };
         ((*name).to_owned(), service)
     });

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
-use shipkit_core::{Digest, Repository};
+use shipkit_core::{Digest, Release, Repository};
 use shipkit_tests::server::registry::{Broken, Fault, Kind as Asked, Options, Registry};
 
 use crate::bed::{Step, Transcript, client, record, release_of, terminate, wait};
@@ -47,6 +47,20 @@ impl Shop {
         wait(async { client(&self.registry.host()).put_evidence(&repository, &self.release, &found).await })
             .unwrap();
         self
+    }
+
+    /// The release of a git tag on the same commit, with the same images.
+    fn tagged(self) -> Self {
+        self.released(|release| release.git_ref = "refs/tags/v1.1.0".to_owned())
+    }
+
+    /// Another release, changed in this way.
+    fn released(self, change: impl FnOnce(&mut Release)) -> Self {
+        let (client, repository) = (client(&self.registry.host()), releases(&self.registry));
+        let mut release = wait(client.release(&repository, &self.release)).unwrap();
+        change(&mut release);
+        let release = wait(client.put_release(&repository, &release)).unwrap();
+        Self { release, ..self }
     }
 
     fn config(&self) -> String {
@@ -118,6 +132,43 @@ fn production_asks_for_deployment_and_smoke_of_staging() {
         .ended(3, "the deployment evidence of `staging` says inconclusive");
     let run = Shop::new().scanned(Verdict::Pass).known(Kind::Deployment, Verdict::Pass);
     run.deploy("production").run().ended(3, "the smoke evidence of `staging` is missing");
+}
+
+#[test]
+fn the_release_of_a_git_tag_is_admitted_by_what_passed_as_the_very_same_images() {
+    let passed = || {
+        Shop::new()
+            .scanned(Verdict::Pass)
+            .known(Kind::Deployment, Verdict::Pass)
+            .known(Kind::Smoke, Verdict::Pass)
+    };
+    admitted(passed().tagged().deploy("production").run());
+    // What is written on the tag's own release counts as well, and the newest of both is what counts.
+    let failed = passed().tagged().known(Kind::Smoke, Verdict::Fail);
+    failed.deploy("production").run().ended(1, "the smoke evidence of `staging` says fail: because");
+    // Another release of the same commit, and a branch's.
+    let missing = "the smoke evidence of `staging` is missing";
+    passed()
+        .released(|release| release.version = "1.1.1".to_owned())
+        .deploy("production")
+        .run()
+        .ended(3, missing);
+    let other = passed().tagged().released(|release| {
+        let more = release.services["api"].clone();
+        release.services.insert("web".to_owned(), more);
+    });
+    other.deploy("production").run().ended(3, missing);
+    let alone = Shop::new().scanned(Verdict::Pass).tagged();
+    alone.deploy("production").run().ended(3, missing);
+    let broken = passed().tagged();
+    broken.registry.fail(Fault::new("HEAD", Asked::Manifest, Broken::Status(403, Vec::new())));
+    broken.deploy("production").run().ended(3, "the smoke evidence of `staging` could not be read");
+}
+
+#[test]
+fn a_name_in_upper_case_is_one_clear_error() {
+    let run = Shop::new().deploy("staging").input("repository", "ghcr.io/Acme/Release").run();
+    run.ended(2, "`ghcr.io/Acme/Release` has upper-case letters, which no registry takes: write `ghcr.io/acme/release`");
 }
 
 #[test]

@@ -137,6 +137,7 @@ fn release(registry: &Registry, digest: &Digest) -> String {
                 media_type: MANIFEST.to_owned(),
                 platforms: [("linux/amd64".to_owned(), digest.clone())].into(),
                 revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                version: None,
             },
         )]
         .into(),
@@ -287,6 +288,11 @@ fn what_is_asked_wrongly_is_exit_2() {
     let bench = Bench::new();
     bench.step(&[]).check(2, "required");
     bench.step(&[("INPUT_IMAGE", "ghcr.io/acme/api:latest")]).check(2, "ghcr.io/acme/api:latest");
+    let (upper, release) = (format!("ghcr.io/Acme/Api@{}", Digest::of(b"x")), ("INPUT_RELEASE", "1.0.0"));
+    bench.step(&[("INPUT_IMAGE", &upper)]).check(2, "write `ghcr.io/acme/api`");
+    bench
+        .step(&[release, ("INPUT_REPOSITORY", "ghcr.io/Acme/Release")])
+        .check(2, "write `ghcr.io/acme/release`");
     let image = format!("127.0.0.1:1/a@{}", Digest::of(b"x"));
     bench.step(&[("INPUT_IMAGE", &image), ("INPUT_LAYOUT", ".")]).check(2, "cannot be used with");
     let other = [("INPUT_IMAGE", image.as_str()), ("INPUT_CONFIG", "other.yml")];

@@ -19,6 +19,7 @@ fn release() -> Release {
         media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
         platforms: BTreeMap::from([("linux/amd64".to_owned(), digest)]),
         revision: COMMIT.to_owned(),
+        version: None,
     };
     Release {
         name: "shop".to_owned(),

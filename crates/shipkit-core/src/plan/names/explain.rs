@@ -203,7 +203,7 @@ mod tests {
 
     fn config(tags: &str) -> Config {
         let text = format!(
-            "version: 1\nname: shop\ntags: {tags}\nservices: {{api: {{build: {{}}}}, web: {{build: {{}}}}}}\n\
+            "version: 1\nname: shop\ntags: {tags}\nservices:\n  {{api: {{build: {{}}}}, web: {{build: {{}}}}, db: {{image: postgres:16}}}}\n\
              environments: {{staging: {{}}}}\n"
         );
         Config::parse("shipkit.yml", &text, &|_| None, Needed::Build).unwrap()
@@ -272,7 +272,9 @@ mod tests {
         let found = tags(&tag("api/v1.2.3"), day(), &config(ALL)).unwrap().version.unwrap();
         assert_eq!((found.service.as_deref(), found.version.to_string().as_str()), (Some("api"), "1.2.3"));
         check(&tag("api/v1.2.3"), ALL, "SHA | 1.2.3 | 1.2 1 latest | 2026-01-31");
+        // No service is called so; and nobody here builds the other one.
         check(&tag("lib/v1.2.3"), ALL, "SHA |  |  | 2026-01-31");
+        check(&tag("db/v1.2.3"), ALL, "SHA |  |  | 2026-01-31");
         assert_eq!(tags(&tag("v1.2.3"), day(), &config(ALL)).unwrap().version.unwrap().service, None);
     }
 
