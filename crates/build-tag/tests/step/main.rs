@@ -7,6 +7,10 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod conformance;
+mod github;
+mod meta;
+mod named;
 mod plan;
 mod project;
 mod projects;

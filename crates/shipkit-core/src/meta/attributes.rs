@@ -74,11 +74,11 @@ impl Attributes {
     }
 }
 
-/// `key=value`; a text that begins with `=` has no key.
+/// `key=value`; a text that begins with `=` or with an expression has no key.
 pub(super) fn pair(field: &str) -> Option<(String, String)> {
     let (key, value) = field.split_once('=')?;
     let key = key.trim();
-    (!key.is_empty()).then(|| (key.to_lowercase(), value.trim().to_owned()))
+    (!key.is_empty() && !key.contains("{{")).then(|| (key.to_lowercase(), value.trim().to_owned()))
 }
 
 /// `true` or `false`.

@@ -2,6 +2,7 @@
 
 use crate::explained::Place;
 
+use super::attributes::pair;
 use super::error::{MetaError, Problem};
 
 /// One record: an entry of a list.
@@ -55,21 +56,21 @@ pub(super) fn records(input: &'static str, text: &str) -> Result<Vec<Record>, Me
     Ok(found)
 }
 
-/// The same for lists of attributes: a record that is quoted as a whole is read a second time, because that is how a
-/// comma used to be protected, and a quote that stands inside a field is refused.
+/// The same for lists of attributes. A record that is quoted as a whole and holds attributes is read a second time,
+/// because that is how a comma used to be protected; a quote that stands inside a field is refused.
 ///
 /// # Errors
 /// When a quote is not closed or stands inside a field.
 pub(super) fn entries(input: &'static str, text: &str) -> Result<Vec<Record>, MetaError> {
     let mut all = records(input, text)?;
     for entry in &mut all {
-        let whole = match entry.fields.as_slice() {
-            [Field { text, is_quoted: true }] => Some(text.clone()),
-            _ => None,
-        };
-        if let Some(whole) = whole {
-            let (fields, _) = record(&whole).ok_or_else(|| Problem::Unclosed.at(&entry.place))?;
-            entry.fields = fields;
+        if let [Field { text, is_quoted: true }] = entry.fields.as_slice() {
+            let (fields, _) = record(text).ok_or_else(|| Problem::Unclosed.at(&entry.place))?;
+            // `"value=a,b"` is one attribute.
+            let keys = fields.iter().filter_map(|field| pair(&field.text));
+            if input != "tags" || keys.into_iter().any(|(key, _)| key != "value") {
+                entry.fields = fields;
+            }
         }
         if let Some(field) = entry.fields.iter().find(|field| !field.is_quoted && field.text.contains('"')) {
             return Err(Problem::QuoteInside(field.text.clone()).at(&entry.place));
@@ -176,6 +177,9 @@ mod tests {
     fn an_entry_in_quotes_is_read_a_second_time() {
         let twice = entries("tags", "\"type=match,\"\"pattern=a{1,2}\"\"\"").unwrap();
         assert_eq!(twice[0].fields[1].text, "pattern=a{1,2}");
+        assert_eq!(entries("tags", "\"value=a,b\"").unwrap()[0].joined(), "value=a,b");
+        assert_eq!(entries("tags", "\"a,b\"").unwrap()[0].fields.len(), 1);
+        assert_eq!(entries("images", "\"a,b\"").unwrap()[0].fields.len(), 2);
         assert!(matches!(entries("tags", "value=\"a\"").unwrap_err().problem, Problem::QuoteInside(_)));
     }
 }

@@ -132,7 +132,7 @@ fn short(text: &str) -> Result<usize, MetaError> {
 }
 
 fn variable(name: &'static str, found: &str, wanted: &'static str) -> MetaError {
-    Problem::Value { name: "it", found: found.to_owned(), wanted }.at(&Place::Key(name.to_owned()))
+    Problem::Not { found: found.to_owned(), wanted }.at(&Place::Key(name.to_owned()))
 }
 
 /// The bake targets: those that are named, and those that images belong to.
@@ -150,8 +150,7 @@ fn targets(text: &str, images: &[Image]) -> Result<Vec<String>, MetaError> {
     match found.iter().find(|name| !fits(name)) {
         Some(name) => {
             let wanted = "the name of a bake target: letters, digits, `-` and `_`";
-            let problem = Problem::Value { name: "the target", found: name.clone(), wanted };
-            Err(problem.at(&Place::Key("bake-target".to_owned())))
+            Err(Problem::Not { found: name.clone(), wanted }.at(&Place::Key("bake-target".to_owned())))
         }
         None => Ok(found),
     }

@@ -67,7 +67,7 @@ impl Flavor {
                         match before.as_deref() {
                             Some("prefix") => flavor.prefix.is_on_latest = is_on_latest,
                             Some("suffix") => flavor.suffix.is_on_latest = is_on_latest,
-                            _ => return Err(Problem::OnLatest.at(place)),
+                            Some(_) | None => return Err(Problem::OnLatest.at(place)),
                         }
                     }
                     other => {
