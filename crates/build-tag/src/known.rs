@@ -33,8 +33,9 @@ pub(crate) async fn facts(
     }
     happened.about = happened.about.or(from_environment(&args.directory, runner));
     let source_date = runner.source_date()?;
+    let is_needed = !happened.commit.is_empty() && (source_date.is_none() || asked.asks_for_commit_date());
     let committed = match happened.committed.or_else(|| git::commit_time(&args.directory, &happened.commit)) {
-        None if !happened.commit.is_empty() => committed(github.as_ref(), &happened.commit, runner).await,
+        None if is_needed => committed(github.as_ref(), &happened.commit, runner).await,
         committed => committed,
     };
     let now = source_date.unwrap_or_else(|| runner.now());

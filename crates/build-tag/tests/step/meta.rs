@@ -287,7 +287,7 @@ fn labels_say_what_the_event_says_and_the_user_has_the_last_word() {
             "org.opencontainers.image.licenses": "MIT",
             "org.opencontainers.image.revision": COMMIT,
             "org.opencontainers.image.source": "https://github.com/Acme/Shop",
-            "org.opencontainers.image.title": "a=b,c",
+            "org.opencontainers.image.title": "a=b, c",
             "org.opencontainers.image.url": "https://github.com/Acme/Shop",
             "org.opencontainers.image.version": "a",
             "x": "1,\n2",
@@ -366,6 +366,19 @@ fn github_is_asked_only_for_what_nothing_else_says() {
     assert!(lines(&bare, "labels").contains(&"org.opencontainers.image.created=2026-02-03T04:05:06.000Z"));
     assert!(lines(&bare, "labels").contains(&"org.opencontainers.image.licenses=MIT"));
     assert!(!bare.stderr.contains("warning"), "{bare:#?}");
+    step(schedule().with("SOURCE_DATE_EPOCH", "60"));
+    assert_eq!(api.asked().len(), 2, "the date of the commit is not needed then");
+    step(schedule().with("SOURCE_DATE_EPOCH", "60").input("tags", "{{commit_date 'X'}}"));
+    assert_eq!(api.asked().len(), 3);
+}
+
+#[test]
+fn a_default_branch_that_nobody_knows_is_said_to_be_unknown() {
+    let bare = |tags| Named::by("push", "refs/heads/main", COMMIT, &json!({})).input("tags", tags).run();
+    for tags in ["type=edge", "type=raw,value=x{{is_default_branch}}", "x,enable={{is_not_default_branch}}"] {
+        bare(tags).check(0, "the default branch is not known");
+    }
+    assert!(!bare("type=edge,branch=main").stderr.contains("the default branch is not known"));
 }
 
 #[test]
@@ -396,12 +409,13 @@ fn no_event_at_all_gives_no_tag_and_is_no_error() {
 
 #[test]
 fn variables_of_later_steps_are_never_set() {
-    let step = push("refs/heads/main").with("DOCKER_METADATA_SET_OUTPUT_ENV", "true");
-    let file = step.path().join("env");
-    std::fs::write(&file, "").unwrap();
-    let done = step.with("GITHUB_ENV", file.to_str().unwrap()).run();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let done = push("refs/heads/main")
+        .with("DOCKER_METADATA_SET_OUTPUT_ENV", "true")
+        .with("GITHUB_ENV", file.path().to_str().unwrap())
+        .run();
     done.check(0, "`DOCKER_METADATA_SET_OUTPUT_ENV` has no effect");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "");
     let quiet = push("refs/heads/main").run();
     assert!(!quiet.stderr.contains("SET_OUTPUT_ENV"), "{quiet:#?}");
 }

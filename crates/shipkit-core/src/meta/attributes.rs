@@ -25,7 +25,7 @@ impl Attributes {
         let mut found = Self { place: record.place.clone(), bare: Vec::new(), named: BTreeMap::new() };
         for field in &record.fields {
             match pair(&field.text) {
-                None => found.bare.push(field.text.clone()),
+                None => found.bare.push(field.text.trim().to_owned()),
                 Some((key, value)) => {
                     if found.named.insert(key.clone(), value).is_some() {
                         return Err(Problem::Twice(key).at(&record.place));
