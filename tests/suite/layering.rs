@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shipkit-docker", &["shipkit-core"]),
     ("shipkit-github", &["shipkit-core"]),
     ("shipkit-smoke", &["shipkit-core"]),
-    ("build-tag", &["shipkit-core", "shipkit-runner", "shipkit-registry"]),
+    ("build-tag", &["shipkit-core", "shipkit-runner", "shipkit-registry", "shipkit-github"]),
     ("image-scan", &["shipkit-core", "shipkit-runner", "shipkit-registry"]),
     ("smoke-test", &["shipkit-core", "shipkit-runner", "shipkit-registry", "shipkit-smoke"]),
     (

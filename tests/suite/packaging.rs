@@ -112,7 +112,8 @@ fn one_digest_is_named_in_the_whole_tree() {
 fn a_container_action_has_no_default_but_the_job_token() {
     for name in BINARIES {
         for (input, declared) in object(&yaml(&format!("actions/{name}/action.yml"))["inputs"]) {
-            let allowed = input == "token" && declared["default"] == "${{ github.token }}";
+            let is_token = input == "token" || input == "github-token";
+            let allowed = is_token && declared["default"] == "${{ github.token }}";
             assert!(declared["default"].is_null() || allowed, "{name}: {input}");
         }
     }

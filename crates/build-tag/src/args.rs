@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use shipkit_core::{Repository, Secret};
-use shipkit_runner::CommonArgs;
+use shipkit_runner::{CommonArgs, Verbatim};
 
 /// Plans a build, names it, records it as a release and publishes it.
 #[derive(Debug, clap::Parser)]
@@ -12,6 +12,9 @@ pub struct Args {
     /// What every binary knows.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// The token for GitHub's API; only `meta` and `explain` use it, and only for what event and checkout do not say.
+    #[arg(long, value_name = "SECRET", global = true)]
+    pub github_token: Option<Secret>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -26,6 +29,10 @@ pub enum Command {
     Release(ReleaseArgs),
     /// Give the images of a release their tags, once every scan has passed.
     Publish(PublishArgs),
+    /// Name images: tags, labels and annotations for this event, in place of docker/metadata-action.
+    Meta(MetaArgs),
+    /// Tell which rule of `meta` gives which tag, and why the others give none.
+    Explain(MetaArgs),
 }
 
 /// Where the project is.
@@ -96,4 +103,51 @@ pub struct PublishArgs {
     /// Print what would be tagged and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Inputs of `meta` and `explain`. Lists have an entry a line.
+#[derive(Debug, clap::Args)]
+pub struct MetaArgs {
+    /// Where ref and commit come from: the event, or the checkout.
+    #[arg(long, value_name = "SOURCE", default_value = "workflow")]
+    pub context: Context,
+    /// The names of the images.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub images: String,
+    /// The rules for tags.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub tags: String,
+    /// What holds for all tags.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub flavor: String,
+    /// Labels beside those that are known, or in place of them.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub labels: String,
+    /// Annotations beside those that are known, or in place of them.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub annotations: String,
+    /// What stands between tags in the output.
+    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    pub sep_tags: Verbatim,
+    /// What stands between labels in the output.
+    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    pub sep_labels: Verbatim,
+    /// What stands between annotations in the output.
+    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    pub sep_annotations: Verbatim,
+    /// The bake targets that the bake files are for.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub bake_target: String,
+    /// The checkout.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub directory: PathBuf,
+}
+
+/// Where ref and commit come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Context {
+    /// The event that started the workflow.
+    Workflow,
+    /// What is checked out.
+    Git,
 }

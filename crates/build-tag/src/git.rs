@@ -78,6 +78,68 @@ pub(crate) fn event(directory: &Path) -> Result<Event, GitError> {
     })
 }
 
+/// What is checked out, for who needs no event: `meta`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The ref; nothing where the checkout is detached and no ref names its commit.
+    pub(crate) git_ref: String,
+    /// The full commit.
+    pub(crate) commit: String,
+    /// `owner/name`, out of the address of `origin`.
+    pub(crate) repository: Option<String>,
+    /// The default branch of `origin`, which a clone knows and `actions/checkout` does not.
+    pub(crate) default_branch: Option<String>,
+}
+
+/// What is checked out. In a detached checkout it is what else names its commit: the ref that is `expected` if that is
+/// among them, else a tag (the greatest by name), a pull request, a branch of a remote.
+///
+/// # Errors
+/// When `directory` is not in a git repository, or nothing is committed.
+pub(crate) fn head(directory: &Path, expected: Option<&str>) -> Result<Head, GitError> {
+    let repository = gix::discover(directory).map_err(|source| GitError::NotARepository {
+        directory: directory.display().to_string(),
+        source: Box::new(source),
+    })?;
+    let commit = repository.head_id().map_err(|source| GitError::NoCommit { source: Box::new(source) })?;
+    let branch = repository.head_name().ok().flatten().map(|name| name.as_bstr().to_string());
+    let git_ref = branch.or_else(|| detached(&repository, commit.detach(), expected)).unwrap_or_default();
+    let origin_head = repository.try_find_reference("refs/remotes/origin/HEAD").ok().flatten();
+    let default_branch = origin_head.and_then(|head| {
+        let target = head.target().try_name()?.as_bstr().to_string();
+        Some(target.strip_prefix("refs/remotes/origin/")?.to_owned())
+    });
+    Ok(Head { git_ref, commit: commit.to_string(), repository: origin(&repository), default_branch })
+}
+
+/// The ref that a detached checkout is of.
+fn detached(repository: &gix::Repository, commit: gix::ObjectId, expected: Option<&str>) -> Option<String> {
+    let mut named = Vec::new();
+    for mut reference in repository.references().ok()?.all().ok()?.flatten() {
+        let name = reference.name().as_bstr().to_string();
+        if reference.peel_to_id().is_ok_and(|id| id == commit) {
+            named.extend(as_github_says(&name));
+        }
+    }
+    let among = |wanted: &str| named.iter().any(|name| name == wanted);
+    let first = |kind: &str| named.iter().filter(|name| name.starts_with(kind)).max().cloned();
+    let expected = expected.filter(|expected| among(expected)).map(str::to_owned);
+    expected.or_else(|| first("refs/tags/")).or_else(|| first("refs/pull/")).or_else(|| first("refs/heads/"))
+}
+
+/// The name that `GITHUB_REF` has for a ref of the checkout.
+fn as_github_says(name: &str) -> Option<String> {
+    if name.starts_with("refs/tags/") || name.starts_with("refs/heads/") {
+        return Some(name.to_owned());
+    }
+    let of_remote = name.strip_prefix("refs/remotes/")?;
+    if of_remote.starts_with("pull/") {
+        return Some(format!("refs/{of_remote}"));
+    }
+    let (_, branch) = of_remote.split_once('/')?;
+    (branch != "HEAD").then(|| format!("refs/heads/{branch}"))
+}
+
 /// When `commit` was made, if this checkout holds it. Shallow and detached checkouts hold at least their own.
 #[must_use]
 pub(crate) fn commit_time(directory: &Path, commit: &str) -> Option<Timestamp> {
@@ -181,6 +243,20 @@ mod tests {
             "",
         ] {
             assert_eq!(owner_and_name(address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_ref_of_the_checkout_has_the_name_that_github_gives_it() {
+        for (name, expected) in [
+            ("refs/tags/v1", Some("refs/tags/v1")),
+            ("refs/heads/feat/x", Some("refs/heads/feat/x")),
+            ("refs/remotes/origin/feat/x", Some("refs/heads/feat/x")),
+            ("refs/remotes/pull/7/merge", Some("refs/pull/7/merge")),
+            ("refs/remotes/origin/HEAD", None),
+            ("refs/stash", None),
+        ] {
+            assert_eq!(as_github_says(name).as_deref(), expected, "{name}");
         }
     }
 

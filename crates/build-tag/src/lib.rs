@@ -1,10 +1,13 @@
-//! What `build-tag` does: `plan` what to build, record the `release`, `publish` it.
+//! What `build-tag` does: `plan` what to build, record the `release`, `publish` it; `meta` names images by themselves.
 
 mod args;
 mod event;
+mod explain;
 mod folder;
 mod git;
+mod known;
 mod login;
+mod meta;
 mod plan;
 mod publish;
 mod release;
@@ -19,9 +22,12 @@ use shipkit_runner::{Failure, Runner};
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
+    let token = args.github_token.as_ref();
     match args.command {
         Command::Plan(args) => plan::run(&args, &runner),
         Command::Release(args) => release::run(&args, &runner).await,
         Command::Publish(args) => publish::run(&args, &runner).await,
+        Command::Meta(args) => meta::run(&args, token, &runner).await,
+        Command::Explain(args) => explain::run(&args, token, &runner).await,
     }
 }

@@ -74,13 +74,14 @@ impl<'a> Client<'a> {
         self.once::<Value, B>(path, Some(body)).await.map(drop)
     }
 
-    /// One request: a POST if there is a body.
+    /// One request: a POST if there is a body. Without a path it is about the repository itself.
     pub(crate) async fn once<T, B>(&self, path: &str, body: Option<&B>) -> Result<T, Error>
     where
         T: DeserializeOwned,
         B: Serialize + Sync,
     {
         let route = format!("/repos/{}/{path}", self.github.repository);
+        let route = route.trim_end_matches('/').to_owned();
         let exchange = async {
             let answer = match body {
                 Some(body) => self.octocrab._post(&route, Some(body)).await,

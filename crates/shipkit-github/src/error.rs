@@ -30,7 +30,7 @@ pub enum Error {
         message: String,
     },
     /// 403.
-    #[error("the token may not write deployments of `{repository}`: {message}")]
+    #[error("the token may not do this in `{repository}`: {message}")]
     NoPermission {
         /// `owner/name`.
         repository: String,

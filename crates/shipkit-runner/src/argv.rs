@@ -18,6 +18,16 @@ use shipkit_core::{Hint, Secret};
 use crate::env::Env;
 use crate::failure::Failure;
 
+/// A text input whose surrounding white space counts, like a separator. A blank is a value; the empty text is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verbatim(pub String);
+
+impl From<&str> for Verbatim {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 /// An input that cannot be given to the program.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
@@ -90,9 +100,15 @@ pub(crate) enum Read {
     Show(String),
 }
 
-/// Reads inputs and real arguments (the first is the program's name) for this command.
-pub(crate) fn read(env: &Env, command: &Command, real: Vec<OsString>) -> Result<Read, Failure> {
-    let merged = merge(env, command, real)?;
+/// Reads inputs and real arguments (the first is the program's name) for this command. A step that names no subcommand
+/// means the one called `default`.
+pub(crate) fn read(
+    env: &Env,
+    command: &Command,
+    real: Vec<OsString>,
+    default: Option<&str>,
+) -> Result<Read, Failure> {
+    let merged = merge(env, command, real, default)?;
     match command.clone().try_get_matches_from(merged.argv) {
         Ok(matches) => Ok(Read::Act(matches)),
         Err(error) if !error.use_stderr() => Ok(Read::Show(error.render().to_string())),
@@ -107,7 +123,12 @@ struct Merged {
 }
 
 /// The command line that says the same as inputs and real arguments together.
-fn merge(env: &Env, command: &Command, mut real: Vec<OsString>) -> Result<Merged, InputError> {
+fn merge(
+    env: &Env,
+    command: &Command,
+    mut real: Vec<OsString>,
+    default: Option<&str>,
+) -> Result<Merged, InputError> {
     let mut inputs: BTreeMap<String, &str> = env.inputs().collect();
     let mut built = command.clone();
     built.build();
@@ -118,7 +139,7 @@ fn merge(env: &Env, command: &Command, mut real: Vec<OsString>) -> Result<Merged
     }
     let mut seen = glance(command, &real);
     if built.has_subcommands() {
-        let given = inputs.remove("command");
+        let given = inputs.remove("command").or_else(|| default.filter(|_| env.is_actions()));
         if subcommand(&seen).is_none()
             && let Some(given) = given
         {
@@ -135,6 +156,12 @@ fn merge(env: &Env, command: &Command, mut real: Vec<OsString>) -> Result<Merged
         return Err(InputError::NoCommand { known: names(subcommands(&built)) });
     }
     let target = chosen.unwrap_or(&built);
+    for arg in arguments(target).filter(|arg| is_verbatim(arg)) {
+        let name = called(arg);
+        if let Some(value) = env.verbatim(&name).filter(|value| !value.is_empty()) {
+            inputs.insert(name, value);
+        }
+    }
     let translated = translate(&inputs, &built, target, given)?;
     let mut secrets = translated.secrets;
     secrets.extend(secrets_in(target, given));
@@ -260,6 +287,11 @@ fn is_name_of(command: &Command, word: &OsStr) -> bool {
 /// Whether the argument is declared as a [`Secret`].
 fn is_secret(arg: &Arg) -> bool {
     arg.get_value_parser().type_id() == TypeId::of::<Secret>()
+}
+
+/// Whether the argument is declared as [`Verbatim`].
+fn is_verbatim(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == TypeId::of::<Verbatim>()
 }
 
 /// The secrets that stand on the real command line.

@@ -73,6 +73,14 @@ names! {
     SHIPKIT_ENV;
     /// The time of what is built, in seconds since 1970; the convention of reproducible builds.
     SOURCE_DATE_EPOCH;
+    /// `false` makes `build-tag meta` name the commit of a pull request's event, in place of its head.
+    DOCKER_METADATA_PR_HEAD_SHA;
+    /// How many digits a short commit of `build-tag meta` has, in place of 7.
+    DOCKER_METADATA_SHORT_SHA_LENGTH;
+    /// The levels of annotations of `build-tag meta`, with commas; `manifest` if not set.
+    DOCKER_METADATA_ANNOTATIONS_LEVELS;
+    /// `true` asks `build-tag meta` for what it never does: to set variables of later steps. It says so.
+    DOCKER_METADATA_SET_OUTPUT_ENV;
     /// If set to anything, nothing is coloured.
     NO_COLOR;
     /// The kind of terminal; `dumb` draws no progress bars.
@@ -184,6 +192,14 @@ impl Env {
             let name = name.strip_prefix("INPUT_")?.to_lowercase().replace('_', "-");
             Some((name, value.trim())).filter(|(name, value)| !name.is_empty() && !value.is_empty())
         })
+    }
+
+    /// An input as it was given, white space and all.
+    pub(crate) fn verbatim(&self, input: &str) -> Option<&str> {
+        let is_it = |name: &str| {
+            name.strip_prefix("INPUT_").is_some_and(|name| name.to_lowercase().replace('_', "-") == input)
+        };
+        self.vars.iter().find(|(name, _)| is_it(name)).map(|(_, value)| value.as_str())
     }
 
     /// The file that a variable of the runner names.

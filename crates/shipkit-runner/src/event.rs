@@ -122,6 +122,12 @@ pub(crate) fn read(env: &Env, file: Option<&Path>, name: Option<&str>) -> Result
     }))
 }
 
+/// The payload of the runner's event as it is; `None` where there is no event.
+pub(crate) fn payload(env: &Env) -> Result<Option<Value>, EventError> {
+    let path = env.file(env::GITHUB_EVENT_PATH);
+    path.map(Payload::read).transpose().map(|payload| payload.map(|payload| payload.value))
+}
+
 /// The run, if there is one.
 fn run(env: &Env) -> Option<Run> {
     Some(Run {

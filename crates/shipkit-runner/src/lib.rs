@@ -16,12 +16,13 @@ pub mod runner;
 pub mod sanitize;
 pub mod signal;
 
+pub use argv::Verbatim;
 pub use command::{Annotation, Level};
 pub use env::Env;
 pub use event::EventError;
 pub use failure::Failure;
 pub use output::OutputError;
-pub use run::run;
+pub use run::{run, run_with_default};
 pub use runner::{Form, Group, Progress, Runner};
 pub use signal::Signal;
 

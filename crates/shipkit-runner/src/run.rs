@@ -1,7 +1,5 @@
 //! `run`: the whole of a program's main, and the only place that prints an error.
 
-use std::ffi::OsString;
-
 use clap::Parser;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::{Outcome, Verdict};
@@ -27,22 +25,46 @@ where
     A: Parser,
     F: Future<Output = Result<Outcome, Failure>>,
 {
-    let exit = whole(Env::of_process(), std::env::args_os().collect(), act);
-    std::process::ExitCode::from(exit.code())
+    of_process(None, act)
 }
 
-fn whole<A, F>(env: Env, real: Vec<OsString>, act: impl FnOnce(A, Runner) -> F) -> ExitCode
+/// The same for an action whose input `command` may be missing: then the step means the subcommand `default`. On a
+/// terminal a subcommand has to be named.
+pub fn run_with_default<A, F>(default: &str, act: impl FnOnce(A, Runner) -> F) -> std::process::ExitCode
 where
     A: Parser,
     F: Future<Output = Result<Outcome, Failure>>,
 {
+    of_process(Some(default), act)
+}
+
+fn of_process<A, F>(default: Option<&str>, act: impl FnOnce(A, Runner) -> F) -> std::process::ExitCode
+where
+    A: Parser,
+    F: Future<Output = Result<Outcome, Failure>>,
+{
+    let env = Env::of_process();
     let command = A::command();
+    let read = argv::read(&env, &command, std::env::args_os().collect(), default);
+    std::process::ExitCode::from(whole(env, &command, read, act).code())
+}
+
+fn whole<A, F>(
+    env: Env,
+    command: &clap::Command,
+    read: Result<Read, Failure>,
+    act: impl FnOnce(A, Runner) -> F,
+) -> ExitCode
+where
+    A: Parser,
+    F: Future<Output = Result<Outcome, Failure>>,
+{
     let program = command.get_name().to_owned();
     let refuse = |env: &Env, failure: Failure| {
         let runner = Runner::detached(env.clone(), Form::Text);
         conclude(&runner, &program, Err(failure))
     };
-    let (arguments, form) = match prepare::<A>(&env, &command, real) {
+    let (arguments, form) = match prepare::<A>(&env, read) {
         Ok(Prepared::Act(arguments, form)) => (arguments, form),
         Ok(Prepared::Show(text)) => {
             let runner = Runner::detached(Env::default(), Form::Text);
@@ -85,12 +107,8 @@ enum Prepared<A> {
     Show(String),
 }
 
-fn prepare<A: Parser>(
-    env: &Env,
-    command: &clap::Command,
-    real: Vec<OsString>,
-) -> Result<Prepared<A>, Failure> {
-    let mut matches = match argv::read(env, command, real)? {
+fn prepare<A: Parser>(env: &Env, read: Result<Read, Failure>) -> Result<Prepared<A>, Failure> {
+    let mut matches = match read? {
         Read::Act(matches) => matches,
         Read::Show(text) => return Ok(Prepared::Show(text)),
     };

@@ -114,6 +114,14 @@ impl Runner {
         event::read(&self.inner.env, file, name)
     }
 
+    /// The payload of that event as GitHub wrote it, for who needs more than [`Runner::event`] knows. It is foreign.
+    ///
+    /// # Errors
+    /// When there is a file and it cannot be read: exit 2.
+    pub fn payload(&self) -> Result<Option<serde_json::Value>, EventError> {
+        event::payload(&self.inner.env)
+    }
+
     /// The time: `SHIPKIT_NOW` where that is set, else the clock. Records are ordered by it, so `SOURCE_DATE_EPOCH`,
     /// which build environments set for all that runs in them, does not move it: see [`Runner::source_date`].
     #[must_use]

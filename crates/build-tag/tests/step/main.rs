@@ -9,8 +9,12 @@
 
 mod bake;
 mod channels;
+mod conformance;
 mod git;
+mod github;
 mod kills;
+mod meta;
+mod named;
 mod plan;
 mod project;
 mod projects;

@@ -25,7 +25,7 @@ impl Attributes {
         let mut found = Self { place: record.place.clone(), bare: Vec::new(), named: BTreeMap::new() };
         for field in &record.fields {
             match pair(&field.text) {
-                None => found.bare.push(field.text.clone()),
+                None => found.bare.push(field.text.trim().to_owned()),
                 Some((key, value)) => {
                     if found.named.insert(key.clone(), value).is_some() {
                         return Err(Problem::Twice(key).at(&record.place));
@@ -74,11 +74,11 @@ impl Attributes {
     }
 }
 
-/// `key=value`; a text that begins with `=` has no key.
+/// `key=value`; a text that begins with `=` or with an expression has no key.
 pub(super) fn pair(field: &str) -> Option<(String, String)> {
     let (key, value) = field.split_once('=')?;
     let key = key.trim();
-    (!key.is_empty()).then(|| (key.to_lowercase(), value.trim().to_owned()))
+    (!key.is_empty() && !key.contains("{{")).then(|| (key.to_lowercase(), value.trim().to_owned()))
 }
 
 /// `true` or `false`.

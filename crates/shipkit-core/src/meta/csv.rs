@@ -2,6 +2,7 @@
 
 use crate::explained::Place;
 
+use super::attributes::pair;
 use super::error::{MetaError, Problem};
 
 /// One record: an entry of a list.
@@ -9,23 +10,24 @@ use super::error::{MetaError, Problem};
 pub(super) struct Record {
     /// Where it begins.
     pub(super) place: Place,
-    /// Its fields, without the white space around them.
+    /// Its fields.
     pub(super) fields: Vec<Field>,
 }
 
 /// One field of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field {
-    /// Its text, without the quotes around it.
+    /// Its text, without quotes around it; white space is part of it.
     pub(super) text: String,
     /// Whether it had quotes around it.
     pub(super) is_quoted: bool,
 }
 
 impl Record {
-    /// The record as one text, commas and all.
+    /// The record as one text, commas and all, without the white space around it.
     pub(super) fn joined(&self) -> String {
-        self.fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(",")
+        let texts: Vec<_> = self.fields.iter().map(|field| field.text.as_str()).collect();
+        texts.join(",").trim().to_owned()
     }
 }
 
@@ -55,21 +57,21 @@ pub(super) fn records(input: &'static str, text: &str) -> Result<Vec<Record>, Me
     Ok(found)
 }
 
-/// The same for lists of attributes: a record that is quoted as a whole is read a second time, because that is how a
-/// comma used to be protected, and a quote that stands inside a field is refused.
+/// The same for lists of attributes. A record that is quoted as a whole and holds attributes is read a second time,
+/// because that is how a comma used to be protected; a quote that stands inside a field is refused.
 ///
 /// # Errors
 /// When a quote is not closed or stands inside a field.
 pub(super) fn entries(input: &'static str, text: &str) -> Result<Vec<Record>, MetaError> {
     let mut all = records(input, text)?;
     for entry in &mut all {
-        let whole = match entry.fields.as_slice() {
-            [Field { text, is_quoted: true }] => Some(text.clone()),
-            _ => None,
-        };
-        if let Some(whole) = whole {
-            let (fields, _) = record(&whole).ok_or_else(|| Problem::Unclosed.at(&entry.place))?;
-            entry.fields = fields;
+        if let [Field { text, is_quoted: true }] = entry.fields.as_slice() {
+            let (fields, _) = record(text).ok_or_else(|| Problem::Unclosed.at(&entry.place))?;
+            // `"value=a,b"` is one attribute.
+            let mut keys = fields.iter().filter_map(|field| pair(&field.text));
+            if input != "tags" || keys.any(|(key, _)| key != "value") {
+                entry.fields = fields;
+            }
         }
         if let Some(field) = entry.fields.iter().find(|field| !field.is_quoted && field.text.contains('"')) {
             return Err(Problem::QuoteInside(field.text.clone()).at(&entry.place));
@@ -85,13 +87,12 @@ fn record(text: &str) -> Option<(Vec<Field>, &str)> {
     loop {
         let start = rest.trim_start_matches([' ', '\t']);
         let quoted = if start.starts_with('"') { quoted(start)? } else { None };
-        let (field, after) = match quoted {
-            Some((text, after)) => (Field { text, is_quoted: true }, after),
-            None => {
-                let end = start.find([',', '\n']).unwrap_or(start.len());
-                let (text, after) = start.split_at_checked(end).unwrap_or((start, ""));
-                (Field { text: text.trim().to_owned(), is_quoted: false }, after)
-            }
+        let (field, after) = if let Some((text, after)) = quoted {
+            (Field { text, is_quoted: true }, after)
+        } else {
+            let end = rest.find([',', '\n']).unwrap_or(rest.len());
+            let (text, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            (Field { text: text.trim_end_matches('\r').to_owned(), is_quoted: false }, after)
         };
         fields.push(field);
         match after.strip_prefix(',') {
@@ -109,16 +110,13 @@ fn quoted(start: &str) -> Option<Option<(String, &str)>> {
     loop {
         let (before, after) = rest.split_once('"')?;
         text.push_str(before);
-        match after.strip_prefix('"') {
-            Some(after) => {
-                text.push('"');
-                rest = after;
-            }
-            None => {
-                let after = after.trim_start_matches([' ', '\t', '\r']);
-                let is_end = after.is_empty() || after.starts_with([',', '\n']);
-                return Some(is_end.then(|| (text.trim().to_owned(), after)));
-            }
+        if let Some(after) = after.strip_prefix('"') {
+            text.push('"');
+            rest = after;
+        } else {
+            let after = after.trim_start_matches([' ', '\t', '\r']);
+            let is_end = after.is_empty() || after.starts_with([',', '\n']);
+            return Some(is_end.then_some((text, after)));
         }
     }
 }
@@ -162,8 +160,13 @@ mod tests {
 
     #[test]
     fn a_quote_in_the_middle_is_a_character() {
-        check("d=a \"good\" one, yes", &[(1, &["d=a \"good\" one", "yes"])]);
+        check("d=a \"good\" one, yes ", &[(1, &["d=a \"good\" one", " yes "])]);
         check("\"a\"=b,c", &[(1, &["\"a\"=b", "c"])]);
+    }
+
+    #[test]
+    fn white_space_stays_inside_a_record_and_not_around_it() {
+        assert_eq!(records("labels", "  a=b, c ,d \r\n").unwrap()[0].joined(), "a=b, c ,d");
     }
 
     #[test]
@@ -176,6 +179,9 @@ mod tests {
     fn an_entry_in_quotes_is_read_a_second_time() {
         let twice = entries("tags", "\"type=match,\"\"pattern=a{1,2}\"\"\"").unwrap();
         assert_eq!(twice[0].fields[1].text, "pattern=a{1,2}");
+        assert_eq!(entries("tags", "\"value=a,b\"").unwrap()[0].joined(), "value=a,b");
+        assert_eq!(entries("tags", "\"a,b\"").unwrap()[0].fields.len(), 1);
+        assert_eq!(entries("images", "\"a,b\"").unwrap()[0].fields.len(), 2);
         assert!(matches!(entries("tags", "value=\"a\"").unwrap_err().problem, Problem::QuoteInside(_)));
     }
 }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::explained::{Explained, Place};
 use crate::reference::Tag;
 
-use super::entry::{self, Entry};
+use super::entry::{self, Entry, Kind};
 use super::error::{MetaError, Problem};
+use super::expression::Template;
 use super::facts::{Facts, OfPullRequest};
 use super::flavor::Flavor;
 use super::image::{self, Image};
@@ -113,6 +114,18 @@ impl Asked {
             remarks,
         })
     }
+
+    /// Whether anything but the label `created` says when the commit was made.
+    #[must_use]
+    pub fn asks_for_commit_date(&self) -> bool {
+        self.templates().any(Template::asks_for_commit_date)
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let labels = self.labels.iter().chain(&self.annotations).map(|(_, template)| template);
+        let flavor = [&self.flavor.prefix.text, &self.flavor.suffix.text];
+        self.entries.iter().flat_map(Entry::templates).chain(labels).chain(flavor)
+    }
 }
 
 fn of_pull_request(text: &str) -> Result<OfPullRequest, MetaError> {
@@ -132,7 +145,7 @@ fn short(text: &str) -> Result<usize, MetaError> {
 }
 
 fn variable(name: &'static str, found: &str, wanted: &'static str) -> MetaError {
-    Problem::Value { name: "it", found: found.to_owned(), wanted }.at(&Place::Key(name.to_owned()))
+    Problem::Not { found: found.to_owned(), wanted }.at(&Place::Key(name.to_owned()))
 }
 
 /// The bake targets: those that are named, and those that images belong to.
@@ -150,8 +163,7 @@ fn targets(text: &str, images: &[Image]) -> Result<Vec<String>, MetaError> {
     match found.iter().find(|name| !fits(name)) {
         Some(name) => {
             let wanted = "the name of a bake target: letters, digits, `-` and `_`";
-            let problem = Problem::Value { name: "the target", found: name.clone(), wanted };
-            Err(problem.at(&Place::Key("bake-target".to_owned())))
+            Err(Problem::Not { found: name.clone(), wanted }.at(&Place::Key("bake-target".to_owned())))
         }
         None => Ok(found),
     }
@@ -163,7 +175,9 @@ fn targets(text: &str, images: &[Image]) -> Result<Vec<String>, MetaError> {
 /// When a rule gives what cannot be a tag, or `enable` is neither `true` nor `false`.
 pub fn decide(asked: &Asked, facts: &Facts) -> Result<Meta, MetaError> {
     let mut remarks = asked.remarks.clone();
-    if facts.about.default_branch.is_none() && asked.entries.iter().any(Entry::needs_default_branch) {
+    let is_asked_for = asked.templates().any(Template::asks_for_default_branch)
+        || asked.entries.iter().any(|entry| matches!(entry.kind, Kind::Edge(None)));
+    if facts.about.default_branch.is_none() && is_asked_for {
         remarks.push("the default branch is not known: no ref is taken for it".to_owned());
     }
     let made = tags::tags(&asked.entries, &asked.flavor, facts)?;

@@ -5,7 +5,7 @@ use crate::explained::Place;
 use super::attributes::Attributes;
 use super::csv;
 use super::error::{MetaError, Problem};
-use super::expression::{Knows, Reader, Template, Word};
+use super::expression::{Knows, Reader, Template};
 use super::pattern::Pattern;
 
 /// One rule for a tag.
@@ -105,7 +105,9 @@ pub(super) fn entries(text: &str, remarks: &mut Vec<String>) -> Result<Vec<Entry
     let mut records = csv::entries("tags", text)?;
     if records.is_empty() {
         records = csv::entries("tags", DEFAULT)?;
-        records.iter_mut().for_each(|record| record.place = Place::Default);
+        for record in &mut records {
+            record.place = Place::Default;
+        }
     }
     let mut entries = records.iter().map(|record| entry(record, remarks)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.priority));
@@ -245,13 +247,17 @@ fn value(attributes: &mut Attributes, reader: &mut Reader<'_>) -> Result<Option<
 }
 
 impl Entry {
-    /// Whether it can only be answered by who knows the default branch.
-    pub(super) fn needs_default_branch(&self) -> bool {
-        let asks = |template: &Template| {
-            template.holds(Word::IsDefaultBranch) || template.holds(Word::IsNotDefaultBranch)
+    /// Every text of it that may hold expressions.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let own = match &self.kind {
+            Kind::Schedule(text) | Kind::Raw(text) => [Some(text), None],
+            Kind::Semver(pattern, source) | Kind::Pep440(pattern, source) => {
+                [Some(pattern), source.value.as_ref()]
+            }
+            Kind::Match(_, _, value) => [value.as_ref(), None],
+            Kind::Edge(_) | Kind::Ref(_) | Kind::Sha(_) => [None, None],
         };
-        let affixes = self.prefix.iter().chain(&self.suffix).chain([&self.enable]);
-        affixes.into_iter().any(asks) || matches!(&self.kind, Kind::Edge(None))
+        self.prefix.iter().chain(&self.suffix).chain([&self.enable]).chain(own.into_iter().flatten())
     }
 }
 

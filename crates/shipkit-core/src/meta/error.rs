@@ -49,6 +49,14 @@ pub enum Problem {
         /// What it should be, with its article.
         wanted: &'static str,
     },
+    /// The whole of an input or variable, or one item of it, is of another kind.
+    #[error("`{found}` is not {wanted}")]
+    Not {
+        /// What it is.
+        found: String,
+        /// What it should be, with its article.
+        wanted: &'static str,
+    },
     /// Something that is no `key=value`.
     #[error("`{0}` has no `=`")]
     NoEquals(String),
@@ -133,6 +141,7 @@ impl Hint for MetaError {
             Problem::Missing { .. }
             | Problem::Twice(_)
             | Problem::Value { .. }
+            | Problem::Not { .. }
             | Problem::NoEquals(_)
             | Problem::OnLatest
             | Problem::NoName

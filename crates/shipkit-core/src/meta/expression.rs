@@ -141,11 +141,10 @@ impl Reader<'_> {
             return self.date(moment, text, pieces.collect());
         }
         let of_a_version = if knows == Knows::Version { OF_A_VERSION.as_slice() } else { &[] };
-        let known = || EVERYWHERE.iter().chain(of_a_version);
-        let Some((_, word)) = known().find(|(known, _)| *known == name) else {
-            let known: Vec<_> =
-                known().map(|(known, _)| *known).chain(DATES.map(|(known, _)| known)).collect();
-            return Err(Problem::unknown("expression", &name, &known).at(self.place));
+        let words = || EVERYWHERE.iter().chain(of_a_version);
+        let Some((_, word)) = words().find(|(known, _)| *known == name) else {
+            let names = words().map(|(name, _)| *name).chain(DATES.map(|(name, _)| name));
+            return Err(Problem::unknown("expression", &name, &names.collect::<Vec<_>>()).at(self.place));
         };
         if pieces.next().is_some() {
             return Err(wrong("has more than a word"));
@@ -197,9 +196,15 @@ impl Reader<'_> {
 }
 
 impl Template {
-    /// Whether this expression stands in it.
-    pub(super) fn holds(&self, word: Word) -> bool {
-        self.parts.contains(&Part::Word(word))
+    /// Whether it asks for the default branch.
+    pub(super) fn asks_for_default_branch(&self) -> bool {
+        let asks = |part: &Part| matches!(part, Part::Word(Word::IsDefaultBranch | Word::IsNotDefaultBranch));
+        self.parts.iter().any(asks)
+    }
+
+    /// Whether it asks for the date of the commit.
+    pub(super) fn asks_for_commit_date(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Date(Moment::Commit, ..)))
     }
 
     /// Whether it is this one expression and nothing else.
@@ -275,12 +280,10 @@ fn pieces(text: &str) -> Option<Vec<Piece>> {
             Some(_) | None => (None, rest),
         };
         let quote = behind.chars().next().filter(|c| matches!(c, '\'' | '"'));
-        let (value, after) = match quote {
-            Some(quote) => behind.get(1..)?.split_once(quote)?,
-            None => {
-                let end = behind.find(char::is_whitespace).unwrap_or(behind.len());
-                behind.split_at_checked(end)?
-            }
+        let (value, after) = if let Some(quote) = quote {
+            behind.get(1..)?.split_once(quote)?
+        } else {
+            behind.split_at_checked(behind.find(char::is_whitespace).unwrap_or(behind.len()))?
         };
         found.push(Piece { key, value: value.to_owned(), is_quoted: quote.is_some() });
         rest = after.trim_start();

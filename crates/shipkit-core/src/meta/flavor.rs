@@ -52,8 +52,8 @@ impl Flavor {
         for record in csv::entries("flavor", text)? {
             let place = &record.place;
             let mut before: Option<String> = None;
-            for field in record.fields.iter().filter(|field| !field.text.is_empty()) {
-                let no_equals = || Problem::NoEquals(field.text.clone()).at(place);
+            for field in record.fields.iter().filter(|field| !field.text.trim().is_empty()) {
+                let no_equals = || Problem::NoEquals(field.text.trim().to_owned()).at(place);
                 let (key, value) = pair(&field.text).ok_or_else(no_equals)?;
                 let mut template = |text: &str| Reader { place, remarks }.template(text, Knows::Event);
                 match key.as_str() {
@@ -67,7 +67,7 @@ impl Flavor {
                         match before.as_deref() {
                             Some("prefix") => flavor.prefix.is_on_latest = is_on_latest,
                             Some("suffix") => flavor.suffix.is_on_latest = is_on_latest,
-                            _ => return Err(Problem::OnLatest.at(place)),
+                            Some(_) | None => return Err(Problem::OnLatest.at(place)),
                         }
                     }
                     other => {

@@ -33,7 +33,7 @@ pub(super) fn extra(input: &'static str, text: &str, remarks: &mut Vec<String>) 
 pub(super) fn labels(
     version: Option<&Tag>,
     facts: &Facts,
-    extra: &Extra,
+    extra: &[(Place, Template)],
     remarks: &mut Vec<String>,
 ) -> Vec<(String, String)> {
     let known = |text: &Option<String>| text.clone().unwrap_or_default();

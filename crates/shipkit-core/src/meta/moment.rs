@@ -122,7 +122,7 @@ fn token(name: &str, at: &Zoned) -> String {
     match name.chars().next() {
         Some('M' | 'D' | 'd' | 'Q' | 'E' | 'e') => day(name, at),
         Some('Y' | 'y' | 'N' | 'g' | 'G' | 'w' | 'W') => year_or_week(name, at),
-        _ => time(name, at),
+        Some(_) | None => time(name, at),
     }
 }
 
@@ -235,11 +235,11 @@ fn sunday_week(at: &Zoned) -> (i64, i64) {
 
 /// `1st`, `2nd`, `3rd`, `4th`, `11th`.
 fn ordinal(number: i64) -> String {
-    let end = match (number % 100, number % 10) {
-        (11..=13, _) => "th",
-        (_, 1) => "st",
-        (_, 2) => "nd",
-        (_, 3) => "rd",
+    let is_teen = number % 100 / 10 == 1;
+    let end = match number % 10 {
+        1 if !is_teen => "st",
+        2 if !is_teen => "nd",
+        3 if !is_teen => "rd",
         _ => "th",
     };
     format!("{number}{end}")

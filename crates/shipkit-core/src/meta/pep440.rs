@@ -14,6 +14,18 @@ pub(super) struct Pep440 {
     local: Option<String>,
 }
 
+/// The words for a prerelease, a longer one before those that begin it, and what they are in normal form.
+const PRE: [(&str, &str); 8] = [
+    ("alpha", "a"),
+    ("beta", "b"),
+    ("preview", "rc"),
+    ("pre", "rc"),
+    ("rc", "rc"),
+    ("c", "rc"),
+    ("a", "a"),
+    ("b", "b"),
+];
+
 /// What is not read yet, in lower case.
 struct Rest<'a>(&'a str);
 
@@ -33,16 +45,6 @@ impl Pep440 {
         while let Some(part) = rest.attempt(|rest| rest.skip(".").then(|| rest.number()).flatten()) {
             version.release.push(part);
         }
-        const PRE: [(&str, &str); 8] = [
-            ("alpha", "a"),
-            ("beta", "b"),
-            ("preview", "rc"),
-            ("pre", "rc"),
-            ("rc", "rc"),
-            ("c", "rc"),
-            ("a", "a"),
-            ("b", "b"),
-        ];
         version.pre = rest.marked(&PRE);
         version.post = rest
             .attempt(|rest| rest.skip("-").then(|| rest.number()).flatten())
