@@ -292,7 +292,7 @@ fn listed(manifest: Manifest) -> Vec<Descriptor> {
 }
 
 /// The target of `<...>; rel="next"` (RFC 8288).
-fn next_page(link: &str) -> Option<&str> {
+pub(crate) fn next_page(link: &str) -> Option<&str> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     parameters.contains("next").then_some(target)
 }

@@ -14,6 +14,7 @@ mod listing;
 mod manifest;
 mod releases;
 mod retry;
+mod tag_list;
 mod tags;
 mod transport;
 

@@ -22,6 +22,17 @@ impl Registry {
     pub async fn put_release(&self, repository: &Repository, release: &Release) -> Result<Digest, Error> {
         let tag = Release::tag_for(&release.commit)
             .map_err(|_not_a_tag| Error::NotAReleaseName(release.commit.clone()))?;
+        let digest = self.store_release(repository, release).await?;
+        self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
+        Ok(digest)
+    }
+
+    /// Stores a release without a tag, and returns its digest: for a second release of a commit, where the first one
+    /// should keep the tag.
+    ///
+    /// # Errors
+    /// When the registry does not take it.
+    pub async fn store_release(&self, repository: &Repository, release: &Release) -> Result<Digest, Error> {
         let layer = json!(release).to_string().into_bytes();
         let manifest = json!({
             "schemaVersion": 2,
@@ -40,9 +51,7 @@ impl Registry {
         self.put_blob(repository, layer).await?;
         let bytes = manifest.to_string();
         let target = Target::Digest(Digest::of(bytes.as_bytes()));
-        let digest = self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await?;
-        self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
-        Ok(digest)
+        self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await
     }
 
     /// The release that `digest` identifies.

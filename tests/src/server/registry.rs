@@ -47,7 +47,7 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub struct Options {
     /// Whether it has the referrers API.
     pub referrers: bool,
-    /// How many referrers it lists on a page; all if not given.
+    /// How many referrers or tags it lists on a page; all if not given.
     pub page: Option<usize>,
     /// Whether it mounts blobs of other repositories.
     pub mount: bool,

@@ -138,12 +138,7 @@ impl Store {
             ("/blobs/uploads/", "POST") => self.begin_upload(&asked),
             ("/blobs/uploads/", "PUT") => self.end_upload(&asked),
             ("/referrers/", "GET") if self.options.referrers => self.referrers(&asked),
-            ("/tags/", "GET") => match self.repositories.get(name) {
-                Some(r) => {
-                    Reply::new(200).json(&json!({"name": name, "tags": r.tags.keys().collect::<Vec<_>>()}))
-                }
-                None => Reply::error(404, "NAME_UNKNOWN"),
-            },
+            ("/tags/", "GET") => self.tags(&asked),
             _ => Reply::new(404).containing("404 page not found"),
         }
     }
@@ -189,6 +184,22 @@ impl Store {
         let token = format!("token-{}", self.requests.len());
         self.tokens.insert(token.clone(), (Instant::now() + ttl, scopes));
         Reply::new(200).json(&json!({"token": token, "expires_in": ttl.as_secs()}))
+    }
+
+    fn tags(&self, asked: &Asked<'_>) -> Reply {
+        let Some(repository) = self.repositories.get(asked.name) else {
+            return Reply::error(404, "NAME_UNKNOWN");
+        };
+        let is_left = |tag: &&String| asked.query.get("last").is_none_or(|last| last < *tag);
+        let left: Vec<_> = repository.tags.keys().filter(is_left).collect();
+        let page: Vec<_> = left.iter().take(self.options.page.unwrap_or(usize::MAX)).collect();
+        let reply = Reply::new(200).json(&json!({"name": asked.name, "tags": page}));
+        match page.last().filter(|_| page.len() < left.len()) {
+            Some(last) => {
+                reply.with("link", format!("</v2/{}/tags/list?last={last}>; rel=\"next\"", asked.name))
+            }
+            None => reply,
+        }
     }
 
     fn get_manifest(&self, asked: &Asked<'_>) -> Reply {
