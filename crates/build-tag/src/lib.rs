@@ -1,6 +1,7 @@
 //! What `build-tag` does: `plan` what to build, record the `release`, `publish` it.
 
 mod args;
+mod checkout;
 mod event;
 mod folder;
 mod git;
@@ -8,6 +9,7 @@ mod login;
 mod plan;
 mod publish;
 mod release;
+mod reuse;
 
 pub use args::Args;
 use args::Command;
@@ -20,7 +22,7 @@ use shipkit_runner::{Failure, Runner};
 /// With one sentence, a hint where one is known, and the exit code.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     match args.command {
-        Command::Plan(args) => plan::run(&args, &runner),
+        Command::Plan(args) => plan::run(&args, &runner).await,
         Command::Release(args) => release::run(&args, &runner).await,
         Command::Publish(args) => publish::run(&args, &runner).await,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shipkit_core::release::{PublishTags, ServiceImage};
 use shipkit_core::{Digest, Release};
 use shipkit_registry::{Error, Move, version_tag};
-use shipkit_tests::server::registry::{Options, Registry};
+use shipkit_tests::server::registry::{Broken, Fault, Kind, Options, Registry};
 
 use crate::{anonymous, repository, seed};
 
@@ -14,6 +14,9 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 fn release() -> Release {
     let digest = Digest::of(b"api");
     let image = ServiceImage {
+        key: None,
+        created: None,
+        bases: BTreeMap::new(),
         repository: "ghcr.io/acme/api".parse().unwrap(),
         digest: digest.clone(),
         media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
@@ -61,6 +64,43 @@ async fn the_same_release_has_the_same_digest_everywhere() {
     assert_eq!((&first, &first), (&again, &other));
     // Pinned: releases that exist must keep their digests when this program changes.
     assert_eq!(first.short(), "b638433028a6");
+}
+
+#[tokio::test]
+async fn a_second_release_of_a_commit_can_leave_the_tag_to_the_first() {
+    let server = Registry::start(Options::default());
+    let repository = repository(&server, "acme/release");
+    let client = anonymous();
+    let first = client.put_release(&repository, &release()).await.unwrap();
+    let tagged = Release { version: "1.5.0".to_owned(), ..release() };
+    let second = client.store_release(&repository, &tagged).await.unwrap();
+    assert_eq!(client.release(&repository, &second).await.unwrap(), tagged);
+    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn all_tags_are_listed_page_by_page_and_none_of_a_repository_that_is_not_there() {
+    let server = Registry::start(Options { page: Some(2), ..Options::default() });
+    let digest = seed(&server, "acme/api");
+    for tag in ["a", "b", "c", "d", "e", "not a tag"] {
+        server.set_tag("acme/api", tag, &digest);
+    }
+    let client = anonymous();
+    let tags = client.list_tags(&repository(&server, "acme/api")).await.unwrap();
+    assert_eq!(tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), "a b c d e");
+    assert_eq!(client.list_tags(&repository(&server, "acme/web")).await.unwrap().len(), 0);
+    for (broken, sentence) in [
+        (Broken::Status(401, Vec::new()), "refused the tags of `acme/api`"),
+        (Broken::Body("text/html", "<html>".to_owned()), "cannot be used"),
+        (
+            Broken::Header("link", "<http://other.example/v2/x>; rel=\"next\"".to_owned()),
+            "its next page is elsewhere",
+        ),
+    ] {
+        server.fail(Fault::new("GET", Kind::Other, broken));
+        let error = client.list_tags(&repository(&server, "acme/api")).await.unwrap_err();
+        assert!(error.to_string().contains(sentence), "{error}");
+    }
 }
 
 #[tokio::test]
