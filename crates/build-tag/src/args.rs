@@ -47,7 +47,7 @@ pub struct ProjectArgs {
 }
 
 /// How to log in to the registry; without these, the login of the Docker client is used, if it can be seen.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct RegistryArgs {
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password")]
@@ -63,6 +63,12 @@ pub struct PlanArgs {
     /// The project.
     #[command(flatten)]
     pub project: ProjectArgs,
+    /// The registry, which is asked for what is there already.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// The token of the job, for ghcr.io where no other login is given, and for no other registry.
+    #[arg(long, value_name = "SECRET")]
+    pub github_token: Option<Secret>,
     /// The event's payload, in place of the runner's; `GITHUB_EVENT_NAME` says what kind of event it is.
     #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,

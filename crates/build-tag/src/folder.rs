@@ -7,7 +7,10 @@ use serde_json::Value;
 use shipkit_core::Digest;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::hint::Hint;
-use shipkit_core::plan::{FOLDER, Plan};
+use shipkit_core::plan::{Builder, FOLDER, Plan};
+
+/// More than buildx says of any builder, in bytes.
+const BUILDER_LIMIT: u64 = 256 * 1024;
 
 /// A file of the folder that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,15 @@ pub(crate) fn write(directory: &Path, files: &[(&str, String)]) -> Result<(), Fo
     Ok(())
 }
 
+/// What an earlier step wrote down about the builder (`docker buildx inspect`), if there was one.
+pub(crate) fn builder(directory: &Path) -> Option<Builder> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(directory.join(FOLDER).join("builder.txt")).ok()?;
+    let mut text = String::new();
+    file.take(BUILDER_LIMIT).read_to_string(&mut text).ok()?;
+    Builder::read(&text)
+}
+
 /// The plan that an earlier step wrote.
 ///
 /// # Errors
@@ -101,6 +113,9 @@ pub(crate) fn plan(directory: &Path) -> Result<Plan, FolderError> {
 /// # Errors
 /// When the file is missing, damaged, or lacks a service.
 pub(crate) fn built(directory: &Path, plan: &Plan) -> Result<BTreeMap<String, Digest>, FolderError> {
+    if plan.services.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let path = directory.join(FOLDER).join("bake-metadata.json");
     let bytes = read(&path)?;
     let metadata: Value = serde_json::from_slice(&bytes).map_err(|source| FolderError::Content {

@@ -1,6 +1,7 @@
 //! What `build-tag` does: `plan` what to build, record the `release`, `publish` it; `meta` names images by themselves.
 
 mod args;
+mod checkout;
 mod event;
 mod explain;
 mod folder;
@@ -11,6 +12,7 @@ mod meta;
 mod plan;
 mod publish;
 mod release;
+mod reuse;
 
 pub use args::Args;
 use args::Command;
@@ -24,7 +26,7 @@ use shipkit_runner::{Failure, Runner};
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let token = args.github_token.as_ref();
     match args.command {
-        Command::Plan(args) => plan::run(&args, &runner),
+        Command::Plan(args) => plan::run(&args, &runner).await,
         Command::Release(args) => release::run(&args, &runner).await,
         Command::Publish(args) => publish::run(&args, &runner).await,
         Command::Meta(args) => meta::run(&args, token, &runner).await,

@@ -1,7 +1,7 @@
 //! The registry client of this run.
 
 use shipkit_core::Repository;
-use shipkit_registry::{Credentials, Registry};
+use shipkit_registry::{Credentials, Options, Registry};
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::RegistryArgs;
@@ -12,10 +12,21 @@ pub(crate) fn registry(
     args: &RegistryArgs,
     repository: &Repository,
 ) -> Result<Registry, Failure> {
+    with(runner, args, repository, Options::default())
+}
+
+/// The same with these options.
+pub(crate) fn with(
+    runner: &Runner,
+    args: &RegistryArgs,
+    repository: &Repository,
+    options: Options,
+) -> Result<Registry, Failure> {
     let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
     if let Some(password) = password {
         runner.mask(password);
     }
     let docker_config = runner.env().docker_config();
-    Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
+    let credentials = Credentials::new(repository.registry(), username, password, docker_config);
+    Ok(Registry::with(credentials, options)?)
 }

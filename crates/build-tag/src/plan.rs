@@ -1,18 +1,26 @@
 //! `build-tag plan`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::json;
 use shipkit_core::config::Config;
-use shipkit_core::plan::{Explained, Life, Plan, PlanError, bake_file, explain, gaps, plan, test_script};
+use shipkit_core::plan::{
+    Builder, Explained, Life, Plan, PlanError, Which, bake_file, explain, gaps, plan, test_script,
+};
 use shipkit_core::verdict::Outcome;
-use shipkit_runner::{Annotation, Failure, Level, Runner, markdown};
+use shipkit_registry::{Options, Registry};
+use shipkit_runner::{Annotation, Failure, Level, Runner, env, markdown};
 
 use crate::args::PlanArgs;
-use crate::{event, folder, git};
+use crate::reuse::Asked;
+use crate::{event, folder, git, login};
+
+/// Whatever is asked of a registry for a plan can also be built: no answer is worth a long wait.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Plans; writes `.shipkit/{plan.json,bake.json,test.sh}` unless it is a dry run.
-pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
+pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
     let config = runner.config(&directory.join(&args.project.config))?;
     say_gaps(&config, runner)?;
@@ -21,6 +29,22 @@ pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> 
     let history = git::history(directory, &event.commit);
     let plan = plan(&event, committed, &history, &config, &variables)?;
     let explained = explain(&event, committed, &config).map_err(PlanError::Name)?;
+    let registry = registry(args, &plan, runner);
+    if let Err(failure) = &registry {
+        runner.say(&format!("no registry is asked: {}", failure.sentence()));
+    }
+    let asked = Asked {
+        config: &config,
+        event: &event,
+        plan: &plan,
+        directory,
+        now: runner.now(),
+        registry: registry.as_ref().ok(),
+    };
+    let decisions = asked.decide().await;
+    let builder = folder::builder(directory);
+    let plan = plan.decided(decisions).with_builder(builder.as_ref());
+    say_what_the_builder_lacks(&plan, builder.as_ref(), runner)?;
     let bake = pretty(&bake_file(&plan));
     if args.dry_run || runner.is_json() {
         runner.data(&pretty(&json!(plan)));
@@ -36,6 +60,37 @@ pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> 
     runner.say(&sentences(&plan, &explained));
     runner.summary(&summary(&plan, &explained))?;
     Ok(Outcome::pass(format!("{} {} from {}", plan.name, plan.version, plan.commit)))
+}
+
+/// The client that asks for what is there. The job's own token is for GitHub's own registry.
+fn registry(args: &PlanArgs, plan: &Plan, runner: &Runner) -> Result<Registry, Failure> {
+    let mut login = args.registry.clone();
+    let is_githubs = plan.release_repository.registry() == "ghcr.io";
+    if login.registry_password.is_none() && is_githubs && args.github_token.is_some() {
+        let actor = runner.env().get(env::GITHUB_ACTOR).unwrap_or("x-access-token");
+        login.registry_username = Some(actor.to_owned());
+        login.registry_password.clone_from(&args.github_token);
+    }
+    let options = Options { deadline: PATIENCE, idle: PATIENCE, ..Options::default() };
+    login::with(runner, &login, &plan.release_repository, options)
+}
+
+/// In a workflow the next step starts the builder that is needed; a person is told before building fails.
+fn say_what_the_builder_lacks(
+    plan: &Plan,
+    present: Option<&Builder>,
+    runner: &Runner,
+) -> Result<(), Failure> {
+    let lacks = plan.builder.lacks.join(", ");
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    if runner.env().is_actions() || present.is_none() {
+        runner.say(&format!("a builder in a container is needed for {lacks}"));
+        return Ok(());
+    }
+    Err(Failure::usage(format!("the present builder cannot make {lacks}"))
+        .with_hint("start one that can: `docker buildx create --use --driver docker-container`"))
 }
 
 /// What the configuration asks for and this version does not do.
@@ -71,6 +126,11 @@ fn outputs(plan: &Plan, runner: &Runner) -> Result<(), Failure> {
         runner.output(name, reached.map_or("", |reached| &reached.name))?;
         runner.output(url, reached.and_then(|reached| reached.url.as_deref()).unwrap_or_default())?;
     }
+    let builder = match plan.builder.which {
+        Which::Default => "default",
+        Which::Container => "container",
+    };
+    runner.output("builder", builder)?;
     runner.output("push", if plan.push { "true" } else { "false" })?;
     runner.output("version", &plan.version)?;
     runner.output("commit", &plan.commit)?;
@@ -84,6 +144,11 @@ fn sentences(plan: &Plan, explained: &[Explained]) -> String {
     for (name, service) in &plan.services {
         // Writing to a String cannot fail.
         writeln!(text, "build {name} -> {}:{}", service.repository, plan.build_tag).ok();
+        writeln!(text, "  {}", service.because).ok();
+    }
+    for (name, reused) in &plan.reused {
+        writeln!(text, "keep {name} -> {}", reused.image.image()).ok();
+        writeln!(text, "  {}", reused.because).ok();
     }
     if !plan.push {
         text.push_str("nothing is pushed for this event\n");
@@ -116,10 +181,12 @@ fn given(rule: &Explained) -> String {
 
 fn summary(plan: &Plan, explained: &[Explained]) -> String {
     let mut text = format!("### Plan: {} {}\n\n", markdown::text(&plan.name), markdown::text(&plan.version));
-    text.push_str("| service | image |\n|---|---|\n");
-    for (name, service) in &plan.services {
-        writeln!(text, "| {} | {} |", markdown::text(name), markdown::text(&service.repository.to_string()))
-            .ok();
+    text.push_str("| service | image | why |\n|---|---|---|\n");
+    let built = plan.services.iter().map(|(name, service)| (name, &service.repository, &service.because));
+    let reused = plan.reused.iter().map(|(name, reused)| (name, &reused.image.repository, &reused.because));
+    for (name, repository, because) in built.chain(reused) {
+        let cells = [name, &repository.to_string(), because].map(|cell| markdown::text(cell));
+        writeln!(text, "| {} |", cells.join(" | ")).ok();
     }
     let because = markdown::text(&plan.version_because);
     writeln!(text, "\nThe version: {because}.\n\n| rule | tags | why |\n|---|---|---|").ok();

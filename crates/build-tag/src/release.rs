@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
     }
     let built = folder::built(&args.project.directory, &plan)?;
     let registry = login::registry(runner, &args.registry, &plan.release_repository)?;
-    let mut services = BTreeMap::new();
+    let mut services = reused(&registry, &plan).await?;
     for (name, service) in &plan.services {
         let digest = built.get(name).ok_or(ReleaseError::NothingPushed)?;
         services.insert(name.clone(), confirm(&registry, &plan, name, service, digest).await?);
@@ -96,7 +96,10 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
     }
     let digest = match recorded(&registry, &plan, &release).await? {
         Some(digest) => digest,
-        None => registry.put_release(&plan.release_repository, &release).await?,
+        None if takes_the_tag(&registry, &plan).await? => {
+            registry.put_release(&plan.release_repository, &release).await?
+        }
+        None => registry.store_release(&plan.release_repository, &release).await?,
     };
     runner.output("release", digest.as_str())?;
     runner.output("repository", &plan.release_repository.to_string())?;
@@ -109,6 +112,33 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
     }
     runner.summary(&summary(&release, &digest))?;
     Ok(Outcome::pass(format!("release {} is {}@{digest}", release.version, plan.release_repository)))
+}
+
+/// The images that were not built. They keep what the earlier release says about them, and must still be there.
+async fn reused(registry: &Registry, plan: &Plan) -> Result<BTreeMap<String, ServiceImage>, Failure> {
+    let mut services = BTreeMap::new();
+    for (name, reused) in &plan.reused {
+        let image = &reused.image;
+        registry.manifest(&image.repository, &Target::Digest(image.digest.clone())).await?;
+        services.insert(name.clone(), image.clone());
+    }
+    Ok(services)
+}
+
+/// Whether this release becomes the one that its commit names. One that a protected branch recorded keeps the tag: later
+/// plans look for its images, and a tag or another branch at the same commit must not hide them.
+async fn takes_the_tag(registry: &Registry, plan: &Plan) -> Result<bool, Failure> {
+    if plan.protects(&plan.git_ref) {
+        return Ok(true);
+    }
+    match registry.find_release(&plan.release_repository, &plan.commit).await {
+        Ok(digest) => {
+            let there = registry.release(&plan.release_repository, &digest).await?;
+            Ok(!plan.protects(&there.git_ref))
+        }
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The same release, if an earlier run or attempt recorded it: a second one that differs in nothing but its run could
@@ -156,6 +186,9 @@ async fn confirm(
         platforms,
         revision: plan.commit.clone(),
         version: Some(plan.version.clone()),
+        key: service.key.clone(),
+        created: Some(plan.created),
+        bases: service.bases.clone(),
     })
 }
 

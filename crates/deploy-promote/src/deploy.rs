@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shipkit_core::config::{OnInconclusive, Rollback};
 use shipkit_core::evidence::{Kind, Record};
-use shipkit_core::plan::release_repository;
+use shipkit_core::plan::{deployed_tag, release_repository};
 use shipkit_core::target::{Change, Desired, Observed, Stamp, plan};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release, Repository};
 use shipkit_docker::Swarm;
-use shipkit_registry::Registry;
+use shipkit_registry::{Move, Registry};
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 use url::Url;
 
@@ -161,7 +161,21 @@ async fn roll_out_and_verify(ready: &Ready<'_>, runner: &Runner) -> Outcome {
     let mut outcome =
         if outcome.verdict == Verdict::Pass { confirmed(outcome, ready, runner).await } else { outcome };
     outcome.cause = ready.project.redact(&outcome.cause);
-    keep_evidence(ready, &outcome, smoke, runner).await
+    let outcome = keep_evidence(ready, &outcome, smoke, runner).await;
+    if outcome.verdict == Verdict::Pass {
+        point_at_it(ready, runner).await;
+    }
+    outcome
+}
+
+/// Moves the tag that names what is deployed: for people, and for `build-tag plan`, which says what changed since. What
+/// runs is the target's to say, so a tag that could not be moved is a remark.
+async fn point_at_it(ready: &Ready<'_>, runner: &Runner) {
+    let Ok(tag) = deployed_tag(&ready.project.environment.name) else { return };
+    let image = ready.shipped.repository.at(&ready.shipped.digest);
+    if let Err(error) = ready.registry.tag(&image, &tag, Move::Moving).await {
+        warn(runner, "after the rollout", &format!("the tag `{tag}` could not be moved: {error}"));
+    }
 }
 
 /// Asks the running release. Without a `url` nothing can be asked, and that is said.

@@ -20,7 +20,7 @@ pub mod verdict;
 
 pub use digest::Digest;
 pub use hint::Hint;
-pub use reference::{ImageRef, Repository, Tag};
+pub use reference::{ImageName, ImageRef, Repository, Tag};
 pub use release::Release;
 pub use secret::Secret;
 pub use verdict::{Outcome, Verdict};

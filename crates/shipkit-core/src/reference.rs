@@ -33,6 +33,15 @@ pub struct ImageRef {
     pub digest: Digest,
 }
 
+/// An image as people write it: by tag (`latest`, where there is none) or by digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageName {
+    /// Whatever the tag names now.
+    Tagged(Repository, Tag),
+    /// One image, and never another.
+    Fixed(ImageRef),
+}
+
 /// Why a text does not name a repository, a tag or an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
@@ -185,6 +194,22 @@ impl FromStr for ImageRef {
         let tag_at = name.rfind(':').filter(|at| name.rfind('/').is_none_or(|slash| slash < *at));
         let name = tag_at.and_then(|at| name.get(..at)).unwrap_or(name);
         Ok(Self { repository: name.parse()?, digest })
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('@') {
+            return text.parse().map(Self::Fixed);
+        }
+        let tag_at = text.rfind(':').filter(|at| text.rfind('/').is_none_or(|slash| slash < *at));
+        let (name, tag) = match tag_at.and_then(|at| text.split_at_checked(at)) {
+            Some((name, tag)) => (name, tag.strip_prefix(':').unwrap_or(tag)),
+            None => (text, "latest"),
+        };
+        Ok(Self::Tagged(name.parse()?, tag.parse()?))
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::plan::ContentKey;
 use crate::reference::{ImageRef, Repository, Tag};
 
 /// The `artifactType` of a release in a registry.
@@ -57,6 +58,15 @@ pub struct ServiceImage {
     /// service did not change or because a git tag names it again, has another.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
+    /// What it is made of, if that could be told: a later release that is made of the same takes this image.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<ContentKey>,
+    /// When the commit that it was built from was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<Timestamp>,
+    /// The images that it was built upon, as the Dockerfile names them, if that could be told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub bases: BTreeMap<String, Digest>,
 }
 
 /// The tags of a release: the same for every service, but those of a version, which may be one service's.

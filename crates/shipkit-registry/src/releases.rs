@@ -17,14 +17,22 @@ impl Registry {
     /// Stores a release, tags it `sha-<commit>`, and returns its digest. The same release has the same digest
     /// wherever and whenever it is stored.
     ///
-    /// The release of a git tag leaves that tag to the release that the commit has already: it only names again what
-    /// was built and tested there.
-    ///
     /// # Errors
     /// When the registry does not take it, or the commit makes no tag.
     pub async fn put_release(&self, repository: &Repository, release: &Release) -> Result<Digest, Error> {
         let tag = Release::tag_for(&release.commit)
             .map_err(|_not_a_tag| Error::NotAReleaseName(release.commit.clone()))?;
+        let digest = self.store_release(repository, release).await?;
+        self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
+        Ok(digest)
+    }
+
+    /// Stores a release without a tag, and returns its digest: for a second release of a commit, where the first one
+    /// should keep the tag.
+    ///
+    /// # Errors
+    /// When the registry does not take it.
+    pub async fn store_release(&self, repository: &Repository, release: &Release) -> Result<Digest, Error> {
         let layer = json!(release).to_string().into_bytes();
         let manifest = json!({
             "schemaVersion": 2,
@@ -43,11 +51,7 @@ impl Registry {
         self.put_blob(repository, layer).await?;
         let bytes = manifest.to_string();
         let target = Target::Digest(Digest::of(bytes.as_bytes()));
-        let digest = self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await?;
-        if !release.is_of_git_tag() || self.resolve(repository, &tag).await?.is_none() {
-            self.tag(&repository.at(&digest), &tag, Move::Moving).await?;
-        }
-        Ok(digest)
+        self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await
     }
 
     /// The release that `digest` identifies.

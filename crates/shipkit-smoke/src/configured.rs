@@ -132,6 +132,9 @@ mod tests {
 
     fn release(services: &[(&str, &str)]) -> Release {
         let image = |name: &str, revision: &str| ServiceImage {
+            key: None,
+            created: None,
+            bases: BTreeMap::new(),
             repository: format!("ghcr.io/a/{name}").parse().unwrap(),
             digest: Digest::of(name.as_bytes()),
             media_type: "x".to_owned(),

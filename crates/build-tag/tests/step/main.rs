@@ -20,4 +20,5 @@ mod project;
 mod projects;
 mod publish;
 mod release;
+mod reuse;
 mod script;

@@ -111,7 +111,7 @@ fn the_outputs_are_what_the_jobs_after_it_need() {
     let done = Project::new(CONFIG).plan("push", &push("refs/heads/main"), &[]);
     let outputs: Vec<_> = done.outputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let expected = format!(
-        "cause=shop 0.0.0-main.g0123456789ab from {COMMIT}\ncommit={COMMIT}\nenvironment-1=staging\n\
+        "builder=default\ncause=shop 0.0.0-main.g0123456789ab from {COMMIT}\ncommit={COMMIT}\nenvironment-1=staging\n\
          environment-1-url=http://staging.localhost\nenvironment-2=\nenvironment-2-url=\nenvironment-3=\n\
          environment-3-url=\nenvironment-4=\nenvironment-4-url=\nenvironments=[\"staging\"]\npush=true\n\
          repository=ghcr.io/acme/shop/release\nservices=[\"api\",\"web\"]\nverdict=pass\n\
@@ -303,7 +303,9 @@ services:
     assert_eq!(target["platforms"], json!(["linux/amd64", "linux/arm64"]));
     assert_eq!(target["secret"], json!(["id=NPM_TOKEN,env=NPM_TOKEN"]));
     assert_eq!(target["tags"], json!(["ghcr.io/acme/shop/api:build-7-2"]));
-    assert_eq!(target["output"], json!(["type=registry"]));
+    assert_eq!(target["args"]["SOURCE_DATE_EPOCH"], "1767323045");
+    let output = "type=image,push=true,store=false,unpack=false,rewrite-timestamp=true";
+    assert_eq!((&target["output"], done.output("builder")), (&json!([output]), "container"));
     assert_eq!(target["labels"]["org.opencontainers.image.revision"], COMMIT);
     // `$${` is bake's way to write `${` without a template.
     assert_eq!(target["args"]["URL"], "https://h/?a=$${b}");
@@ -317,7 +319,10 @@ fn a_pull_request_is_built_into_layouts() {
         "repository": repository()});
     project.plan("pull_request", &event, &[]);
     let bake = project.json("bake.json");
-    assert_eq!(bake["target"]["api"]["output"], json!(["type=oci,dest=.shipkit/layout/api.tar"]));
+    assert_eq!(
+        bake["target"]["api"]["output"],
+        json!(["type=oci,dest=.shipkit/layout/api.tar,rewrite-timestamp=true"])
+    );
     assert!(project.handed_on("layout").is_dir());
 }
 
@@ -346,4 +351,100 @@ fn help_names_every_command() {
     for word in ["plan", "release", "publish"] {
         assert!(done.stdout.contains(word), "{}", done.stdout);
     }
+}
+
+/// What is planned for this configuration of `api` where `docker buildx inspect` said this about the builder.
+fn built_by(builder: &str, event: (&str, &Value), api: &str) -> (Project, shipkit_tests::step::Done) {
+    let config =
+        format!("version: 1\nname: shop\nservices: {{api: {{build: {{{api}}}}}}}\n{ONE_ENVIRONMENT}\n");
+    let project = Project::new(&config);
+    std::fs::create_dir(project.path().join(".shipkit")).unwrap();
+    std::fs::write(project.handed_on("builder.txt"), builder).unwrap();
+    let done = project.plan(event.0, event.1, &[]);
+    (project, done)
+}
+
+const OLD_ENGINE: &str = "Driver: docker\nNodes:\nBuildKit version: v0.8+unknown\n";
+const CONTAINERD: &str = "Driver: docker\nNodes:\nBuildKit version: v0.13.2\nLabels:\n org.mobyproject.buildkit.worker.snapshotter: overlayfs\n";
+
+#[test]
+fn a_builder_is_started_only_where_the_present_one_cannot_do_it() {
+    let pull_request = json!({"pull_request": {"number": 7, "base": {"ref": "main"}, "head": {"sha": COMMIT}},
+        "repository": repository()});
+    let (pushed, pulled) = (("push", &push("refs/heads/main")), ("pull_request", &pull_request));
+    let both = "platforms: [linux/amd64, linux/arm64]";
+    for (builder, event, api, expected) in [
+        (OLD_ENGINE, pushed, "cache: inline", "default"),
+        (OLD_ENGINE, pushed, "platforms: [linux/amd64]", "default"),
+        (OLD_ENGINE, pulled, "", "container"),
+        (OLD_ENGINE, pushed, both, "container"),
+        (OLD_ENGINE, pushed, "cache: registry", "container"),
+        (OLD_ENGINE, pushed, "cache: gha", "container"),
+        (OLD_ENGINE, pushed, "cache: local", "container"),
+        (OLD_ENGINE, pushed, "provenance: true", "container"),
+        (OLD_ENGINE, pushed, "provenance: false", "default"),
+        (OLD_ENGINE, pushed, "sbom: true", "container"),
+        (OLD_ENGINE, pushed, "contexts: {a: docker-image://b}", "container"),
+        (CONTAINERD, pulled, "", "default"),
+        (CONTAINERD, pushed, both, "default"),
+        (CONTAINERD, pushed, "cache: registry, sbom: true, contexts: {a: ./b}", "default"),
+        ("nothing", pushed, "", "default"),
+        ("nothing", pushed, "platforms: [linux/amd64]", "container"),
+        ("nothing", pushed, "cache: registry", "container"),
+        ("nothing", pulled, "", "container"),
+    ] {
+        let (_project, done) = built_by(builder, event, api);
+        assert_eq!(done.exit, Some(0), "{done:#?}");
+        assert_eq!(done.output("builder"), expected, "{builder:?} {api}");
+        assert_eq!(done.stderr.contains("a builder in a container is needed for"), expected == "container");
+    }
+}
+
+#[test]
+fn a_person_is_told_what_the_builder_lacks_before_anything_is_built() {
+    let (project, _) = built_by(OLD_ENGINE, ("push", &push("refs/heads/main")), "cache: registry");
+    project.git(&["init", "-q", "-b", "main"]);
+    project.git(&["remote", "add", "origin", "git@github.com:Acme/Shop.git"]);
+    project.git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+    let done = project.program(&[], &["plan"]);
+    done.check(2, "the present builder cannot make a cache outside the image (api)");
+    assert!(done.stderr.contains("docker buildx create --use --driver docker-container"), "{}", done.stderr);
+    std::fs::remove_file(project.handed_on("builder.txt")).unwrap();
+    project.program(&[], &["plan"]).check(0, "a builder in a container is needed for a cache");
+}
+
+#[test]
+fn caches_attestations_and_contexts_are_those_of_the_configuration() {
+    let target = |event: (&str, &Value), api: &str| {
+        let (project, done) = built_by(CONTAINERD, event, api);
+        assert_eq!(done.exit, Some(0), "{done:#?}");
+        project.json("bake.json")["target"]["api"].clone()
+    };
+    let main = push("refs/heads/main");
+    let (main, feature) = (("push", &main), ("push", &push("refs/heads/feat/x")));
+    let cache = "type=registry,ref=ghcr.io/acme/shop/api:build-cache";
+    let found = target(main, "cache: registry");
+    assert_eq!(
+        (&found["cache-from"], &found["cache-to"]),
+        (&json!([cache]), &json!([format!("{cache},mode=max")]))
+    );
+    // What anybody may push must not get into what a protected branch builds.
+    let found = target(feature, "cache: registry");
+    assert_eq!((&found["cache-from"], found.get("cache-to")), (&json!([cache]), None));
+    let found = target(main, "cache: gha");
+    assert_eq!(found["cache-to"], json!(["type=gha,scope=api,mode=max"]));
+    let found = target(main, "cache: local");
+    assert_eq!(found["cache-from"], json!(["type=local,src=.shipkit/cache/api"]));
+    let found = target(main, "cache: inline");
+    assert_eq!((found.get("cache-from"), &found["cache-to"]), (None, &json!(["type=inline"])));
+    assert_eq!(target(main, "")["cache-to"], Value::Null);
+    assert_eq!(target(main, "")["attest"], Value::Null);
+    assert_eq!(
+        target(main, "provenance: true, sbom: true")["attest"],
+        json!(["type=provenance,mode=max", "type=sbom"])
+    );
+    assert_eq!(target(main, "provenance: false")["attest"], json!(["type=provenance,disabled=true"]));
+    let found = target(main, "contexts: {a: ./b, c: docker-image://d}, args: {SOURCE_DATE_EPOCH: '0'}");
+    assert_eq!(found["contexts"], json!({"a": "./b", "c": "docker-image://d"}));
+    assert_eq!(found["args"], json!({"SOURCE_DATE_EPOCH": "0"}));
 }

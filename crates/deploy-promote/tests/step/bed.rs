@@ -171,6 +171,9 @@ pub(crate) fn record(kind: Kind, verdict: Verdict, environment: Option<&str>) ->
 pub(crate) fn release_of(digit: u8, images: &[(&str, ImageRef, u8)]) -> Release {
     let services = images.iter().map(|(name, image, revision)| {
         let service = ServiceImage {
+            key: None,
+            created: None,
+            bases: BTreeMap::new(),
             repository: image.repository.clone(),
             digest: image.digest.clone(),
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
@@ -245,6 +248,12 @@ impl Bed {
     /// Where releases are.
     pub(crate) fn repository(&self) -> Repository {
         format!("{}/{}/release", self.host, self.stack).parse().unwrap()
+    }
+
+    /// The release that the tag of an environment names.
+    pub(crate) fn pointer(&self, environment: &str) -> Option<Digest> {
+        let tag = format!("deployed-{environment}").parse().unwrap();
+        wait(self.client().resolve(&self.repository(), &tag)).unwrap()
     }
 
     pub(crate) fn client(&self) -> Registry {

@@ -38,6 +38,7 @@ fn a_release_passes_staging_then_production_and_goes_back_without_a_registry() {
     assert_eq!(told_of.states(), ["in_progress", "success"]);
     assert!(told_of.body.to_string().contains(one.digest.as_str()), "{}", told_of.body);
     assert_eq!(github.refused(), Vec::<String>::new());
+    assert_eq!((bed.pointer("staging"), bed.pointer("production")), (Some(first.clone()), None));
 
     bed.deploy(&first, "production").run().ended(0, "1.1.0 runs in production");
     unchanged_and_second(&mut bed, &first, &two);
@@ -63,11 +64,13 @@ fn unchanged_and_second(bed: &mut Bed, first: &Digest, two: &ImageRef) {
     step(&manual)
         .run()
         .ended(1, "; nothing was rolled back, `deploy-promote rollback --environment staging`");
+    assert_eq!(bed.pointer("staging"), Some(first.clone()));
     assert_eq!((bed.containers("api"), bed.containers("web"), bed.containers("db")), kept);
 
     let second = bed.release(2, (two, 2), (two, 2));
     let run = bed.deploy(&second, "staging").run().ended(0, "1.2.0 serves in staging");
     assert_eq!(run.outputs["previous"], first.as_str());
+    assert_eq!(bed.pointer("staging"), Some(second.clone()));
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
     assert_eq!(bed.containers("db"), kept.2);
     let run = bed.step("status", "staging").run().ended(0, "1.2.0 serves");

@@ -132,6 +132,9 @@ fn release(registry: &Registry, digest: &Digest) -> String {
         services: [(
             "api".to_owned(),
             shipkit_core::release::ServiceImage {
+                key: None,
+                created: None,
+                bases: BTreeMap::new(),
                 repository: format!("{}/shop/api", registry.host()).parse().unwrap(),
                 digest: digest.clone(),
                 media_type: MANIFEST.to_owned(),

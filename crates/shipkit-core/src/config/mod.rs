@@ -16,10 +16,10 @@ mod yaml;
 pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
 pub use error::{ConfigError, Problem};
 pub use types::{
-    Analysis, Approval, Build, BuildArg, Cache, Config, Deploy, EndToEnd, Environment, EventKind,
-    FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate, OnInconclusive, Query,
-    ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags, Target, TargetKind, Test,
-    TestService, Threshold, UpdateConfig,
+    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, Environment,
+    EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate,
+    OnInconclusive, Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags,
+    Target, TargetKind, Test, TestService, Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
 

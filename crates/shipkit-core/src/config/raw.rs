@@ -164,8 +164,17 @@ pub(super) struct RawBuild {
     pub(super) secrets: Option<Vec<String>>,
     /// Platforms, as `linux/arm64`. Default: the builder's own.
     pub(super) platforms: Option<Vec<String>>,
+    /// What the Dockerfile may name besides its own stages: `service:<name>` for the image of another service,
+    /// `docker-image://<image>`, or a folder.
+    pub(super) contexts: Option<TextMap>,
     /// Where the build cache lives. Default: `none`.
     pub(super) cache: Option<Cache>,
+    /// How old an image may be that is used again because nothing in it changed. Default: `30d`.
+    pub(super) max_age: Option<Span>,
+    /// Whether the image says how it was built. Default: what the builder does by itself.
+    pub(super) provenance: Option<bool>,
+    /// Whether the image lists what is in it. Default: `false`.
+    pub(super) sbom: Option<bool>,
     /// Build arguments differ per environment: one image per environment, and nothing is promoted.
     pub(super) per_environment: Option<bool>,
     /// The runner that builds it, where that differs.

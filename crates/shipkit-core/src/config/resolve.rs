@@ -9,8 +9,8 @@ use super::raw::{
     RawService, RawSeverity, RawTags, RawTest, RawUpdate,
 };
 use super::types::{
-    Build, BuildArg, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics,
-    Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
+    Build, BuildArg, BuildContext, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest,
+    Metrics, Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
 };
 use super::values::{Span, Text, Texts};
 use super::yaml::{Document, join};
@@ -211,9 +211,26 @@ fn build(context: &mut Context<'_>, path: &str, raw: &RawBuild) -> Build {
         args,
         secrets: raw.secrets.clone().unwrap_or_default(),
         platforms: raw.platforms.clone().unwrap_or_default(),
+        contexts: raw
+            .contexts
+            .iter()
+            .flatten()
+            .map(|(name, Text(text))| (name.clone(), build_context(text)))
+            .collect(),
         cache: raw.cache.unwrap_or_default(),
+        max_age: or(raw.max_age, Duration::from_hours(30 * 24)),
+        provenance: raw.provenance,
+        sbom: raw.sbom.unwrap_or(false),
         per_environment: raw.per_environment.unwrap_or(false),
         runner: raw.runner.clone(),
+    }
+}
+
+fn build_context(text: &str) -> BuildContext {
+    match (text.strip_prefix("service:"), text.strip_prefix("docker-image://")) {
+        (Some(service), _) => BuildContext::Service(service.to_owned()),
+        (None, Some(image)) => BuildContext::Image(image.to_owned()),
+        (None, None) => BuildContext::Other(text.to_owned()),
     }
 }
 

@@ -10,10 +10,10 @@ use super::error::{list, suggestion};
 use super::raw::RawConfig;
 use super::raw_check::RawCheck;
 use super::resolve::Context;
-use super::types::{Config, Environment, Service, Source, TargetKind};
+use super::types::{Build, BuildContext, Config, Environment, Service, Source, TargetKind};
 use super::yaml::join;
 use crate::plan::is_supported;
-use crate::reference::{ImageRef, Repository, Tag};
+use crate::reference::{ImageName, Repository};
 
 /// The workflow has this many slots for deploys.
 const MAX_ENVIRONMENTS: usize = 4;
@@ -131,6 +131,16 @@ pub(super) fn config(context: &mut Context<'_>, config: &Config) {
             None,
         );
     }
+    let linked = linked(config);
+    let edges = linked.iter().map(|(name, others)| (*name, others.as_slice())).collect();
+    if let Some(circle) = circle(&edges) {
+        let path = format!("services.{}.build.contexts", circle.first().copied().unwrap_or_default());
+        context.wrong(
+            &path,
+            format!("services build upon each other in a circle: {}", circle.join(" -> ")),
+            None,
+        );
+    }
     for one in &config.environments {
         environment(context, one, config);
     }
@@ -147,7 +157,8 @@ fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Co
             );
         }
         Source::Image(image) if !image.is_empty() => image_name(context, &join(path, "image"), image),
-        Source::Build(_) | Source::Image(_) => {}
+        Source::Build(build) => contexts(context, &join(path, "build.contexts"), build, config),
+        Source::Image(_) => {}
     }
     match (&service.source, &service.image_name) {
         (Source::Build(_), Some(image)) => {
@@ -197,22 +208,45 @@ fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Co
     }
 }
 
-fn image_name(context: &mut Context<'_>, path: &str, image: &str) {
-    let result = if image.contains('@') {
-        image.parse::<ImageRef>().map(|_| ()).map_err(|bad| bad.to_string())
-    } else {
-        let tag_at = image.rfind(':').filter(|at| image.rfind('/').is_none_or(|slash| slash < *at));
-        let (name, tag) = match tag_at.and_then(|at| image.split_at_checked(at)) {
-            Some((name, tag)) => (name, tag.strip_prefix(':')),
-            None => (image, None),
-        };
-        let name = name.parse::<Repository>().map(|_| ()).map_err(|bad| bad.to_string());
-        name.and_then(|()| {
-            tag.map_or(Ok(()), |tag| tag.parse::<Tag>().map(|_| ()).map_err(|bad| bad.to_string()))
-        })
+fn contexts(context: &mut Context<'_>, path: &str, build: &Build, config: &Config) {
+    for (name, more) in &build.contexts {
+        let path = join(path, name);
+        match more {
+            BuildContext::Service(other) => {
+                known_service(context, &path, other, config);
+                if config.services.get(other).is_some_and(|other| matches!(other.source, Source::Image(_))) {
+                    let hint = Some("name its image: `docker-image://...`");
+                    context.wrong(&path, format!("`{other}` is not built here"), hint);
+                }
+            }
+            BuildContext::Image(image) => image_name(context, &path, image),
+            BuildContext::Other(text) if text.is_empty() => {
+                context.wrong(&path, "it names nothing", Some("write `service:<name>` or a folder"));
+            }
+            BuildContext::Other(_) => {}
+        }
+    }
+}
+
+/// The services that each built service builds upon.
+fn linked(config: &Config) -> BTreeMap<&str, Vec<String>> {
+    let linked = |service: &Service| match &service.source {
+        Source::Build(build) => build
+            .contexts
+            .values()
+            .filter_map(|more| match more {
+                BuildContext::Service(other) => Some(other.clone()),
+                BuildContext::Image(_) | BuildContext::Other(_) => None,
+            })
+            .collect(),
+        Source::Image(_) => Vec::new(),
     };
-    if let Err(message) = result {
-        context.wrong(path, message, None);
+    config.services.iter().map(|(name, service)| (name.as_str(), linked(service))).collect()
+}
+
+fn image_name(context: &mut Context<'_>, path: &str, image: &str) {
+    if let Err(bad) = image.parse::<ImageName>() {
+        context.wrong(path, bad.to_string(), None);
     }
 }
 

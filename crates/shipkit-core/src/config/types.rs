@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check::Check;
@@ -175,8 +175,16 @@ pub struct Build {
     pub secrets: Vec<String>,
     /// Platforms; empty means the builder's own.
     pub platforms: Vec<String>,
+    /// Folders, images and other services that the Dockerfile may name besides its own stages, by that name.
+    pub contexts: BTreeMap<String, BuildContext>,
     /// Where the build cache lives.
     pub cache: Cache,
+    /// How old an image may be that is used again instead of being built.
+    pub max_age: Duration,
+    /// Whether the image says how it was built; `None` leaves that to the builder.
+    pub provenance: Option<bool>,
+    /// Whether the image lists what is in it.
+    pub sbom: bool,
     /// Whether every environment gets an image of its own, so that nothing can be promoted.
     pub per_environment: bool,
     /// The runner that builds it, where that differs.
@@ -192,8 +200,19 @@ pub enum BuildArg {
     Variable(String),
 }
 
+/// What a Dockerfile may name besides its own stages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildContext {
+    /// The image of another service.
+    Service(String),
+    /// An image, by reference.
+    Image(String),
+    /// A folder, or an address that only the builder understands.
+    Other(String),
+}
+
 /// Where the build cache lives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cache {
     /// Nowhere.
@@ -201,8 +220,12 @@ pub enum Cache {
     None,
     /// In the cache of GitHub Actions.
     Gha,
-    /// In the registry.
+    /// In the registry, beside the image.
     Registry,
+    /// In the image itself.
+    Inline,
+    /// On this machine, in `.shipkit/cache`.
+    Local,
 }
 
 /// How to tell that a service is healthy.

@@ -1,6 +1,6 @@
 //! What `shipkit.yml` may ask for and this version does not do yet: said or refused, never passed over in silence.
 
-use crate::config::{Cache, Config, Source};
+use crate::config::{Config, Source};
 
 /// Keys that are read and have no effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +18,6 @@ pub fn gaps(config: &Config) -> Gaps {
     for (name, service) in &config.services {
         if let Source::Build(build) = &service.source {
             gaps.refuse(build.per_environment, format!("services.{name}.build.per_environment"));
-            gaps.remark(build.cache != Cache::None, format!("services.{name}.build.cache"));
             gaps.remark(build.runner.is_some(), format!("services.{name}.build.runner"));
         }
         gaps.remark(service.metrics.is_some(), format!("services.{name}.metrics"));
@@ -68,9 +67,9 @@ mod tests {
     fn what_changes_the_result_is_refused_and_the_rest_is_said() {
         check("services: {api: {build: {}}}", &[], &[]);
         check(
-            "services: {api: {build: {cache: gha, per_environment: true}}}",
+            "services: {api: {build: {runner: big, per_environment: true}}}",
             &["services.api.build.per_environment"],
-            &["services.api.build.cache"],
+            &["services.api.build.runner"],
         );
         check(
             "services: {api: {build: {}}}\ntest: {run: [a], e2e: {run: [b]}, setup: {node: '20'}}",

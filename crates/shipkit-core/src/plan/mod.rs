@@ -1,34 +1,57 @@
 //! What to build, how to name it and where it may go: pure decisions from the event and the configuration.
 
 mod bake;
+mod builder;
+mod checkout;
+mod dockerfile;
+mod dockerignore;
 mod gaps;
+mod key;
 mod names;
 mod pattern;
+mod reach;
+mod reuse;
 mod script;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use bake::{FOLDER, bake_file};
+pub use builder::{Builder, Chosen, Which};
+pub use checkout::{Checkout, Dirt, Entry, Tree};
 pub use gaps::{Gaps, gaps};
+pub use key::{ContentKey, Ingredients, NoKey, Pantry};
 pub use names::{
     Channel, Explained, Given, History, Life, NameError, Named, channel, explain, git_tag, semver, slug,
     version,
 };
 pub use pattern::{is_supported, matches};
+pub use reuse::{Decision, Known, Seen, Since, deployed_tag, names_a_commit, of_commit, reusable, words};
 pub use script::test_script;
 
-use crate::config::{BuildArg, Config, Environment, EventKind, Service, Source};
+use crate::config::{BuildArg, BuildContext, Cache, Config, Service, Source};
+use crate::digest::Digest;
 use crate::event::{Event, Trigger};
 use crate::exit::ExitCode;
 use crate::hint::Hint;
-use crate::reference::{BadName, Repository, Tag};
-use crate::release::PublishTags;
+use crate::reference::{BadName, ImageRef, Repository, Tag};
+use crate::release::{PublishTags, ServiceImage};
 
 /// The repository, below the registry prefix, that holds releases. No service may be called so.
 pub const RELEASE_REPOSITORY: &str = "release";
+
+/// The variables of build arguments that are always known.
+const COMMIT: &str = "SHIPKIT_COMMIT";
+const VERSION: &str = "SHIPKIT_VERSION";
+
+/// The labels of an image that every commit has others of.
+const LABELS_OF_COMMIT: [&str; 3] = [
+    "org.opencontainers.image.created",
+    "org.opencontainers.image.revision",
+    "org.opencontainers.image.version",
+];
 
 /// A plan: the same event, commit and configuration always give the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +82,17 @@ pub struct Plan {
     pub build_tag: Tag,
     /// The tags that `publish` gives.
     pub tags: PublishTags,
+    /// Patterns of the branches whose releases later plans may take images from.
+    #[serde(default)]
+    pub protected_branches: Vec<String>,
+    /// The builder that it needs.
+    #[serde(default)]
+    pub builder: Chosen,
     /// The services to build, by name.
     pub services: BTreeMap<String, PlannedService>,
+    /// The services whose image is there already, by name.
+    #[serde(default)]
+    pub reused: BTreeMap<String, Reused>,
     /// The environments that this event may reach, in the order of `needs`.
     pub environments: Vec<Reached>,
     /// The other environments, each with the reason.
@@ -77,6 +109,27 @@ pub struct PlannedService {
     pub build: PlannedBuild,
     /// OCI labels.
     pub labels: BTreeMap<String, String>,
+    /// What it is made of, if that can be told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<ContentKey>,
+    /// The images that it builds upon, if that can be told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub bases: BTreeMap<String, Digest>,
+    /// Its image in the release before, whose layers may serve again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous: Option<ImageRef>,
+    /// Why it is built.
+    #[serde(default)]
+    pub because: String,
+}
+
+/// A service that is not built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reused {
+    /// Its image, as an earlier release has it.
+    pub image: ServiceImage,
+    /// Why it is used again.
+    pub because: String,
 }
 
 /// How a service is built, in the words of a bake target.
@@ -96,6 +149,18 @@ pub struct PlannedBuild {
     pub secrets: Vec<String>,
     /// Platforms; empty means the builder's own.
     pub platforms: Vec<String>,
+    /// What the Dockerfile may name besides its own stages: `target:<service>`, an image or a folder.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub contexts: BTreeMap<String, String>,
+    /// Where its cache is kept.
+    #[serde(default)]
+    pub cache: Cache,
+    /// Whether the image says how it was built; `None` leaves that to the builder.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub provenance: Option<bool>,
+    /// Whether the image lists what is in it.
+    #[serde(default)]
+    pub sbom: bool,
 }
 
 /// An environment that this event may reach.
@@ -196,25 +261,30 @@ pub fn plan(
     let prefix = prefix(event, config)?;
     let Named { version, because } = version(event, history, names::built(config))?;
     let known = |name: &str| match name {
-        "SHIPKIT_COMMIT" => Some(event.commit.clone()),
-        "SHIPKIT_VERSION" => Some(version.clone()),
+        COMMIT => Some(event.commit.clone()),
+        VERSION => Some(version.clone()),
         _ => variables(name),
     };
     let mut services = BTreeMap::new();
     for (name, service) in &config.services {
         if let Source::Build(build) = &service.source {
             let repository = repository(&prefix, name, service)?;
-            let labels = labels(event, committed, config, name, &version);
-            services.insert(
-                name.clone(),
-                PlannedService { repository, build: planned(name, build, &known)?, labels },
-            );
+            let service = PlannedService {
+                repository,
+                build: planned(name, build, &known)?,
+                labels: labels(event, committed, config, name, &version),
+                key: None,
+                bases: BTreeMap::new(),
+                previous: None,
+                because: String::new(),
+            };
+            services.insert(name.clone(), service);
         }
     }
     let release_repository = prefix
         .join(RELEASE_REPOSITORY)
         .map_err(|source| PlanError::Repository { what: "registry".to_owned(), source })?;
-    let (environments, out_of_reach) = reach(event, config);
+    let (environments, out_of_reach) = reach::reach(event, config);
     Ok(Plan {
         name: config.name.clone(),
         commit: event.commit.clone(),
@@ -227,10 +297,18 @@ pub fn plan(
         tags: names::tags(event, committed, config)?,
         version,
         version_because: because,
+        builder: Chosen::default(),
+        protected_branches: reuse::protected_branches(event, config),
         services,
+        reused: BTreeMap::new(),
         environments,
         out_of_reach,
     })
+}
+
+/// Whether a variable of build arguments is another one for every commit.
+fn is_per_commit(variable: &str) -> bool {
+    matches!(variable, COMMIT | VERSION)
 }
 
 /// The repository that holds the releases of this project.
@@ -300,7 +378,20 @@ fn planned(
         args,
         secrets: build.secrets.clone(),
         platforms: build.platforms.clone(),
+        contexts: build.contexts.iter().map(|(name, more)| (name.clone(), context(more))).collect(),
+        cache: build.cache,
+        provenance: build.provenance,
+        sbom: build.sbom,
     })
+}
+
+/// A named context, in bake's words.
+fn context(context: &BuildContext) -> String {
+    match context {
+        BuildContext::Service(name) => format!("target:{name}"),
+        BuildContext::Image(image) => format!("docker-image://{image}"),
+        BuildContext::Other(text) => text.clone(),
+    }
 }
 
 fn labels(
@@ -310,12 +401,10 @@ fn labels(
     service: &str,
     version: &str,
 ) -> BTreeMap<String, String> {
-    let mut labels = BTreeMap::from([
-        ("org.opencontainers.image.title".to_owned(), format!("{}/{service}", config.name)),
-        ("org.opencontainers.image.created".to_owned(), committed.to_string()),
-        ("org.opencontainers.image.revision".to_owned(), event.commit.clone()),
-        ("org.opencontainers.image.version".to_owned(), version.to_owned()),
-    ]);
+    let title = ("org.opencontainers.image.title".to_owned(), format!("{}/{service}", config.name));
+    let of_commit = [committed.to_string(), event.commit.clone(), version.to_owned()];
+    let of_commit = LABELS_OF_COMMIT.iter().map(ToString::to_string).zip(of_commit);
+    let mut labels: BTreeMap<_, _> = of_commit.chain([title]).collect();
     if let Some(repository) = &event.repository {
         let source = format!("{}/{repository}", event.server_url);
         labels.insert("org.opencontainers.image.source".to_owned(), source.clone());
@@ -340,82 +429,4 @@ fn build_tag(event: &Event) -> Result<Tag, PlanError> {
         None => format!("build-{}", event.commit.get(..12).unwrap_or(&event.commit)),
     };
     text.parse().map_err(|source| NameError::NotATag { name: text, source }.into())
-}
-
-fn reach(event: &Event, config: &Config) -> (Vec<Reached>, Vec<OutOfReach>) {
-    let mut reached = Vec::new();
-    let mut out = Vec::new();
-    for environment in &config.environments {
-        let name = environment.name.clone();
-        match reason(&event.trigger, environment) {
-            Ok(because) => reached.push(Reached { name, url: environment.url.clone(), because }),
-            Err(because) => out.push(OutOfReach { name, because }),
-        }
-    }
-    // An environment behind one that this event does not reach stays in the list: it asks for evidence that the same
-    // release passed there, which an earlier run may have left.
-    (reached, out)
-}
-
-/// Why this environment is reached (`Ok`) or not (`Err`).
-fn reason(trigger: &Trigger, environment: &Environment) -> Result<String, String> {
-    let fits =
-        |patterns: &[String], name: &str| patterns.iter().find(|pattern| matches(pattern, name)).cloned();
-    let events: BTreeSet<_> = environment.events.iter().copied().collect();
-    match trigger {
-        Trigger::Branch { dispatched: true, name } => by_hand(&fits, environment, name),
-        // `events` narrows: an environment for releases only is not reached by a push.
-        Trigger::Branch { .. } | Trigger::Tag { .. }
-            if !events.is_empty() && !events.contains(&EventKind::Push) =>
-        {
-            Err("pushes are not among its `events`".to_owned())
-        }
-        Trigger::Branch { name, .. } => branch_reason(&fits, environment, name),
-        Trigger::Tag { name } => match fits(&environment.tags, name) {
-            Some(pattern) => Ok(format!("tag `{name}` fits `{pattern}`")),
-            None => Err(format!("tag `{name}` is not among its `tags`")),
-        },
-        Trigger::Release { tag, .. } => {
-            let listed = events.contains(&EventKind::Release);
-            if !events.is_empty() && !listed {
-                return Err("releases are not among its `events`".to_owned());
-            }
-            match fits(&environment.tags, tag) {
-                Some(pattern) => Ok(format!("release `{tag}` fits `{pattern}`")),
-                None if listed && environment.tags.is_empty() => Ok(format!("release `{tag}`")),
-                None => Err(format!("release `{tag}` is not among its `events` and `tags`")),
-            }
-        }
-        Trigger::PullRequest { .. } => Err("pull requests are never deployed".to_owned()),
-        Trigger::Other { name, .. } => Err(format!("the event `{name}` deploys nothing")),
-    }
-}
-
-/// A start by hand reaches what its branch reaches, unless `events` leave it out; an environment without branches and
-/// tags is for starts by hand only.
-fn by_hand(
-    fits: &dyn Fn(&[String], &str) -> Option<String>,
-    environment: &Environment,
-    name: &str,
-) -> Result<String, String> {
-    let is_listed = environment.events.contains(&EventKind::WorkflowDispatch);
-    if !environment.events.is_empty() && !is_listed {
-        return Err("starts by hand are not among its `events`".to_owned());
-    }
-    let is_open = is_listed || environment.tags.is_empty();
-    if environment.branches.is_empty() && is_open {
-        return Ok("started by hand".to_owned());
-    }
-    branch_reason(fits, environment, name)
-}
-
-fn branch_reason(
-    fits: &dyn Fn(&[String], &str) -> Option<String>,
-    environment: &Environment,
-    name: &str,
-) -> Result<String, String> {
-    match fits(&environment.branches, name) {
-        Some(pattern) => Ok(format!("branch `{name}` fits `{pattern}`")),
-        None => Err(format!("branch `{name}` is not among its `branches`")),
-    }
 }

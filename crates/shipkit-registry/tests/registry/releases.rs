@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shipkit_core::release::{PublishTags, ServiceImage};
 use shipkit_core::{Digest, Release};
 use shipkit_registry::{Error, Move, version_tag};
-use shipkit_tests::server::registry::{Options, Registry};
+use shipkit_tests::server::registry::{Broken, Fault, Kind, Options, Registry};
 
 use crate::{anonymous, repository, seed};
 
@@ -14,6 +14,9 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 fn release() -> Release {
     let digest = Digest::of(b"api");
     let image = ServiceImage {
+        key: None,
+        created: None,
+        bases: BTreeMap::new(),
         repository: "ghcr.io/acme/api".parse().unwrap(),
         digest: digest.clone(),
         media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
@@ -65,19 +68,15 @@ async fn the_same_release_has_the_same_digest_everywhere() {
 }
 
 #[tokio::test]
-async fn the_release_of_a_git_tag_leaves_the_commit_to_the_one_that_was_built_from_it() {
+async fn a_second_release_of_a_commit_can_leave_the_tag_to_the_first() {
     let server = Registry::start(Options::default());
     let repository = repository(&server, "acme/release");
     let client = anonymous();
-    let tagged = Release { git_ref: "refs/tags/v1.4.0".to_owned(), ..release() };
-    let tagged = client.put_release(&repository, &tagged).await.unwrap();
-    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), tagged, "there is no other yet");
-    let built = client.put_release(&repository, &release()).await.unwrap();
-    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), built);
-    let again = Release { git_ref: "refs/tags/v1.4.1".to_owned(), ..release() };
-    let again = client.put_release(&repository, &again).await.unwrap();
-    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), built);
-    assert_eq!(client.release(&repository, &again).await.unwrap().git_ref, "refs/tags/v1.4.1");
+    let first = client.put_release(&repository, &release()).await.unwrap();
+    let tagged = Release { version: "1.5.0".to_owned(), ..release() };
+    let second = client.store_release(&repository, &tagged).await.unwrap();
+    assert_eq!(client.release(&repository, &second).await.unwrap(), tagged);
+    assert_eq!(client.find_release(&repository, COMMIT).await.unwrap(), first);
 }
 
 #[tokio::test]
