@@ -44,6 +44,9 @@ pub struct ProjectArgs {
     /// The checkout.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub directory: PathBuf,
+    /// The group of services that is released, where `shipkit.yml` has groups.
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
 }
 
 /// How to log in to the registry; without these, the login of the Docker client is used, if it can be seen.

@@ -43,6 +43,7 @@ pub(crate) async fn run(args: &PublishArgs, runner: &Runner) -> Result<Outcome, 
         repository.clone()
     } else {
         let config = runner.config(&args.project.directory.join(&args.project.config))?;
+        let config = config.in_group(args.project.group.as_deref())?;
         let event = crate::event::find(runner, None, &args.project.directory)?.0;
         release_repository(event.repository.as_deref(), &config)?
     };

@@ -33,6 +33,9 @@ pub struct TargetArgs {
     /// The checkout.
     #[arg(long, value_name = "FOLDER", default_value = ".", global = true)]
     pub directory: PathBuf,
+    /// The group of services that is meant, where `shipkit.yml` has groups.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub group: Option<String>,
     /// The Docker engine: `unix:///var/run/docker.sock` or `tcp://host:port`; by default `target.host`, `DOCKER_HOST`, this socket.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub docker_host: Option<String>,

@@ -3,6 +3,7 @@
 pub mod check;
 mod environment;
 mod error;
+mod group;
 mod raw;
 mod raw_check;
 mod resolve;
@@ -15,6 +16,7 @@ mod yaml;
 
 pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
 pub use error::{ConfigError, Problem};
+pub use group::GroupError;
 pub use types::{
     Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, Environment,
     EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate,

@@ -38,6 +38,11 @@ pub(super) struct RawConfig {
     /// The services by name.
     #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]*$"}))]
     pub(super) services: BTreeMap<String, RawService>,
+    /// Services that are released together, by the name of the group: `backend: [api, worker]`. Each group has releases of
+    /// its own, in `<registry>/release-<group>`. Where there are groups, every service is in exactly one. Default: all
+    /// services are one release.
+    #[schemars(extend("propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]*$"}))]
+    pub(super) groups: Option<BTreeMap<String, Vec<String>>>,
     /// How images are judged before they are published.
     pub(super) scan: Option<RawScan>,
     /// What every environment has unless it says otherwise, key by key; `environment` is merged name by name.

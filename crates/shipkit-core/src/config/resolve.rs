@@ -110,6 +110,8 @@ impl RawConfig {
             tags: tags(self.tags.as_ref()),
             test,
             services,
+            groups: self.groups.clone().unwrap_or_default(),
+            group: None,
             scan: scan(self.scan.as_ref()),
             environments: environment::all(&mut context, self),
         };

@@ -12,7 +12,7 @@ use super::raw_check::RawCheck;
 use super::resolve::Context;
 use super::types::{Build, BuildContext, Config, Environment, Service, Source, TargetKind};
 use super::yaml::join;
-use crate::plan::is_supported;
+use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
 
 /// The workflow has this many slots for deploys.
@@ -37,8 +37,9 @@ pub(super) fn whole_file(context: &mut Context<'_>, raw: &RawConfig) {
     for (key, names) in [
         ("services", raw.services.keys().collect::<Vec<_>>()),
         ("environments", raw.environments.keys().collect()),
+        ("groups", raw.groups.iter().flat_map(BTreeMap::keys).collect()),
     ] {
-        if names.is_empty() {
+        if names.is_empty() && key != "groups" {
             context.wrong(key, "at least one is needed", None);
         }
         for one in names {
@@ -141,8 +142,47 @@ pub(super) fn config(context: &mut Context<'_>, config: &Config) {
             None,
         );
     }
+    groups(context, config);
     for one in &config.environments {
         environment(context, one, config);
+    }
+}
+
+/// With groups every service is in exactly one: what is in none would never be released, what is in two twice.
+fn groups(context: &mut Context<'_>, config: &Config) {
+    let mut homes: BTreeMap<&str, &str> = BTreeMap::new();
+    for (group, services) in &config.groups {
+        let path = join("groups", group);
+        if services.is_empty() {
+            context.wrong(&path, "a group needs at least one service", None);
+        }
+        let repository = release_name(Some(group));
+        if config.services.contains_key(&repository) {
+            let message = format!("the releases of `{group}` are stored as `{repository}`, which is a service");
+            context.wrong_key(&path, message, Some("give the group or the service another name"));
+        }
+        for (index, name) in services.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            known_service(context, &path, name, config);
+            if let Some(other) = homes.insert(name, group) {
+                context.wrong(&path, format!("`{name}` is in group `{other}` already"), None);
+            }
+        }
+    }
+    if config.groups.is_empty() {
+        return;
+    }
+    for name in config.services.keys().filter(|name| !homes.contains_key(name.as_str())) {
+        let hint = "where there are groups, every service is in one: what is in none is never released";
+        context.wrong_key(&join("services", name), format!("`{name}` is in no group"), Some(hint));
+    }
+    // A group is built by itself, so what it builds upon has to be in it.
+    for (name, others) in linked(config) {
+        for other in others.iter().filter(|other| homes.get(other.as_str()) != homes.get(name)) {
+            let path = format!("services.{name}.build.contexts");
+            let message = format!("`{name}` builds upon `{other}`, which is in another group");
+            context.wrong_key(&path, message, Some("put both into one group"));
+        }
     }
 }
 

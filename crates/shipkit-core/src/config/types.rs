@@ -25,6 +25,10 @@ pub struct Config {
     pub test: Option<Test>,
     /// The services by name.
     pub services: BTreeMap<String, Service>,
+    /// The services of each group; empty where all services are one release.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// The one group that `services` holds, after [`Config::in_group`].
+    pub group: Option<String>,
     /// How images are judged.
     pub scan: Scan,
     /// The environments: each comes after all that it needs; otherwise as in the file. At most four.

@@ -281,9 +281,7 @@ pub fn plan(
             services.insert(name.clone(), service);
         }
     }
-    let release_repository = prefix
-        .join(RELEASE_REPOSITORY)
-        .map_err(|source| PlanError::Repository { what: "registry".to_owned(), source })?;
+    let release_repository = release_repository(event.repository.as_deref(), config)?;
     let (environments, out_of_reach) = reach::reach(event, config);
     Ok(Plan {
         name: config.name.clone(),
@@ -311,13 +309,19 @@ fn is_per_commit(variable: &str) -> bool {
     matches!(variable, COMMIT | VERSION)
 }
 
-/// The repository that holds the releases of this project.
+/// The repository, below the registry prefix, that holds the releases of the project, or of one group of it.
+#[must_use]
+pub fn release_name(group: Option<&str>) -> String {
+    group.map_or_else(|| RELEASE_REPOSITORY.to_owned(), |group| format!("{RELEASE_REPOSITORY}-{group}"))
+}
+
+/// The repository that holds the releases of this project, or of the group that the configuration was reduced to.
 ///
 /// # Errors
 /// When neither the configuration nor the event says which registry it is.
 pub fn release_repository(repository: Option<&str>, config: &Config) -> Result<Repository, PlanError> {
     let failed = |source| PlanError::Repository { what: "registry".to_owned(), source };
-    registry_prefix(repository, config)?.join(RELEASE_REPOSITORY).map_err(failed)
+    registry_prefix(repository, config)?.join(&release_name(config.group.as_deref())).map_err(failed)
 }
 
 /// The service whose images go to this repository, if one's do.
