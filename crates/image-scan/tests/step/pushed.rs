@@ -1,5 +1,7 @@
 //! Images at a registry.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use shipkit_core::{Digest, Verdict};
 use shipkit_tests::server::registry::{Auth, Broken, Fault, Kind, Options, PASSWORD, Registry, USERNAME};
