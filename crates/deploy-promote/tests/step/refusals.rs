@@ -51,7 +51,7 @@ impl Shop {
 
     /// The release of a git tag on the same commit, with the same images.
     fn tagged(self) -> Self {
-        self.released(|release| release.git_ref = "refs/tags/v1.1.0".to_owned())
+        self.released(|release| release.git_ref = "refs/tags/v1.1.0".into())
     }
 
     /// Another release, changed in this way.
@@ -149,7 +149,7 @@ fn the_release_of_a_git_tag_is_admitted_by_what_passed_as_the_very_same_images()
     // Another release of the same commit, and a branch's.
     let missing = "the smoke evidence of `staging` is missing";
     passed()
-        .released(|release| release.version = "1.1.1".to_owned())
+        .released(|release| release.version = "1.1.1".into())
         .deploy("production")
         .run()
         .ended(3, missing);
