@@ -150,9 +150,7 @@ fn on(git_ref: &str) -> Named {
 }
 
 fn rows(name: &str) -> Vec<Value> {
-    let rows = data("parsers.json").map(|data| data[name].as_array().unwrap().clone()).unwrap_or_default();
-    println!("shared cases: {}", rows.len());
-    rows
+    data("parsers.json").map(|data| data[name].as_array().unwrap().clone()).unwrap_or_default()
 }
 
 /// The entry with every attribute that the parser should have found, each in quotes.
@@ -170,7 +168,9 @@ fn spelt_out(parsed: &Value) -> String {
 /// for a branch, two tags, a pull request and a schedule, and between two others that differ from it by 1 in priority.
 #[test]
 fn an_entry_is_read_as_the_peer_reads_it() {
-    for row in rows("tag_parse") {
+    let rows = rows("tag_parse");
+    println!("shared cases: {}", rows.len());
+    for row in rows {
         let given = row["input"].as_str().unwrap();
         if row["error"] == true {
             let done = on("refs/heads/master").input("tags", given).run();
@@ -210,7 +210,9 @@ fn an_entry_is_read_as_the_peer_reads_it() {
 
 #[test]
 fn entries_are_sorted_as_the_peer_sorts_them() {
-    for row in rows("tag_sort") {
+    let rows = rows("tag_sort");
+    println!("shared cases: {}", rows.len());
+    for row in rows {
         let done = on("refs/heads/master")
             .input("command", "explain")
             .input("tags", &input(&row["input"]))
@@ -227,7 +229,9 @@ fn entries_are_sorted_as_the_peer_sorts_them() {
 /// What the parser found shows in the tags of a release and of something else.
 #[test]
 fn a_flavor_is_read_as_the_peer_reads_it() {
-    for row in rows("flavor") {
+    let rows = rows("flavor");
+    println!("shared cases: {}", rows.len());
+    for row in rows {
         let given = input(&row["input"]);
         let step = |entry: &str| on("refs/tags/x").input("tags", entry).input("flavor", &given).run();
         if row["error"] == true {
@@ -251,7 +255,9 @@ fn a_flavor_is_read_as_the_peer_reads_it() {
 
 #[test]
 fn an_image_is_read_as_the_peer_reads_it() {
-    for row in rows("image") {
+    let rows = rows("image");
+    println!("shared cases: {}", rows.len());
+    for row in rows {
         let given = input(&row["input"]);
         let done = on("refs/heads/master").input("images", &given).input("tags", "x").run();
         if row["error"] == true {
@@ -268,7 +274,9 @@ fn an_image_is_read_as_the_peer_reads_it() {
 /// A pattern that is `{{raw}}` alone shows in the tag of a prerelease.
 #[test]
 fn a_pattern_that_is_raw_alone_is_known_as_such() {
-    for row in rows("is_raw_statement") {
+    let rows = rows("is_raw_statement");
+    println!("shared cases: {}", rows.len());
+    for row in rows {
         let pattern = row["input"].as_str().unwrap();
         let entry = format!("type=semver,\"pattern={pattern}\"");
         let done = on("refs/tags/v1.0.0-rc.1").input("tags", &entry).run();
@@ -284,7 +292,9 @@ fn a_pattern_that_is_raw_alone_is_known_as_such() {
 /// What the inputs were read as shows in the outputs.
 #[test]
 fn inputs_are_read_as_the_peer_reads_them() {
-    for row in rows("get_inputs") {
+    let rows = rows("get_inputs");
+    println!("shared cases: {}", rows.len());
+    for row in rows {
         let mut step = on("refs/heads/master");
         for (name, value) in row["input"].as_object().unwrap() {
             step = step.input(name, value.as_str().unwrap());

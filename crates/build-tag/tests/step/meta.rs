@@ -470,7 +470,7 @@ fn a_laptop_and_a_detached_or_shallow_checkout_know_their_ref() {
         assert_eq!(done.exit, Some(0), "{done:#?}");
         done.stdout
     };
-    let sha = format!("sha-{}", &project.git(&["rev-parse", "HEAD"])[..7]);
+    let sha = format!("sha-{}", project.git(&["rev-parse", "--short=7", "HEAD"]));
     assert_eq!(meta(".", &[]), format!("feat-x\n{sha}\n"));
     project.git(&["checkout", "-q", "--detach"]);
     assert_eq!(meta(".", &[]), format!("feat-x\n{sha}\n"));
