@@ -1,7 +1,7 @@
 //! `Auth`: challenges, tokens and logins. A password goes to its registry and to the token server that this registry
 //! names, and nowhere else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Auth {
     found: tokio::sync::Mutex<HashMap<String, Option<Login>>>,
     challenges: Mutex<HashMap<String, Challenge>>,
     tokens: Mutex<HashMap<(String, Vec<String>), Token>>,
+    /// What this login is given no token for.
+    refused: Mutex<HashSet<(String, Vec<String>)>>,
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -57,6 +59,7 @@ impl Auth {
             found: tokio::sync::Mutex::default(),
             challenges: Mutex::default(),
             tokens: Mutex::default(),
+            refused: Mutex::default(),
             turns: Mutex::default(),
         })
     }
@@ -96,6 +99,14 @@ impl Auth {
         let tokens = lock(&self.tokens);
         let token = tokens.get(&(registry.to_owned(), scopes.to_vec()))?;
         (Instant::now() < token.expires).then(|| token.secret.clone())
+    }
+
+    pub(crate) fn refuse(&self, registry: &str, scopes: &[String]) {
+        lock(&self.refused).insert((registry.to_owned(), scopes.to_vec()));
+    }
+
+    pub(crate) fn is_refused(&self, registry: &str, scopes: &[String]) -> bool {
+        lock(&self.refused).contains(&(registry.to_owned(), scopes.to_vec()))
     }
 
     /// Drops the token that was refused, and not the one that another call may have fetched since.

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::error::Error;
 use crate::retry::{Again, Failure, Tries};
-use crate::transport::{Access, Answer, Call, Redirects, location, never};
+use crate::transport::{Access, Answer, Call, Redirects, is_downgrade, location, never};
 use crate::{Descriptor, Registry};
 
 /// Where a blob comes from.
@@ -196,7 +196,7 @@ impl Registry {
 /// credentials; but never leaves https.
 fn upload_url(call: &Call, answer: &Answer, digest: &Digest) -> Result<Url, Failure> {
     let mut url = location(&answer.headers, &call.url).map_err(|why| call.protocol(why))?;
-    if call.url.scheme() == "https" && url.scheme() != "https" {
+    if is_downgrade(&call.url, &url) {
         return Err(call.protocol("an upload location that is not https".to_owned()));
     }
     url.query_pairs_mut().append_pair("digest", digest.as_str());

@@ -21,8 +21,8 @@ use crate::{Descriptor, Manifest, ManifestKind, Move, NotAManifest, Registry, Ta
 
 /// How many requests without a body of note are under way at once.
 const AT_ONCE: usize = 16;
-/// How many blobs go byte for byte at once; each takes up to a megabyte of memory.
-const LANES: usize = 6;
+/// How many blobs go byte for byte at once; each takes one to two megabytes of memory.
+const LANES: usize = 4;
 /// An index of indexes is seen in the wild, a third level is not.
 const DEPTH: usize = 3;
 /// More than any image has platforms and attestations.

@@ -2,6 +2,10 @@
 //!
 //! One client for every registry. Manifests travel as the bytes they are, because their digest is their identity;
 //! what is typed is only ever read. Nothing here decides anything: a verdict comes from `shipkit-core`.
+//!
+//! What is read is checked against digest and size on every byte, and blobs between two registries are never held whole
+//! ([`Registry::copy`]). What is written is read back: tags, and the listing of evidence, which most registries keep at a
+//! tag that every client rewrites. A request is tried again where that is safe; one deadline ends all of it.
 
 mod auth;
 mod blob;

@@ -190,16 +190,20 @@ impl Transport {
 
     /// The value of `Authorization` by what the registry last asked for; `None` before it has asked.
     pub(crate) async fn authorization(&self, call: &Call) -> Result<Option<Secret>, Failure> {
-        let Some(challenge) = self.auth.challenge(call.repository.registry()) else { return Ok(None) };
+        let registry = call.repository.registry();
+        let Some(challenge) = self.auth.challenge(registry) else { return Ok(None) };
         let Challenge::Bearer { realm, service } = challenge else { return self.basic(call).await };
         let (scopes, own) = (call.scopes(), call.own_scopes());
-        match self.token(call, &realm, service.as_deref(), &scopes).await {
-            // A token for several repositories may be more than this login is given; one for this repository is less.
-            Err(Failure { error, .. }) if matches!(*error, Error::Denied { .. }) && scopes != own => {
-                self.token(call, &realm, service.as_deref(), &own).await.map(Some)
+        if scopes != own && !self.auth.is_refused(registry, &scopes) {
+            match self.token(call, &realm, service.as_deref(), &scopes).await {
+                // A token for several repositories may be more than this login is given; one for this one is less.
+                Err(Failure { error, .. }) if matches!(*error, Error::Denied { .. }) => {
+                    self.auth.refuse(registry, &scopes);
+                }
+                token => return token.map(Some),
             }
-            token => token.map(Some),
         }
+        self.token(call, &realm, service.as_deref(), &own).await.map(Some)
     }
 
     async fn token(
@@ -298,7 +302,7 @@ impl Transport {
                 }
             }
             let next = location(response.headers(), &url).map_err(|why| call.protocol(why))?;
-            if url.scheme() == "https" && next.scheme() != "https" {
+            if is_downgrade(&url, &next) {
                 return Err(call.protocol(format!("a redirect from https to `{}`", plain(next.as_str()))));
             }
             url = next;
@@ -522,6 +526,11 @@ pub(crate) fn location(headers: &HeaderMap, base: &Url) -> Result<Url, String> {
     if is_http { Ok(url) } else { Err(format!("a `Location` of scheme `{}`", plain(url.scheme()))) }
 }
 
+/// Whether the way from one to the other leaves TLS.
+pub(crate) fn is_downgrade(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
+}
+
 /// An error that another try would only repeat.
 pub(crate) fn never(error: Error) -> Failure {
     Failure { error: Box::new(error), again: Again::Never }
@@ -551,4 +560,33 @@ fn plain(text: &str) -> String {
         .filter(|c| !c.is_control())
         .take(300)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_relative_absolute_or_elsewhere_and_never_leaves_tls() {
+        let base = Url::parse("https://ghcr.io/v2/a/b/blobs/uploads/").unwrap();
+        let at = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(value))]);
+            location(&headers, &base).map(|url| (url.to_string(), is_downgrade(&base, &url)))
+        };
+        for (value, expected, is_down) in [
+            ("/v2/a/b/blobs/uploads/1?s=x%2Fy", "https://ghcr.io/v2/a/b/blobs/uploads/1?s=x%2Fy", false),
+            ("1", "https://ghcr.io/v2/a/b/blobs/uploads/1", false),
+            ("https://store.example/1", "https://store.example/1", false),
+            ("//store.example/1", "https://store.example/1", false),
+            ("http://ghcr.io/1", "http://ghcr.io/1", true),
+        ] {
+            assert_eq!(at(value).unwrap(), (expected.to_owned(), is_down));
+        }
+        assert_eq!(location(&HeaderMap::new(), &base).unwrap_err(), "no `Location`");
+        for refused in ["file:///etc/passwd", "data:,x", "https://"] {
+            assert!(at(refused).is_err(), "{refused}");
+        }
+        let plain = Url::parse("http://127.0.0.1:5000/").unwrap();
+        assert!(!is_downgrade(&plain, &plain) && !is_downgrade(&plain, &base));
+    }
 }

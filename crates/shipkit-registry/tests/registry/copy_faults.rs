@@ -1,11 +1,13 @@
 //! A copy between two registries, one of which fails: what passes is survived, and the target is right to the byte.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shipkit_core::Digest;
-use shipkit_registry::{Along, Error, Move, OCI_INDEX, OCI_MANIFEST};
+use shipkit_registry::{Along, Error, Move, OCI_INDEX, OCI_MANIFEST, Options, Registry};
 use shipkit_tests::server::registry::{self as server, Broken, Fault, Kind};
 
-use crate::{impatient, repository, with};
+use crate::{repository, with};
 
 /// Who fails.
 #[derive(Clone, Copy)]
@@ -22,6 +24,11 @@ fn status(status: u16) -> Broken {
 
 fn slow_down() -> Broken {
     Broken::Status(429, vec![("retry-after", "1".to_owned())])
+}
+
+/// A client that takes silence for a failure only when it is no slow machine.
+fn client() -> Registry {
+    with(Options { idle: Duration::from_secs(5), ..Options::default() })
 }
 
 /// Six layers, some in many pieces, in an index.
@@ -44,7 +51,7 @@ async fn survives(name: &str, side: Side, faults: Vec<Fault>) {
     let digest = seed(&source);
     let (from, to) = (repository(&source, "a/api").at(&digest), repository(&destination, "b/api"));
     let tags = [("v1".parse().unwrap(), Move::Moving)];
-    let result: Result<_, Error> = with(impatient()).copy(&from, &to, &tags, Along::Nothing).await;
+    let result: Result<_, Error> = client().copy(&from, &to, &tags, Along::Nothing).await;
     assert!(result.is_ok(), "{name}: {}", result.unwrap_err());
     for manifest in source.manifests("a/api") {
         let manifest = manifest.parse().unwrap();
@@ -136,7 +143,7 @@ async fn an_upload_that_arrived_is_not_sent_again() {
     let destination = server::Registry::start(server::Options { faults, ..Default::default() });
     let digest = seed(&source);
     let (from, to) = (repository(&source, "a/api").at(&digest), repository(&destination, "b/api"));
-    with(impatient()).copy(&from, &to, &[], Along::Nothing).await.unwrap();
+    client().copy(&from, &to, &[], Along::Nothing).await.unwrap();
     let uploads =
         destination.requests().iter().filter(|r| r.method == "PUT" && r.path.contains("/uploads/")).count();
     assert_eq!(uploads, 7, "six layers and a configuration");
@@ -160,7 +167,7 @@ async fn what_never_stops_failing_is_told_with_the_side_that_fails() {
         let digest = seed(&source);
         let (from, to) = (repository(&source, "a/api").at(&digest), repository(&destination, "b/api"));
         let tags = [("v1".parse().unwrap(), Move::Moving)];
-        let error = with(impatient()).copy(&from, &to, &tags, Along::Nothing).await.unwrap_err();
+        let error = client().copy(&from, &to, &tags, Along::Nothing).await.unwrap_err();
         let failing = if matches!(side, Source) { source.host() } else { destination.host() };
         assert!(
             matches!(&error, Error::Status { status: 503, registry, .. } if *registry == failing),

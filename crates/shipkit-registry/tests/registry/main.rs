@@ -65,5 +65,5 @@ fn record(kind: Kind, environment: Option<&str>, second: usize) -> Record {
 }
 
 fn impatient() -> Options {
-    Options { idle: Duration::from_millis(300), ..Options::default() }
+    Options { idle: Duration::from_secs(1), ..Options::default() }
 }
