@@ -1,7 +1,6 @@
 //! How one deployment changes: written by server-side apply as compare-and-swap, put back, confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
@@ -34,7 +33,6 @@ pub struct Applied {
     /// The generation that the change itself returned.
     pub(crate) generation: i64,
     pub(crate) wanted: BTreeMap<String, Wanted>,
-    pub(crate) monitor: Duration,
     undo: Undo,
 }
 
@@ -88,8 +86,9 @@ impl Cluster {
             | Change::Update { service, .. }
             | Change::Relabel { service, .. } => {
                 let written = self.deploy(desired, find(service)?, Dry::No).await?;
-                let undo = undo(self.workload(service)?, &written.before);
-                self.applied(service, Purpose::Deploy, &written.after, written.state, undo).map(Some)
+                let workload = self.workload(service)?;
+                let undo = undo(workload, &written.before);
+                Ok(Some(applied(workload, Purpose::Deploy, &written.after, written.state, undo)))
             }
             Change::Keep { service, .. } => self.keep(service).await.map(Some),
         }
@@ -177,13 +176,13 @@ impl Cluster {
         let is_left = !annotations::is_confirmed(there.annotations());
         let good = Ours::previous(there.annotations()).filter(|_| is_left);
         let undo = good.map_or(Undo::Nothing, |good| Undo::Restore(Box::new(good)));
-        self.applied(service, Purpose::Deploy, &there, state, undo)
+        Ok(applied(workload, Purpose::Deploy, &there, state, undo))
     }
 
     async fn put_back(&self, service: &str, good: &Ours) -> Result<Applied, ClusterError> {
         let workload = self.workload(service)?;
         let written = self.swap(workload, |_| good.clone(), Dry::No).await?;
-        self.applied(service, Purpose::Restore, &written.after, written.state, Undo::Nothing)
+        Ok(applied(workload, Purpose::Restore, &written.after, written.state, Undo::Nothing))
     }
 
     /// Changes a deployment as compare-and-swap: if somebody changed it after it was read, it is read and written again,
@@ -237,32 +236,23 @@ impl Cluster {
         let (deployments, patch) = (self.deployments(), Patch::Apply(body));
         self.ask("patch deployments", deployments.patch(&workload.deployment, &how, &patch)).await
     }
+}
 
-    /// What is needed to watch and undo a change.
-    fn applied(
-        &self,
-        service: &str,
-        purpose: Purpose,
-        after: &Deployment,
-        state: Ours,
-        undo: Undo,
-    ) -> Result<Applied, ClusterError> {
-        let workload = self.workload(service)?.clone();
-        let platforms: BTreeSet<_> = annotations::platforms(&state.annotations).into_iter().collect();
-        let wanted = state.images.into_iter().map(|(container, image)| {
-            let named = image.parse::<ImageRef>().ok();
-            let digests = named.map(|named| platforms.iter().cloned().chain([named.digest]).collect());
-            (container, Wanted { image, digests: digests.unwrap_or_default() })
-        });
-        Ok(Applied {
-            purpose,
-            mark: annotations::mark(after.annotations()),
-            generation: after.metadata.generation.unwrap_or_default(),
-            wanted: wanted.collect(),
-            monitor: workload.monitor,
-            workload,
-            undo,
-        })
+/// What is needed to watch and undo a change.
+fn applied(workload: &Workload, purpose: Purpose, after: &Deployment, state: Ours, undo: Undo) -> Applied {
+    let platforms: BTreeSet<_> = annotations::platforms(&state.annotations).into_iter().collect();
+    let wanted = state.images.into_iter().map(|(container, image)| {
+        let named = image.parse::<ImageRef>().ok();
+        let digests = named.map(|named| platforms.iter().cloned().chain([named.digest]).collect());
+        (container, Wanted { image, digests: digests.unwrap_or_default() })
+    });
+    Applied {
+        workload: workload.clone(),
+        purpose,
+        mark: annotations::mark(after.annotations()),
+        generation: after.metadata.generation.unwrap_or_default(),
+        wanted: wanted.collect(),
+        undo,
     }
 }
 

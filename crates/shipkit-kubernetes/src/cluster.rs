@@ -98,7 +98,7 @@ impl Cluster {
         };
         let mut services = Vec::new();
         for workload in &self.place.workloads {
-            if let Some(deployment) = there.iter().find(|one| name(*one) == workload.deployment) {
+            if let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) {
                 services.push((workload, deployment));
             }
         }
@@ -127,7 +127,7 @@ impl Cluster {
         let mut missing = Vec::new();
         for service in &desired.services {
             let workload = self.workload(&service.name)?;
-            let Some(deployment) = there.iter().find(|one| name(*one) == workload.deployment) else {
+            let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) else {
                 missing.push(workload.deployment.clone());
                 continue;
             };

@@ -86,29 +86,31 @@ pub enum ClusterError {
 pub(crate) const CONFLICT: u16 = 409;
 /// The status that says that an object is not there.
 pub(crate) const NOT_FOUND: u16 = 404;
+/// The status that says that credentials are not known.
+const UNKNOWN: u16 = 401;
 /// The status that says that credentials do not suffice.
 const FORBIDDEN: u16 = 403;
 
 impl ClusterError {
     /// What went wrong while `what` was asked of `server`.
     pub(crate) fn of(error: &kube::Error, what: &str, server: &str, namespace: &str) -> Self {
-        match error {
-            kube::Error::Api(status) => match status.code {
-                401 => Self::Unknown(server.to_owned()),
-                FORBIDDEN if status.message.contains("cannot") => {
-                    let missing = vec![what.to_owned()];
-                    Self::Forbidden { namespace: namespace.to_owned(), missing }
-                }
-                status_code => {
-                    let message = match status.message.as_str() {
-                        "" => "it does not say why".to_owned(),
-                        said => said.chars().take(1000).collect(),
-                    };
-                    Self::Refused { what: what.to_owned(), status: status_code, message }
-                }
-            },
-            kube::Error::Auth(error) => Self::NoCredentials(causes(error)),
-            other => Self::NoAnswer { server: server.to_owned(), reason: causes(other) },
+        if let kube::Error::Auth(error) = error {
+            return Self::NoCredentials(causes(error));
+        }
+        let kube::Error::Api(status) = error else {
+            return Self::NoAnswer { server: server.to_owned(), reason: causes(error) };
+        };
+        match status.code {
+            UNKNOWN => Self::Unknown(server.to_owned()),
+            // A quota forbids in other words.
+            FORBIDDEN if status.message.contains("cannot") => {
+                Self::Forbidden { namespace: namespace.to_owned(), missing: vec![what.to_owned()] }
+            }
+            code => {
+                let said = if status.message.is_empty() { "it does not say why" } else { &status.message };
+                let message = said.chars().take(1000).collect();
+                Self::Refused { what: what.to_owned(), status: code, message }
+            }
         }
     }
 

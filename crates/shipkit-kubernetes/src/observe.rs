@@ -1,4 +1,4 @@
-//! What is seen of deployments, ReplicaSets and pods, in core's words.
+//! What is seen of deployments, replica sets and pods, in core's words.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ use crate::annotations::{self, Ours};
 use crate::cluster::{Cluster, Workload};
 use crate::error::ClusterError;
 
-/// Where the deployment controller numbers the revisions of a deployment and of its ReplicaSets.
+/// Where the deployment controller numbers the revisions of a deployment and of its replica sets.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 /// How many problems of one service are named.
 const PROBLEMS: usize = 3;
 
-/// What of a ReplicaSet matters.
+/// What of a replica set matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Set {
     pub(crate) uid: String,
@@ -137,14 +137,14 @@ pub(crate) fn images(workload: &Workload, deployment: &Deployment) -> BTreeMap<S
         .collect()
 }
 
-/// The selector of a deployment's ReplicaSets and pods. One that cannot be expressed selects everything: what belongs
+/// The selector of a deployment's replica sets and pods. One that cannot be expressed selects everything: what belongs
 /// to whom is decided by owners.
 pub(crate) fn selector(deployment: &Deployment) -> Selector {
     let labels: Option<LabelSelector> = deployment.spec.as_ref().map(|spec| spec.selector.clone());
     labels.and_then(|labels| Selector::try_from(labels).ok()).unwrap_or_default()
 }
 
-/// The ReplicaSet of the revision that a deployment is at.
+/// The replica set of the revision that a deployment is at.
 pub(crate) fn newest<'a>(
     deployment: &Deployment,
     sets: impl IntoIterator<Item = &'a Set>,

@@ -1,10 +1,9 @@
 //! A deployment while it changes: watched, not polled, and `shipkit_core::rollout::deployment` says what to do.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, select_all};
+use futures_util::stream::{BoxStream, SelectAll, select_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
@@ -73,6 +72,12 @@ impl<T> Kept<T> {
     }
 }
 
+/// What came of looking.
+enum Look {
+    Something,
+    Nothing,
+}
+
 /// What is known of a deployment and of what belongs to it. Of pods only what matters is kept: there may be many.
 struct View {
     deployments: Kept<Deployment>,
@@ -87,6 +92,21 @@ impl View {
             Sight::Set(event) => self.sets.take(event, |set| Set::from(&set)),
             Sight::Pod(event) => self.pods.take(event, |pod| Owned::from(&pod)),
         }
+    }
+
+    /// Waits for something to see, at most for so long.
+    async fn look(
+        &mut self,
+        sights: &mut SelectAll<Sights>,
+        pause: Duration,
+    ) -> Result<Look, watcher::Error> {
+        let Ok(Some(sight)) = timeout(pause, sights.next()).await else { return Ok(Look::Nothing) };
+        self.take(sight?);
+        // What has come meanwhile is looked at together.
+        while let Some(Some(sight)) = sights.next().now_or_never() {
+            self.take(sight?);
+        }
+        Ok(Look::Something)
     }
 
     fn is_complete(&self) -> bool {
@@ -121,61 +141,47 @@ impl Cluster {
         deadline: Duration,
         mut show: impl FnMut(&Seen),
     ) -> Result<Next, ClusterError> {
-        let (service, purpose) = (applied.service(), applied.purpose);
         let mut rule = rule::Deployment::new(
-            service,
-            purpose,
+            applied.service(),
+            applied.purpose,
             applied.generation,
             applied.wanted.clone(),
-            (applied.monitor, deadline),
+            (applied.workload.monitor, deadline),
         );
         let start = Instant::now();
         let mut sights = self.watch(applied).await?;
         let mut view = View { deployments: Kept::new(), sets: Kept::new(), pods: Kept::new() };
-        let mut broken: Option<(Instant, ClusterError)> = None;
+        let mut broken = None;
         let mut pause = SILENCE;
         loop {
-            match timeout(pause, sights.next()).await {
-                Ok(Some(Ok(sight))) => {
-                    broken = None;
-                    view.take(sight);
-                    // What has come meanwhile is looked at together.
-                    while let Some(Some(Ok(sight))) = sights.next().now_or_never() {
-                        view.take(sight);
-                    }
-                }
-                Ok(Some(Err(error))) => {
-                    let error = self.broken(&error);
-                    if matches!(error, ClusterError::Forbidden { .. } | ClusterError::Unknown(_)) {
-                        return Err(error);
-                    }
+            match view.look(&mut sights, pause).await {
+                Ok(Look::Something) => broken = None,
+                Ok(Look::Nothing) => {}
+                Err(error) => {
+                    let error = self.broken(&error)?;
                     broken.get_or_insert((Instant::now(), error));
                 }
-                Ok(None) | Err(_) => {}
             }
-            match broken.take() {
-                Some((since, error)) if SILENCE <= since.elapsed() || deadline <= start.elapsed() => {
-                    return Err(error);
-                }
-                still => broken = still,
+            let is_over = |since: Instant| SILENCE <= since.elapsed() || deadline <= start.elapsed();
+            if let Some((_, error)) = broken.take_if(|(since, _)| is_over(*since)) {
+                return Err(error);
             }
             if !view.is_complete() {
-                if SILENCE <= start.elapsed() {
+                pause = SILENCE.saturating_sub(start.elapsed());
+                if pause.is_zero() {
                     return Err(self.silent());
                 }
-                pause = SILENCE.saturating_sub(start.elapsed());
                 continue;
             }
-            let Some(observation) = view.seen(applied) else {
-                let cause =
-                    format!("deployment `{}` was removed during the rollout", applied.workload.deployment);
+            let Some(seen) = view.seen(applied) else {
+                let name = &applied.workload.deployment;
+                let cause = format!("deployment `{name}` was removed during the rollout");
                 return Ok(Next::Overtaken { cause });
             };
-            show(&observation);
-            match rule.next(&observation, start.elapsed()) {
-                Next::Wait(left) => pause = if broken.is_some() { left.min(SILENCE) } else { left },
-                decided => return Ok(decided),
-            }
+            show(&seen);
+            let next = rule.next(&seen, start.elapsed());
+            let Next::Wait(left) = next else { return Ok(next) };
+            pause = left.min(SILENCE);
         }
     }
 
@@ -215,12 +221,9 @@ impl Cluster {
         Ok(logs)
     }
 
-    /// Everything that happens to a deployment, its ReplicaSets and its pods. The number of requests does not depend on
+    /// Everything that happens to a deployment, its replica sets and its pods. The number of requests does not depend on
     /// how many there are.
-    async fn watch(
-        &self,
-        applied: &Applied,
-    ) -> Result<futures_util::stream::SelectAll<Sights>, ClusterError> {
+    async fn watch(&self, applied: &Applied) -> Result<SelectAll<Sights>, ClusterError> {
         let name = &applied.workload.deployment;
         let deployment = self.deployment(name).await?;
         let selected = watcher::Config::default().labels_from(&selector(&deployment));
@@ -235,9 +238,10 @@ impl Cluster {
         ]))
     }
 
-    fn broken(&self, error: &watcher::Error) -> ClusterError {
+    /// A watch that broke is tried again; `Err` where that is of no use.
+    fn broken(&self, error: &watcher::Error) -> Result<ClusterError, ClusterError> {
         tracing::debug!(%error, "a watch broke");
-        match error {
+        let error = match error {
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => {
@@ -246,7 +250,11 @@ impl Cluster {
             watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => {
                 ClusterError::NoAnswer { server: self.server.clone(), reason: error.to_string() }
             }
+        };
+        if matches!(error, ClusterError::Forbidden { .. } | ClusterError::Unknown(_)) {
+            return Err(error);
         }
+        Ok(error)
     }
 
     fn silent(&self) -> ClusterError {

@@ -62,14 +62,8 @@ impl Shop {
         })
     }
 
-    fn step_as(&self, command: &str, config: &str) -> Step {
-        Step::new(command, config)
-            .input("environment", "staging")
-            .input("kubeconfig", kubeconfig().to_str().unwrap())
-    }
-
     fn step(&self, command: &str) -> Step {
-        self.step_as(command, &self.config())
+        step_as(command, &self.config())
     }
 
     fn deploy(&self, release: &Digest) -> Step {
@@ -90,6 +84,12 @@ impl Shop {
     fn versions(&self) -> Vec<String> {
         self.there().into_iter().map(|(version, _)| version).collect()
     }
+}
+
+/// One run of the program against the control plane of the bed.
+fn step_as(command: &str, config: &str) -> Step {
+    let path = kubeconfig();
+    Step::new(command, config).input("environment", "staging").input("kubeconfig", path.to_str().unwrap())
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn what_cannot_be_done_in_a_cluster_is_refused_before_anything_changes() {
     let shop = Shop::new("dp-refuse");
     let one = shop.release(1, None);
     let before = shop.there();
-    let deploy = |config: &str| shop.step_as("deploy", config).input("release", one.as_str());
+    let deploy = |config: &str| step_as("deploy", config).input("release", one.as_str());
     let with = |from: &str, to: &str| deploy(&shop.config().replacen(from, to, 1));
     with("context: bed", "context: prod").run().ended(2, "failed to load current context: prod");
     let nowhere = format!("namespace: {}", shop.namespace.name());

@@ -1,7 +1,7 @@
 //! When a Kubernetes deployment is done and when it is broken: (what is seen, how long it has taken) -> what to do next.
 //!
 //! Numbers alone are wrong: all of them can be right before the controller has seen a change, or while pods of another
-//! image serve. So "done" asks for the generation that our own change got, our images in the new ReplicaSet, and pods
+//! image serve. So "done" asks for the generation that our own change got, our images in the new replica set, and pods
 //! that say themselves what they run and stay up for a while. "Broken" is read from the new pods: the cluster's own
 //! deadline is ten minutes, and a crash shows after seconds.
 
@@ -71,9 +71,9 @@ pub struct Seen {
     pub gave_up: Option<String>,
     /// Why the API server refuses to create pods.
     pub refused: Option<String>,
-    /// The images of the newest ReplicaSet by container; empty while there is none.
+    /// The images of the newest replica set by container; empty while there is none.
     pub images: BTreeMap<String, String>,
-    /// The pods of the newest ReplicaSet that are meant to run.
+    /// The pods of the newest replica set that are meant to run.
     pub pods: Vec<Pod>,
 }
 
@@ -175,14 +175,14 @@ impl Deployment {
         }
         if self.is_seen(seen) {
             if let Some(why) = self.broken(seen, elapsed) {
-                return self.failed(why);
+                return self.failed(&why);
             }
             if self.is_done(seen, elapsed) {
                 return Next::Done;
             }
         }
         if self.deadline <= elapsed {
-            return self.failed(self.late(seen));
+            return self.failed(&self.late(seen));
         }
         Next::Wait(self.until_something(elapsed))
     }
@@ -325,7 +325,7 @@ impl Deployment {
         graces.min().map_or(deadline, |first| first.min(deadline))
     }
 
-    fn failed(&self, why: String) -> Next {
+    fn failed(&self, why: &str) -> Next {
         let cause = format!("`{}` {why}", self.service);
         match self.purpose {
             Purpose::Deploy => Next::RollBack { cause },
@@ -489,10 +489,9 @@ mod tests {
 
     #[track_caller]
     fn waits_on(one: &mut Deployment, seen: &Seen, second: u64) -> Duration {
-        match one.next(seen, seconds(second)) {
-            Next::Wait(pause) => pause,
-            other => panic!("second {second}: {other:?}"),
-        }
+        let next = one.next(seen, seconds(second));
+        let Next::Wait(pause) = next else { panic!("second {second}: {next:?}") };
+        pause
     }
 
     #[track_caller]

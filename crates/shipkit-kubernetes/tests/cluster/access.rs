@@ -116,7 +116,8 @@ fn a_kubeconfig_that_does_not_fit_is_refused_and_never_quoted() {
     );
 
     let (before, after) = good.split_once("token: ").unwrap();
-    let stranger = format!("{before}token: wrong{}", &after[after.find('}').unwrap()..]);
+    let (_, after) = after.split_once('}').unwrap();
+    let stranger = format!("{before}token: wrong}}{after}");
     let stranger = connect(&text(&stranger, None)).unwrap();
     let Err(ClusterError::Unknown(server)) = bed.namespace.wait(stranger.observe()) else {
         panic!("it is known")
@@ -126,7 +127,8 @@ fn a_kubeconfig_that_does_not_fit_is_refused_and_never_quoted() {
     // Nobody listens on a port that was just given back.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (before, after) = good.split_once("https://127.0.0.1:").unwrap();
-    let gone = format!("{before}https://127.0.0.1:{port}{}", &after[after.find('"').unwrap()..]);
+    let (_, after) = after.split_once('"').unwrap();
+    let gone = format!("{before}https://127.0.0.1:{port}\"{after}");
     let gone = connect(&text(&gone, None)).unwrap();
     let error = bed.namespace.wait(gone.observe()).unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Unknown, "{error:?}");

@@ -51,6 +51,9 @@ pub(crate) fn release(version: &str, minute: u8, services: &[(&str, &str)]) -> D
     Desired { stack: "shop".to_owned(), stamp, services: services.iter().map(service).collect() }
 }
 
+/// Name, version, whether it is confirmed, and how many pods run which image.
+type Shown = (String, Option<String>, bool, Vec<(String, u64)>);
+
 impl Bed {
     /// A namespace in which these services already run something that shipkit did not deploy.
     pub(crate) fn new(name: &str, services: &[&str]) -> Self {
@@ -88,14 +91,13 @@ impl Bed {
     /// The sentence with which a deploy of one service fails.
     pub(crate) fn fails(&self, desired: &Desired, deadline: Duration) -> (Applied, String) {
         let applied = self.apply(desired).pop().unwrap();
-        match self.arrive(&applied, deadline) {
-            Next::RollBack { cause } => (applied, cause),
-            other => panic!("{other:?}"),
-        }
+        let next = self.arrive(&applied, deadline);
+        let Next::RollBack { cause } = next else { panic!("{next:?}") };
+        (applied, cause)
     }
 
     /// The version, whether it is confirmed, and the image that runs, with how many pods: for each service.
-    pub(crate) fn shown(&self) -> Vec<(String, Option<String>, bool, Vec<(String, u64)>)> {
+    pub(crate) fn shown(&self) -> Vec<Shown> {
         let services = self.observe().services.into_iter();
         let shown = services.map(|service| {
             let version = service.stamp.map(|stamp| stamp.version);
