@@ -7,9 +7,11 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod keep;
 mod plan;
 mod project;
 mod projects;
 mod publish;
 mod release;
 mod script;
+mod services;
