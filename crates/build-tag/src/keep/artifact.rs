@@ -124,7 +124,8 @@ impl Service {
             (runner.env().secret(env::ACTIONS_RUNTIME_TOKEN), runner.env().get(env::ACTIONS_RESULTS_URL));
         let Some((token, address)) = token.zip(address) else { return Ok(None) };
         runner.mask(&token);
-        let address = Url::parse(address).map_err(|_| ArtifactError::Context("ACTIONS_RESULTS_URL"))?;
+        let address =
+            Url::parse(address).map_err(|_no_address| ArtifactError::Context("ACTIONS_RESULTS_URL"))?;
         let (run, job) = backend(&token).ok_or(ArtifactError::Context("ACTIONS_RUNTIME_TOKEN"))?;
         Ok(Some(Self { http: client()?, address, token, run, job }))
     }
@@ -149,9 +150,7 @@ impl Service {
             count += 1;
         }
         packing.await.map_err(|error| ArtifactError::Pack(error.into()))?.map_err(ArtifactError::Pack)?;
-        let list: String = (0..count).map(|at| format!("<Latest>{}</Latest>", block_id(at))).collect();
-        let list = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{list}</BlockList>");
-        self.put(&upload, &[("comp", "blocklist")], list.into_bytes(), "join the blocks").await?;
+        self.put(&upload, &[("comp", "blocklist")], block_list(count), "join the blocks").await?;
         let digest = Digest::from_sha256(&hash.finalize());
         let id = self.finalize(name, size, &digest).await?;
         Ok(Stored { id, digest })
@@ -192,8 +191,10 @@ impl Service {
     }
 
     async fn call(&self, method: &str, mut body: Value, what: &'static str) -> Result<Value, ArtifactError> {
-        body["workflow_run_backend_id"] = json!(self.run);
-        body["workflow_job_run_backend_id"] = json!(self.job);
+        if let Some(body) = body.as_object_mut() {
+            body.insert("workflow_run_backend_id".to_owned(), json!(self.run));
+            body.insert("workflow_job_run_backend_id".to_owned(), json!(self.job));
+        }
         let mut url = self.address.clone();
         url.set_path(&format!("twirp/github.actions.results.api.v1.ArtifactService/{method}"));
         let body = body.to_string();
@@ -205,7 +206,8 @@ impl Service {
                 .body(body.clone())
         };
         let answer = send(&request, what).await?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(|_| ArtifactError::Answer(what))?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|_no_json| ArtifactError::Answer(what))?;
         if answer.get("ok") == Some(&Value::Bool(true)) {
             Ok(answer)
         } else {
@@ -298,7 +300,7 @@ fn client() -> Result<reqwest::Client, ArtifactError> {
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10))
-        .timeout(Duration::from_secs(120))
+        .timeout(Duration::from_mins(2))
         .user_agent(concat!("shipkit/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| ArtifactError::Client(error.into()))
@@ -311,6 +313,16 @@ fn field<'a>(answer: &'a Value, name: &str, other: &str) -> Option<&'a str> {
 /// All of one length, as the blob store asks.
 fn block_id(at: u32) -> String {
     STANDARD.encode(format!("{at:08}"))
+}
+
+/// What joins the first `count` blocks.
+fn block_list(count: u32) -> Vec<u8> {
+    let mut list = r#"<?xml version="1.0" encoding="utf-8"?><BlockList>"#.to_owned();
+    for at in 0..count {
+        list.extend(["<Latest>", &block_id(at), "</Latest>"]);
+    }
+    list.push_str("</BlockList>");
+    list.into_bytes()
 }
 
 /// Run and job out of the token's scope `Actions.Results:<run>:<job>`. The token is the service's to check.

@@ -37,7 +37,7 @@ struct Blocks {
 impl Blocks {
     fn send(&mut self) -> io::Result<()> {
         let block = std::mem::take(&mut self.open);
-        self.blocks.blocking_send(block).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.blocks.blocking_send(block).map_err(|_nobody| io::ErrorKind::BrokenPipe.into())
     }
 }
 

@@ -11,7 +11,7 @@ use shipkit_tests::step::Done;
 use crate::project::Project;
 use crate::script::{planned, script};
 
-/// PostgreSQL as scripts/bed makes it, with a password that needs no secret of the engine.
+/// Postgres as scripts/bed makes it, with a password that needs no secret of the engine.
 const POSTGRES: &str = "shipkit-test/postgres:15";
 
 /// A program on the host's network that writes to the database and reads it.
@@ -45,7 +45,7 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// A test section: PostgreSQL, on the network of the host, and these commands.
+/// A test section: Postgres, on the network of the host, and these commands.
 fn with_postgres(port: u16, commands: &str) -> Project {
     let image = postgres();
     planned(&format!(
