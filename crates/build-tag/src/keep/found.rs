@@ -129,11 +129,12 @@ impl<'a> Walk<'a> {
             at.push(part);
             match fs::symlink_metadata(self.root.join(&at)) {
                 Ok(metadata) if metadata.is_dir() => {}
-                Ok(metadata) if next.is_empty() => return self.entry(at, metadata.file_type(), found),
-                Ok(metadata) => {
-                    found.links += usize::from(metadata.is_symlink());
+                Ok(metadata) if metadata.is_symlink() => {
+                    found.links += 1;
                     return Ok(());
                 }
+                Ok(metadata) if next.is_empty() => return self.entry(at, metadata.file_type(), found),
+                Ok(_) => return Ok(()),
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
                 {
