@@ -1,4 +1,4 @@
-//! What `build-tag` does: `plan` what to build, record the `release`, `publish` it; `meta` names images by themselves.
+//! What `build-tag` does: `plan` what to build, `keep` what tests left, record the `release`, `publish` it; `meta` names images by themselves.
 
 mod args;
 mod checkout;
@@ -6,6 +6,7 @@ mod event;
 mod explain;
 mod folder;
 mod git;
+mod keep;
 mod known;
 mod login;
 mod meta;
@@ -27,6 +28,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let token = args.github_token.as_ref();
     match args.command {
         Command::Plan(args) => plan::run(&args, &runner).await,
+        Command::Keep(args) => keep::run(&args, &runner).await,
         Command::Release(args) => release::run(&args, &runner).await,
         Command::Publish(args) => publish::run(&args, &runner).await,
         Command::Meta(args) => meta::run(&args, token, &runner).await,

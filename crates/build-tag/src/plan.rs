@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use shipkit_core::config::Config;
 use shipkit_core::plan::{
-    Builder, Explained, Life, Plan, PlanError, Which, bake_file, explain, gaps, plan, test_script,
+    Builder, COMPOSE_FILE, Explained, Life, Plan, PlanError, Which, bake_file, explain, gaps, plan,
+    test_compose, test_script,
 };
 use shipkit_core::verdict::Outcome;
 use shipkit_registry::{Options, Registry};
@@ -19,7 +20,7 @@ use crate::{event, folder, git, login};
 /// Whatever is asked of a registry for a plan can also be built: no answer is worth a long wait.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Plans; writes `.shipkit/{plan.json,bake.json,test.sh}` unless it is a dry run.
+/// Plans; writes `.shipkit/{plan.json,bake.json,test.sh,test.compose.yml}` unless it is a dry run.
 pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
     let config = runner.config(&directory.join(&args.project.config))?.in_group(args.project.group.as_deref())?;
@@ -52,8 +53,13 @@ pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Fai
     if args.dry_run {
         runner.data(&bake);
     } else {
-        let script = test_script(config.test.as_ref());
-        let files = [("plan.json", pretty(&json!(plan))), ("bake.json", bake), ("test.sh", script)];
+        let test = config.test.as_ref();
+        let files = [
+            ("plan.json", pretty(&json!(plan))),
+            ("bake.json", bake),
+            ("test.sh", test_script(test)),
+            (COMPOSE_FILE, pretty(&test_compose(test))),
+        ];
         folder::write(directory, &files)?;
     }
     outputs(&plan, runner)?;

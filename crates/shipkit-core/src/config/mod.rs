@@ -9,6 +9,7 @@ mod raw_check;
 mod resolve;
 mod rules;
 mod shape;
+mod test_rules;
 mod types;
 mod units;
 mod values;

@@ -3,6 +3,7 @@
 mod bake;
 mod builder;
 mod checkout;
+mod compose;
 mod dockerfile;
 mod dockerignore;
 mod gaps;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use bake::{FOLDER, bake_file};
 pub use builder::{Builder, Chosen, Which};
 pub use checkout::{Checkout, Dirt, Entry, Tree};
+pub use compose::{COMPOSE_FILE, test_compose};
 pub use gaps::{Gaps, gaps};
 pub use key::{ContentKey, Ingredients, NoKey, Pantry};
 pub use names::{
