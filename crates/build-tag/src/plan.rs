@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Plans; writes `.shipkit/{plan.json,bake.json,test.sh,test.compose.yml}` unless it is a dry run.
 pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
-    let config = runner.config(&directory.join(&args.project.config))?.in_group(args.project.group.as_deref())?;
+    let config =
+        runner.config(&directory.join(&args.project.config))?.in_group(args.project.group.as_deref())?;
     say_gaps(&config, runner)?;
     let (event, committed) = event::find(runner, args.event.as_deref(), directory)?;
     let variables = |name: &str| runner.env().lookup(name).map(str::to_owned);

@@ -158,7 +158,8 @@ fn groups(context: &mut Context<'_>, config: &Config) {
         }
         let repository = release_name(Some(group));
         if config.services.contains_key(&repository) {
-            let message = format!("the releases of `{group}` are stored as `{repository}`, which is a service");
+            let message =
+                format!("the releases of `{group}` are stored as `{repository}`, which is a service");
             context.wrong_key(&path, message, Some("give the group or the service another name"));
         }
         for (index, name) in services.iter().enumerate() {
