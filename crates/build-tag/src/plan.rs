@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 use shipkit_core::config::Config;
-use shipkit_core::plan::{Plan, bake_file, gaps, plan, test_script};
+use shipkit_core::plan::{COMPOSE_FILE, Plan, bake_file, gaps, plan, test_compose, test_script};
 use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Annotation, Failure, Level, Runner, markdown};
 
 use crate::args::PlanArgs;
 use crate::{event, folder};
 
-/// Plans; writes `.shipkit/{plan.json,bake.json,test.sh}` unless it is a dry run.
+/// Plans; writes `.shipkit/{plan.json,bake.json,test.sh,test.compose.yml}` unless it is a dry run.
 pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
     let config = runner.config(&directory.join(&args.project.config))?;
@@ -26,8 +26,13 @@ pub(crate) fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> 
     if args.dry_run {
         runner.data(&bake);
     } else {
-        let script = test_script(config.test.as_ref());
-        let files = [("plan.json", pretty(&json!(plan))), ("bake.json", bake), ("test.sh", script)];
+        let test = config.test.as_ref();
+        let files = [
+            ("plan.json", pretty(&json!(plan))),
+            ("bake.json", bake),
+            ("test.sh", test_script(test)),
+            (COMPOSE_FILE, pretty(&test_compose(test))),
+        ];
         folder::write(directory, &files)?;
     }
     outputs(&plan, runner)?;

@@ -8,6 +8,7 @@ mod raw_check;
 mod resolve;
 mod rules;
 mod shape;
+mod test_rules;
 mod types;
 mod units;
 mod values;

@@ -66,21 +66,24 @@ pub(super) struct RawTags {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 pub(super) struct RawTest {
-    /// Tools and their versions: `node: "20"`.
+    /// Tools and how their versions begin: `node: "20"` is met by 20.20.2. A tool comes out of the tool cache of the runner or is
+    /// on `PATH`; npm, pnpm and yarn are installed by npm, Rust by rustup. The versions are printed.
     pub(super) setup: Option<TextMap>,
-    /// Containers that the tests talk to.
+    /// Containers that `run` talks to. They are healthy before its first command, and are always removed.
     pub(super) services: Option<BTreeMap<String, RawTestService>>,
     /// Environment variables of the tests.
     pub(super) environment: Option<TextMap>,
-    /// Names of secrets that the tests want; they are empty for pull requests from forks.
+    /// Names of secrets that the tests want, kept as lines of the secret `SHIPKIT_TEST_ENV`. In pull requests from forks they are
+    /// empty.
     pub(super) secrets: Option<Vec<String>>,
     /// Commands, one after the other; the first that fails ends the run.
     pub(super) run: Option<Texts>,
-    /// End-to-end tests against Compose files.
+    /// End-to-end tests against Compose files, after `run`.
     pub(super) e2e: Option<RawEndToEnd>,
-    /// The path of the coverage report.
+    /// The path of the coverage report, which is kept like `artifacts`.
     pub(super) coverage: Option<String>,
-    /// Paths that are kept after the run.
+    /// Files and folders that are kept as an artifact of the run, also when tests fail: paths in the checkout; `*` stands for any
+    /// text without `/`, `**` for any text.
     pub(super) artifacts: Option<Vec<String>>,
 }
 
@@ -88,7 +91,7 @@ pub(super) struct RawTest {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 pub(super) struct RawEndToEnd {
-    /// Compose files that are brought up first.
+    /// Compose files. They are brought up first, in place of `services`, and always removed, volumes included.
     pub(super) files: Option<Vec<String>>,
     /// Commands.
     pub(super) run: Option<Texts>,
@@ -100,11 +103,12 @@ pub(super) struct RawEndToEnd {
 pub(super) struct RawTestService {
     /// Its image.
     pub(super) image: String,
-    /// Its environment variables.
+    /// Its environment variables. A `postgres` gets user, password and database from the address in the tests' `environment`.
     pub(super) environment: Option<TextMap>,
-    /// Published ports, in Compose's short form.
+    /// Published ports, in Compose's short form. Default: the network of the host, where it answers at its own port.
     pub(super) ports: Option<Vec<Text>>,
-    /// How to tell that it is healthy.
+    /// How to tell that it is healthy: a command, `test`. Default: that of its image; `postgres` and `redis` are asked whether they
+    /// are ready.
     pub(super) healthcheck: Option<RawHealthcheck>,
 }
 

@@ -14,7 +14,7 @@ use super::types::{
 };
 use super::values::{Span, Text, Texts};
 use super::yaml::{Document, join};
-use super::{Needed, environment, rules};
+use super::{Needed, environment, rules, test_rules};
 use crate::policy::Severity;
 use crate::target::{EndpointMode, Order};
 
@@ -145,7 +145,7 @@ fn test(context: &mut Context<'_>, raw: &RawTest) -> Test {
         (name.clone(), service)
     });
     let services = services.collect();
-    Test {
+    let test = Test {
         setup: plain_texts(raw.setup.as_ref()),
         services,
         environment: context.texts("test.environment", raw.environment.as_ref()),
@@ -157,7 +157,9 @@ fn test(context: &mut Context<'_>, raw: &RawTest) -> Test {
         }),
         coverage: raw.coverage.clone(),
         artifacts: raw.artifacts.clone().unwrap_or_default(),
-    }
+    };
+    test_rules::test(context, &test);
+    test
 }
 
 fn service(context: &mut Context<'_>, path: &str, raw: &RawService) -> Service {

@@ -23,13 +23,6 @@ pub fn gaps(config: &Config) -> Gaps {
         }
         gaps.remark(service.metrics.is_some(), format!("services.{name}.metrics"));
     }
-    if let Some(test) = &config.test {
-        gaps.refuse(test.e2e.is_some(), "test.e2e".to_owned());
-        gaps.remark(!test.setup.is_empty(), "test.setup".to_owned());
-        gaps.remark(!test.secrets.is_empty(), "test.secrets".to_owned());
-        gaps.remark(test.coverage.is_some(), "test.coverage".to_owned());
-        gaps.remark(!test.artifacts.is_empty(), "test.artifacts".to_owned());
-    }
     for environment in &config.environments {
         let name = &environment.name;
         gaps.remark(environment.runner.is_some(), format!("environments.{name}.runner"));
@@ -71,11 +64,6 @@ mod tests {
             "services: {api: {build: {cache: gha, per_environment: true}}}",
             &["services.api.build.per_environment"],
             &["services.api.build.cache"],
-        );
-        check(
-            "services: {api: {build: {}}}\ntest: {run: [a], e2e: {run: [b]}, setup: {node: '20'}}",
-            &["test.e2e"],
-            &["test.setup"],
         );
     }
 }

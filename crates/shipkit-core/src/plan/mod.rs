@@ -1,6 +1,7 @@
 //! What to build, how to name it and where it may go: pure decisions from the event and the configuration.
 
 mod bake;
+mod compose;
 mod gaps;
 mod names;
 mod pattern;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use bake::{FOLDER, bake_file};
+pub use compose::{COMPOSE_FILE, test_compose};
 pub use gaps::{Gaps, gaps};
 pub use names::{NameError, TagRule, git_tag, slug, version};
 pub use pattern::{is_supported, matches};
