@@ -24,6 +24,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Confirm every built digest at the registry and record the release there.
     Release(ReleaseArgs),
+    /// Keep what the tests left, as an artifact of the run.
+    Keep(KeepArgs),
     /// Give the images of a release their tags, once every scan has passed.
     Publish(PublishArgs),
 }
@@ -60,6 +62,17 @@ pub struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,
     /// Print the plan and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Inputs of `keep`.
+#[derive(Debug, clap::Args)]
+pub struct KeepArgs {
+    /// The project.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Print what would be kept and keep nothing.
     #[arg(long)]
     pub dry_run: bool,
 }

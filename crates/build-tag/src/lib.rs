@@ -1,9 +1,10 @@
-//! What `build-tag` does: `plan` what to build, record the `release`, `publish` it.
+//! What `build-tag` does: `plan` what to build, `keep` what tests left, record the `release`, `publish` it.
 
 mod args;
 mod event;
 mod folder;
 mod git;
+mod keep;
 mod login;
 mod plan;
 mod publish;
@@ -21,6 +22,7 @@ use shipkit_runner::{Failure, Runner};
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     match args.command {
         Command::Plan(args) => plan::run(&args, &runner),
+        Command::Keep(args) => keep::run(&args, &runner).await,
         Command::Release(args) => release::run(&args, &runner).await,
         Command::Publish(args) => publish::run(&args, &runner).await,
     }

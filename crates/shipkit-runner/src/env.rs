@@ -59,6 +59,10 @@ names! {
     GITHUB_WORKFLOW;
     /// The id of the job.
     GITHUB_JOB;
+    /// The token for the services of the run; actions get it, `run` steps do not.
+    ACTIONS_RUNTIME_TOKEN;
+    /// Where the artifact service of the run is.
+    ACTIONS_RESULTS_URL;
     /// The directory with the checkout.
     GITHUB_WORKSPACE;
     /// A directory for this job's temporary files; under act each container has its own.

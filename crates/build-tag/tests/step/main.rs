@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod keep;
 mod plan;
 mod project;
 mod projects;
