@@ -498,6 +498,11 @@ fn the_login_for_the_registry_is_that_of_the_inputs() {
     let login = [("INPUT_REGISTRY-USERNAME", "user"), ("INPUT_REGISTRY-PASSWORD", "hunter2")];
     shop.plan_as("push", &shop.push("refs/heads/main"), &login);
     shop.check("api built: no release to compare with\nweb built: no release to compare with");
-    let done = shop.plan("refs/heads/main");
+    let asked = shop.registry.requests().len();
+    // The job's token is GitHub's: no other registry may see it.
+    let token = [("INPUT_GITHUB-TOKEN", "ghs_secret")];
+    let done = shop.plan_as("push", &shop.push("refs/heads/main"), &token);
     done.check(0, "earlier releases could not be read");
+    let later: Vec<_> = shop.registry.requests().split_off(asked);
+    assert!(!later.is_empty() && later.iter().all(|request| request.authorization.is_none()), "{later:?}");
 }
