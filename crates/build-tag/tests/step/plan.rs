@@ -304,7 +304,7 @@ services:
     assert_eq!(target["secret"], json!(["id=NPM_TOKEN,env=NPM_TOKEN"]));
     assert_eq!(target["tags"], json!(["ghcr.io/acme/shop/api:build-7-2"]));
     assert_eq!(target["args"]["SOURCE_DATE_EPOCH"], "1767323045");
-    let output = "type=image,push=true,store=false,unpack=false,rewrite-timestamp=true";
+    let output = "type=image,push=true,rewrite-timestamp=true";
     assert_eq!((&target["output"], done.output("builder")), (&json!([output]), "container"));
     assert_eq!(target["labels"]["org.opencontainers.image.revision"], COMMIT);
     // `$${` is bake's way to write `${` without a template.
@@ -397,6 +397,27 @@ fn a_builder_is_started_only_where_the_present_one_cannot_do_it() {
         assert_eq!(done.exit, Some(0), "{done:#?}");
         assert_eq!(done.output("builder"), expected, "{builder:?} {api}");
         assert_eq!(done.stderr.contains("a builder in a container is needed for"), expected == "container");
+    }
+}
+
+#[test]
+fn times_of_files_are_rewritten_where_the_builder_can() {
+    let pull_request = json!({"pull_request": {"number": 7, "base": {"ref": "main"}, "head": {"sha": COMMIT}},
+        "repository": repository()});
+    let (pushed, pulled) = (("push", &push("refs/heads/main")), ("pull_request", &pull_request));
+    let own = "Driver: docker-container\nBuildKit version: v0.29.0\n";
+    for (builder, event, expected) in [
+        (OLD_ENGINE, pushed, "type=registry"),
+        (CONTAINERD, pushed, "type=registry"),
+        (own, pushed, "type=image,push=true,rewrite-timestamp=true"),
+        ("Driver: docker-container\nBuildKit version: v0.12.5\n", pushed, "type=registry"),
+        ("nothing", pushed, "type=registry"),
+        (CONTAINERD, pulled, "type=oci,dest=.shipkit/layout/api.tar,rewrite-timestamp=true"),
+        (OLD_ENGINE, pulled, "type=oci,dest=.shipkit/layout/api.tar,rewrite-timestamp=true"),
+    ] {
+        let (project, _) = built_by(builder, event, "");
+        let output = project.json("bake.json")["target"]["api"]["output"].clone();
+        assert_eq!(output, json!([expected]), "{builder:?}");
     }
 }
 

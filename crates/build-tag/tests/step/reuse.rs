@@ -313,6 +313,39 @@ fn an_image_that_is_too_old_or_gone_is_built() {
 }
 
 #[test]
+fn the_very_commit_is_never_too_old_for_its_own_images() {
+    let shop = Shop::with("api: {build: {context: api, max_age: 10d}}", &[]);
+    shop.ship("refs/heads/main");
+    let later = [("SHIPKIT_NOW", "2026-06-13T00:00:00Z")];
+    let done = shop.plan_as("push", &shop.push("refs/heads/main"), &later);
+    assert_eq!(done.output("services"), "[]", "its permanent tags could name nothing else");
+}
+
+#[test]
+fn an_image_in_another_repository_is_not_taken() {
+    let shop = Shop::new();
+    shop.ship("refs/heads/main");
+    let config = std::fs::read_to_string(shop.project.path().join("shipkit.yml")).unwrap();
+    let named = format!("api: {{image_name: {}/elsewhere/api, build:", shop.registry.host());
+    shop.write("shipkit.yml", &config.replace("api: {build:", &named));
+    shop.commit("second");
+    assert_eq!(shop.plan("refs/heads/main").output("services"), "[\"api\"]");
+}
+
+#[test]
+fn a_branch_that_nobody_protects_does_not_hide_the_release_of_one_that_is() {
+    let shop = Shop::new();
+    let first = shop.ship("refs/heads/main");
+    shop.ship("refs/heads/feat/x");
+    shop.commit("second");
+    shop.plan("refs/heads/main");
+    shop.check(&format!(
+        "api reused from {0}: same content key\nweb reused from {0}: same content key",
+        words(&first)
+    ));
+}
+
+#[test]
 fn a_work_tree_that_is_not_the_commit_takes_nothing() {
     let shop = Shop::with(
         "api: {build: {context: api}}",
@@ -498,6 +531,11 @@ fn the_login_for_the_registry_is_that_of_the_inputs() {
     let login = [("INPUT_REGISTRY-USERNAME", "user"), ("INPUT_REGISTRY-PASSWORD", "hunter2")];
     shop.plan_as("push", &shop.push("refs/heads/main"), &login);
     shop.check("api built: no release to compare with\nweb built: no release to compare with");
-    let done = shop.plan("refs/heads/main");
+    let asked = shop.registry.requests().len();
+    // The job's token is GitHub's: no other registry may see it.
+    let token = [("INPUT_GITHUB-TOKEN", "ghs_secret")];
+    let done = shop.plan_as("push", &shop.push("refs/heads/main"), &token);
     done.check(0, "earlier releases could not be read");
+    let later: Vec<_> = shop.registry.requests().split_off(asked);
+    assert!(!later.is_empty() && later.iter().all(|request| request.authorization.is_none()), "{later:?}");
 }

@@ -41,8 +41,7 @@ pub fn bake_file(plan: &Plan) -> Value {
 fn output(plan: &Plan, name: &str) -> String {
     match (plan.push, plan.builder.rewrites_timestamps) {
         (true, false) => "type=registry".to_owned(),
-        // The engine's image store would want to unpack what it is not to keep.
-        (true, true) => "type=image,push=true,store=false,unpack=false,rewrite-timestamp=true".to_owned(),
+        (true, true) => "type=image,push=true,rewrite-timestamp=true".to_owned(),
         (false, false) => format!("type=oci,dest={FOLDER}/layout/{name}.tar"),
         (false, true) => format!("type=oci,dest={FOLDER}/layout/{name}.tar,rewrite-timestamp=true"),
     }

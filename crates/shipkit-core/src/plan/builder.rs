@@ -20,8 +20,10 @@ pub struct Builder {
     is_engine: bool,
     /// Whether images are kept in containerd's store.
     has_containerd: bool,
-    /// Its minor version; those of old engines are not known.
+    /// Its minor version. Old engines give their own, and those that distributions build none.
     minor: Option<u32>,
+    /// Whether it labels itself, as engines do since 23.
+    has_labels: bool,
 }
 
 /// Something that not every builder can do.
@@ -66,11 +68,13 @@ impl Builder {
         // Engines before 23 give their own version, like 20.10.24.
         let minor = version
             .strip_prefix("v0.")
-            .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+            .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
+            .filter(|minor| *minor != 0);
         Some(Self {
             is_engine: value("Driver:")? == "docker",
             has_containerd: text.lines().any(|line| line.trim().starts_with(SNAPSHOTTER)),
             minor,
+            has_labels: text.lines().any(|line| line.trim() == "Labels:"),
         })
     }
 
@@ -80,12 +84,15 @@ impl Builder {
                 !self.is_engine || self.has_containerd
             }
             // Part of the Dockerfile's language since BuildKit 0.10.
-            Need::Contexts => self.minor.is_some_and(|minor| 10 <= minor),
+            Need::Contexts => self.minor.map_or(!self.is_engine || self.has_labels, |minor| 10 <= minor),
         }
     }
 
-    fn rewrites_timestamps(&self) -> bool {
-        (!self.is_engine || self.has_containerd) && self.minor.is_some_and(|minor| 13 <= minor)
+    /// Files of layouts get other times in any builder since 0.13. An engine that pushes wants to keep and unpack the
+    /// image first, which does not go together with it.
+    fn rewrites_timestamps(&self, plan: &Plan) -> bool {
+        let can = !self.is_engine || self.has_containerd && !plan.push;
+        can && self.minor.is_none_or(|minor| 13 <= minor)
     }
 }
 
@@ -124,7 +131,7 @@ impl Plan {
         }
         let which = if lacks.is_empty() { Which::Default } else { Which::Container };
         let rewrites_timestamps = match which {
-            Which::Default => present.is_some_and(Builder::rewrites_timestamps),
+            Which::Default => present.is_some_and(|builder| builder.rewrites_timestamps(&self)),
             Which::Container => true,
         };
         let lacks = lacks
@@ -173,6 +180,7 @@ mod tests {
         check(CONTAINERD, (true, true, Some(13)));
         check("Driver: docker\nBuildkit: 20.10.24+dfsg1", (true, false, None));
         check("Driver: docker-container\nBuildKit version: v0.29.0", (false, false, Some(29)));
+        check("Driver: docker\nBuildKit version: v0.0.0+unknown", (true, false, None));
         assert_eq!(Builder::read(""), None);
         assert_eq!(Builder::read("ERROR: no builder \"x\" found"), None);
     }
@@ -187,10 +195,13 @@ mod tests {
             let can: Vec<_> = [&old, &newer, &containerd, &container].map(|builder| builder.can(need)).into();
             assert_eq!(can, [false, false, true, true], "{need:?}");
         }
-        let can: Vec<_> = [&old, &newer, &containerd].map(|builder| builder.can(Need::Contexts)).into();
-        assert_eq!(can, [false, true, true]);
-        let rewrites: Vec<_> =
-            [&old, &newer, &containerd, &container].map(Builder::rewrites_timestamps).into();
-        assert_eq!(rewrites, [false, false, true, true]);
+        // Debian builds its engines without a version; the labels tell a new one from an old one.
+        let debians = Builder::read(&CONTAINERD.replace("v0.13.2", "v0.0.0+unknown")).unwrap();
+        let nameless = Builder::read("Driver: docker\nBuildkit: 20.10.24").unwrap();
+        let can: Vec<_> = [&old, &nameless, &newer, &containerd, &debians]
+            .map(|builder| builder.can(Need::Contexts))
+            .into();
+        assert_eq!(can, [false, false, true, true, true]);
+        assert!(debians.can(Need::Layout));
     }
 }
