@@ -1,7 +1,7 @@
 //! The registry client of this run.
 
 use shipkit_core::Repository;
-use shipkit_registry::{Credentials, Registry};
+use shipkit_registry::{Credentials, Options, Registry};
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::RegistryArgs;
@@ -17,5 +17,8 @@ pub(crate) fn registry(
         runner.mask(password);
     }
     let docker_config = runner.env().docker_config();
-    Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
+    let credentials = Credentials::new(repository.registry(), username, password, docker_config);
+    let mut options = Options::default();
+    options.deadline = args.registry_timeout.unwrap_or(options.deadline);
+    Ok(Registry::with(credentials, options)?)
 }

@@ -13,3 +13,4 @@ mod projects;
 mod publish;
 mod release;
 mod script;
+mod timeout;
