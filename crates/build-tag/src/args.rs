@@ -1,6 +1,7 @@
 //! The command line of `build-tag`, which is also the list of its inputs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shipkit_core::{Repository, Secret};
 use shipkit_runner::{CommonArgs, Verbatim};
@@ -52,7 +53,12 @@ pub struct ProjectArgs {
 }
 
 /// How to log in to the registry; without these, the login of the Docker client is used, if it can be seen.
+<<<<<<< HEAD
 #[derive(Debug, Clone, clap::Args)]
+=======
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the inputs")]
+>>>>>>> registry
 pub struct RegistryArgs {
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password")]
@@ -60,6 +66,10 @@ pub struct RegistryArgs {
     /// The password or token at the registry.
     #[arg(long, value_name = "SECRET", requires = "registry_username")]
     pub registry_password: Option<Secret>,
+    /// The longest time for one request to the registry with all its repetitions, and for a whole copy; 10 minutes by
+    /// default.
+    #[arg(long, value_name = "DURATION", value_parser = shipkit_core::config::duration)]
+    pub registry_timeout: Option<Duration>,
 }
 
 /// Inputs of `plan`.

@@ -28,5 +28,10 @@ pub(crate) fn with(
     }
     let docker_config = runner.env().docker_config();
     let credentials = Credentials::new(repository.registry(), username, password, docker_config);
+<<<<<<< HEAD
+=======
+    let mut options = Options::default();
+    options.deadline = args.registry_timeout.unwrap_or(options.deadline);
+>>>>>>> registry
     Ok(Registry::with(credentials, options)?)
 }

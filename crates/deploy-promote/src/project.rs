@@ -133,7 +133,7 @@ impl<'a> Project<'a> {
         let context = self.environment.target.context.clone();
         let typed = self.args.kubeconfig.as_ref();
         if let Some(text) = typed.filter(|typed| is_kubeconfig(typed)) {
-            return Access::Kubeconfig { text: text.clone(), context };
+            return Access::Text { text: text.clone(), context };
         }
         let home = || {
             let path = PathBuf::from(runner.env().get(env::HOME)?).join(".kube/config");

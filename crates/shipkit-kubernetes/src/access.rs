@@ -16,7 +16,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub enum Access {
     /// The text of a kubeconfig, and one of its contexts if not the current one.
-    Kubeconfig {
+    Text {
         /// The text: it holds credentials.
         text: Secret,
         /// The context.
@@ -38,7 +38,7 @@ impl Access {
     pub(crate) async fn client(&self) -> Result<(Client, String, String), ClusterError> {
         let bad = |error: &dyn std::error::Error| ClusterError::BadKubeconfig(error.to_string());
         let mut config = match self {
-            Self::Kubeconfig { text, context } => {
+            Self::Text { text, context } => {
                 // The text itself stays out of the message: a parser may quote a line with a token.
                 let kubeconfig = Kubeconfig::from_yaml(text.reveal())
                     .map_err(|_quotes| ClusterError::BadKubeconfig("it is no YAML of its form".to_owned()))?;

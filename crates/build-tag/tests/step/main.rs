@@ -23,4 +23,8 @@ mod publish;
 mod release;
 mod reuse;
 mod script;
+<<<<<<< HEAD
 mod services;
+=======
+mod timeout;
+>>>>>>> registry

@@ -13,7 +13,7 @@ fn ends<T>(result: Result<T, ClusterError>, exit: ExitCode, sentence: &str) {
 }
 
 fn as_user(bed: &Bed, text: &str) -> Cluster {
-    let access = Access::Kubeconfig { text: Secret::new(text), context: None };
+    let access = Access::Text { text: Secret::new(text), context: None };
     bed.namespace.wait(Cluster::connect(&access, place(bed.namespace.name(), &["api"], &[]))).unwrap()
 }
 
@@ -100,7 +100,7 @@ fn a_namespace_that_is_not_there_is_named() {
 fn a_kubeconfig_that_does_not_fit_is_refused_and_never_quoted() {
     let bed = Bed::new("access", &[]);
     let connect = |access: &Access| bed.namespace.wait(Cluster::connect(access, place("x", &[], &[])));
-    let text = |text: &str, context: Option<&str>| Access::Kubeconfig {
+    let text = |text: &str, context: Option<&str>| Access::Text {
         text: Secret::new(text),
         context: context.map(str::to_owned),
     };

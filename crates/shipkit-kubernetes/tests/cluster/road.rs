@@ -71,7 +71,7 @@ fn over_a_road(bed: &Bed) -> (Road, Cluster) {
     let (server, after) = after.split_once('"').unwrap();
     let road = Road::build(server);
     let text = format!("{before}https://127.0.0.1:{}\"{after}", road.port);
-    let access = Access::Kubeconfig { text: Secret::new(text), context: None };
+    let access = Access::Text { text: Secret::new(text), context: None };
     let cluster = bed.namespace.wait(Cluster::connect(&access, place(bed.namespace.name(), &["api"], &[])));
     (road, cluster.unwrap())
 }
