@@ -1,6 +1,6 @@
 //! The stack as it should be: configuration and release, in the target's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shipkit_core::config::{
@@ -96,6 +96,7 @@ pub(crate) async fn stack(
         services.push(DesiredService {
             name: name.clone(),
             image,
+            platforms: BTreeSet::new(),
             revision,
             depends_on: service.depends_on.clone(),
             stateful: service.stateful,

@@ -14,7 +14,7 @@ use crate::rollout::Status;
 /// What should run as one stack: the services of one release, deployed together and rolled back together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
-    /// The name of the stack; its services, volumes, secrets and its network begin with it.
+    /// The name of the stack; its services, volumes, secrets and its network begin with it. In a cluster, the namespace.
     pub stack: String,
     /// What is deployed, written on every service.
     pub stamp: Stamp,
@@ -47,6 +47,8 @@ pub struct DesiredService {
     pub name: String,
     /// Its image.
     pub image: ImageRef,
+    /// The digests of the image's manifests: what runs may be identified by one of them. Empty where they are not known.
+    pub platforms: BTreeSet<Digest>,
     /// The commit that the image was built from.
     pub revision: String,
     /// The services that are put in place before this one.
@@ -150,7 +152,7 @@ impl Default for Update {
 /// What is there: one stack as the target shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Whether the network of the stack exists.
+    /// Whether the network of the stack exists. A cluster has one for all.
     pub has_network: bool,
     /// The services of the stack by their names within it, in the order of these names.
     pub services: Vec<ObservedService>,
@@ -380,10 +382,10 @@ pub struct WayBack {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoWayBack {
     /// Nothing in the stack was deployed by shipkit.
-    #[error("stack `{0}` holds nothing that shipkit deployed")]
+    #[error("`{0}` holds nothing that shipkit deployed")]
     NothingDeployed(String),
     /// The release that runs is the first one, or a rollback has already left the one after it.
-    #[error("stack `{stack}` runs release `{version}` and remembers no good release before it")]
+    #[error("`{stack}` runs release `{version}` and remembers no good release before it")]
     NothingBefore {
         /// The stack.
         stack: String,
@@ -500,6 +502,7 @@ mod tests {
         DesiredService {
             name: name.to_owned(),
             image: image(name, "1"),
+            platforms: BTreeSet::new(),
             revision: "r".to_owned(),
             depends_on: depends_on.iter().map(|&other| other.to_owned()).collect(),
             stateful: false,
@@ -668,10 +671,7 @@ mod tests {
     #[test]
     fn there_is_no_way_back_from_the_first_release_or_from_nothing() {
         let first = way_back("shop", &observed(vec![there("api", "1", 1, None)])).unwrap_err();
-        assert_eq!(
-            first.to_string(),
-            "stack `shop` runs release `1` and remembers no good release before it"
-        );
+        assert_eq!(first.to_string(), "`shop` runs release `1` and remembers no good release before it");
         let foreign = ObservedService { stamp: None, ..there("api", "1", 1, None) };
         let nothing = way_back("shop", &observed(vec![foreign])).unwrap_err();
         assert_eq!(nothing, NoWayBack::NothingDeployed("shop".to_owned()));

@@ -311,6 +311,8 @@ fn put(value: &mut Value, path: &[&str], new: Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use shipkit_core::Digest;
     use shipkit_core::target::Stamp;
@@ -320,6 +322,7 @@ mod tests {
         DesiredService {
             name: "api".to_owned(),
             image: repository.at(&Digest::of(b"api")),
+            platforms: BTreeSet::new(),
             revision: "r".to_owned(),
             depends_on: Vec::new(),
             stateful: false,

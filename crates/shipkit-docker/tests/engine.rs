@@ -7,7 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -178,6 +178,7 @@ fn desired() -> Desired {
     let service = DesiredService {
         name: "api".to_owned(),
         image: repository.at(&Digest::of(b"image")),
+        platforms: BTreeSet::new(),
         revision: "r".to_owned(),
         depends_on: Vec::new(),
         stateful: false,

@@ -10,7 +10,7 @@
     reason = "tests stop at the first surprise"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -199,6 +199,7 @@ fn service(name: &str, image: &ImageRef) -> DesiredService {
     DesiredService {
         name: name.to_owned(),
         image: image.clone(),
+        platforms: BTreeSet::new(),
         revision: "r".to_owned(),
         depends_on: Vec::new(),
         stateful: false,

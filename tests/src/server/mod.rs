@@ -2,4 +2,6 @@
 
 pub mod docker_registry;
 pub mod github;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod registry;

@@ -531,6 +531,7 @@ mod tests {
             ("no new ReplicaSet", Seen { images: BTreeMap::new(), ..done() }),
             ("the newest ReplicaSet is the old one", Seen { images: old, ..done() }),
             ("too few new pods", Seen { updated: 2, available: 2, ..done() }),
+            ("the old ones went first", Seen { replicas: 2, updated: 2, available: 2, ..done() }),
             ("an old pod is left", Seen { replicas: 4, ..done() }),
             ("a new pod is not available", Seen { available: 2, ..done() }),
             ("a pod is not ready", not_ready),

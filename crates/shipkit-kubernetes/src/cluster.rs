@@ -1,0 +1,278 @@
+//! `Cluster`: one namespace of a cluster, and the services that have a deployment in it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client};
+use shipkit_core::target::{Desired, Observed, strangers};
+
+use crate::access::Access;
+use crate::change::Dry;
+use crate::error::{ClusterError, NOT_FOUND};
+use crate::observe::{containers, name};
+
+/// How long one request may take, whatever the client does to repeat it.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a deploy does in a namespace: group, resource, verb.
+const NEEDED: [(&str, &str, &str); 8] = [
+    ("apps", "deployments", "get"),
+    ("apps", "deployments", "list"),
+    ("apps", "deployments", "watch"),
+    ("apps", "deployments", "patch"),
+    ("apps", "replicasets", "list"),
+    ("apps", "replicasets", "watch"),
+    ("", "pods", "list"),
+    ("", "pods", "watch"),
+];
+
+/// One namespace of a cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) server: String,
+    pub(crate) namespace: String,
+    pub(crate) place: Place,
+}
+
+/// Where services are in a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The namespace; that of the kubeconfig's context where none is named.
+    pub namespace: Option<String>,
+    /// The services that have a deployment.
+    pub workloads: Vec<Workload>,
+    /// Names of secrets that must exist.
+    pub secrets: Vec<String>,
+}
+
+/// The deployment of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// The service's name in `shipkit.yml`.
+    pub service: String,
+    /// The Kubernetes deployment.
+    pub deployment: String,
+    /// The container in it whose image is the service's.
+    pub container: String,
+    /// How long all of it must stay as it should be before it counts.
+    pub monitor: Duration,
+}
+
+impl Cluster {
+    /// Finds out how the cluster is reached; asks nobody yet.
+    ///
+    /// # Errors
+    /// When the kubeconfig is none, or names what is not there.
+    pub async fn connect(access: &Access, place: Place) -> Result<Self, ClusterError> {
+        let (client, server, namespace) = access.client().await?;
+        let namespace = place.namespace.clone().unwrap_or(namespace);
+        Ok(Self { client, server, namespace, place })
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// What is there of the services.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked, or has no such namespace.
+    pub async fn observe(&self) -> Result<Observed, ClusterError> {
+        let there = match self.list_deployments().await {
+            // One of several permissions that are missing is no help.
+            Err(error @ ClusterError::Forbidden { .. }) => {
+                self.permissions().await?;
+                return Err(error);
+            }
+            there => there?,
+        };
+        let mut services = Vec::new();
+        for workload in &self.place.workloads {
+            if let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) {
+                services.push((workload, deployment));
+            }
+        }
+        if services.is_empty() {
+            self.namespace_exists().await?;
+        }
+        let mut observed = Observed { has_network: true, services: self.observed(&services).await? };
+        observed.services.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(observed)
+    }
+
+    /// Whether a deploy can begin; the cluster itself tries each change without keeping it. Gives sentences about what
+    /// a person should know and what does not prevent it.
+    ///
+    /// # Errors
+    /// When permissions, deployments, containers or secrets are missing (all of a kind are named), the cluster would
+    /// refuse a change, or cannot be asked.
+    pub async fn preflight(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Vec<String>, ClusterError> {
+        self.permissions().await?;
+        let there = self.list_deployments().await?;
+        let mut remarks = Vec::new();
+        let mut missing = Vec::new();
+        for service in &desired.services {
+            let workload = self.workload(&service.name)?;
+            let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) else {
+                missing.push(workload.deployment.clone());
+                continue;
+            };
+            can_take(workload, deployment)?;
+            if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0) {
+                remarks.push(format!(
+                    "deployment `{}` is scaled to 0: no pod shows that its image works",
+                    workload.deployment
+                ));
+            }
+        }
+        if !missing.is_empty() {
+            return Err(ClusterError::NoDeployment { namespace: self.namespace.clone(), names: missing });
+        }
+        self.secrets_exist().await?;
+        for service in &desired.services {
+            self.deploy(desired, service, Dry::Run).await?;
+        }
+        let unfinished = observed.services.iter().filter(|service| !service.is_confirmed);
+        remarks.extend(unfinished.map(|service| {
+            format!("deployment of `{}` was left by a deploy that did not finish", service.name)
+        }));
+        remarks.extend(strangers(desired, observed).into_iter().map(|name| {
+            format!("service `{name}` runs in namespace `{}` and is not in this release", self.namespace)
+        }));
+        Ok(remarks)
+    }
+
+    /// Asks something within the time limit.
+    pub(crate) async fn ask<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ClusterError> {
+        match tokio::time::timeout(TIME_LIMIT, request).await {
+            Ok(answer) => {
+                answer.map_err(|error| ClusterError::of(&error, what, &self.server, &self.namespace))
+            }
+            Err(_elapsed) => Err(ClusterError::NoAnswer {
+                server: self.server.clone(),
+                reason: format!("nothing within {} s", TIME_LIMIT.as_secs()),
+            }),
+        }
+    }
+
+    pub(crate) fn workload(&self, service: &str) -> Result<&Workload, ClusterError> {
+        let found = self.place.workloads.iter().find(|workload| workload.service == service);
+        found.ok_or_else(|| ClusterError::NotDesired(service.to_owned()))
+    }
+
+    pub(crate) fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// One deployment that must be there.
+    pub(crate) async fn deployment(&self, name: &str) -> Result<Deployment, ClusterError> {
+        let deployments = self.deployments();
+        let found = self.ask("get deployments", deployments.get_opt(name)).await?;
+        found.ok_or_else(|| ClusterError::NoDeployment {
+            namespace: self.namespace.clone(),
+            names: vec![name.to_owned()],
+        })
+    }
+
+    async fn list_deployments(&self) -> Result<Vec<Deployment>, ClusterError> {
+        let deployments = self.deployments();
+        let every = ListParams::default();
+        Ok(self.ask("list deployments", deployments.list(&every)).await?.items)
+    }
+
+    /// Whoever may not look at namespaces is not told: then what is missing in it says enough.
+    async fn namespace_exists(&self) -> Result<(), ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        match self.ask("get namespaces", namespaces.get(&self.namespace)).await {
+            Err(error) if error.status() == Some(NOT_FOUND) => {
+                Err(ClusterError::NoNamespace(self.namespace.clone()))
+            }
+            Err(ClusterError::Forbidden { .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Whether these credentials may do all that a deploy does: asked before anything changes.
+    async fn permissions(&self) -> Result<(), ClusterError> {
+        let secrets = [("", "secrets", "get")];
+        let secrets = secrets.iter().filter(|_| !self.place.secrets.is_empty());
+        let asked: Vec<_> = NEEDED.iter().chain(secrets).collect();
+        let answers = join_all(asked.iter().map(|needed| self.may(needed))).await;
+        let mut missing = Vec::new();
+        for ((_, resource, verb), may) in asked.into_iter().zip(answers) {
+            if !may? {
+                missing.push(format!("{verb} {resource}"));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ClusterError::Forbidden { namespace: self.namespace.clone(), missing })
+    }
+
+    async fn may(&self, (group, resource, verb): &(&str, &str, &str)) -> Result<bool, ClusterError> {
+        let wanted = ResourceAttributes {
+            namespace: Some(self.namespace.clone()),
+            group: Some((*group).to_owned()),
+            resource: Some((*resource).to_owned()),
+            verb: Some((*verb).to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(wanted), ..Default::default() };
+        let question = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let how = PostParams::default();
+        let answer = self.ask("review its own access", reviews.create(&how, &question)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+
+    async fn secrets_exist(&self) -> Result<(), ClusterError> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut missing = BTreeSet::new();
+        for secret in &self.place.secrets {
+            // Only that it is there is of interest; its values are not asked for.
+            if self.ask("get secrets", secrets.get_metadata_opt(secret)).await?.is_none() {
+                missing.insert(secret.clone());
+            }
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(ClusterError::MissingSecrets(missing.into_iter().collect()))
+        }
+    }
+}
+
+/// Whether a deployment has the container of a service and replaces its pods.
+fn can_take(workload: &Workload, deployment: &Deployment) -> Result<(), ClusterError> {
+    let there: Vec<String> = containers(deployment).map(|(name, _)| name.to_owned()).collect();
+    if !there.contains(&workload.container) {
+        return Err(ClusterError::NoContainer {
+            deployment: workload.deployment.clone(),
+            container: workload.container.clone(),
+            there,
+        });
+    }
+    if deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
+        return Err(ClusterError::Paused(workload.deployment.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! `ClusterError`: why a cluster cannot be asked or does not do what it is asked.
+
+use shipkit_core::Hint;
+use shipkit_core::exit::ExitCode;
+
+/// Why a cluster cannot be asked or does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The kubeconfig cannot be read, or names something that it does not hold.
+    #[error("the kubeconfig cannot be used: {0}")]
+    BadKubeconfig(String),
+    /// Neither a kubeconfig is given, nor is this a pod of a cluster.
+    #[error("no cluster is named: there is no kubeconfig, and this is not a pod of a cluster")]
+    NoAccess,
+    /// The kubeconfig wants a program that gives it credentials, and that does not run here.
+    #[error("the credentials cannot be had: {0}")]
+    NoCredentials(String),
+    /// Nobody answers, or not in time.
+    #[error("no answer from the cluster at `{server}`: {reason}")]
+    NoAnswer {
+        /// Its address.
+        server: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The cluster does not know who is asking.
+    #[error("the cluster at `{0}` does not accept these credentials")]
+    Unknown(String),
+    /// The credentials may not do all that is needed.
+    #[error("these credentials may not, in namespace `{namespace}`: {}", missing.join(", "))]
+    Forbidden {
+        /// The namespace.
+        namespace: String,
+        /// What they may not: each a verb and a resource.
+        missing: Vec<String>,
+    },
+    /// There is no such namespace.
+    #[error("there is no namespace `{0}`")]
+    NoNamespace(String),
+    /// Services have no Kubernetes deployment: all of them.
+    #[error("namespace `{namespace}` has no deployment {}", quoted(names))]
+    NoDeployment {
+        /// The namespace.
+        namespace: String,
+        /// The names that were looked for.
+        names: Vec<String>,
+    },
+    /// A Kubernetes deployment has no such container.
+    #[error("deployment `{deployment}` has no container `{container}`, only {}", quoted(there))]
+    NoContainer {
+        /// The Kubernetes deployment.
+        deployment: String,
+        /// The container that was looked for.
+        container: String,
+        /// Those that it has.
+        there: Vec<String>,
+    },
+    /// Somebody paused it, so that no pod would be replaced.
+    #[error("deployment `{0}` is paused: no pod would be replaced")]
+    Paused(String),
+    /// Secrets that the environment names do not exist: all of them.
+    #[error("secrets do not exist in the namespace: {}", quoted(.0))]
+    MissingSecrets(Vec<String>),
+    /// The cluster refused a request.
+    #[error("the cluster refused to {what}: {message} (status {status})")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its own words.
+        message: String,
+    },
+    /// Somebody else deployed after it was first read.
+    #[error("deployment `{0}` was changed by another deploy at the same time")]
+    Overtaken(String),
+    /// It does not remember a good release, or what it remembers cannot be read.
+    #[error("deployment `{0}` remembers no good release to go back to")]
+    NothingBefore(String),
+    /// A plan names a service that is not desired, or that the cluster was not told about.
+    #[error("the plan names service `{0}`, which is not desired")]
+    NotDesired(String),
+}
+
+/// The status that says that an object was changed since it was read.
+pub(crate) const CONFLICT: u16 = 409;
+/// The status that says that an object is not there.
+pub(crate) const NOT_FOUND: u16 = 404;
+/// The status that says that credentials are not known.
+const UNKNOWN: u16 = 401;
+/// The status that says that credentials do not suffice.
+const FORBIDDEN: u16 = 403;
+
+impl ClusterError {
+    /// What went wrong while `what` was asked of `server`.
+    pub(crate) fn of(error: &kube::Error, what: &str, server: &str, namespace: &str) -> Self {
+        if let kube::Error::Auth(error) = error {
+            return Self::NoCredentials(causes(error));
+        }
+        let kube::Error::Api(status) = error else {
+            return Self::NoAnswer { server: server.to_owned(), reason: causes(error) };
+        };
+        match status.code {
+            UNKNOWN => Self::Unknown(server.to_owned()),
+            // A quota forbids in other words.
+            FORBIDDEN if status.message.contains("cannot") => {
+                Self::Forbidden { namespace: namespace.to_owned(), missing: vec![what.to_owned()] }
+            }
+            code => {
+                let said = if status.message.is_empty() { "it does not say why" } else { &status.message };
+                let message = said.chars().take(1000).collect();
+                Self::Refused { what: what.to_owned(), status: code, message }
+            }
+        }
+    }
+
+    /// The HTTP status, if the cluster answered with one that has no words of its own here.
+    pub(crate) fn status(&self) -> Option<u16> {
+        if let Self::Refused { status, .. } = self { Some(*status) } else { None }
+    }
+}
+
+/// The innermost cause: the outer ones only name the layers of the client.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Hint for ClusterError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::BadKubeconfig(_) => {
+                Some("give its text or its path, and a context that it holds".to_owned())
+            }
+            Self::NoAccess => Some("give a kubeconfig with `--kubeconfig`".to_owned()),
+            Self::NoCredentials(_) => {
+                Some("use a kubeconfig with a token, or run on the host where that program is".to_owned())
+            }
+            Self::Unknown(_) => Some("the token may have expired".to_owned()),
+            Self::Forbidden { .. } => {
+                Some("give its user the role that the README of deploy-promote shows".to_owned())
+            }
+            Self::NoNamespace(_) => Some("`target.namespace` of the environment names it".to_owned()),
+            Self::NoDeployment { .. } => {
+                Some("create it once, or name it with `kubernetes.deployment` of the service".to_owned())
+            }
+            Self::NoContainer { .. } => Some("name it with `kubernetes.container` of the service".to_owned()),
+            Self::Paused(name) => Some(format!("`kubectl rollout resume deployment/{name}`")),
+            Self::MissingSecrets(names) => names
+                .first()
+                .map(|name| format!("create each of them, as in `kubectl create secret generic {name}`")),
+            Self::Overtaken(_) => Some("look at the status, then deploy again".to_owned()),
+            Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
+            Self::NoAnswer { .. } | Self::Refused { .. } | Self::NotDesired(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Refused { status: 500.. | 429, .. }
+            | Self::NoAnswer { .. }
+            | Self::Unknown(_)
+            | Self::NoCredentials(_)
+            | Self::Forbidden { .. } => ExitCode::Unknown,
+            Self::BadKubeconfig(_)
+            | Self::NoAccess
+            | Self::NoNamespace(_)
+            | Self::NoDeployment { .. }
+            | Self::NoContainer { .. }
+            | Self::MissingSecrets(_)
+            | Self::NotDesired(_) => ExitCode::Usage,
+            Self::Refused { .. } | Self::Paused(_) | Self::Overtaken(_) | Self::NothingBefore(_) => {
+                ExitCode::No
+            }
+        }
+    }
+}

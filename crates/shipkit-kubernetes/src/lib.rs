@@ -1,0 +1,20 @@
+//! Kubernetes clusters: the services of a release in deployments that exist, by digest.
+//!
+//! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout::deployment`; here is what it takes
+//! to see a namespace and to change it. Nothing is remembered between runs: releases, and the way back, stand in the
+//! annotations of the deployments themselves. Everything that shipkit writes it owns by server-side apply, so that what
+//! others own stays theirs.
+
+mod access;
+mod annotations;
+mod change;
+mod cluster;
+mod error;
+mod observe;
+mod rollout;
+
+pub use access::Access;
+pub use change::Applied;
+pub use cluster::{Cluster, Place, Workload};
+pub use error::ClusterError;
+pub use rollout::PodLog;

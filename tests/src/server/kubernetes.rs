@@ -1,0 +1,362 @@
+//! `Namespace`: a namespace of a real control plane, with a node that is played: its pods start, crash or wait as a test
+//! says. There is no container anywhere; everything but the node is what clusters run.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{ContainerStatus, Namespace as Object, Node, Pod, ServiceAccount};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::discovery::ApiResource;
+use kube::core::gvk::GroupVersionKind;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+/// The node that all tests share.
+const NODE: &str = "played";
+
+/// What becomes of the containers of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// They run and are ready.
+    Ready,
+    /// They run and are not ready.
+    Unready,
+    /// They run, are ready, and the node calls their image so.
+    Called(String),
+    /// They end with this exit code, again and again.
+    Crash(i32),
+    /// They wait with this reason and message.
+    Wait(String, String),
+}
+
+/// A namespace with a node of its own that looks after its pods; it is removed when this is dropped.
+pub struct Namespace {
+    name: String,
+    client: Client,
+    runtime: Runtime,
+    fates: Arc<Mutex<BTreeMap<String, Fate>>>,
+    /// Tells the node that a fate has changed; the node ends when it is gone.
+    changed: Option<mpsc::UnboundedSender<()>>,
+    node: Option<JoinHandle<()>>,
+}
+
+/// The kubeconfig of the control plane that `scripts/bed up kubernetes` starts.
+///
+/// # Panics
+/// When there is none: these tests are not ones that may be left out.
+#[must_use]
+pub fn kubeconfig() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/shipkit");
+    let cache = std::env::var_os("SHIPKIT_CACHE").map_or_else(home, PathBuf::from);
+    let path = cache.join("bed/kubernetes/kubeconfig");
+    assert!(path.is_file(), "there is no control plane: `scripts/bed up kubernetes` starts one");
+    path
+}
+
+async fn admin() -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig()).expect("the kubeconfig of the bed");
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Client::try_from(config.expect("a configuration")).expect("a client")
+}
+
+impl Namespace {
+    /// Creates it, and the node if no test has done so.
+    ///
+    /// # Panics
+    /// When the control plane is not there or refuses.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let name = format!("sk{}-{name}", std::process::id());
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let client = runtime.block_on(admin());
+        runtime.block_on(create(&client, &name));
+        let fates = Arc::new(Mutex::new(BTreeMap::new()));
+        let (changed, told) = mpsc::unbounded_channel();
+        let (namespace, known) = (name.clone(), Arc::clone(&fates));
+        let node = std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async { look_after(admin().await, &namespace, &known, told).await });
+        });
+        Self { name, client, runtime, fates, changed: Some(changed), node: Some(node) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From now on this becomes of images whose names end so; [`Fate::Ready`] where nothing is said.
+    ///
+    /// # Panics
+    /// When the node has failed.
+    pub fn will(&self, image: &str, fate: Fate) {
+        self.fates.lock().expect("the fates").insert(image.to_owned(), fate);
+        self.changed.as_ref().expect("a node").send(()).expect("the node lives");
+    }
+
+    /// Waits for a future.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// An object as it is.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        let api = self.api(kind);
+        let object = self.wait(api.get(name)).unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+        json!(object)
+    }
+
+    /// Writes an object as a person with `kubectl apply` does.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn apply(&self, object: &Value) {
+        self.apply_as("kubectl", object);
+    }
+
+    /// Writes an object in the name of some field manager.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn apply_as(&self, manager: &str, object: &Value) {
+        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let api = self.api(&text("/kind"));
+        let how = PatchParams::apply(manager).force();
+        let done = self.wait(api.patch(&text("/metadata/name"), &how, &Patch::Apply(object)));
+        done.unwrap_or_else(|error| panic!("{object}: {error}"));
+    }
+
+    /// A deployment as teams write it: three pods of one container, replaced without a gap.
+    pub fn deployment(&self, name: &str, image: &str) {
+        self.apply(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"team": "a"}},
+            "spec": {
+                "replicas": 3, "selector": {"matchLabels": {"app": name}},
+                "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": name, "image": image}]},
+                },
+            },
+        }));
+    }
+
+    /// A kubeconfig, as text, of a user who may do exactly this in the namespace: verbs, API group, resources.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    #[must_use]
+    pub fn user(&self, name: &str, rules: &[(&[&str], &str, &[&str])]) -> String {
+        let metadata = json!({"name": name});
+        self.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
+        let rules = rules.iter().map(
+            |(verbs, group, resources)| json!({"verbs": verbs, "apiGroups": [group], "resources": resources}),
+        );
+        let rules: Vec<_> = rules.collect();
+        let api = "rbac.authorization.k8s.io";
+        let version = format!("{api}/v1");
+        self.apply(&json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": rules}));
+        self.apply(&json!({
+            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.name}],
+        }));
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
+        let (how, request) = (PostParams::default(), TokenRequest::default());
+        let asked = accounts.create_token_request(name, &how, &request);
+        let token = self.wait(asked).expect("a token").status.expect("its status").token;
+        let text = std::fs::read_to_string(kubeconfig()).expect("the kubeconfig of the bed");
+        let (before, _) = text.split_once("token: ").expect("a token in it");
+        let (_, after) = text.split_once("}}]\ncontexts").expect("contexts in it");
+        format!("{before}token: {token}}}}}]\ncontexts{after}")
+    }
+
+    fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let (group, plural) = match kind {
+            "Deployment" => ("apps", "deployments"),
+            "Role" => ("rbac.authorization.k8s.io", "roles"),
+            "RoleBinding" => ("rbac.authorization.k8s.io", "rolebindings"),
+            "ServiceAccount" => ("", "serviceaccounts"),
+            "Secret" => ("", "secrets"),
+            "ResourceQuota" => ("", "resourcequotas"),
+            other => panic!("{other} is not known here"),
+        };
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
+        Api::namespaced_with(self.client.clone(), &self.name, &resource)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let namespaces: Api<Object> = Api::all(self.client.clone());
+        // The cluster does the rest by itself, as soon as the pods are gone.
+        self.wait(namespaces.delete(&self.name, &DeleteParams::background())).ok();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.name);
+        let at_once = DeleteParams::default().grace_period(0);
+        self.wait(pods.delete_collection(&at_once, &kube::api::ListParams::default())).ok();
+        self.changed = None;
+        if let Some(node) = self.node.take() {
+            node.join().ok();
+        }
+    }
+}
+
+async fn create(client: &Client, name: &str) {
+    let metadata = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let namespaces: Api<Object> = Api::all(client.clone());
+    let how = PatchParams::apply("test").force();
+    namespaces.patch(name, &how, &Patch::Apply(metadata)).await.expect("the control plane answers");
+    let nodes: Api<Node> = Api::all(client.clone());
+    let room = json!({"cpu": "64", "memory": "64Gi", "pods": "2000"});
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}});
+    nodes.patch(NODE, &how, &Patch::Apply(node)).await.expect("a node");
+    let ready = json!([{"type": "Ready", "status": "True", "reason": "Played"}]);
+    let status = json!({"status": {"capacity": room, "allocatable": room, "conditions": ready}});
+    nodes
+        .patch_status(NODE, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .expect("a node that is ready");
+    // A new node is marked as not ready, and nobody else takes that back: the bed has no controller for nodes.
+    let untainted = json!({"spec": {"taints": null}});
+    nodes
+        .patch(NODE, &PatchParams::default(), &Patch::Merge(untainted))
+        .await
+        .expect("a node that takes pods");
+}
+
+/// Plays the node: every change of a pod is answered by the next step of its fate, so nothing ever sleeps.
+async fn look_after(
+    client: Client,
+    namespace: &str,
+    fates: &Mutex<BTreeMap<String, Fate>>,
+    mut told: mpsc::UnboundedReceiver<()>,
+) {
+    let pods: Api<Pod> = Api::namespaced(client, namespace);
+    let mut events = watcher(pods.clone(), watcher::Config::default()).default_backoff().boxed();
+    let mut known: BTreeMap<String, Pod> = BTreeMap::new();
+    loop {
+        let touched: Vec<Pod> = tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => {
+                    known.insert(pod.name_any(), pod.clone());
+                    vec![pod]
+                }
+                Some(Ok(Event::Delete(pod))) => {
+                    known.remove(&pod.name_any());
+                    Vec::new()
+                }
+                Some(Ok(Event::Init | Event::InitDone) | Err(_)) => Vec::new(),
+                None => return,
+            },
+            more = told.recv() => match more {
+                Some(()) => known.values().cloned().collect(),
+                None => return,
+            },
+        };
+        for pod in touched {
+            step(&pods, &pod, fates).await;
+        }
+    }
+}
+
+async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<BTreeMap<String, Fate>>) {
+    let name = pod.name_any();
+    let Some(spec) = pod.spec.as_ref().filter(|spec| spec.node_name.is_some()) else { return };
+    if pod.metadata.deletion_timestamp.is_some() {
+        // It may be gone already.
+        pods.delete(&name, &DeleteParams::default().grace_period(0)).await.ok();
+        return;
+    }
+    let fate_of = |image: &str| {
+        let fates = fates.lock().expect("the fates");
+        let found = fates.iter().find(|(end, _)| image.ends_with(end.as_str())).map(|(_, fate)| fate.clone());
+        found.unwrap_or(Fate::Ready)
+    };
+    let now = pod.status.clone().unwrap_or_default();
+    let before = |name: &str| now.container_statuses.iter().flatten().find(|one| one.name == name);
+    let statuses: Vec<Value> = spec
+        .containers
+        .iter()
+        .map(|one| {
+            let image = one.image.clone().unwrap_or_default();
+            container(&one.name, &image, &fate_of(&image), before(&one.name))
+        })
+        .collect();
+    let is_same = |old: &ContainerStatus, new: &Value| {
+        let old = json!({"restartCount": old.restart_count, "ready": old.ready, "imageID": old.image_id, "state": old.state});
+        let new = json!({"restartCount": new["restartCount"], "ready": new["ready"], "imageID": new["imageID"], "state": new["state"]});
+        old == new
+    };
+    let old = now.container_statuses.clone().unwrap_or_default();
+    if old.len() == statuses.len() && old.iter().zip(&statuses).all(|(old, new)| is_same(old, new)) {
+        return;
+    }
+    let is_ready = if statuses.iter().all(|one| one["ready"] == true) { "True" } else { "False" };
+    let conditions: Vec<_> = [
+        ("PodScheduled", "True"),
+        ("Initialized", "True"),
+        ("ContainersReady", is_ready),
+        ("Ready", is_ready),
+    ]
+    .iter()
+    .map(|(kind, status)| json!({"type": kind, "status": status}))
+    .collect();
+    let status =
+        json!({"status": {"phase": "Running", "conditions": conditions, "containerStatuses": statuses}});
+    // It may be gone already, or changed: then the next event tells.
+    pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.ok();
+}
+
+/// The next state of a container.
+fn container(name: &str, image: &str, fate: &Fate, before: Option<&ContainerStatus>) -> Value {
+    let began = before.and_then(|one| one.state.as_ref());
+    let restarts = before.map_or(0, |one| one.restart_count);
+    let running = json!({"running": {}});
+    let ended = |code: &i32| json!({"terminated": {"exitCode": code, "reason": "Error"}});
+    let (state, last, restarts, is_ready, id) = match fate {
+        Fate::Ready => (running, json!({}), restarts, true, image.to_owned()),
+        Fate::Called(id) => (running, json!({}), restarts, true, id.clone()),
+        Fate::Unready => (running, json!({}), restarts, false, image.to_owned()),
+        Fate::Wait(reason, message) => (
+            json!({"waiting": {"reason": reason, "message": message}}),
+            json!({}),
+            restarts,
+            false,
+            String::new(),
+        ),
+        Fate::Crash(code) => {
+            let has_ended = began.is_some_and(|state| state.terminated.is_some());
+            let is_waiting = began.is_some_and(|state| state.waiting.is_some());
+            let is_running = began.is_some_and(|state| state.running.is_some());
+            let (state, restarts) = match (has_ended, is_running, is_waiting) {
+                (true, _, _) if restarts < 1 => (running, restarts + 1),
+                (true, _, _) | (_, _, true) => {
+                    (json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}), restarts)
+                }
+                (_, true, _) => (ended(code), restarts),
+                _ => (running, 0),
+            };
+            (state, ended(code), restarts, false, image.to_owned())
+        }
+    };
+    let last = if restarts == 0 { json!({}) } else { last };
+    json!({
+        "name": name, "image": image, "imageID": id, "restartCount": restarts, "ready": is_ready,
+        "started": is_ready, "state": state, "lastState": last,
+    })
+}
