@@ -36,6 +36,10 @@ pub struct TargetArgs {
     /// The Docker engine: `unix:///var/run/docker.sock` or `tcp://host:port`; by default `target.host`, then this socket.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub docker_host: Option<String>,
+    /// How a Kubernetes cluster is reached: the text of a kubeconfig or its path; by default `KUBECONFIG`, then
+    /// `~/.kube/config`, then the cluster that this runs in.
+    #[arg(long, value_name = "TEXT|FILE", global = true)]
+    pub kubeconfig: Option<Secret>,
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password", global = true)]
     pub registry_username: Option<String>,

@@ -8,7 +8,6 @@ use shipkit_core::plan::release_repository;
 use shipkit_core::target::{Change, Desired, Observed, Stamp, plan};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release, Repository};
-use shipkit_docker::Swarm;
 use shipkit_registry::Registry;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 use url::Url;
@@ -18,6 +17,7 @@ use crate::args::DeployArgs;
 use crate::github;
 use crate::project::Project;
 use crate::rollout::{Ended, Rollout};
+use crate::target::Target;
 use crate::{checks, desired, report};
 
 /// What a run says that was cancelled early enough.
@@ -38,7 +38,7 @@ pub(crate) struct Ready<'a> {
     pub(crate) project: &'a Project<'a>,
     pub(crate) shipped: Shipped,
     registry: Registry,
-    swarm: Swarm,
+    target: Target,
     pub(crate) observed: Observed,
     desired: Desired,
     pub(crate) changes: Vec<Change>,
@@ -83,7 +83,7 @@ async fn prepare<'a>(
     runner: &Runner,
 ) -> Result<Prepared<'a>, Failure> {
     desired::refuse_what_is_missing(&project.config, &project.environment)?;
-    let stack = project.stack()?;
+    project.kind()?;
     for remark in desired::ignored(&project.config, &project.environment) {
         warn(runner, "not acted upon", &remark);
     }
@@ -96,12 +96,19 @@ async fn prepare<'a>(
     if admission.outcome.verdict != Verdict::Pass {
         return refused(project, &shipped, &admission, runner).map(Prepared::Ended);
     }
-    let swarm = project.swarm().await?;
-    let observed = swarm.observe(stack).await?;
+    let target = project.target(runner).await?;
+    let observed = target.observe().await?;
     let run = run_url(runner);
     let stamp = stamp(project, &shipped, run.clone(), runner.now());
-    let desired = desired::stack(project, &shipped.release, stamp, &registry, &observed).await?;
-    for remark in swarm.preflight(&desired, &observed).await? {
+    let desired = match &target {
+        Target::Swarm { stack, .. } => {
+            desired::stack(project, &shipped.release, (stack, stamp), &registry, &observed).await?
+        }
+        Target::Cluster(cluster) => {
+            desired::workloads(project, &shipped.release, (cluster.namespace(), stamp))?
+        }
+    };
+    for remark in target.preflight(&desired, &observed).await? {
         warn(runner, "before the rollout", &remark);
     }
     let changes = plan(&desired, &observed);
@@ -111,7 +118,7 @@ async fn prepare<'a>(
     }
     let deadline = args.timeout.unwrap_or(project.environment.timeout);
     let ready =
-        Ready { project, shipped, registry, swarm, observed, desired, changes, checks, deadline, run };
+        Ready { project, shipped, registry, target, observed, desired, changes, checks, deadline, run };
     Ok(Prepared::Ready(Box::new(ready)))
 }
 
@@ -130,14 +137,14 @@ async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failur
         outcome = roll_out_and_verify(ready, runner) => outcome,
     };
     record.end(&outcome, runner).await;
-    let now = ready.swarm.observe(&ready.desired.stack).await.ok();
+    let now = ready.target.observe().await.ok();
     report::deployed(ready, &outcome, now.as_ref(), runner)?;
     Ok(outcome)
 }
 
 async fn roll_out_and_verify(ready: &Ready<'_>, runner: &Runner) -> Outcome {
     let login = ready.project.login(ready.shipped.repository.registry());
-    let mut rollout = Rollout::new(&ready.swarm, &ready.desired, login, ready.deadline);
+    let mut rollout = Rollout::new(&ready.target, &ready.desired, login, ready.deadline);
     let mut outcome = match rollout.forward(&ready.changes, runner).await {
         Ended::Done => Outcome::pass(""),
         Ended::Failed { cause, is_unknown: false } => Outcome::fail(cause),
@@ -204,7 +211,7 @@ fn has_changed(ready: &Ready<'_>) -> bool {
 
 /// Which release serves now, in one phrase.
 async fn serves(ready: &Ready<'_>) -> String {
-    match ready.swarm.observe(&ready.desired.stack).await {
+    match ready.target.observe().await {
         Ok(observed) => report::serves(&ready.project.config, &observed),
         Err(error) => format!("what serves could not be found out: {error}"),
     }
@@ -228,7 +235,7 @@ fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {
 }
 
 async fn confirmed(outcome: Outcome, ready: &Ready<'_>, runner: &Runner) -> Outcome {
-    match ready.swarm.confirm(&ready.desired, runner.now()).await {
+    match ready.target.confirm(&ready.desired, runner.now()).await {
         Ok(()) => outcome,
         Err(error) => Outcome::inconclusive(format!(
             "{}; but that could not be written to the target: {error}",
@@ -272,9 +279,9 @@ async fn keep_evidence(
 
 async fn cancelled(ready: &Ready<'_>) -> Outcome {
     let name = &ready.project.environment.name;
-    let serves = serves(ready).await;
+    let (serves, left) = (serves(ready).await, ready.target.when_left_alone());
     Outcome::inconclusive(format!(
-        "in the middle of a rollout; {serves}; the Swarm finishes or undoes by itself what it began; \
+        "in the middle of a rollout; {serves}; {left}; \
          deploy again to finish the rest, or go back with `deploy-promote rollback --environment {name}`"
     ))
 }

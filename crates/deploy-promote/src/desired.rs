@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shipkit_core::config::{
-    Approval, Config, Environment, FailureAction, Healthcheck, Service, Source, Strategy,
+    Approval, Config, Environment, FailureAction, Healthcheck, Service, Source, Strategy, TargetKind,
 };
 use shipkit_core::target::{
     Desired, DesiredService, HealthCheck, Observed, Order, Settings, Stamp, Update, VolumeMount,
@@ -21,6 +21,7 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     let is_blue_green = |service: &Service| {
         service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
     };
+    let is_cluster = target.kind == TargetKind::Kubernetes;
     let missing = [
         (environment.migrate.is_some(), "migrate"),
         (!environment.backup.is_empty(), "backup"),
@@ -28,6 +29,9 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         (!target.files.is_empty(), "target.files"),
         (target.env_file.is_some(), "target.env_file"),
         (config.services.values().any(is_blue_green), "strategy: blue-green"),
+        (target.manifests.is_some(), "target.manifests"),
+        (target.kustomize.is_some(), "target.kustomize"),
+        (is_cluster && !environment.environment.is_empty(), "environment"),
     ];
     let named: Vec<_> =
         missing.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| format!("`{key}`")).collect();
@@ -35,9 +39,10 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         return Ok(());
     }
     let sentence = format!(
-        "`environments.{}` asks for {}, which this version cannot do on a Swarm",
+        "`environments.{}` asks for {}, which this version cannot do {}",
         environment.name,
-        named.join(", ")
+        named.join(", "),
+        if is_cluster { "in a cluster" } else { "on a Swarm" }
     );
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
 }
@@ -53,7 +58,12 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
     if !environment.notify.is_empty() {
         remarks.push(format!("`{key}.notify` is not acted upon: nobody is told"));
     }
+    let is_cluster = environment.target.kind == TargetKind::Kubernetes;
     for (name, service) in &config.services {
+        if is_cluster {
+            remarks.extend(left_to_manifests(name, service));
+            continue;
+        }
         if service.deploy.resources.is_some() {
             remarks.push(format!(
                 "`services.{name}.deploy.resources` is not acted upon: the target keeps the limits it has"
@@ -68,12 +78,60 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
     remarks
 }
 
+/// Keys of a service that a cluster states in its own manifests, where they already are.
+fn left_to_manifests(name: &str, service: &Service) -> Vec<String> {
+    let is_built = matches!(service.source, Source::Build(_));
+    let keys = [
+        (service.deploy.replicas.is_some(), "deploy.replicas"),
+        (service.deploy.resources.is_some(), "deploy.resources"),
+        (!service.environment.is_empty(), "environment"),
+        (!service.secrets.is_empty(), "secrets"),
+        (!service.volumes.is_empty(), "volumes"),
+    ];
+    let set = keys.iter().filter(|(is_set, _)| is_built && *is_set);
+    set.map(|(_, key)| {
+        format!("`services.{name}.{key}` is not acted upon: the deployment in the cluster states it")
+    })
+    .collect()
+}
+
+/// The services that are built here, as they should be in a cluster: their images. Everything else stands in the
+/// manifests, and what is not built here or holds data does so altogether.
+pub(crate) fn workloads(
+    project: &Project<'_>,
+    release: &Release,
+    (namespace, stamp): (&str, Stamp),
+) -> Result<Desired, Failure> {
+    let mut services = Vec::new();
+    for (name, service) in &project.config.services {
+        if !matches!(service.source, Source::Build(_)) || service.stateful {
+            continue;
+        }
+        let built = release.services.get(name).ok_or_else(|| not_built(release, name))?;
+        services.push(DesiredService {
+            name: name.clone(),
+            image: built.image(),
+            platforms: built.platforms.values().cloned().collect(),
+            revision: built.revision.clone(),
+            depends_on: service.depends_on.clone(),
+            stateful: false,
+            settings: Settings::default(),
+        });
+    }
+    Ok(Desired { stack: namespace.to_owned(), stamp, services })
+}
+
+fn not_built(release: &Release, name: &str) -> Failure {
+    let hint = "build a release of this commit's shipkit.yml, or deploy with the configuration of the release's commit";
+    Failure::usage(format!("release {} holds no image of `{name}`", release.version)).with_hint(hint)
+}
+
 /// The whole stack. Images that the project does not build are resolved to the digest that their tag names now; one
 /// that holds data and is there keeps the image it has, whatever the registry says.
 pub(crate) async fn stack(
     project: &Project<'_>,
     release: &Release,
-    stamp: Stamp,
+    (stack, stamp): (&str, Stamp),
     registry: &Registry,
     observed: &Observed,
 ) -> Result<Desired, Failure> {
@@ -81,10 +139,7 @@ pub(crate) async fn stack(
     for (name, service) in &project.config.services {
         let (image, revision) = match (&service.source, release.services.get(name)) {
             (Source::Build(_), Some(built)) => (built.image(), built.revision.clone()),
-            (Source::Build(_), None) => {
-                return Err(Failure::usage(format!("release {} holds no image of `{name}`", release.version))
-                    .with_hint("build a release of this commit's shipkit.yml, or deploy with the configuration of the release's commit"));
-            }
+            (Source::Build(_), None) => return Err(not_built(release, name)),
             (Source::Image(text), _) => {
                 let there = observed.services.iter().find(|there| there.name == *name && service.stateful);
                 match there.and_then(|there| there.image.clone()) {
@@ -103,7 +158,7 @@ pub(crate) async fn stack(
             settings: settings(project, name, service)?,
         });
     }
-    Ok(Desired { stack: project.stack()?.to_owned(), stamp, services })
+    Ok(Desired { stack: stack.to_owned(), stamp, services })
 }
 
 /// An image somebody else built, by digest.

@@ -11,6 +11,7 @@ mod report;
 mod rollback;
 mod rollout;
 mod status;
+mod target;
 
 pub use args::Args;
 use args::Command;

@@ -1,15 +1,18 @@
 //! The project, its environment and the ways to everything outside.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::Value;
-use shipkit_core::config::{Config, Environment, Needed, TargetKind};
+use shipkit_core::config::{Config, Environment, Needed, Source, TargetKind};
 use shipkit_core::{Repository, Secret};
 use shipkit_docker::{Login, Swarm};
+use shipkit_kubernetes::{Access, Cluster, Place, Workload};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner, env};
 
 use crate::args::TargetArgs;
+use crate::target::Target;
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -26,6 +29,14 @@ pub(crate) struct Project<'a> {
     secrets: Vec<Secret>,
 }
 
+/// A kind of target that this version knows.
+pub(crate) enum Kind<'a> {
+    /// The stack of this name.
+    Swarm(&'a str),
+    /// A namespace of a cluster.
+    Cluster,
+}
+
 impl<'a> Project<'a> {
     /// Reads the configuration. Values of `SHIPKIT_ENV` (dotenv text) count as environment variables and are masked.
     /// Only what `is_deploy` needs all variables of its environment.
@@ -33,6 +44,7 @@ impl<'a> Project<'a> {
         let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref())?;
         let typed = args.registry_password.iter().chain(&args.token);
         let mut secrets: Vec<Secret> = typed.chain(own.values()).cloned().collect();
+        secrets.extend(args.kubeconfig.iter().flat_map(credentials));
         for secret in &secrets {
             runner.mask(secret);
         }
@@ -83,24 +95,80 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// The name of the stack on the target.
-    pub(crate) fn stack(&self) -> Result<&str, Failure> {
+    /// The target.
+    pub(crate) async fn target(&self, runner: &Runner) -> Result<Target, Failure> {
+        match self.kind()? {
+            Kind::Swarm(stack) => {
+                let configured = self.environment.target.host.as_deref();
+                let host = self.args.docker_host.as_deref().or(configured).unwrap_or(SOCKET);
+                Ok(Target::Swarm { swarm: Swarm::connect(host).await?, stack: stack.to_owned() })
+            }
+            Kind::Cluster => {
+                Ok(Target::Cluster(Cluster::connect(&self.access(runner), self.in_cluster()?).await?))
+            }
+        }
+    }
+
+    /// The kind of the target, if this version knows it.
+    pub(crate) fn kind(&self) -> Result<Kind<'_>, Failure> {
         match (self.environment.target.kind, &self.environment.target.stack) {
-            (TargetKind::Swarm, Some(stack)) => Ok(stack),
-            (TargetKind::Swarm | TargetKind::Compose | TargetKind::Kubernetes | TargetKind::Command, _) => {
+            (TargetKind::Swarm, Some(stack)) => Ok(Kind::Swarm(stack)),
+            (TargetKind::Kubernetes, _) => Ok(Kind::Cluster),
+            (TargetKind::Swarm | TargetKind::Compose | TargetKind::Command, _) => {
                 Err(Failure::usage(format!(
-                    "`environments.{}.target` is not `type: swarm`, the one target of this version",
+                    "`environments.{}.target` is neither `type: swarm` nor `type: kubernetes`, the targets of this \
+                     version",
                     self.environment.name
                 )))
             }
         }
     }
 
-    /// The Swarm.
-    pub(crate) async fn swarm(&self) -> Result<Swarm, Failure> {
-        let configured = self.environment.target.host.as_deref();
-        let host = self.args.docker_host.as_deref().or(configured).unwrap_or(SOCKET);
-        Ok(Swarm::connect(host).await?)
+    /// How the cluster is reached: what is typed, else what `kubectl` would take, else the cluster that this runs in.
+    fn access(&self, runner: &Runner) -> Access {
+        let context = self.environment.target.context.clone();
+        let typed = self.args.kubeconfig.as_ref();
+        if let Some(text) = typed.filter(|typed| is_kubeconfig(typed)) {
+            return Access::Text { text: text.clone(), context };
+        }
+        let home = || {
+            let path = PathBuf::from(runner.env().get(env::HOME)?).join(".kube/config");
+            path.is_file().then_some(path)
+        };
+        let typed = typed.map(|path| PathBuf::from(path.reveal()));
+        let named = typed.or_else(|| runner.env().get(env::KUBECONFIG).map(PathBuf::from));
+        match named.or_else(home) {
+            Some(path) => Access::File { path, context },
+            None => Access::InCluster,
+        }
+    }
+
+    /// The services that are built here, with their deployments. What holds data is never touched.
+    fn in_cluster(&self) -> Result<Place, Failure> {
+        let mut workloads: Vec<Workload> = Vec::new();
+        for (name, service) in &self.config.services {
+            if !matches!(service.source, Source::Build(_)) || service.stateful {
+                continue;
+            }
+            let names = service.kubernetes.clone().unwrap_or_default();
+            let deployment = names.deployment.unwrap_or_else(|| name.clone());
+            if let Some(other) = workloads.iter().find(|other| other.deployment == deployment) {
+                return Err(Failure::usage(format!(
+                    "services `{}` and `{name}` are both in deployment `{deployment}`, and this version changes one \
+                     container of a deployment",
+                    other.service
+                )));
+            }
+            workloads.push(Workload {
+                service: name.clone(),
+                deployment,
+                container: names.container.unwrap_or_else(|| name.clone()),
+                monitor: service.deploy.update.monitor,
+            });
+        }
+        let (namespace, secrets) =
+            (self.environment.target.namespace.clone(), self.environment.secrets.clone());
+        Ok(Place { namespace, workloads, secrets })
     }
 
     /// The login that the target needs to pull, if one is given.
@@ -117,6 +185,26 @@ impl<'a> Project<'a> {
         let docker_config = runner.env().docker_config();
         Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
     }
+}
+
+/// Whether it is the text of a kubeconfig, and not its path.
+fn is_kubeconfig(typed: &Secret) -> bool {
+    typed.reveal().contains(['\n', '{'])
+}
+
+/// What is secret in the text of a kubeconfig. The rest of it may be shown: it would hide half of every message.
+fn credentials(kubeconfig: &Secret) -> Vec<Secret> {
+    if !is_kubeconfig(kubeconfig) {
+        return Vec::new();
+    }
+    let words =
+        kubeconfig.reveal().split(|c: char| c.is_whitespace() || matches!(c, ',' | '{' | '}' | '"' | '\''));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let is_secret = |key: &str| {
+        matches!(key, "token:" | "password:" | "client-key-data:" | "id-token:" | "refresh-token:")
+    };
+    let pairs = words.iter().zip(words.iter().skip(1));
+    pairs.filter(|(key, _)| is_secret(key)).map(|(_, value)| Secret::from(*value)).collect()
 }
 
 /// The lines `NAME=value` of a dotenv text; empty lines and `#` comments are passed over, quotes around a value dropped.
@@ -148,6 +236,16 @@ mod tests {
         let values = dotenv(Some(&text)).unwrap();
         let shown: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
         assert_eq!(shown, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
+    }
+
+    #[test]
+    fn only_what_is_secret_in_a_kubeconfig_is_hidden() {
+        let text = Secret::new(
+            "users: [{name: admin, user: {token: hunter2}}]\n- user:\n    client-key-data: \"a2V5\"\n",
+        );
+        let hidden = credentials(&text);
+        assert_eq!(hidden.iter().map(Secret::reveal).collect::<Vec<_>>(), ["hunter2", "a2V5"]);
+        assert!(credentials(&Secret::new("/home/me/.kube/config")).is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use shipkit_smoke::Report;
 
 use crate::admission::Admission;
 use crate::deploy::Ready;
+use crate::target::Place;
 
 /// The plan, a line a step.
 pub(crate) fn changes(changes: &[Change]) -> String {
@@ -129,27 +130,27 @@ pub(crate) fn digests(observed: &Observed) -> Value {
 }
 
 /// What runs where, as JSON.
-pub(crate) fn status_json(stack: &str, observed: &Observed) -> Value {
+pub(crate) fn status_json(place: Place<'_>, observed: &Observed) -> Value {
     let services: Vec<_> = observed.services.iter().map(|service| {
         json!({"service": service.name, "image": service.image, "running": service.running, "stamp": service.stamp,
             "revision": service.revision, "confirmed": service.is_confirmed, "problems": service.problems,
             "previous": service.previous.as_ref().and_then(|previous| previous.stamp.as_ref())})
     }).collect();
-    json!({"stack": stack, "services": services})
+    json!({place.kind: place.name, "services": services})
 }
 
 /// What runs where, for people.
-pub(crate) fn status(stack: &str, observed: &Observed) -> String {
+pub(crate) fn status(place: Place<'_>, observed: &Observed) -> String {
     if observed.services.is_empty() {
-        return format!("{stack}: no services\n");
+        return format!("{}: no services\n", place.name);
     }
     let mut lines = String::new();
     for service in &observed.services {
         let running: u64 = service.running.values().sum();
         writeln!(
             lines,
-            "{stack}_{}: {}, {running} running, {}",
-            service.name,
+            "{}: {}, {running} running, {}",
+            place.full_name(&service.name),
             version(service),
             image(service)
         )
@@ -162,13 +163,13 @@ pub(crate) fn status(stack: &str, observed: &Observed) -> String {
 }
 
 /// The same as a table in the step summary.
-pub(crate) fn status_summary(stack: &str, observed: &Observed) -> String {
+pub(crate) fn status_summary(place: Place<'_>, observed: &Observed) -> String {
     let rows: Vec<_> = observed
         .services
         .iter()
         .map(|service| vec![code(&service.name), text(&version(service)), code(&image(service))])
         .collect();
-    format!("### {}\n\n{}", text(stack), table(&["service", "release", "image"], &rows))
+    format!("### {}\n\n{}", text(place.name), table(&["service", "release", "image"], &rows))
 }
 
 fn version(service: &ObservedService) -> String {

@@ -3,21 +3,20 @@
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{NoWayBack, WayBack, way_back};
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::Swarm;
 use shipkit_runner::{Failure, Runner};
 
 use crate::deploy::{refuse_pull_requests, run_url};
 use crate::github::{Record, Shipment};
 use crate::project::Project;
+use crate::target::Target;
 use crate::{report, rollout};
 
 /// Puts every service of the last release back to the one before, all together.
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
-    let stack = project.stack()?;
-    let swarm = project.swarm().await?;
-    let observed = swarm.observe(stack).await?;
-    let back = match way_back(stack, &observed) {
+    let target = project.target(runner).await?;
+    let observed = target.observe().await?;
+    let back = match way_back(target.place().name, &observed) {
         Ok(back) => back,
         Err(error @ (NoWayBack::NothingDeployed(_) | NoWayBack::NothingBefore { .. })) => {
             return Ok(Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed))));
@@ -34,13 +33,13 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         _signal = runner.cancelled() => Outcome::inconclusive(format!(
             "in the middle of a rollback; run `deploy-promote rollback --environment {}` again to finish it", project.environment.name
         )),
-        outcome = put_back(&swarm, project, &back, stack, runner) => outcome,
+        outcome = put_back(&target, project, &back, runner) => outcome,
     };
     record(project, &back, &outcome, runner).await;
-    let now = swarm.observe(stack).await?;
-    runner.summary(&report::status_summary(stack, &now))?;
+    let now = target.observe().await?;
+    runner.summary(&report::status_summary(target.place(), &now))?;
     if runner.is_json() {
-        runner.data(&report::status_json(stack, &now).to_string());
+        runner.data(&report::status_json(target.place(), &now).to_string());
     }
     Ok(outcome)
 }
@@ -55,13 +54,7 @@ async fn record(project: &Project<'_>, back: &WayBack, outcome: &Outcome, runner
     }
 }
 
-async fn put_back(
-    swarm: &Swarm,
-    project: &Project<'_>,
-    back: &WayBack,
-    stack: &str,
-    runner: &Runner,
-) -> Outcome {
+async fn put_back(target: &Target, project: &Project<'_>, back: &WayBack, runner: &Runner) -> Outcome {
     let mut failed = Vec::new();
     // All are put back before one is waited for: a mixture of releases should not last. One that cannot be put back is
     // no reason to leave the others.
@@ -69,13 +62,13 @@ async fn put_back(
     for service in &back.returns {
         let registry =
             service.to.image.as_ref().map(|image| image.repository.registry().to_owned()).unwrap_or_default();
-        match swarm.restore(stack, service, project.login(&registry).as_ref()).await {
+        match target.restore(service, project.login(&registry).as_ref()).await {
             Ok(applied) => arriving.push(applied),
             Err(error) => failed.push(format!("`{}`: {error}", service.service)),
         }
     }
     for applied in &arriving {
-        match rollout::arrive(swarm, applied, runner).await {
+        match rollout::arrive(applied, runner).await {
             Ok(Next::Done | Next::Wait(_)) => runner.say(&format!("`{}` is back", applied.service())),
             Ok(
                 Next::RollBack { cause }

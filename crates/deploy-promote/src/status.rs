@@ -8,15 +8,16 @@ use crate::report;
 
 /// Reads the target and says what is there.
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
-    let stack = project.stack()?;
-    let observed = project.swarm().await?.observe(stack).await?;
+    let target = project.target(runner).await?;
+    let observed = target.observe().await?;
+    let place = target.place();
     if runner.is_json() {
-        runner.data(&report::status_json(stack, &observed).to_string());
+        runner.data(&report::status_json(place, &observed).to_string());
     } else {
-        runner.data(&report::status(stack, &observed));
+        runner.data(&report::status(place, &observed));
     }
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &report::digests(&observed).to_string())?;
-    runner.summary(&report::status_summary(stack, &observed))?;
+    runner.summary(&report::status_summary(place, &observed))?;
     Ok(Outcome::pass(report::serves(&project.config, &observed)))
 }

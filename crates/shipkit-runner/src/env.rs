@@ -83,6 +83,8 @@ names! {
     DOCKER_CONFIG;
     /// The Docker engine to talk to.
     DOCKER_HOST;
+    /// The file that says how a Kubernetes cluster is reached.
+    KUBECONFIG;
 }
 
 /// Where act puts the runner's files inside a container.

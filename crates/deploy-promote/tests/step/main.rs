@@ -8,6 +8,7 @@
 )]
 
 mod bed;
+mod cluster;
 mod front;
 mod kills;
 mod life;

@@ -1,0 +1,225 @@
+//! `Target`: what an environment runs on. Every kind does the same things in its own way; what should happen is decided
+//! in core, and how a deploy goes is the same for all.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shipkit_core::Hint;
+use shipkit_core::exit::ExitCode;
+use shipkit_core::rollout::Next;
+use shipkit_core::target::{Change, Desired, Observed, Return};
+use shipkit_docker::{Login, Swarm, SwarmError};
+use shipkit_kubernetes::{Cluster, ClusterError};
+
+/// What an environment runs on.
+pub(crate) enum Target {
+    /// One stack of a Swarm.
+    Swarm {
+        /// The Swarm.
+        swarm: Swarm,
+        /// The stack.
+        stack: String,
+    },
+    /// One namespace of a Kubernetes cluster.
+    Cluster(Cluster),
+}
+
+/// The part of a target that an environment has for itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// `stack` or `namespace`.
+    pub(crate) kind: &'static str,
+    /// Its name.
+    pub(crate) name: &'a str,
+    separator: char,
+}
+
+/// A service that was just changed, and where: what is needed to watch it and to undo it.
+pub(crate) enum Applied {
+    /// A service of a Swarm.
+    Swarm(Swarm, shipkit_docker::Applied),
+    /// A deployment of a cluster.
+    Cluster(Cluster, shipkit_kubernetes::Applied),
+}
+
+/// The last lines of something that failed.
+pub(crate) struct Log {
+    /// What wrote them.
+    pub(crate) source: String,
+    /// The lines, oldest first. Foreign text.
+    pub(crate) lines: Vec<String>,
+}
+
+/// Why a target cannot be asked or does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TargetError {
+    /// A Swarm.
+    #[error(transparent)]
+    Swarm(#[from] SwarmError),
+    /// A cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+impl TargetError {
+    /// Whether it is somebody else's change or a target that cannot be asked: not a failure of the release.
+    pub(crate) fn is_unknown(&self) -> bool {
+        let is_overtaken = match self {
+            Self::Swarm(error) => matches!(error, SwarmError::Overtaken { .. }),
+            Self::Cluster(error) => matches!(error, ClusterError::Overtaken(_)),
+        };
+        is_overtaken || self.exit_code() == ExitCode::Unknown
+    }
+}
+
+impl Hint for TargetError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Swarm(error) => error.hint(),
+            Self::Cluster(error) => error.hint(),
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Swarm(error) => error.exit_code(),
+            Self::Cluster(error) => error.exit_code(),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The name of a service as the target's own tools show it.
+    pub(crate) fn full_name(&self, service: &str) -> String {
+        format!("{}{}{service}", self.name, self.separator)
+    }
+}
+
+impl Target {
+    /// The part of the target that is meant.
+    pub(crate) fn place(&self) -> Place<'_> {
+        match self {
+            Self::Swarm { stack, .. } => Place { kind: "stack", name: stack, separator: '_' },
+            Self::Cluster(cluster) => Place { kind: "namespace", name: cluster.namespace(), separator: '/' },
+        }
+    }
+
+    /// What becomes of what was begun when nobody waits for it any more.
+    pub(crate) fn when_left_alone(&self) -> &'static str {
+        match self {
+            Self::Swarm { .. } => "the Swarm finishes or undoes by itself what it began",
+            Self::Cluster(_) => "the cluster goes on with what it began",
+        }
+    }
+
+    /// What is there.
+    pub(crate) async fn observe(&self) -> Result<Observed, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack } => swarm.observe(stack).await?,
+            Self::Cluster(cluster) => cluster.observe().await?,
+        })
+    }
+
+    /// Whether a deploy can begin, and what a person should know.
+    pub(crate) async fn preflight(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Vec<String>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, .. } => swarm.preflight(desired, observed).await?,
+            Self::Cluster(cluster) => cluster.preflight(desired, observed).await?,
+        })
+    }
+
+    /// Carries out one step of a plan; `None` if there is nothing to wait for.
+    pub(crate) async fn apply(
+        &self,
+        desired: &Desired,
+        change: &Change,
+        login: Option<&Login>,
+    ) -> Result<Option<Applied>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, .. } => {
+                let applied = swarm.apply(desired, change, login).await?;
+                applied.map(|applied| Applied::Swarm(swarm.clone(), applied))
+            }
+            Self::Cluster(cluster) => {
+                let applied = cluster.apply(desired, change).await?;
+                applied.map(|applied| Applied::Cluster(cluster.clone(), applied))
+            }
+        })
+    }
+
+    /// Puts one service back to the last good state that the target remembers.
+    pub(crate) async fn restore(&self, back: &Return, login: Option<&Login>) -> Result<Applied, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack } => {
+                Applied::Swarm(swarm.clone(), swarm.restore(stack, back, login).await?)
+            }
+            Self::Cluster(cluster) => Applied::Cluster(cluster.clone(), cluster.restore(back).await?),
+        })
+    }
+
+    /// Writes on the target that this deploy was seen to succeed.
+    pub(crate) async fn confirm(&self, desired: &Desired, now: Timestamp) -> Result<(), TargetError> {
+        match self {
+            Self::Swarm { swarm, .. } => swarm.confirm(desired, now).await?,
+            Self::Cluster(cluster) => cluster.confirm(desired).await?,
+        }
+        Ok(())
+    }
+}
+
+impl Applied {
+    /// The service's name.
+    pub(crate) fn service(&self) -> &str {
+        match self {
+            Self::Swarm(_, applied) => applied.service(),
+            Self::Cluster(_, applied) => applied.service(),
+        }
+    }
+
+    /// Waits until the rollout is decided. `show` is told how many are ready, and how many there should be.
+    pub(crate) async fn rollout(
+        &self,
+        deadline: Duration,
+        mut show: impl FnMut(u64, u64),
+    ) -> Result<Next, TargetError> {
+        Ok(match self {
+            Self::Swarm(swarm, applied) => {
+                swarm.rollout(applied, deadline, |seen| show(seen.ready, seen.wanted)).await?
+            }
+            Self::Cluster(cluster, applied) => {
+                cluster.rollout(applied, deadline, |seen| show(seen.updated, seen.wanted)).await?
+            }
+        })
+    }
+
+    /// Puts back what was there before the change; `None` if nothing is left to do.
+    pub(crate) async fn undo(&self, login: Option<&Login>) -> Result<Option<Self>, TargetError> {
+        Ok(match self {
+            Self::Swarm(swarm, applied) => {
+                swarm.undo(applied, login).await?.map(|back| Self::Swarm(swarm.clone(), back))
+            }
+            Self::Cluster(cluster, applied) => {
+                cluster.undo(applied).await?.map(|back| Self::Cluster(cluster.clone(), back))
+            }
+        })
+    }
+
+    /// The last lines of what failed.
+    pub(crate) async fn logs(&self) -> Result<Vec<Log>, TargetError> {
+        Ok(match self {
+            Self::Swarm(swarm, applied) => {
+                let logs = swarm.logs(applied).await?.into_iter();
+                logs.map(|log| Log { source: format!("task {}", log.task), lines: log.lines }).collect()
+            }
+            Self::Cluster(cluster, applied) => {
+                let logs = cluster.logs(applied).await?.into_iter();
+                logs.map(|log| Log { source: format!("container {}", log.container), lines: log.lines })
+                    .collect()
+            }
+        })
+    }
+}
