@@ -53,12 +53,8 @@ pub struct ProjectArgs {
 }
 
 /// How to log in to the registry; without these, the login of the Docker client is used, if it can be seen.
-<<<<<<< HEAD
 #[derive(Debug, Clone, clap::Args)]
-=======
-#[derive(Debug, clap::Args)]
 #[expect(clippy::struct_field_names, reason = "they are the names of the inputs")]
->>>>>>> registry
 pub struct RegistryArgs {
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password")]

@@ -12,7 +12,9 @@ pub(crate) fn registry(
     args: &RegistryArgs,
     repository: &Repository,
 ) -> Result<Registry, Failure> {
-    with(runner, args, repository, Options::default())
+    let mut options = Options::default();
+    options.deadline = args.registry_timeout.unwrap_or(options.deadline);
+    with(runner, args, repository, options)
 }
 
 /// The same with these options.
@@ -28,10 +30,5 @@ pub(crate) fn with(
     }
     let docker_config = runner.env().docker_config();
     let credentials = Credentials::new(repository.registry(), username, password, docker_config);
-<<<<<<< HEAD
-=======
-    let mut options = Options::default();
-    options.deadline = args.registry_timeout.unwrap_or(options.deadline);
->>>>>>> registry
     Ok(Registry::with(credentials, options)?)
 }

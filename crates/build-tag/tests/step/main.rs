@@ -23,8 +23,5 @@ mod publish;
 mod release;
 mod reuse;
 mod script;
-<<<<<<< HEAD
 mod services;
-=======
 mod timeout;
->>>>>>> registry
