@@ -128,11 +128,11 @@ mod tests {
 
     #[track_caller]
     fn check(test: &str, name: &str, expected: &Value) {
-        let text = format!(
+        let file = format!(
             "version: 1\nname: shop\nservices: {{api: {{build: {{}}}}}}\nenvironments: {{a: {{}}}}\ntest:\n{test}\n"
         );
         let config =
-            crate::config::Config::parse("shipkit.yml", &text, &|_| None, crate::config::Needed::Build);
+            crate::config::Config::parse("shipkit.yml", &file, &|_| None, crate::config::Needed::Build);
         assert_eq!(&test_compose(config.unwrap().test.as_ref())["services"][name], expected);
     }
 
