@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shipkit_core::release::{PublishTags, ServiceImage};
 use shipkit_core::{Digest, Release};
 use shipkit_registry::{Error, Move, version_tag};
-use shipkit_tests::server::registry::{Broken, Fault, Kind, Options, Registry};
+use shipkit_tests::server::registry::{Options, Registry};
 
 use crate::{anonymous, repository, seed};
 
