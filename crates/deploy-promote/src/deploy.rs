@@ -97,7 +97,7 @@ async fn prepare<'a>(
         return refused(project, &shipped, &admission, runner).map(Prepared::Ended);
     }
     let target = project.target(runner).await?;
-    let observed = target.observe().await?;
+    let observed = project.observe(&target).await?;
     let run = run_url(runner);
     let stamp = stamp(project, &shipped, run.clone(), runner.now());
     let desired = match &target {
@@ -137,7 +137,7 @@ async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failur
         outcome = roll_out_and_verify(ready, runner) => outcome,
     };
     record.end(&outcome, runner).await;
-    let now = ready.target.observe().await.ok();
+    let now = ready.project.observe(&ready.target).await.ok();
     report::deployed(ready, &outcome, now.as_ref(), runner)?;
     Ok(outcome)
 }
@@ -225,7 +225,7 @@ fn has_changed(ready: &Ready<'_>) -> bool {
 
 /// Which release serves now, in one phrase.
 async fn serves(ready: &Ready<'_>) -> String {
-    match ready.target.observe().await {
+    match ready.project.observe(&ready.target).await {
         Ok(observed) => report::serves(&ready.project.config, &observed),
         Err(error) => format!("what serves could not be found out: {error}"),
     }

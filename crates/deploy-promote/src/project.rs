@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use shipkit_core::config::{Config, Environment, Needed, Source, TargetKind};
+use shipkit_core::target::Observed;
 use shipkit_core::{Repository, Secret};
 use shipkit_docker::{Login, Swarm};
 use shipkit_kubernetes::{Access, Cluster, Place, Workload};
@@ -12,7 +13,7 @@ use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner, env};
 
 use crate::args::TargetArgs;
-use crate::target::Target;
+use crate::target::{Target, TargetError};
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -126,6 +127,15 @@ impl<'a> Project<'a> {
                 )))
             }
         }
+    }
+
+    /// What is there of this project: where it has groups, of the one that is meant, as if there were no other.
+    pub(crate) async fn observe(&self, target: &Target) -> Result<Observed, TargetError> {
+        let mut observed = target.observe().await?;
+        if self.config.group.is_some() {
+            observed.services.retain(|service| self.config.services.contains_key(&service.name));
+        }
+        Ok(observed)
     }
 
     /// How the cluster is reached: what is typed, else what `kubectl` would take, else the cluster that this runs in.

@@ -15,7 +15,7 @@ use crate::{report, rollout};
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
     let target = project.target(runner).await?;
-    let observed = target.observe().await?;
+    let observed = project.observe(&target).await?;
     let back = match way_back(target.place().name, &observed) {
         Ok(back) => back,
         Err(error @ (NoWayBack::NothingDeployed(_) | NoWayBack::NothingBefore { .. })) => {
@@ -36,7 +36,7 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         outcome = put_back(&target, project, &back, runner) => outcome,
     };
     record(project, &back, &outcome, runner).await;
-    let now = target.observe().await?;
+    let now = project.observe(&target).await?;
     runner.summary(&report::status_summary(target.place(), &now))?;
     if runner.is_json() {
         runner.data(&report::status_json(target.place(), &now).to_string());

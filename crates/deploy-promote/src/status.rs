@@ -9,7 +9,7 @@ use crate::report;
 /// Reads the target and says what is there.
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     let target = project.target(runner).await?;
-    let observed = target.observe().await?;
+    let observed = project.observe(&target).await?;
     let place = target.place();
     if runner.is_json() {
         runner.data(&report::status_json(place, &observed).to_string());

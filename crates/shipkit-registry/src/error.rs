@@ -23,7 +23,7 @@ pub enum Error {
         why: String,
     },
     /// The registry answered, and says there is no such thing.
-    #[error("`{registry}` has no {what}")]
+    #[error("`{registry}` does not have {what}")]
     NotFound {
         /// Host and port.
         registry: String,

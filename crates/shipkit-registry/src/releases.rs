@@ -70,7 +70,8 @@ impl Registry {
                 }
             }
             ManifestKind::Image { artifact_type, .. } => {
-                return Err(not(format!("its artifact type is `{}`", artifact_type.unwrap_or_default())));
+                let why = artifact_type.map(|kind| format!("its artifact type is `{kind}`"));
+                return Err(not(why.unwrap_or_else(|| "it is an image".to_owned())));
             }
             ManifestKind::Index { .. } => return Err(not("it is an index".to_owned())),
         };

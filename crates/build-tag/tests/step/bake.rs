@@ -92,7 +92,7 @@ fn one_image_that_does_not_build_moves_no_tag_of_the_others() {
     step("release", &[]).check(2, "bake-metadata.json` cannot be read");
     let repository = three.repository("release").to_string();
     let commit = [("INPUT_RELEASE", crate::project::COMMIT), ("INPUT_REPOSITORY", repository.as_str())];
-    step("publish", &commit).check(3, "has no release `0123456789abcdef");
+    step("publish", &commit).check(3, "does not have release `0123456789abcdef");
     for name in ["api", "web", "worker", "release"] {
         assert_eq!(three.published(name), Vec::<String>::new(), "{name}");
     }

@@ -10,6 +10,7 @@
 mod bed;
 mod cluster;
 mod front;
+mod groups;
 mod kills;
 mod life;
 mod refusals;

@@ -279,7 +279,7 @@ fn a_release_that_does_not_exist_is_unknown() {
     let shop = Shop::new();
     let missing = Digest::of(b"nothing");
     shop.deploy("staging").input("release", missing.as_str()).run().ended(3, missing.as_str());
-    shop.deploy("staging").input("release", "9.9.9").run().ended(3, "has no release `9.9.9`");
+    shop.deploy("staging").input("release", "9.9.9").run().ended(3, "does not have release `9.9.9`");
 }
 
 #[test]

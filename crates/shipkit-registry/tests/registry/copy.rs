@@ -322,7 +322,7 @@ async fn what_is_not_an_image_as_its_index_says_is_not_copied() {
     }
     let too_deep: Digest = deep["digest"].as_str().unwrap().parse().unwrap();
     for (digest, expected) in [
-        (index_of(&source, &[missing]), "has no the manifest"),
+        (index_of(&source, &[missing]), "does not have the manifest"),
         (index_of(&source, &[lying]), "is not usable"),
         (too_deep, "nested deeper than 3"),
     ] {
