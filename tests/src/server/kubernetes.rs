@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{ContainerStatus, Namespace as Object, Node, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -164,18 +165,19 @@ impl Namespace {
     pub fn user(&self, name: &str, rules: &[(&[&str], &str, &[&str])]) -> String {
         let metadata = json!({"name": name});
         self.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
-        let rules = rules.iter().map(
+        let role = rules.iter().map(
             |(verbs, group, resources)| json!({"verbs": verbs, "apiGroups": [group], "resources": resources}),
         );
-        let rules: Vec<_> = rules.collect();
+        let role: Vec<_> = role.collect();
         let api = "rbac.authorization.k8s.io";
         let version = format!("{api}/v1");
-        self.apply(&json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": rules}));
+        self.apply(&json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": role}));
         self.apply(&json!({
             "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
             "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.name}],
         }));
+        self.wait_until_allowed(name, rules);
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
         let (how, request) = (PostParams::default(), TokenRequest::default());
         let asked = accounts.create_token_request(name, &how, &request);
@@ -184,6 +186,27 @@ impl Namespace {
         let (before, _) = text.split_once("token: ").expect("a token in it");
         let (_, after) = text.split_once("}}]\ncontexts").expect("contexts in it");
         format!("{before}token: {token}}}}}]\ncontexts{after}")
+    }
+
+    /// The API server hears of a new role a moment after it was written.
+    fn wait_until_allowed(&self, name: &str, rules: &[(&[&str], &str, &[&str])]) {
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        for (verbs, group, resources) in rules {
+            for (verb, resource) in
+                verbs.iter().flat_map(|verb| resources.iter().map(move |what| (verb, what)))
+            {
+                let review = json!({"metadata": {}, "spec": {
+                    "user": format!("system:serviceaccount:{}:{name}", self.name),
+                    "resourceAttributes": {"namespace": self.name, "verb": verb, "group": group, "resource": resource},
+                }});
+                let review: SubjectAccessReview = serde_json::from_value(review).expect("a review");
+                let is_allowed = || {
+                    let asked = reviews.create(&PostParams::default(), &review);
+                    self.wait(asked).expect("an answer").status.is_some_and(|status| status.allowed)
+                };
+                assert!((0..1000).any(|_| is_allowed()), "{name} never gets to {verb} {resource}");
+            }
+        }
     }
 
     fn api(&self, kind: &str) -> Api<DynamicObject> {

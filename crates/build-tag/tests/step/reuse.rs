@@ -499,7 +499,7 @@ fn a_registry_that_fails_means_that_everything_is_built() {
     let shop = Shop::new();
     shop.ship("refs/heads/main");
     shop.commit("second");
-    shop.registry.fail(Fault::new("GET", Kind::Other, Broken::Status(403, Vec::new())));
+    shop.registry.fail(Fault::new("GET", Kind::Tags, Broken::Status(403, Vec::new())));
     shop.plan("refs/heads/main");
     let reasons = shop.reasons();
     assert_eq!(reasons.matches("built: earlier releases could not be read").count(), 2, "{reasons}");

@@ -60,7 +60,8 @@ fn a_group_is_deployed_and_taken_back_without_the_others() {
 #[test]
 fn a_deploy_without_its_group_changes_nothing() {
     let bed = Bed::new("nogroup");
-    let without = Step::new("deploy", &config(&bed)).input("environment", "staging").input("release", "1.0.0");
+    let without =
+        Step::new("deploy", &config(&bed)).input("environment", "staging").input("release", "1.0.0");
     let run = without.run().ended(2, "none is named");
     assert!(run.stderr.contains("`back`, `front`"), "{}", run.stderr);
     let run = step(&bed, "rollback", "bakc").run().ended(2, "no group `bakc`");

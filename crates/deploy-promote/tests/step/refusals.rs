@@ -59,8 +59,13 @@ impl Shop {
         let (client, repository) = (client(&self.registry.host()), releases(&self.registry));
         let mut release = wait(client.release(&repository, &self.release)).unwrap();
         change(&mut release);
-        let release = wait(client.put_release(&repository, &release)).unwrap();
-        Self { release, ..self }
+        // As `build-tag release` does it: the tag of the commit stays with the release of its branch.
+        let stored = if release.is_of_git_tag() {
+            wait(client.store_release(&repository, &release)).unwrap()
+        } else {
+            wait(client.put_release(&repository, &release)).unwrap()
+        };
+        Self { release: stored, ..self }
     }
 
     fn config(&self) -> String {

@@ -118,9 +118,9 @@ mod tests {
         let flavor = read("prefix=a-,onlatest=true\nsuffix=-b\nlatest=false").unwrap();
         assert!(flavor.prefix.is_on_latest && !flavor.suffix.is_on_latest);
         assert_eq!(flavor.latest.wanted, Wanted::Never);
+        assert_eq!(flavor.latest.place, Place::Line { input: "flavor", line: 3 });
         let flavor = read("prefix=a-\nsuffix=-b,onlatest=true").unwrap();
         assert!(!flavor.prefix.is_on_latest && flavor.suffix.is_on_latest);
-        assert_eq!(flavor.latest.place, Place::Line { input: "flavor", line: 3 });
         assert_eq!(read("").unwrap().latest.wanted, Wanted::Auto);
     }
 
