@@ -1,6 +1,7 @@
 //! The cases of docker/metadata-action's own tests, as neutral data outside of the repository: `build-tag meta` gives
 //! the same, but for the exceptions below. Without the data the tests say so and pass.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ fn differences(step: &Named, done: &Done, expected: &Value) -> Vec<String> {
 #[test]
 fn every_case_of_the_peer_has_the_same_answer_or_a_reason() {
     let (Some(cases), Some(events)) = (data("cases.json"), data("events.json")) else {
-        println!("shared cases: 0");
+        writeln!(std::io::stderr(), "shared cases: 0").unwrap();
         return;
     };
     let api = Api::start(cases["repo"].clone(), cases["commit_date"].as_str().unwrap());
@@ -136,7 +137,7 @@ fn every_case_of_the_peer_has_the_same_answer_or_a_reason() {
             wrong.extend(run(&[]).into_iter().map(|difference| format!("{id}: {difference}")));
         }
     }
-    println!("shared cases: {}", all.len());
+    writeln!(std::io::stderr(), "shared cases: {}", all.len()).unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -169,7 +170,7 @@ fn spelt_out(parsed: &Value) -> String {
 #[test]
 fn an_entry_is_read_as_the_peer_reads_it() {
     let rows = rows("tag_parse");
-    println!("shared cases: {}", rows.len());
+    writeln!(std::io::stderr(), "shared cases: {}", rows.len()).unwrap();
     for row in rows {
         let given = row["input"].as_str().unwrap();
         if row["error"] == true {
@@ -211,7 +212,7 @@ fn an_entry_is_read_as_the_peer_reads_it() {
 #[test]
 fn entries_are_sorted_as_the_peer_sorts_them() {
     let rows = rows("tag_sort");
-    println!("shared cases: {}", rows.len());
+    writeln!(std::io::stderr(), "shared cases: {}", rows.len()).unwrap();
     for row in rows {
         let done = on("refs/heads/master")
             .input("command", "explain")
@@ -230,7 +231,7 @@ fn entries_are_sorted_as_the_peer_sorts_them() {
 #[test]
 fn a_flavor_is_read_as_the_peer_reads_it() {
     let rows = rows("flavor");
-    println!("shared cases: {}", rows.len());
+    writeln!(std::io::stderr(), "shared cases: {}", rows.len()).unwrap();
     for row in rows {
         let given = input(&row["input"]);
         let step = |entry: &str| on("refs/tags/x").input("tags", entry).input("flavor", &given).run();
@@ -256,7 +257,7 @@ fn a_flavor_is_read_as_the_peer_reads_it() {
 #[test]
 fn an_image_is_read_as_the_peer_reads_it() {
     let rows = rows("image");
-    println!("shared cases: {}", rows.len());
+    writeln!(std::io::stderr(), "shared cases: {}", rows.len()).unwrap();
     for row in rows {
         let given = input(&row["input"]);
         let done = on("refs/heads/master").input("images", &given).input("tags", "x").run();
@@ -275,7 +276,7 @@ fn an_image_is_read_as_the_peer_reads_it() {
 #[test]
 fn a_pattern_that_is_raw_alone_is_known_as_such() {
     let rows = rows("is_raw_statement");
-    println!("shared cases: {}", rows.len());
+    writeln!(std::io::stderr(), "shared cases: {}", rows.len()).unwrap();
     for row in rows {
         let pattern = row["input"].as_str().unwrap();
         let entry = format!("type=semver,\"pattern={pattern}\"");
@@ -293,7 +294,7 @@ fn a_pattern_that_is_raw_alone_is_known_as_such() {
 #[test]
 fn inputs_are_read_as_the_peer_reads_them() {
     let rows = rows("get_inputs");
-    println!("shared cases: {}", rows.len());
+    writeln!(std::io::stderr(), "shared cases: {}", rows.len()).unwrap();
     for row in rows {
         let mut step = on("refs/heads/master");
         for (name, value) in row["input"].as_object().unwrap() {
