@@ -201,7 +201,8 @@ impl Namespace {
                 }});
                 let review: SubjectAccessReview = serde_json::from_value(review).expect("a review");
                 let is_allowed = || {
-                    let asked = reviews.create(&PostParams::default(), &review);
+                    let how = PostParams::default();
+                    let asked = reviews.create(&how, &review);
                     self.wait(asked).expect("an answer").status.is_some_and(|status| status.allowed)
                 };
                 assert!((0..1000).any(|_| is_allowed()), "{name} never gets to {verb} {resource}");

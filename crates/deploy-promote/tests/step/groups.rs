@@ -39,10 +39,10 @@ fn a_group_is_deployed_and_taken_back_without_the_others() {
         step(bed, "deploy", group).input("release", digest.as_str()).run()
     };
     deploy(&bed, "back", 1, "api", &one).ended(0, "1.1.0 serves in staging");
-    let run = deploy(&bed, "front", 1, "web", &one).ended(0, "1.1.0 runs in staging");
+    let run = deploy(&bed, "front", 1, "web", &one).ended(0, "1.1.0 serves in staging");
     assert!(!run.stderr.contains("is not in this release"), "the other group is no stranger: {run:#?}");
     let api = bed.containers("api");
-    deploy(&bed, "front", 2, "web", &two).ended(0, "1.2.0 runs in staging");
+    deploy(&bed, "front", 2, "web", &two).ended(0, "1.2.0 serves in staging");
     assert_eq!((bed.versions(), bed.containers("api")), (texts(["1.1.0", "1.1.0", "1.2.0"]), api.clone()));
     deploy(&bed, "back", 3, "api", &two).ended(0, "1.3.0 serves in staging");
     let web = bed.containers("web");
@@ -59,7 +59,8 @@ fn a_group_is_deployed_and_taken_back_without_the_others() {
 
 #[test]
 fn a_deploy_without_its_group_changes_nothing() {
-    let bed = Bed::new("nogroup");
+    let mut bed = Bed::new("nogroup");
+    bed.image(1, "good");
     let without =
         Step::new("deploy", &config(&bed)).input("environment", "staging").input("release", "1.0.0");
     let run = without.run().ended(2, "none is named");
