@@ -269,7 +269,7 @@ fn as_few_requests_as_the_promises_allow() {
 fn a_release_that_is_not_there_or_is_none_is_exit_3() {
     let recorded = Recorded::new();
     let nowhere = Digest::of(b"nowhere").to_string();
-    recorded.publish(&[("INPUT_RELEASE", &nowhere)]).check(3, "has no");
+    recorded.publish(&[("INPUT_RELEASE", &nowhere)]).check(3, "does not have the manifest");
     recorded.publish(&[("INPUT_RELEASE", "9.9.9")]).check(3, "does not have release `9.9.9`");
     let image = recorded.registry().seed_image("shop/release", &serde_json::json!({}), &[]).to_string();
     recorded.publish(&[("INPUT_RELEASE", &image)]).check(3, "is not a release");

@@ -201,7 +201,7 @@ fn an_image_without_a_configuration_is_not_judged() {
     let registry = Registry::start(Options::default());
     let digest = registry.seed_image("shop/api", &good(), &[]);
     registry.remove("shop/api", &Digest::of(good().to_string().as_bytes()));
-    unreadable(&registry, &digest, "has no");
+    unreadable(&registry, &digest, "does not have the");
     let digest = registry.seed_image("shop/api", &json!([]), &[]);
     unreadable(&registry, &digest, "the configuration of");
 }
