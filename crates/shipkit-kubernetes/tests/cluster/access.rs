@@ -25,7 +25,7 @@ fn all_permissions_that_are_missing_are_named_and_the_least_role_suffices() {
     let reader =
         as_user(&bed, &bed.namespace.user("reader", &[(look, "apps", &["deployments", "replicasets"])]));
     let one = release("1", 1, &[("api", "one")]);
-    let observed = bed.namespace.wait(reader.observe()).unwrap();
+    let observed = bed.observe();
     let missing = format!(
         "these credentials may not, in namespace `{name}`: watch deployments, patch deployments, watch replicasets, \
          list pods, watch pods"
