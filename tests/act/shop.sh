@@ -40,7 +40,7 @@ make_shop() {
   touch "$work/config/act/actrc"
   "${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/debug/rewrite" --ref v1 --image "$image" --act "$work/shipkit"
   cp -r "$root/examples/shop" "$shop"
-  sed -i "s#localhost:5050/#$REGISTRY/#" "$shop/shipkit.yml"
+  sed -i "s#localhost:5050/#$REGISTRY/#" "$shop/shipkit.yml" "$shop"/*/Dockerfile
   make_repository
 }
 
