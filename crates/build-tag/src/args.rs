@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use shipkit_core::plan::Shards;
 use shipkit_core::{Repository, Secret};
 use shipkit_runner::{CommonArgs, Verbatim};
 
@@ -34,7 +35,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Name images: tags, labels and annotations for this event, in place of docker/metadata-action.
     Meta(MetaArgs),
-    /// Tell which rule of `meta` gives which tag, and why the others give none.
+    /// Tell which rule gives which tag, and why the others give none: the rules that are given as for `meta`, or without any
+    /// those of `shipkit.yml`.
     Explain(MetaArgs),
 }
 
@@ -83,6 +85,12 @@ pub struct PlanArgs {
     /// The event's payload, in place of the runner's; `GITHUB_EVENT_NAME` says what kind of event it is.
     #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,
+    /// The platforms that runners of their own build, as JSON: `[{"platform": "linux/arm64", "runner": "..."}]`.
+    #[arg(long, value_name = "JSON", value_parser = Shards::read, default_value = "")]
+    pub shards: Shards,
+    /// The platform among them that is built here; without it, all that no shard builds.
+    #[arg(long, value_name = "PLATFORM")]
+    pub shard: Option<String>,
     /// Print the plan and write nothing.
     #[arg(long)]
     pub dry_run: bool,

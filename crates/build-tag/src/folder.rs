@@ -108,12 +108,12 @@ pub(crate) fn plan(directory: &Path) -> Result<Plan, FolderError> {
     })
 }
 
-/// The digests that buildx reported for the planned services (`--metadata-file`, key `containerimage.digest`).
+/// The digests that buildx reported for the services that are built in this job (`--metadata-file`, key `containerimage.digest`).
 ///
 /// # Errors
 /// When the file is missing, damaged, or lacks a service.
 pub(crate) fn built(directory: &Path, plan: &Plan) -> Result<BTreeMap<String, Digest>, FolderError> {
-    if plan.services.is_empty() {
+    if plan.built_here().next().is_none() {
         return Ok(BTreeMap::new());
     }
     let path = directory.join(FOLDER).join("bake-metadata.json");
@@ -133,7 +133,7 @@ pub(crate) fn built(directory: &Path, plan: &Plan) -> Result<BTreeMap<String, Di
             .map(|digest| (service.clone(), digest))
             .ok_or_else(|| FolderError::NoDigest { path: path.clone(), service: service.clone() })
     };
-    plan.services.keys().map(digest).collect()
+    plan.built_here().map(|(name, _)| digest(name)).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FolderError> {

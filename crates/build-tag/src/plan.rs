@@ -45,7 +45,8 @@ pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Fai
     };
     let decisions = asked.decide().await;
     let builder = folder::builder(directory);
-    let plan = plan.decided(decisions).with_builder(builder.as_ref());
+    let plan = plan.decided(decisions).sharded(&event, &args.shards, args.shard.as_deref())?;
+    let plan = plan.with_builder(builder.as_ref());
     say_what_the_builder_lacks(&plan, builder.as_ref(), runner)?;
     let bake = pretty(&bake_file(&plan));
     if args.dry_run || runner.is_json() {
@@ -119,7 +120,7 @@ fn say_gaps(config: &Config, runner: &Runner) -> Result<(), Failure> {
 /// Outputs for the jobs after this one. The four slots are fixed because a matrix cannot be ordered.
 fn outputs(plan: &Plan, runner: &Runner) -> Result<(), Failure> {
     let names: Vec<_> = plan.environments.iter().map(|reached| reached.name.as_str()).collect();
-    let services: Vec<_> = plan.services.keys().collect();
+    let services: Vec<_> = plan.built_here().map(|(name, _)| name).collect();
     runner.output("services", &json!(services).to_string())?;
     runner.output("environments", &json!(names).to_string())?;
     let slots = [
@@ -149,8 +150,20 @@ fn sentences(plan: &Plan, explained: &[Explained]) -> String {
     let mut text = format!("{} {} from {} ({})\n", plan.name, plan.version, plan.commit, plan.git_ref);
     writeln!(text, "version {}: {}", plan.version, plan.version_because).ok();
     for (name, service) in &plan.services {
+        let elsewhere: Vec<_> = service.shards.keys().map(String::as_str).collect();
         // Writing to a String cannot fail.
-        writeln!(text, "build {name} -> {}:{}", service.repository, plan.build_tag).ok();
+        if elsewhere.is_empty() {
+            writeln!(text, "build {name} -> {}:{}", service.repository, plan.build_tag).ok();
+        } else {
+            writeln!(
+                text,
+                "join {name} of {} -> {}:{}",
+                elsewhere.join(", "),
+                service.repository,
+                plan.build_tag
+            )
+            .ok();
+        }
         writeln!(text, "  {}", service.because).ok();
     }
     for (name, reused) in &plan.reused {
@@ -174,7 +187,7 @@ fn sentences(plan: &Plan, explained: &[Explained]) -> String {
 }
 
 /// `1.2.3 (permanent), 1.2 (moves forward)`.
-fn given(rule: &Explained) -> String {
+pub(crate) fn given(rule: &Explained) -> String {
     let tags = rule.tags.iter().map(|given| {
         let life = match given.life {
             Life::Permanent | Life::Version => "permanent",

@@ -9,7 +9,7 @@ use shipkit_core::plan::{Plan, PlannedService};
 use shipkit_core::release::ServiceImage;
 use shipkit_core::verdict::Outcome;
 use shipkit_core::{Digest, Release, Tag};
-use shipkit_registry::{Manifest, ManifestKind, Registry, Target};
+use shipkit_registry::{Manifest, ManifestKind, Move, Registry, Target};
 use shipkit_runner::{Failure, Runner, markdown};
 
 use crate::args::ReleaseArgs;
@@ -40,6 +40,19 @@ pub(crate) enum ReleaseError {
         /// The platform.
         platform: String,
     },
+    /// A shard left no image.
+    #[error("`{service}` has no image for `{platform}`: `{image}` is not at the registry")]
+    NoShard {
+        /// The service.
+        service: String,
+        /// The platform.
+        platform: String,
+        /// What was looked for.
+        image: String,
+    },
+    /// A plan of one shard.
+    #[error("this plan is for `{0}` alone, and a release is made of all platforms")]
+    OneShard(String),
     /// A plan that pushes nothing makes no release.
     #[error("this event pushes nothing, so there is nothing to release")]
     NothingPushed,
@@ -52,6 +65,10 @@ impl Hint for ReleaseError {
             Self::Platform { .. } => {
                 Some("check that the builder can build it: `docker buildx inspect`".to_owned())
             }
+            Self::NoShard { platform, .. } => Some(format!("let the job that builds `{platform}` run again")),
+            Self::OneShard(_) => {
+                Some("plan again with `shards` and without `shard`, once all shards are built".to_owned())
+            }
             Self::NothingPushed => {
                 Some("judge the images with `image-scan --layout .shipkit/layout`".to_owned())
             }
@@ -61,8 +78,8 @@ impl Hint for ReleaseError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::OtherDigest { .. } => ExitCode::Unknown,
-            Self::Platform { .. } => ExitCode::No,
-            Self::NothingPushed => ExitCode::Usage,
+            Self::Platform { .. } | Self::NoShard { .. } => ExitCode::No,
+            Self::NothingPushed | Self::OneShard(_) => ExitCode::Usage,
         }
     }
 }
@@ -73,12 +90,18 @@ pub(crate) async fn run(args: &ReleaseArgs, runner: &Runner) -> Result<Outcome, 
     if !plan.push {
         return Err(ReleaseError::NothingPushed.into());
     }
+    if let Some(platform) = plan.shard {
+        return Err(ReleaseError::OneShard(platform).into());
+    }
     let built = folder::built(&args.project.directory, &plan)?;
     let registry = login::registry(runner, &args.registry, &plan.release_repository)?;
     let mut services = reused(&registry, &plan).await?;
     for (name, service) in &plan.services {
-        let digest = built.get(name).ok_or(ReleaseError::NothingPushed)?;
-        services.insert(name.clone(), confirm(&registry, &plan, name, service, digest).await?);
+        let digest = match built.get(name) {
+            Some(digest) => digest.clone(),
+            None => joined(&registry, &plan, name, service).await?,
+        };
+        services.insert(name.clone(), confirm(&registry, &plan, name, service, &digest).await?);
     }
     let release = Release {
         name: plan.name.clone(),
@@ -157,6 +180,28 @@ async fn recorded(registry: &Registry, plan: &Plan, release: &Release) -> Result
         }
     }
     Ok(None)
+}
+
+/// The images that shards built for their platforms, put together under the tag that one built here would have. All must
+/// be there: an image that lacks a platform is none.
+async fn joined(
+    registry: &Registry,
+    plan: &Plan,
+    name: &str,
+    service: &PlannedService,
+) -> Result<Digest, Failure> {
+    let mut images = Vec::new();
+    for (platform, tag) in &service.shards {
+        let found = registry.resolve(&service.repository, tag).await?;
+        images.push(found.ok_or_else(|| ReleaseError::NoShard {
+            service: name.to_owned(),
+            platform: platform.clone(),
+            image: format!("{}:{tag}", service.repository),
+        })?);
+    }
+    let digest = registry.index(&service.repository, &images, &BTreeMap::new()).await?;
+    registry.tag(&service.repository.at(&digest), &plan.build_tag, Move::Moving).await?;
+    Ok(digest)
 }
 
 /// The image of one service as the registry holds it, which must be what was built.

@@ -15,10 +15,11 @@ const CONFIG_LIMIT: u64 = 4 * 1024 * 1024;
 
 impl Registry {
     /// Stores an index of images that are in the repository already, in this order, and returns its digest. Each
-    /// image's platform is read from its own configuration. Nothing is tagged.
+    /// image's platform is read from its own configuration; the entries of an index, attestations among them, are taken
+    /// over as they are. Nothing is tagged.
     ///
     /// # Errors
-    /// When one is not there or is an index itself, or the registry does not take the index.
+    /// When one is not there, or the registry does not take the index.
     pub async fn index(
         &self,
         repository: &Repository,
@@ -28,6 +29,10 @@ impl Registry {
         let mut manifests = Vec::new();
         for digest in images {
             let manifest = self.manifest(repository, &Target::Digest(digest.clone())).await?;
+            if let ManifestKind::Index { .. } = manifest.kind {
+                manifests.extend(entries(repository, &manifest)?);
+                continue;
+            }
             let platform = self.platform(repository, &manifest).await?;
             let mut entry = pointer(&manifest.descriptor());
             if let Some(fields) = entry.as_object_mut() {
@@ -71,6 +76,20 @@ impl Registry {
         })?;
         Ok(Platform { os: config.os, architecture: config.architecture, variant: config.variant })
     }
+}
+
+/// The entries of an index with all that it says of them.
+fn entries(repository: &Repository, index: &Manifest) -> Result<Vec<Value>, Error> {
+    #[derive(Deserialize)]
+    struct Index {
+        manifests: Vec<Value>,
+    }
+    let index: Index = serde_json::from_slice(&index.bytes).map_err(|error| Error::Manifest {
+        registry: repository.registry().to_owned(),
+        what: format!("the index `{}`", index.digest),
+        source: NotAManifest::Shape(error),
+    })?;
+    Ok(index.manifests)
 }
 
 fn platform_json(platform: &Platform) -> Value {

@@ -24,4 +24,5 @@ mod release;
 mod reuse;
 mod script;
 mod services;
+mod shards;
 mod timeout;

@@ -9,7 +9,7 @@ use shipkit_tests::server::registry::{Options, Registry};
 use crate::project::{COMMIT, Project, push};
 use shipkit_tests::step::Done;
 
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const BUILD_TAG: &str = "build-7-2";
 
 /// A planned project and the registry that its images were pushed to.
@@ -18,7 +18,7 @@ pub(crate) struct Built {
     pub(crate) registry: Registry,
 }
 
-fn image(registry: &Registry, name: &str, architecture: &str) -> Digest {
+pub(crate) fn image(registry: &Registry, name: &str, architecture: &str) -> Digest {
     let config = json!({"os": "linux", "architecture": architecture, "config": {"User": name}});
     registry.seed_image(name, &config, &[b"layer"])
 }

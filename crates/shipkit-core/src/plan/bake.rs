@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::shard::words;
 use super::{Plan, PlannedBuild, PlannedService};
 use crate::config::Cache;
 
@@ -20,7 +21,7 @@ const CACHE_TAG: &str = "build-cache";
 #[must_use]
 pub fn bake_file(plan: &Plan) -> Value {
     let mut targets = Map::new();
-    for (name, service) in &plan.services {
+    for (name, service) in plan.built_here() {
         let mut target = base(plan, &service.build);
         target.insert("labels".to_owned(), json!(service.labels));
         target.insert("tags".to_owned(), json!([format!("{}:{}", service.repository, plan.build_tag)]));
@@ -33,7 +34,7 @@ pub fn bake_file(plan: &Plan) -> Value {
         }
         targets.insert(name.clone(), Value::Object(target));
     }
-    let names: Vec<_> = plan.services.keys().collect();
+    let names: Vec<_> = plan.built_here().map(|(name, _)| name).collect();
     literal(json!({"group": {"default": {"targets": names}}, "target": targets}))
 }
 
@@ -53,14 +54,17 @@ fn cache(plan: &Plan, name: &str, service: &PlannedService) -> (Vec<String>, Vec
     let writes = plan.push && plan.protects(&plan.git_ref);
     let to = |text: String| if writes { vec![text] } else { Vec::new() };
     let repository = &service.repository;
+    // Shards that wrote to one place would throw away each other's layers.
+    let shard = plan.shard.as_deref().map(|platform| format!("-{}", words(platform))).unwrap_or_default();
     match service.build.cache {
         Cache::None => (Vec::new(), Vec::new()),
         // GitHub keeps the caches of branches apart by itself.
-        Cache::Gha => {
-            (vec![format!("type=gha,scope={name}")], vec![format!("type=gha,scope={name},mode=max")])
-        }
+        Cache::Gha => (
+            vec![format!("type=gha,scope={name}{shard}")],
+            vec![format!("type=gha,scope={name}{shard},mode=max")],
+        ),
         Cache::Registry => {
-            let place = format!("type=registry,ref={repository}:{CACHE_TAG}");
+            let place = format!("type=registry,ref={repository}:{CACHE_TAG}{shard}");
             (vec![place.clone()], to(format!("{place},mode=max")))
         }
         Cache::Inline => {
@@ -68,7 +72,7 @@ fn cache(plan: &Plan, name: &str, service: &PlannedService) -> (Vec<String>, Vec
             (from.collect(), vec!["type=inline".to_owned()])
         }
         Cache::Local => {
-            let place = format!("{FOLDER}/cache/{name}");
+            let place = format!("{FOLDER}/cache/{name}{shard}");
             (vec![format!("type=local,src={place}")], vec![format!("type=local,dest={place},mode=max")])
         }
     }

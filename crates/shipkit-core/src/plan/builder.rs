@@ -114,7 +114,7 @@ impl Plan {
     #[must_use]
     pub fn with_builder(mut self, present: Option<&Builder>) -> Self {
         let mut lacks: BTreeMap<Need, Vec<&str>> = BTreeMap::new();
-        for (name, service) in &self.services {
+        for (name, service) in self.built_here() {
             for need in needs(&self, service) {
                 let is_lacking = match present {
                     Some(builder) => !builder.can(need),

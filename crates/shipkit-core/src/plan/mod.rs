@@ -13,6 +13,7 @@ mod pattern;
 mod reach;
 mod reuse;
 mod script;
+mod shard;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub use names::{
 pub use pattern::{is_supported, matches};
 pub use reuse::{Decision, Known, Seen, Since, deployed_tag, names_a_commit, of_commit, reusable, words};
 pub use script::test_script;
+pub use shard::{ShardError, Shards};
 
 use crate::config::{BuildArg, BuildContext, Cache, Config, Service, Source};
 use crate::digest::Digest;
@@ -90,6 +92,9 @@ pub struct Plan {
     /// The builder that it needs.
     #[serde(default)]
     pub builder: Chosen,
+    /// The platform for which it builds, where runners of their own build the platforms.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<String>,
     /// The services to build, by name.
     pub services: BTreeMap<String, PlannedService>,
     /// The services whose image is there already, by name.
@@ -120,6 +125,10 @@ pub struct PlannedService {
     /// Its image in the release before, whose layers may serve again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub previous: Option<ImageRef>,
+    /// The throw-away tag of each platform's image, where runners of their own build them; empty for one that is built in
+    /// this job.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub shards: BTreeMap<String, Tag>,
     /// Why it is built.
     #[serde(default)]
     pub because: String,
@@ -278,6 +287,7 @@ pub fn plan(
                 key: None,
                 bases: BTreeMap::new(),
                 previous: None,
+                shards: BTreeMap::new(),
                 because: String::new(),
             };
             services.insert(name.clone(), service);
@@ -298,6 +308,7 @@ pub fn plan(
         version,
         version_because: because,
         builder: Chosen::default(),
+        shard: None,
         protected_branches: reuse::protected_branches(event, config),
         services,
         reused: BTreeMap::new(),
