@@ -469,3 +469,26 @@ fn caches_attestations_and_contexts_are_those_of_the_configuration() {
     assert_eq!(found["contexts"], json!({"a": "./b", "c": "docker-image://d"}));
     assert_eq!(found["args"], json!({"SOURCE_DATE_EPOCH": "0"}));
 }
+
+#[test]
+fn explain_without_rules_of_its_own_tells_those_of_the_project() {
+    let project = Project::with_git(CONFIG, "main");
+    let done = project.program(&[("PATH", "/nowhere")], &["explain"]);
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    let commit = project.git(&["rev-parse", "HEAD"]);
+    for line in [
+        format!("sha-{commit} (permanent) <- tags.include: sha\n"),
+        "main (moves) <- tags.include: branch\n".to_owned(),
+        "(none) <- tags.include: semver\n".to_owned(),
+        "(none) <- tags.include: pr\n    it is not among `tags.include`\n".to_owned(),
+        "(none) <- tags.latest: default-branch\n".to_owned(),
+    ] {
+        assert!(done.stdout.contains(&line), "{line}: {}", done.stdout);
+    }
+    let json = project.program(&[("PATH", "/nowhere")], &["explain", "--json"]);
+    let rules: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(rules[0]["tags"][0]["tag"], format!("sha-{commit}"));
+    let own = project.program(&[("PATH", "/nowhere")], &["explain", "--tags", "type=sha"]);
+    assert!(own.stdout.contains("<- type=sha\n    line 1 of `tags`"), "{}", own.stdout);
+    assert!(!own.stdout.contains("tags.include"), "{}", own.stdout);
+}
