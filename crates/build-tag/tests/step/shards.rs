@@ -92,8 +92,7 @@ fn a_division_that_leaves_something_out_is_refused() {
         "no shard of `shards` is for `linux/s390x`",
     );
     refused(&services(both, "{context: w}"), &[("INPUT_SHARD", "linux/arm64")], "no shard of `shards`");
-    let upon =
-        |platforms: &str| format!("{{context: w, contexts: {{base: 'service:api'}}{platforms}}}");
+    let upon = |platforms: &str| format!("{{context: w, contexts: {{base: 'service:api'}}{platforms}}}");
     for web in [upon(""), upon(", platforms: [linux/arm64]")] {
         refused(
             &services(both, &web),

@@ -97,17 +97,15 @@ impl Plan {
     /// When a service would have a platform that nobody builds, or would be built apart from one that it builds upon.
     pub fn sharded(mut self, event: &Event, shards: &Shards, here: Option<&str>) -> Result<Self, ShardError> {
         let divided = self.divided(shards)?;
-        match here {
-            Some(platform) => self.one_shard(event, shards, platform, &divided),
-            None => {
-                for (_, service) in self.services.iter_mut().filter(|(name, _)| divided.contains(name)) {
-                    for platform in &service.build.platforms {
-                        service.shards.insert(platform.clone(), tag(event, platform)?);
-                    }
-                }
-                Ok(self)
+        if let Some(platform) = here {
+            return self.one_shard(event, shards, platform, &divided);
+        }
+        for (_, service) in self.services.iter_mut().filter(|(name, _)| divided.contains(name)) {
+            for platform in &service.build.platforms {
+                service.shards.insert(platform.clone(), tag(event, platform)?);
             }
         }
+        Ok(self)
     }
 
     /// The names of the services that shards build, all platforms of each.
