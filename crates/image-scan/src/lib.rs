@@ -9,6 +9,7 @@ mod source;
 use std::path::Path;
 
 pub use args::Args;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
@@ -21,6 +22,9 @@ use shipkit_registry::{Credentials, Manifest, Registry, Target};
 use shipkit_runner::{Failure, Runner, env};
 use source::Source;
 
+/// How many images are read at once; one layer of each is in memory.
+const AT_ONCE: usize = 2;
+
 /// Judges what the command line names.
 ///
 /// # Errors
@@ -31,28 +35,42 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     }
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
-    let mut judged = Vec::new();
-    for image in images(&args, config.as_ref(), &runner).await? {
-        runner.say(&format!("reading {}", image.name));
-        let facts = image.source.facts(&image.manifest).await?;
-        let digests: Vec<_> = facts_digests(&image.manifest);
-        let findings = reports::of(&reports, &image.name, &digests)?;
-        let policy = policy(config.as_ref(), &image.name)?;
-        let own: Vec<_> = facts
-            .iter()
-            .map(|facts| Judged {
-                name: image.name.clone(),
-                platform: facts.platform.clone(),
-                judgement: judge(facts, findings.as_deref(), &policy),
-            })
-            .collect();
-        if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
-            registry.put_evidence(repository, &image.manifest.digest, &record(&own, &runner)).await?;
-        }
-        judged.extend(own);
-    }
+    let images = images(&args, config.as_ref(), &runner).await?;
+    let judged: Vec<Vec<Judged>> = stream::iter(images)
+        .map(|image| judged(image, &args, config.as_ref(), &reports, &runner))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let judged = judged.into_iter().flatten().collect::<Vec<_>>();
     let is_stored = args.layout.is_none() && !args.dry_run;
     finish(&judged, is_stored, &runner)
+}
+
+/// Judges one image, every platform of it, and stores the verdict.
+async fn judged(
+    image: Image,
+    args: &Args,
+    config: Option<&Config>,
+    reports: &reports::Reports,
+    runner: &Runner,
+) -> Result<Vec<Judged>, Failure> {
+    runner.say(&format!("reading {}", image.name));
+    let facts = image.source.facts(&image.manifest).await?;
+    let digests: Vec<_> = facts_digests(&image.manifest);
+    let findings = reports::of(reports, &image.name, &digests)?;
+    let policy = policy(config, &image.name)?;
+    let own: Vec<_> = facts
+        .iter()
+        .map(|facts| Judged {
+            name: image.name.clone(),
+            platform: facts.platform.clone(),
+            judgement: judge(facts, findings.as_deref(), &policy),
+        })
+        .collect();
+    if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
+        registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
+    }
+    Ok(own)
 }
 
 /// One image to judge.

@@ -15,7 +15,7 @@ use shipkit_runner::Failure;
 use crate::facts;
 
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
-/// The largest layer that is read. One layer at a time is in memory.
+/// The largest layer that is read. One layer of an image at a time is in memory.
 const LAYER_LIMIT: u64 = 4 * 1024 * 1024 * 1024;
 /// The most bytes that one layer may unpack to; more is a compression bomb.
 const UNPACKED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
@@ -45,6 +45,9 @@ pub(crate) enum ImageError {
     /// A layer that cannot be unpacked.
     #[error("layer `{0}` cannot be unpacked")]
     Unpack(Digest, #[source] std::io::Error),
+    /// The program ends before it is done.
+    #[error("unpacking was stopped")]
+    Stopped(#[source] tokio::task::JoinError),
     /// A layer that unpacks to more than anything real.
     #[error("layer `{0}` unpacks to more than {1} bytes")]
     Bomb(Digest, u64),
@@ -54,7 +57,11 @@ impl Hint for ImageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::MediaType(..) => Some("push the image with gzip layers (`compression=gzip`)".to_owned()),
-            Self::NoImage(..) | Self::Configuration(..) | Self::Unpack(..) | Self::Bomb(..) => None,
+            Self::NoImage(..)
+            | Self::Configuration(..)
+            | Self::Unpack(..)
+            | Self::Stopped(..)
+            | Self::Bomb(..) => None,
         }
     }
 
@@ -107,7 +114,12 @@ impl Source {
         for layer in layers {
             let size = match sizes.get(&layer.digest) {
                 Some(size) => *size,
-                None => unpacked_size(layer, &self.blob(layer, LAYER_LIMIT).await?, UNPACKED_LIMIT)?,
+                None => {
+                    let (layer, bytes) = (layer.clone(), self.blob(layer, LAYER_LIMIT).await?);
+                    // Unpacking is work for a processor, which another image may use at the same time.
+                    let unpacking = move || unpacked_size(&layer, &bytes, UNPACKED_LIMIT);
+                    tokio::task::spawn_blocking(unpacking).await.map_err(ImageError::Stopped)??
+                }
             };
             sizes.insert(layer.digest.clone(), size);
             unpacked = unpacked.saturating_add(size);
