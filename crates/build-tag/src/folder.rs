@@ -48,9 +48,9 @@ pub(crate) enum FolderError {
 impl Hint for FolderError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::File { doing: "read", .. } => Some(format!(
-                "run `build-tag plan` and `docker buildx bake --file {FOLDER}/bake.json --metadata-file {FOLDER}/bake-metadata.json` first, in the same checkout"
-            )),
+            Self::File { doing: "read", .. } => {
+                Some(format!("run `build-tag plan` and `bash {FOLDER}/build.sh` first, in the same checkout"))
+            }
             Self::File { .. } | Self::Content { .. } => None,
             Self::NoDigest { .. } => {
                 Some("a build that does not push (a pull request) makes no release".to_owned())

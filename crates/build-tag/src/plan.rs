@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use shipkit_core::config::Config;
 use shipkit_core::plan::{
-    Builder, COMPOSE_FILE, Explained, Life, Plan, PlanError, Which, bake_file, explain, gaps, plan,
-    test_compose, test_script,
+    Builder, COMPOSE_FILE, Explained, Life, Plan, PlanError, Which, bake_file, build_script, explain, gaps,
+    plan, test_compose, test_script,
 };
 use shipkit_core::verdict::Outcome;
 use shipkit_registry::{Options, Registry};
@@ -20,7 +20,7 @@ use crate::{event, folder, git, login};
 /// Whatever is asked of a registry for a plan can also be built: no answer is worth a long wait.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Plans; writes `.shipkit/{plan.json,bake.json,test.sh,test.compose.yml}` unless it is a dry run.
+/// Plans; writes `.shipkit/{plan.json,bake.json,build.sh,test.sh,test.compose.yml}` unless it is a dry run.
 pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
     let config =
@@ -59,6 +59,7 @@ pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Fai
         let files = [
             ("plan.json", pretty(&json!(plan))),
             ("bake.json", bake),
+            ("build.sh", build_script(&plan)),
             ("test.sh", test_script(test)),
             (COMPOSE_FILE, pretty(&test_compose(test))),
         ];

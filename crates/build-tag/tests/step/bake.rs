@@ -5,8 +5,10 @@ use std::process::{Command, Stdio};
 use shipkit_core::{Digest, Repository, Verdict};
 use shipkit_registry::Credentials;
 use shipkit_tests::server::docker_registry::DockerRegistry;
+use shipkit_tests::step::Done;
 
 use crate::project::{Project, push};
+use crate::services::bed;
 
 const SERVICES: [&str; 3] = ["api", "web", "worker"];
 
@@ -114,4 +116,54 @@ fn one_image_that_does_not_build_moves_no_tag_of_the_others() {
             assert_eq!(three.published(name), ["1", "1.2", "1.2.3", "latest", &commit]);
         }
     }
+}
+
+/// Asks for both secrets; what it compares them with is not what they say, because a Dockerfile stays.
+const WITH_SECRETS: &str = "RUN --mount=type=secret,id=TOKEN --mount=type=secret,id=netrc \\
+    test \"$(tr a-z b-za < /run/secrets/TOKEN) $(tr a-z b-za < /run/secrets/netrc)\" = 'ijeefo-wbmvf ijeefo-gjmf'\n";
+
+#[test]
+fn secrets_reach_the_build_by_variable_or_file_and_are_in_nothing_that_stays() {
+    let registry = DockerRegistry::start();
+    let project = Project::new(&format!(
+        "version: 1\nname: shop\nregistry: {}/shop\nservices:\n  api: {{build: {{context: api, secrets: [TOKEN, netrc=.netrc]}}}}\n{}\n",
+        registry.host(),
+        crate::project::ONE_ENVIRONMENT
+    ));
+    let write = |name: &str, text: &str| {
+        let path = project.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("api/Dockerfile", &format!("FROM {}/shop-base/python:3.11\n{WITH_SECRETS}", bed("REGISTRY")));
+    write(".netrc", "hidden-file");
+    let planned = project.plan("push", &push("refs/heads/main"), &[("GITHUB_RUN_ID", "3")]);
+    assert_eq!(planned.exit, Some(0), "{planned:#?}");
+    let build = |secrets: &str| {
+        let mut bash = Command::new("bash");
+        bash.args([".shipkit/build.sh", "--progress=plain", "--no-cache"]).current_dir(project.path());
+        bash.env_remove("TOKEN").env("SHIPKIT_BUILD_ENV", secrets).env("GITHUB_ACTIONS", "true");
+        Done::from(bash.stdin(Stdio::null()).output().unwrap())
+    };
+    let refused = build("");
+    assert_ne!(refused.exit, Some(0), "{refused:#?}");
+    assert!(refused.stdout.contains("the secret `TOKEN` of `build.secrets` is empty here"), "{refused:#?}");
+    let done = build("# npm\nTOKEN=hidden-value\nOTHER=unasked-value\n");
+    assert_eq!(done.exit, Some(0), "{done:#?}");
+    assert_eq!(
+        done.stdout,
+        "::add-mask::hidden-value\n::add-mask::unasked-value\n::add-mask::hidden-value\n"
+    );
+    let image = format!("{}/shop/api:build-3-2", registry.host());
+    let stays = ["plan.json", "bake.json", "build.sh", "bake-metadata.json"].map(|name| project.read(name));
+    docker(&project, &["pull", "--quiet", &image]);
+    let history = crate::services::docker(&["history", "--no-trunc", &image]);
+    let configuration = crate::services::docker(&["image", "inspect", &image]);
+    for text in stays.iter().chain([&history, &configuration, &done.stderr]) {
+        assert!(
+            !["hidden-value", "hidden-file", "unasked-value"].iter().any(|secret| text.contains(secret)),
+            "{text}"
+        );
+    }
+    docker(&project, &["image", "rm", &image]);
 }

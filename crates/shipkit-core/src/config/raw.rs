@@ -169,7 +169,8 @@ pub(super) struct RawBuild {
     pub(super) target: Option<String>,
     /// Build arguments. They are public. `${SHIPKIT_COMMIT}` and `${SHIPKIT_VERSION}` are always known.
     pub(super) args: Option<TextMap>,
-    /// Names of environment variables that are given as build secrets.
+    /// Build secrets: the name of an environment variable, kept as a line of the secret `SHIPKIT_BUILD_ENV`, or `<id>=<file>`. They
+    /// are in no argument, label or layer; a Dockerfile reads them with `RUN --mount=type=secret,id=<name>`.
     pub(super) secrets: Option<Vec<String>>,
     /// Platforms, as `linux/arm64`. Default: the builder's own.
     pub(super) platforms: Option<Vec<String>>,

@@ -10,6 +10,7 @@ use super::error::{list, suggestion};
 use super::raw::RawConfig;
 use super::raw_check::RawCheck;
 use super::resolve::Context;
+use super::test_rules::is_variable;
 use super::types::{Build, BuildContext, Config, Environment, Service, Source, TargetKind};
 use super::yaml::join;
 use crate::plan::{is_supported, release_name};
@@ -23,9 +24,7 @@ const NAME_HINT: &str =
 /// The name in `${NAME}`, if the whole text is that.
 pub(super) fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let starts_well = name.bytes().next().is_some_and(|b| word(b) && !b.is_ascii_digit());
-    (starts_well && name.bytes().all(word)).then_some(name)
+    is_variable(name).then_some(name)
 }
 
 /// What can be said before anything is resolved.
@@ -198,7 +197,10 @@ fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Co
             );
         }
         Source::Image(image) if !image.is_empty() => image_name(context, &join(path, "image"), image),
-        Source::Build(build) => contexts(context, &join(path, "build.contexts"), build, config),
+        Source::Build(build) => {
+            contexts(context, &join(path, "build.contexts"), build, config);
+            build_secrets(context, &join(path, "build.secrets"), &build.secrets);
+        }
         Source::Image(_) => {}
     }
     match (&service.source, &service.image_name) {
@@ -283,6 +285,24 @@ fn linked(config: &Config) -> BTreeMap<&str, Vec<String>> {
         Source::Image(_) => Vec::new(),
     };
     config.services.iter().map(|(name, service)| (name.as_str(), linked(service))).collect()
+}
+
+/// A variable, or `<id>=<file>`; both end up in the comma-separated words of a bake file.
+fn build_secrets(context: &mut Context<'_>, path: &str, secrets: &[String]) {
+    for (index, secret) in secrets.iter().enumerate() {
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        let is_one = match secret.split_once('=') {
+            Some((id, file)) => {
+                !id.is_empty() && id.bytes().all(word) && !file.is_empty() && !file.contains([',', '"'])
+            }
+            None => is_variable(secret),
+        };
+        if !is_one {
+            let message =
+                format!("`{secret}` is neither the name of an environment variable nor `<id>=<file>`");
+            context.wrong(&format!("{path}[{index}]"), message, None);
+        }
+    }
 }
 
 fn image_name(context: &mut Context<'_>, path: &str, image: &str) {

@@ -61,7 +61,7 @@ fn kept(context: &mut Context<'_>, path: &str, pattern: &str) {
 }
 
 /// `[A-Za-z_][A-Za-z0-9_]*`.
-fn is_variable(text: &str) -> bool {
+pub(super) fn is_variable(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     text.bytes().all(word) && text.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }

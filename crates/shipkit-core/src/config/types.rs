@@ -175,7 +175,7 @@ pub struct Build {
     pub target: Option<String>,
     /// Build arguments: public, they can be read in the image.
     pub args: BTreeMap<String, BuildArg>,
-    /// Names of environment variables that are given as build secrets.
+    /// Build secrets: names of environment variables, and files as `<id>=<file>`.
     pub secrets: Vec<String>,
     /// Platforms; empty means the builder's own.
     pub platforms: Vec<String>,

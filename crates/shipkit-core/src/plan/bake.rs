@@ -115,8 +115,12 @@ fn base(plan: &Plan, build: &PlannedBuild) -> Map<String, Value> {
         target.insert("attest".to_owned(), json!(attest));
     }
     if !build.secrets.is_empty() {
-        // By environment variable and never by value: an argument or label would end up in the image.
-        let secrets: Vec<_> = build.secrets.iter().map(|name| format!("id={name},env={name}")).collect();
+        // By variable or file and never by value: an argument or label would end up in the image.
+        let secret = |secret: &String| match secret.split_once('=') {
+            Some((id, file)) => format!("id={id},src={file}"),
+            None => format!("id={secret},env={secret}"),
+        };
+        let secrets: Vec<_> = build.secrets.iter().map(secret).collect();
         target.insert("secret".to_owned(), json!(secrets));
     }
     if !build.platforms.is_empty() {

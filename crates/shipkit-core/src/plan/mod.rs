@@ -32,7 +32,7 @@ pub use names::{
 };
 pub use pattern::{is_supported, matches};
 pub use reuse::{Decision, Known, Seen, Since, deployed_tag, names_a_commit, of_commit, reusable, words};
-pub use script::test_script;
+pub use script::{build_script, test_script};
 pub use shard::{ShardError, Shards};
 
 use crate::config::{BuildArg, BuildContext, Cache, Config, Service, Source};
@@ -156,7 +156,7 @@ pub struct PlannedBuild {
     pub target: Option<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// Names of environment variables that are given as build secrets.
+    /// Build secrets: names of environment variables, and files as `<id>=<file>`.
     pub secrets: Vec<String>,
     /// Platforms; empty means the builder's own.
     pub platforms: Vec<String>,

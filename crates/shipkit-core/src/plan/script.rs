@@ -1,19 +1,29 @@
-//! The test script: `test` of `shipkit.yml` as a shell script that stops at the first failure and leaves nothing behind.
+//! The scripts that a job runs beside the bake file: `test` of `shipkit.yml` as a shell script that stops at the first failure
+//! and leaves nothing behind, and the build with its secrets.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::Plan;
 use super::bake::FOLDER;
 use super::compose::COMPOSE_FILE;
 use crate::config::Test;
 
-/// What the script knows how to do: functions, and the traps that clean up.
-const FUNCTIONS: &str = include_str!("script.sh");
+/// How a script begins: `bash`, and where it comes from.
+const HEAD: &str = "#!/usr/bin/env bash\n# Made by `build-tag plan` from `{from}` in shipkit.yml. It runs by hand, too: `bash .shipkit/{part}.sh`.\n\
+                    set -euo pipefail\npart={part}\n";
+/// How scripts say things and get their secrets.
+const SECRETS: &str = include_str!("secrets.sh");
+/// What the test script knows how to do besides: functions, and the traps that clean up.
+const TESTS: &str = include_str!("script.sh");
+/// Where the build leaves what `release` reads.
+const BAKE: &str = "docker buildx bake --file .shipkit/bake.json --metadata-file .shipkit/bake-metadata.json";
 
 /// The script for `bash`. Tools and services are there before the first command, in the order of a pipeline: secrets,
 /// tools, services, commands, end-to-end tests. Without tests it says so and succeeds.
 #[must_use]
 pub fn test_script(test: Option<&Test>) -> String {
-    let mut script = FUNCTIONS.to_owned();
+    let mut script = [&head("test", "test"), SECRETS, TESTS].concat();
     let Some(test) = test.filter(|test| has_commands(test)) else {
         script.push_str("echo 'shipkit.yml names no tests'\n");
         return script;
@@ -23,7 +33,7 @@ pub fn test_script(test: Option<&Test>) -> String {
         writeln!(script, "export {name}={}", quoted(value)).ok();
     }
     if !test.secrets.is_empty() {
-        writeln!(script, "secrets{}", words(&test.secrets, "")).ok();
+        writeln!(script, "secrets SHIPKIT_TEST_ENV test.secrets{}", words(&test.secrets, "")).ok();
     }
     for (name, version) in &test.setup {
         writeln!(script, "tool {} {}", quoted(name), quoted(version)).ok();
@@ -40,6 +50,28 @@ pub fn test_script(test: Option<&Test>) -> String {
         commands(&mut script, &e2e.run);
     }
     script
+}
+
+/// The script for `bash` that builds what is planned: `docker buildx bake` with the bake file, after the secrets that it takes
+/// from variables are set.
+#[must_use]
+pub fn build_script(plan: &Plan) -> String {
+    let secrets = plan.built_here().flat_map(|(_, service)| &service.build.secrets);
+    let names: BTreeSet<_> = secrets.filter(|secret| !secret.contains('=')).cloned().collect();
+    let mut script = head("build", "services.*.build");
+    script.push_str(SECRETS);
+    if !names.is_empty() {
+        let names: Vec<_> = names.into_iter().collect();
+        // Writing to a String cannot fail.
+        writeln!(script, "secrets SHIPKIT_BUILD_ENV build.secrets{}", words(&names, "")).ok();
+    }
+    // In place of the shell, so that a signal reaches it.
+    writeln!(script, "exec {BAKE} \"$@\"").ok();
+    script
+}
+
+fn head(part: &str, from: &str) -> String {
+    HEAD.replace("{part}", part).replace("{from}", from)
 }
 
 fn has_commands(test: &Test) -> bool {

@@ -1,32 +1,10 @@
-#!/usr/bin/env bash
-# Made by `build-tag plan` from `test` in shipkit.yml. It runs by hand, too: `bash .shipkit/test.sh`.
-set -euo pipefail
 # Each command gets a process group of its own, so that all of it can be ended. Only bash does this without a terminal.
 set -m
-cd "$(dirname "$0")/.."
-
 # One per checkout: two of them do not meet, and the next run finds what a killed one left.
 project=shipkit-test-$(pwd -P | cksum | cut -d ' ' -f 1)
 stacks=
 settled=
 groups=
-nl='
-'
-
-# Says a sentence where people look first: at the run on a runner, else in the log.
-say() {
-  if [ "${GITHUB_ACTIONS-}" = true ]; then
-    printf '::%s title=test::%s\n' "$1" "$(printf '%s' "$2" | sed 's/%/%25/g' | tr '\r\n' '  ')"
-  else
-    printf 'test: %s: %s\n' "$1" "$2"
-  fi
-}
-
-# Ends with a sentence: 2 asked wrongly, 3 could not find out, else the code of the command that failed.
-stop() {
-  say error "$2"
-  exit "$1"
-}
 
 # Runs a program and waits such that a signal is heard at once.
 attend() {
@@ -45,50 +23,6 @@ run() {
   printf '+ %s\n' "$1"
   attend sh -ec "$1" || code=$?
   [ "$code" = 0 ] || stop "$code" "\`$1\` failed with exit code $code"
-}
-
-# --- secrets --------------------------------------------------------------------------------------------------------------------
-
-# Hides a value in the log of the job. The runner masks the lines of SHIPKIT_TEST_ENV, but not what stands behind a `=`.
-mask() {
-  if [ "${GITHUB_ACTIONS-}" = true ] && [ "${#1}" -ge 4 ]; then
-    printf '::add-mask::%s\n' "$(printf '%s' "$1" | sed "s/%/%25/g; s/$(printf '\r')/%0D/g")"
-  fi
-}
-
-trim() {
-  trimmed=${1#"${1%%[![:space:]]*}"}
-  trimmed=${trimmed%"${trimmed##*[![:space:]]}"}
-}
-
-# Sets the secrets of these names, from the dotenv text SHIPKIT_TEST_ENV or from variables that are set already. Nothing is
-# written to a file, and the text itself is not left to the commands.
-secrets() {
-  local rest=${SHIPKIT_TEST_ENV-} at=0 wanted=" $* " line name trimmed
-  unset SHIPKIT_TEST_ENV
-  while [ -n "$rest" ]; do
-    trim "${rest%%"$nl"*}"
-    line=$trimmed
-    at=$((at + 1))
-    case $rest in *"$nl"*) rest=${rest#*"$nl"} ;; *) rest= ;; esac
-    case $line in '' | '#'*) continue ;; esac
-    # The line itself is not shown: it may be a secret whose name was forgotten.
-    case $line in *=*) ;; *) stop 2 "line $at of \`SHIPKIT_TEST_ENV\` is not \`NAME=value\`" ;; esac
-    trim "${line%%=*}"
-    name=${trimmed#export }
-    trim "${line#*=}"
-    case $trimmed in
-      \"*\" | \'*\') [ "${#trimmed}" -lt 2 ] || { trimmed=${trimmed#?} && trimmed=${trimmed%?}; } ;;
-    esac
-    mask "$trimmed"
-    case $wanted in *" $name "*) export "$name=$trimmed" ;; esac
-  done
-  for name in "$@"; do
-    eval "line=\${$name-}"
-    mask "$line"
-    export "$name=$line"
-    [ -n "$line" ] || say warning "the secret \`$name\` of \`test.secrets\` is empty here: it is neither in \`SHIPKIT_TEST_ENV\` nor set, as in a pull request from a fork"
-  done
 }
 
 # --- tools ----------------------------------------------------------------------------------------------------------------------
