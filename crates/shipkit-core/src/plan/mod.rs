@@ -344,11 +344,11 @@ fn prefix(event: &Event, config: &Config) -> Result<Repository, PlanError> {
 /// `registry` of the configuration, or `ghcr.io/<owner>/<name>`; in lower case, because registries refuse any other.
 fn registry_prefix(repository: Option<&str>, config: &Config) -> Result<Repository, PlanError> {
     let text = match (&config.registry, repository) {
-        (Some(registry), _) => registry.trim_end_matches('/').to_lowercase(),
-        (None, Some(repository)) => format!("ghcr.io/{}", repository.to_lowercase()),
+        (Some(registry), _) => registry.clone(),
+        (None, Some(repository)) => format!("ghcr.io/{repository}"),
         (None, None) => return Err(PlanError::NoRegistry),
     };
-    text.parse().map_err(|source| PlanError::Repository { what: "registry".to_owned(), source })
+    Repository::prefix(&text).map_err(|source| PlanError::Repository { what: "registry".to_owned(), source })
 }
 
 fn repository(prefix: &Repository, name: &str, service: &Service) -> Result<Repository, PlanError> {
