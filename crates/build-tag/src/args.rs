@@ -136,7 +136,10 @@ pub struct PublishArgs {
     /// The registry.
     #[command(flatten)]
     pub registry: RegistryArgs,
-    /// Print what would be tagged and change nothing.
+    /// Logins at the registries of `mirrors`, one `<registry> <user> <password>` a line.
+    #[arg(long, value_name = "SECRET")]
+    pub mirror_logins: Option<Secret>,
+    /// Print what would be copied and tagged, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -10,6 +10,7 @@ mod keep;
 mod known;
 mod login;
 mod meta;
+mod mirror;
 mod plan;
 mod publish;
 mod release;

@@ -69,7 +69,31 @@ pub enum BadName {
     Image(String),
 }
 
+/// The one name of a registry that counts where registries are compared: Docker Hub has three.
+#[must_use]
+pub fn canonical_registry(host: &str) -> &str {
+    match host {
+        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        other => other,
+    }
+}
+
 impl Repository {
+    /// Reads a prefix of repositories as people write it: in any case, because registries know the lower one only, and
+    /// with or without a `/` at its end.
+    ///
+    /// # Errors
+    /// When it is no repository name in lower case either.
+    pub fn prefix(text: &str) -> Result<Self, BadName> {
+        text.trim_end_matches('/').to_lowercase().parse()
+    }
+
+    /// The same place, under the one name of its registry that counts.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        Self { registry: canonical_registry(&self.registry).to_owned(), path: self.path.clone() }
+    }
+
     /// Host and port of the registry, as written.
     #[must_use]
     pub fn registry(&self) -> &str {
@@ -270,6 +294,16 @@ mod tests {
         check("localhost/api", "localhost", "api");
         check("acme/api", "docker.io", "acme/api");
         check("nginx", "docker.io", "library/nginx");
+    }
+
+    #[test]
+    fn a_prefix_is_read_in_lower_case_and_docker_hub_has_one_name() {
+        let prefix = |text: &str| Repository::prefix(text).unwrap().canonical().to_string();
+        assert_eq!(prefix("ghcr.io/Acme/Shop//"), "ghcr.io/acme/shop");
+        for name in ["docker.io/acme", "Index.docker.io/Acme/", "registry-1.docker.io/acme"] {
+            assert_eq!(prefix(name), "docker.io/acme");
+        }
+        assert!(Repository::prefix("").is_err() && Repository::prefix("ghcr.io/a:v1").is_err());
     }
 
     #[test]

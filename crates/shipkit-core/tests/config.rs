@@ -201,6 +201,43 @@ fn only_the_variables_of_what_is_done_have_to_be_set() {
 }
 
 #[test]
+fn a_mirror_is_read_as_the_registry_is_and_only_where_images_go() {
+    let text = "version: 1\nname: shop\nregistry: '${HOST}'\nmirrors: [Index.docker.io/Acme/, '${MIRROR}', ghcr.io/Acme/Shop]\n\
+                test: {environment: {A: '${A}'}}\nservices: {api: {build: {}, environment: {B: '${B}'}}}\n\
+                environments:\n  staging: {url: '${URL}'}\n";
+    let read = |needed, mirror: Option<&str>| {
+        let variables = |name: &str| match name {
+            "HOST" => Some("shop.example/a".to_owned()),
+            "MIRROR" => mirror.map(str::to_owned),
+            "A" | "B" | "URL" if needed != Needed::Names => Some("https://shop.example".to_owned()),
+            _ => None,
+        };
+        match Config::parse("f", text, &variables, needed) {
+            Ok(config) => config.mirrors.iter().map(ToString::to_string).collect(),
+            Err(error) => error
+                .problems()
+                .iter()
+                .map(|problem| format!("{}: {}", problem.path, problem.message))
+                .collect::<Vec<_>>(),
+        }
+    };
+    let all = ["docker.io/acme", "quay.io/acme/b", "ghcr.io/acme/shop"];
+    for needed in [Needed::Names, Needed::Build, Needed::Environment("staging")] {
+        assert_eq!(read(needed, Some("quay.io/Acme/B")), all, "{needed:?}");
+    }
+    for needed in [Needed::Names, Needed::Build] {
+        assert_eq!(read(needed, None), ["mirrors[1]: the variable `MIRROR` is not set"]);
+        assert_eq!(read(needed, Some("")), ["mirrors[1]: `` names no place at a registry"]);
+        assert_eq!(
+            read(needed, Some("Shop.example/A/")),
+            ["mirrors[1]: `shop.example/a` is the registry itself"]
+        );
+    }
+    // A deploy reads the registry alone.
+    assert_eq!(read(Needed::Environment("staging"), None), ["docker.io/acme", "ghcr.io/acme/shop"]);
+}
+
+#[test]
 fn a_check_knows_its_kind_and_its_line() {
     let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  staging:\n    smoke:\n      \
                 - get: /health\n        expect: 204\n      - {release: /version, service: api}\n";

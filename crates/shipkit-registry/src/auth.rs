@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use shipkit_core::Secret;
+use shipkit_core::reference::canonical_registry;
 use tokio::time::Instant;
 
-use crate::credentials::{Credentials, Login, canonical};
+use crate::credentials::{Credentials, Login};
 use crate::docker_config::DockerConfig;
 use crate::error::Error;
 
@@ -66,8 +67,9 @@ impl Auth {
 
     /// Who we are at a registry: the login that was given, else what Docker's configuration says.
     pub(crate) async fn login(&self, registry: &str) -> Result<Option<Login>, Error> {
-        let registry = canonical(registry);
-        if let Some(login) = self.logins.iter().find(|login| canonical(&login.registry) == registry) {
+        let registry = canonical_registry(registry);
+        if let Some(login) = self.logins.iter().find(|login| canonical_registry(&login.registry) == registry)
+        {
             return Ok(Some(login.clone()));
         }
         let Some(docker) = &self.docker else { return Ok(None) };

@@ -42,6 +42,8 @@ pub enum Along {
 pub struct Copied {
     /// The digest, which is that of the source.
     pub digest: Digest,
+    /// Whether the image itself was sent; not if it was found at the destination.
+    pub is_sent: bool,
     /// How many referrers were brought that were not there before.
     pub evidence: usize,
     /// How many requests it took, those for tokens included.
@@ -67,9 +69,19 @@ impl Registry {
         along: Along,
     ) -> Result<Copied, Error> {
         let within = self.between(&source.repository, destination);
-        let evidence = within.bring(source, destination, tags, along).await?;
+        let (is_sent, evidence) = within.bring(source, destination, tags, along).await?;
         let (requests, sent, received) = within.session.meter.read();
-        Ok(Copied { digest: source.digest.clone(), evidence, requests, sent, received })
+        Ok(Copied { digest: source.digest.clone(), is_sent, evidence, requests, sent, received })
+    }
+
+    /// This client for what will be written to `repository`: its tokens allow that from the first request on. Some
+    /// registries deny a repository that is not there yet to whoever asks to read it only.
+    #[must_use]
+    pub fn writing_to(&self, repository: &Repository) -> Self {
+        let push = vec![format!("repository:{}:pull,push", repository.path())];
+        let scopes = BTreeMap::from([(repository.registry().to_owned(), push)]);
+        let session = Arc::new(Session { scopes, deadline: self.session.deadline, ..Session::default() });
+        Self { transport: Arc::clone(&self.transport), session }
     }
 
     /// This client with one token for both repositories where they are at one registry, with one deadline, and with the
@@ -86,17 +98,36 @@ impl Registry {
         Self { transport: Arc::clone(&self.transport), session }
     }
 
+    /// Whether an image is there, going by its own manifest.
+    ///
+    /// # Errors
+    /// When it could not be found out.
+    pub async fn has(&self, image: &ImageRef) -> Result<bool, Error> {
+        let mut call = self.manifest_call(&image.repository, &Target::Digest(image.digest.clone()))?;
+        call.method = Method::HEAD;
+        call.access = Access::Push;
+        call.headers = vec![(ACCEPT, accepted())];
+        let answer = self.transport.send(&call).await?;
+        match answer.status {
+            StatusCode::OK => Ok(true),
+            // Whatever a 404 means, copying what may be there does no harm.
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(call.status(&answer)),
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         self.session.deadline(&self.transport.options)
     }
 
+    /// Whether the image was sent, and how many referrers were.
     async fn bring(
         &self,
         source: &ImageRef,
         to: &Repository,
         tags: &[(Tag, Move)],
         along: Along,
-    ) -> Result<usize, Error> {
+    ) -> Result<(bool, usize), Error> {
         let (from, image) = (&source.repository, to.at(&source.digest));
         let mut done = BTreeSet::new();
         for (tag, may) in tags.iter().filter(|(_, may)| *may == Move::Permanent) {
@@ -106,10 +137,13 @@ impl Registry {
         }
         let mut is_there = from == to || !done.is_empty();
         let top = self.manifest(from, &source.digest.clone().into()).await?;
-        // One image inside one registry costs no more to mount than to ask about: all its mounts go out at once.
-        let is_cheap = from.registry() == to.registry() && matches!(top.kind, ManifestKind::Image { .. });
+        // One image inside one registry costs no more to mount than to ask about: all its mounts go out at once. Without
+        // a tag nothing else would tell that it is there.
+        let is_cheap = from.registry() == to.registry()
+            && matches!(top.kind, ManifestKind::Image { .. })
+            && !tags.is_empty();
         if !is_there && !is_cheap {
-            is_there = self.has_manifest(to, &top.digest).await?;
+            is_there = self.has(&image).await?;
         }
         if !is_there {
             self.bring_parts(from, to, &top).await?;
@@ -132,21 +166,7 @@ impl Registry {
                 self.put_tag(to, tag, &top).await?;
             }
         }
-        Ok(evidence)
-    }
-
-    async fn has_manifest(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
-        let mut call = self.manifest_call(repository, &Target::Digest(digest.clone()))?;
-        call.method = Method::HEAD;
-        call.access = Access::Push;
-        call.headers = vec![(ACCEPT, accepted())];
-        let answer = self.transport.send(&call).await?;
-        match answer.status {
-            StatusCode::OK => Ok(true),
-            // Whatever a 404 means, copying what may be there does no harm.
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => Err(call.status(&answer)),
-        }
+        Ok((!is_there, evidence))
     }
 
     /// Everything below the image itself: its blobs, and the manifests that an index lists.

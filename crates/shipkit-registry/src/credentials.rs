@@ -69,11 +69,3 @@ impl Login {
         (self.username == IDENTITY).then_some(&self.password)
     }
 }
-
-/// Docker Hub has three names, and Docker's file uses the oldest with a path.
-pub(crate) fn canonical(host: &str) -> &str {
-    match host {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        other => other,
-    }
-}

@@ -13,12 +13,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use shipkit_core::Secret;
+use shipkit_core::reference::canonical_registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::Login;
-use crate::credentials::{IDENTITY, canonical};
+use crate::credentials::IDENTITY;
 use crate::error::Error;
 
 /// A login is a line of JSON; an identity token has some kilobytes.
@@ -171,11 +172,11 @@ impl DockerConfig {
     }
 }
 
-/// What is kept for a registry, whose name in the file may be a URL.
+/// What is kept for a registry, whose name in the file may be a URL; for Docker Hub it is its oldest, with a path.
 fn find<'a, T>(kept: &'a HashMap<String, T>, registry: &str) -> Option<&'a T> {
     let host = |name: &str| {
         let bare = name.trim_start_matches("https://").trim_start_matches("http://");
-        canonical(bare.split('/').next().unwrap_or(bare)).to_owned()
+        canonical_registry(bare.split('/').next().unwrap_or(bare)).to_owned()
     };
     kept.get(registry).or_else(|| kept.iter().find(|(name, _)| host(name) == registry).map(|(_, kept)| kept))
 }

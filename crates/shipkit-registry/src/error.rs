@@ -220,11 +220,11 @@ impl Hint for Error {
         match self {
             Self::Denied { registry, .. } => Some(format!(
                 "give a user name and password for `{registry}` that may do this (inputs `registry-username` and \
-                 `registry-password`, or `docker login`)"
+                 `registry-password`, for a mirror `mirror-logins`, or `docker login`)"
             )),
             Self::Helper { registry, .. } => Some(format!(
                 "give a user name and password for `{registry}` (inputs `registry-username` and \
-                 `registry-password`), or repair the helper that Docker's `config.json` names"
+                 `registry-password`, for a mirror `mirror-logins`), or repair the helper that Docker's `config.json` names"
             )),
             Self::WrongBytes { registry, .. } => Some(format!(
                 "do not use this image: `{registry}`, or something between here and it, changes what it serves"

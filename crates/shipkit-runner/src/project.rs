@@ -38,7 +38,15 @@ impl Runner {
     /// # Errors
     /// When it cannot be read, or is wrong: with file, line and key. All are exit 2.
     pub fn config(&self, path: &Path) -> Result<Config, Failure> {
-        self.config_with(path, Needed::Build, &|name| self.env().lookup(name).map(str::to_owned))
+        self.config_for(path, Needed::Build)
+    }
+
+    /// The configuration in `path`, for what needs the values `needed`; `${NAME}` in it is the environment's.
+    ///
+    /// # Errors
+    /// As for [`Runner::config`].
+    pub fn config_for(&self, path: &Path, needed: Needed<'_>) -> Result<Config, Failure> {
+        self.config_with(path, needed, &|name| self.env().lookup(name).map(str::to_owned))
     }
 
     /// The configuration in `path`, for what needs the values `needed`, with values for `${NAME}` from `variables`.

@@ -57,6 +57,8 @@ pub struct Options {
     pub mount: bool,
     /// Who may do what.
     pub auth: Auth,
+    /// The user's password, where it is not [`PASSWORD`].
+    pub password: Option<&'static str>,
     /// Whether the token server refuses a token for more than one repository.
     pub narrow: bool,
     /// What goes wrong.
@@ -220,6 +222,11 @@ impl Registry {
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.store).requests.clone()
+    }
+
+    /// Changes what the registry can do, from now on.
+    pub fn set(&self, change: impl FnOnce(&mut Options)) {
+        change(&mut lock(&self.store).options);
     }
 
     /// Something more goes wrong from now on.

@@ -4,7 +4,6 @@ use std::sync::mpsc;
 
 use shipkit_tests::server::registry::{Broken, Fault, Kind};
 
-use crate::project::COMMIT;
 use crate::publish::Recorded;
 
 /// How many tags there are to write for `1.2.3`: commit and version of two services, the release, three channels each.
@@ -54,13 +53,7 @@ fn a_publish_that_is_killed_at_any_write_is_finished_by_the_next_one() {
         let again = recorded.registry().requests().split_off(before);
         let puts = again.iter().filter(|request| request.method == "PUT").count();
         assert_eq!(puts, WRITES - writes, "what is there is not written again");
-        for name in ["api", "web", "release"] {
-            for tag in recorded.tags(name).into_keys() {
-                if name != "release" || tag != format!("sha-{COMMIT}") {
-                    recorded.registry().remove_tag(&format!("shop/{name}"), &tag);
-                }
-            }
-        }
+        recorded.untag();
     }
 }
 

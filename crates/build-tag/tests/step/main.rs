@@ -15,6 +15,7 @@ mod github;
 mod keep;
 mod kills;
 mod meta;
+mod mirrors;
 mod named;
 mod plan;
 mod project;

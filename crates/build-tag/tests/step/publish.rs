@@ -95,6 +95,17 @@ impl Recorded {
         tags
     }
 
+    /// Takes all tags away that a publish gives.
+    pub(crate) fn untag(&self) {
+        for name in ["api", "web", "release"] {
+            for tag in self.tags(name).into_keys() {
+                if name != "release" || !tag.starts_with("sha-") {
+                    self.registry().remove_tag(&format!("shop/{name}"), &tag);
+                }
+            }
+        }
+    }
+
     #[track_caller]
     fn nothing_is_tagged(&self) {
         assert_eq!((self.tags("api"), self.tags("web")), (BTreeMap::new(), BTreeMap::new()));

@@ -4,6 +4,7 @@ pub mod check;
 mod environment;
 mod error;
 mod group;
+mod mirrors;
 mod raw;
 mod raw_check;
 mod resolve;
@@ -29,6 +30,8 @@ pub use units::{BadUnit, BasisPoints, duration, percent, size};
 /// Whose variables have to be set while a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needed<'a> {
+    /// Those of where images go.
+    Names,
     /// Those of what is built, tested and judged.
     Build,
     /// Those of one environment, and of the services in it.
@@ -37,7 +40,7 @@ pub enum Needed<'a> {
 
 impl Config {
     /// Reads `shipkit.yml`. `file` is only named in errors. `variables` answers for whole values `${NAME}` in `registry`,
-    /// `url` and `environment`; those of build arguments stay as they are. A variable that is not set is an error where
+    /// `mirrors`, `url` and `environment`; those of build arguments stay as they are. A variable that is not set is an error where
     /// `needed` asks for its value, and empty elsewhere: the secrets of production are not known on staging, nor where
     /// images are built.
     ///

@@ -18,7 +18,7 @@ type TextMap = BTreeMap<String, Text>;
 /// The configuration of shipkit: what a project is made of, how it is judged, and where it goes.
 ///
 /// Durations and sizes carry a unit (`10s`, `5m`, `250MB`). A whole value `${NAME}` is replaced by the environment
-/// variable of that name in `registry`, `url`, `args` and `environment`, and nowhere else.
+/// variable of that name in `registry`, `mirrors`, `url`, `args` and `environment`, and nowhere else.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with `version`, `name`, `services` and `environments`")]
 #[schemars(title = "shipkit.yml")]
@@ -31,6 +31,10 @@ pub(super) struct RawConfig {
     pub(super) name: String,
     /// The prefix of every image, `<registry>/<service>`. Default: `ghcr.io/<owner>/<repository>` in lower case.
     pub(super) registry: Option<String>,
+    /// Further prefixes, of the same form, where published images are given with their scans and under the same tags:
+    /// `[docker.io/acme, quay.io/acme/shop]`. An image is `<mirror>/<service>` there. Deploys read `registry` alone.
+    #[schemars(extend("uniqueItems" = true))]
+    pub(super) mirrors: Option<Vec<String>>,
     /// How images are tagged. Deploys read digests, never tags.
     pub(super) tags: Option<RawTags>,
     /// How the checkout is tested, beside the build.
@@ -126,7 +130,7 @@ pub(super) struct RawService {
     pub(super) build: Option<RawBuild>,
     /// An image that somebody else built.
     pub(super) image: Option<String>,
-    /// The full repository of a built image. Default: `<registry>/<service>`.
+    /// The full repository of a built image. Default: `<registry>/<service>`. It says nothing about mirrors.
     pub(super) image_name: Option<String>,
     /// The most bytes that the built image may have unpacked: `250MB`.
     pub(super) size_limit: Option<Size>,

@@ -14,7 +14,7 @@ use super::types::{
 };
 use super::values::{Span, Text, Texts};
 use super::yaml::{Document, join};
-use super::{Needed, environment, rules, test_rules};
+use super::{Needed, environment, mirrors, rules, test_rules};
 use crate::policy::Severity;
 use crate::target::{EndpointMode, Order};
 
@@ -96,7 +96,10 @@ impl RawConfig {
     pub(super) fn resolve(&self, mut context: Context<'_>) -> Result<Config, ConfigError> {
         rules::whole_file(&mut context, self);
         let registry = self.registry.as_ref().map(|text| context.text("registry", text));
-        context.is_needed = context.needed != Needed::Build;
+        context.is_needed = matches!(context.needed, Needed::Names | Needed::Build);
+        let mirrors = self.mirrors.as_deref().unwrap_or_default();
+        let mirrors = mirrors::mirrors(&mut context, registry.as_deref(), mirrors);
+        context.is_needed = matches!(context.needed, Needed::Environment(_));
         let services: BTreeMap<_, _> = self
             .services
             .iter()
@@ -107,6 +110,7 @@ impl RawConfig {
         let config = Config {
             name: self.name.clone(),
             registry,
+            mirrors,
             tags: tags(self.tags.as_ref()),
             test,
             services,

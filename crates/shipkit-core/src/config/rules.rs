@@ -81,7 +81,8 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
     match value {
         Value::String(text) => {
             if let Some(name) = variable(text) {
-                let hint = "variables are replaced in `registry`, `url`, `args` and `environment` only";
+                let hint =
+                    "variables are replaced in `registry`, `mirrors`, `url`, `args` and `environment` only";
                 context.wrong(path, format!("`${{{name}}}` is not replaced here"), Some(hint));
             }
         }
@@ -94,7 +95,8 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
             for (key, entry) in entries {
                 // Commands are the shell's, and what is sent or expected is taken as it is.
                 let is_free = match key.as_str() {
-                    "registry" | "url" | "args" | "environment" | "run" | "command" | "body" | "json" => true,
+                    "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "command" | "body"
+                    | "json" => true,
                     "test" => entry.is_string(),
                     _ => false,
                 };
@@ -111,8 +113,7 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
 pub(super) fn config(context: &mut Context<'_>, config: &Config) {
     // Empty means a variable that is not set, which was said.
     let registry = config.registry.as_ref().filter(|text| !text.is_empty());
-    let registry = registry.map(|text| text.trim_end_matches('/').to_lowercase().parse::<Repository>());
-    if let Some(Err(bad)) = registry {
+    if let Some(Err(bad)) = registry.map(|text| Repository::prefix(text)) {
         context.wrong("registry", bad.to_string(), None);
     }
     for (name, one) in &config.services {

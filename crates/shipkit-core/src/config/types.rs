@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::check::Check;
 use super::units::BasisPoints;
 use crate::policy::Severity;
+use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
 /// A whole `shipkit.yml`.
@@ -19,6 +20,8 @@ pub struct Config {
     pub name: String,
     /// The prefix of every image, as written; `None` leaves `ghcr.io/<owner>/<repository>`.
     pub registry: Option<String>,
+    /// Further prefixes at which published images are given, each another place than `registry`.
+    pub mirrors: Vec<Repository>,
     /// How images are tagged.
     pub tags: Tags,
     /// How the checkout is tested.

@@ -8,6 +8,7 @@ mod dockerfile;
 mod dockerignore;
 mod gaps;
 mod key;
+mod mirrors;
 mod names;
 mod pattern;
 mod reach;
@@ -26,6 +27,7 @@ pub use checkout::{Checkout, Dirt, Entry, Tree};
 pub use compose::{COMPOSE_FILE, test_compose};
 pub use gaps::{Gaps, gaps};
 pub use key::{ContentKey, Ingredients, NoKey, Pantry};
+pub use mirrors::{Place, places};
 pub use names::{
     Channel, Explained, Given, History, Life, NameError, Named, channel, explain, git_tag, semver, slug,
     version,
@@ -212,6 +214,16 @@ pub enum PlanError {
     /// A service that would overwrite the releases.
     #[error("a service may not be called `{RELEASE_REPOSITORY}`: releases are stored under that name")]
     ReservedName,
+    /// A mirror would have an image where one lives already.
+    #[error("`{place}` would be the mirror of `{service}`, and is where the image of `{other}` lives")]
+    NoOtherPlace {
+        /// The repository.
+        place: Repository,
+        /// The service that the mirror would have there.
+        service: String,
+        /// The service whose image is there.
+        other: String,
+    },
     /// The branch or tag makes no name.
     #[error("the build cannot be named")]
     Name(#[from] NameError),
@@ -236,6 +248,9 @@ impl Hint for PlanError {
             Self::NoRegistry => Some("set `registry: ghcr.io/<owner>/<name>` in shipkit.yml".to_owned()),
             Self::Repository { .. } | Self::Commit(_) | Self::Name(NameError::ControlCharacters(_)) => None,
             Self::ReservedName => Some("give the service another name, or set its `image_name`".to_owned()),
+            Self::NoOtherPlace { .. } => {
+                Some("choose another prefix in `mirrors`, or another `image_name`".to_owned())
+            }
             Self::Name(NameError::NotATag { .. }) => Some(
                 "rename the branch or tag: names of images end after 128 characters and know `A-Za-z0-9_.-`"
                     .to_owned(),
@@ -293,6 +308,9 @@ pub fn plan(
             services.insert(name.clone(), service);
         }
     }
+    // Told before anything is built, and not when the images are published.
+    let homes = services.iter().map(|(name, service)| (name.as_str(), &service.repository)).collect();
+    places(&homes, &config.mirrors)?;
     let release_repository = release_repository(event.repository.as_deref(), config)?;
     let (environments, out_of_reach) = reach::reach(event, config);
     Ok(Plan {
@@ -355,11 +373,11 @@ fn prefix(event: &Event, config: &Config) -> Result<Repository, PlanError> {
 /// `registry` of the configuration, or `ghcr.io/<owner>/<name>`; in lower case, because registries refuse any other.
 fn registry_prefix(repository: Option<&str>, config: &Config) -> Result<Repository, PlanError> {
     let text = match (&config.registry, repository) {
-        (Some(registry), _) => registry.trim_end_matches('/').to_lowercase(),
-        (None, Some(repository)) => format!("ghcr.io/{}", repository.to_lowercase()),
+        (Some(registry), _) => registry.clone(),
+        (None, Some(repository)) => format!("ghcr.io/{repository}"),
         (None, None) => return Err(PlanError::NoRegistry),
     };
-    text.parse().map_err(|source| PlanError::Repository { what: "registry".to_owned(), source })
+    Repository::prefix(&text).map_err(|source| PlanError::Repository { what: "registry".to_owned(), source })
 }
 
 fn repository(prefix: &Repository, name: &str, service: &Service) -> Result<Repository, PlanError> {

@@ -372,6 +372,33 @@ async fn without_a_tag_the_image_is_there_by_digest() {
 }
 
 #[tokio::test]
+async fn without_a_tag_a_second_copy_inside_one_registry_writes_nothing() {
+    let server = mounting();
+    let digest = image(&server, "amd64");
+    let (client, to) = (anonymous(), repository(&server, TO).at(&digest));
+    assert!(!client.has(&to).await.unwrap());
+    assert!(copy(&client, (&server, &digest), &server, &[]).await.unwrap().is_sent);
+    assert!(client.has(&to).await.unwrap());
+    let again = copy(&client, (&server, &digest), &server, &[]).await.unwrap();
+    assert_eq!((again.is_sent, again.requests, again.sent), (false, 2, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_will_write_asks_for_that_from_the_first_request_on() {
+    let auth = Auth::Bearer { ttl: HOUR };
+    let server = server::Registry::start(server::Options { auth, ..server::Options::default() });
+    let to = repository(&server, TO);
+    let client = logged_in(&server.host()).writing_to(&to);
+    assert_eq!(client.resolve(&to, &tag("v1")).await.unwrap(), None);
+    let tokens = server.requests().into_iter().filter(|request| request.path == "/token");
+    let asked: Vec<_> = tokens.map(|request| request.query).collect();
+    assert!(
+        asked.len() == 1 && asked[0].contains("scope=repository%3Aproduction%2Fapi%3Apull%2Cpush"),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
 async fn wrong_bytes_never_become_a_blob() {
     let (source, destination) = (plain(), plain());
     let digest = image(&source, "amd64");

@@ -150,7 +150,7 @@ impl Store {
             |challenge: String| Reply::error(401, "UNAUTHORIZED").with("www-authenticate", challenge);
         match self.options.auth {
             Auth::None => Ok(()),
-            Auth::Basic if authorization == Some(&basic()) => Ok(()),
+            Auth::Basic if authorization == Some(&self.basic()) => Ok(()),
             Auth::Basic => Err(refusal("Basic realm=\"registry\"".to_owned())),
             Auth::Bearer { .. } => {
                 let is_read = matches!(asked.method, Method::GET | Method::HEAD);
@@ -175,11 +175,17 @@ impl Store {
         }
     }
 
+    /// What the user sends where a password is asked for.
+    fn basic(&self) -> String {
+        let password = self.options.password.unwrap_or(PASSWORD);
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{USERNAME}:{password}")))
+    }
+
     fn token(&mut self, query: &str, form: &str, headers: &HeaderMap) -> Reply {
         let Auth::Bearer { ttl } = self.options.auth else { return Reply::new(404) };
         let form: BTreeMap<String, String> = pairs(form).into_iter().collect();
         let is_known = form.get("refresh_token").map_or_else(
-            || headers.get("authorization").is_some_and(|value| *value == basic()),
+            || headers.get("authorization").is_some_and(|value| *value == self.basic()),
             |token| token == IDENTITY && form.get("grant_type").is_some_and(|kind| kind == "refresh_token"),
         );
         if !is_known {
@@ -191,7 +197,8 @@ impl Store {
         if self.options.narrow && 1 < scopes.len() {
             return Reply::error(403, "DENIED");
         }
-        let token = format!("token-{}", self.requests.len());
+        // No registry takes the token of another one.
+        let token = format!("token-{}-{}", self.host, self.requests.len());
         self.tokens.insert(token.clone(), (Instant::now() + ttl, scopes));
         Reply::new(200).json(&json!({"token": token, "expires_in": ttl.as_secs()}))
     }
@@ -375,8 +382,4 @@ impl Asked<'_> {
         }
         reply.containing(bytes.clone())
     }
-}
-
-pub(super) fn basic() -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{USERNAME}:{PASSWORD}")))
 }
