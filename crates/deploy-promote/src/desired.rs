@@ -232,7 +232,7 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
 fn health(check: &Healthcheck) -> Option<HealthCheck> {
     let test = check.test.clone()?;
     Some(HealthCheck {
-        test: vec!["CMD-SHELL".to_owned(), test],
+        test,
         interval: check.interval.unwrap_or(Duration::from_secs(30)),
         timeout: check.timeout.unwrap_or(Duration::from_secs(30)),
         retries: check.retries.unwrap_or(3),

@@ -11,7 +11,7 @@ use super::types::{
     Approval, Cache, EventKind, FailureAction, Latest, OnInconclusive, ReportFormat, Rollback, Rule,
     Strategy, TagKind, TargetKind,
 };
-use super::values::{Limits, Percent, Size, Span, Text, Texts};
+use super::values::{HealthTest, Limits, Percent, Size, Span, Text, Texts};
 
 type TextMap = BTreeMap<String, Text>;
 
@@ -198,8 +198,8 @@ pub(super) struct RawHealthcheck {
     pub(super) live: Option<String>,
     /// The path that answers when it can serve. Default: `live`.
     pub(super) ready: Option<String>,
-    /// The command inside the container.
-    pub(super) test: Option<String>,
+    /// The command inside the container: a text for its shell, or `["CMD", ...]` without one; `["NONE"]` for no check at all.
+    pub(super) test: Option<HealthTest>,
     /// From one check to the next.
     pub(super) interval: Option<Span>,
     /// How long one check may take.

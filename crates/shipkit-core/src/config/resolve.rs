@@ -12,7 +12,7 @@ use super::types::{
     Build, BuildArg, BuildContext, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest,
     Metrics, Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
 };
-use super::values::{Span, Text, Texts};
+use super::values::{HealthTest, Span, Text, Texts};
 use super::yaml::{Document, join};
 use super::{Needed, environment, rules, test_rules};
 use crate::policy::Severity;
@@ -242,7 +242,7 @@ fn healthcheck(raw: &RawHealthcheck) -> Healthcheck {
     Healthcheck {
         live: raw.live.clone(),
         ready: raw.ready.clone().or_else(|| raw.live.clone()),
-        test: raw.test.clone(),
+        test: raw.test.as_ref().map(|HealthTest(words)| words.clone()),
         interval: raw.interval.map(|span| span.0),
         timeout: raw.timeout.map(|span| span.0),
         start_period: raw.start_period.map(|span| span.0),

@@ -96,7 +96,7 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
                 // Commands are the shell's, and what is sent or expected is taken as it is.
                 let is_free = match key.as_str() {
                     "registry" | "url" | "args" | "environment" | "run" | "command" | "body" | "json" => true,
-                    "test" => entry.is_string(),
+                    "test" => !entry.is_object(),
                     _ => false,
                 };
                 if !is_free {

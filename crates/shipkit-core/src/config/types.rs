@@ -239,8 +239,8 @@ pub struct Healthcheck {
     pub live: Option<String>,
     /// The path that answers when it can serve; `live`, where only that is given.
     pub ready: Option<String>,
-    /// The command inside the container.
-    pub test: Option<String>,
+    /// The command inside the container, in Docker's words: `["CMD-SHELL", "..."]`, `["CMD", ...]` or `["NONE"]`.
+    pub test: Option<Vec<String>>,
     /// From one check to the next.
     pub interval: Option<Duration>,
     /// How long one check may take.
