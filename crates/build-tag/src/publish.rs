@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &PublishArgs, runner: &Runner) -> Result<Outcome, 
     let repository = if let Some(repository) = &args.repository {
         repository.clone()
     } else {
-        let config = runner.config(&args.project.directory.join(&args.project.config))?;
+        let config = runner.config(&args.project.directory, &args.project.config)?;
         let config = config.in_group(args.project.group.as_deref())?;
         let event = crate::event::find(runner, None, &args.project.directory)?.0;
         release_repository(event.repository.as_deref(), &config)?

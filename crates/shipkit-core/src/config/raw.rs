@@ -35,9 +35,10 @@ pub(super) struct RawConfig {
     pub(super) tags: Option<RawTags>,
     /// How the checkout is tested, beside the build.
     pub(super) test: Option<RawTest>,
-    /// The services by name.
+    /// The services by name. Default: those of the Compose file beside this one, `compose.yaml`, `compose.yml`,
+    /// `docker-compose.yml` or `docker-compose.yaml`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]*$"}))]
-    pub(super) services: BTreeMap<String, RawService>,
+    pub(super) services: Option<BTreeMap<String, RawService>>,
     /// Services that are released together, by the name of the group: `backend: [api, worker]`. Each group has releases of
     /// its own, in `<registry>/release-<group>`. Where there are groups, every service is in exactly one. Default: all
     /// services are one release.
