@@ -1,6 +1,7 @@
 //! `build-tag explain`: which rule gives which tag, and why the others give none.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::json;
 use shipkit_core::explained::Explained;
@@ -37,7 +38,7 @@ pub(crate) async fn run(
 
 /// The rules of the project's own configuration, where no others are given.
 fn of_project(args: &MetaArgs, runner: &Runner) -> Result<Outcome, Failure> {
-    let config = runner.config(&args.directory.join(CONFIG))?;
+    let config = runner.config(&args.directory, Path::new(CONFIG))?;
     let (event, committed) = event::find(runner, None, &args.directory)?;
     let explained = plan::explain(&event, committed, &config).map_err(PlanError::Name)?;
     let mut text = String::new();

@@ -18,7 +18,7 @@ use found::Found;
 /// Finds, packs and stores. A run that has no artifact service keeps nothing and says so.
 pub(crate) async fn run(args: &KeepArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
-    let config = runner.config(&directory.join(&args.project.config))?;
+    let config = runner.config(directory, &args.project.config)?;
     let patterns = wanted(&config);
     if patterns.is_empty() {
         return Ok(Outcome::skipped("shipkit.yml names nothing to keep"));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
-use shipkit_core::config::Config;
+use shipkit_core::config::{Because, Compose, Config, LeftOut};
 use shipkit_core::plan::{
     Builder, COMPOSE_FILE, Explained, Life, Plan, PlanError, Which, bake_file, build_script, explain, gaps,
     plan, test_compose, test_script,
@@ -23,9 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Plans; writes `.shipkit/{plan.json,bake.json,build.sh,test.sh,test.compose.yml}` unless it is a dry run.
 pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Failure> {
     let directory = &args.project.directory;
-    let config =
-        runner.config(&directory.join(&args.project.config))?.in_group(args.project.group.as_deref())?;
+    let config = runner.config(directory, &args.project.config)?.in_group(args.project.group.as_deref())?;
     say_gaps(&config, runner)?;
+    let origin = origin(&config);
+    if let Some(origin) = &origin {
+        runner.say(origin);
+    }
     let (event, committed) = event::find(runner, args.event.as_deref(), directory)?;
     let variables = |name: &str| runner.env().lookup(name).map(str::to_owned);
     let history = git::history(directory, &event.commit);
@@ -67,7 +70,7 @@ pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Fai
     }
     outputs(&plan, runner)?;
     runner.say(&sentences(&plan, &explained));
-    runner.summary(&summary(&plan, &explained))?;
+    runner.summary(&summary(&plan, &explained, origin.as_deref()))?;
     Ok(Outcome::pass(format!("{} {} from {}", plan.name, plan.version, plan.commit)))
 }
 
@@ -116,6 +119,22 @@ fn say_gaps(config: &Config, runner: &Runner) -> Result<(), Failure> {
         runner.annotate(Annotation::new(Level::Warning, "not used", message));
     }
     Ok(())
+}
+
+/// Where the services come from, if `shipkit.yml` does not name them, and what is not taken over of how they are built.
+/// How they run is for `deploy-promote` to say.
+fn origin(config: &Config) -> Option<String> {
+    let Compose { file, left } = config.compose.as_ref()?;
+    let names: Vec<_> = config.services.keys().map(String::as_str).collect();
+    let mut text =
+        format!("shipkit.yml names no services, so they are those of {file}: {}", names.join(", "));
+    let matters = |left: &&LeftOut| matches!(left.because, Because::Profile | Because::Build);
+    let left: Vec<_> = left.iter().filter(matters).map(|left| format!("`{}`", left.path())).collect();
+    if !left.is_empty() {
+        // Writing to a String cannot fail.
+        write!(text, "; not taken over: {}", left.join(", ")).ok();
+    }
+    Some(text)
 }
 
 /// Outputs for the jobs after this one. The four slots are fixed because a matrix cannot be ordered.
@@ -200,7 +219,7 @@ pub(crate) fn given(rule: &Explained) -> String {
     tags.collect::<Vec<_>>().join(", ")
 }
 
-fn summary(plan: &Plan, explained: &[Explained]) -> String {
+fn summary(plan: &Plan, explained: &[Explained], origin: Option<&str>) -> String {
     let mut text = format!("### Plan: {} {}\n\n", markdown::text(&plan.name), markdown::text(&plan.version));
     text.push_str("| service | image | why |\n|---|---|---|\n");
     let built = plan.services.iter().map(|(name, service)| (name, &service.repository, &service.because));
@@ -208,6 +227,9 @@ fn summary(plan: &Plan, explained: &[Explained]) -> String {
     for (name, repository, because) in built.chain(reused) {
         let cells = [name, &repository.to_string(), because].map(|cell| markdown::text(cell));
         writeln!(text, "| {} |", cells.join(" | ")).ok();
+    }
+    if let Some(origin) = origin {
+        writeln!(text, "\n{}.", markdown::text(origin)).ok();
     }
     let because = markdown::text(&plan.version_because);
     writeln!(text, "\nThe version: {because}.\n\n| rule | tags | why |\n|---|---|---|").ok();

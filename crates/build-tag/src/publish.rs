@@ -84,8 +84,8 @@ pub(crate) async fn run(args: &PublishArgs, runner: &Runner) -> Result<Outcome, 
 
 /// The repository that holds the release, and the prefixes of mirrors.
 fn whereto(args: &PublishArgs, runner: &Runner) -> Result<(Repository, Vec<Repository>), Failure> {
-    let file = args.project.directory.join(&args.project.config);
-    let config = runner.config_for(&file, Needed::Names)?;
+    let project = &args.project;
+    let config = runner.config_for(&project.directory, &project.config, Needed::Names)?;
     let mirrors = config.mirrors.clone();
     if let Some(repository) = &args.repository {
         return Ok((repository.clone(), mirrors));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shipkit_core::config::{
-    Approval, Config, Environment, FailureAction, Healthcheck, Service, Source, Strategy, TargetKind,
+    Approval, Because, Compose, Config, Environment, FailureAction, Healthcheck, Service, Source, Strategy,
+    TargetKind,
 };
 use shipkit_core::target::{
     Desired, DesiredService, HealthCheck, Observed, Order, Settings, Stamp, Update, VolumeMount,
@@ -36,7 +37,7 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     let named: Vec<_> =
         missing.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| format!("`{key}`")).collect();
     if named.is_empty() {
-        return Ok(());
+        return if is_cluster { Ok(()) } else { refuse_what_compose_knows(config) };
     }
     let sentence = format!(
         "`environments.{}` asks for {}, which this version cannot do {}",
@@ -45,6 +46,32 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         if is_cluster { "in a cluster" } else { "on a Swarm" }
     );
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
+}
+
+/// A service of a Compose file whose command or data cannot be given to a Swarm would be another one there.
+fn refuse_what_compose_knows(config: &Config) -> Result<(), Failure> {
+    let Some(Compose { file, left }) = &config.compose else { return Ok(()) };
+    let essence = left.iter().filter(|left| left.because == Because::Essence);
+    let paths: Vec<_> = essence.map(|left| format!("`{}`", left.path())).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let sentence = format!("this version cannot give {} of {file} to a Swarm", paths.join(", "));
+    let hint = "give images their command (a stage for each, and `build.target`) and named volumes, and name in shipkit.yml \
+                the services that are deployed";
+    Err(Failure::usage(sentence).with_hint(hint))
+}
+
+/// What a Compose file says about how its services run and the target has its own settings for: one sentence.
+fn left_in_compose(config: &Config) -> Option<String> {
+    let Compose { file, left } = config.compose.as_ref()?;
+    let mut services: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for left in left.iter().filter(|left| left.because == Because::Run) {
+        services.entry(&left.key).or_default().push(&left.service);
+    }
+    let keys = services.iter().map(|(key, names)| format!("`{key}` ({})", names.join(", ")));
+    let keys = keys.collect::<Vec<_>>().join(", ");
+    (!keys.is_empty()).then(|| format!("{keys} of {file}: the target keeps what it has"))
 }
 
 /// Keys that this version does not act upon and that do not change what a deploy means: one sentence each.
@@ -59,6 +86,7 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
         remarks.push(format!("`{key}.notify` is not acted upon: nobody is told"));
     }
     let is_cluster = environment.target.kind == TargetKind::Kubernetes;
+    remarks.extend(left_in_compose(config).filter(|_| !is_cluster));
     for (name, service) in &config.services {
         if is_cluster {
             remarks.extend(left_to_manifests(name, service));
@@ -232,7 +260,7 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
 fn health(check: &Healthcheck) -> Option<HealthCheck> {
     let test = check.test.clone()?;
     Some(HealthCheck {
-        test: vec!["CMD-SHELL".to_owned(), test],
+        test,
         interval: check.interval.unwrap_or(Duration::from_secs(30)),
         timeout: check.timeout.unwrap_or(Duration::from_secs(30)),
         retries: check.retries.unwrap_or(3),

@@ -56,7 +56,7 @@ impl<'a> Project<'a> {
         };
         let needed =
             args.environment.as_deref().filter(|_| is_deploy).map_or(Needed::Build, Needed::Environment);
-        let config = runner.config_with(&args.directory.join(&args.config), needed, &variables)?;
+        let config = runner.config_with(&args.directory, &args.config, needed, &variables)?;
         let config = config.in_group(args.group.as_deref())?;
         let names = || {
             config

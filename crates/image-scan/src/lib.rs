@@ -175,11 +175,12 @@ fn facts_digests(manifest: &Manifest) -> Vec<String> {
 
 /// `shipkit.yml`; it may be missing only where one image is judged that needs nothing from it.
 fn configuration(args: &Args, runner: &Runner) -> Result<Option<Config>, Failure> {
-    let path = args.directory.join(args.config.as_deref().unwrap_or(Path::new("shipkit.yml")));
+    let file = args.config.as_deref().unwrap_or(Path::new("shipkit.yml"));
+    let path = args.directory.join(file);
     // A file that was asked for by name must be there: another policy in its place would not be the one that was meant.
     let is_needed = args.config.is_some() || args.release.is_some() && args.repository.is_none();
     if is_needed || !path.try_exists().is_ok_and(|exists| !exists) {
-        return Ok(Some(runner.config(&path)?));
+        return Ok(Some(runner.config(&args.directory, file)?));
     }
     runner.say(&format!("there is no `{}`: the default policy is used", path.display()));
     Ok(None)

@@ -238,6 +238,20 @@ fn a_mirror_is_read_as_the_registry_is_and_only_where_images_go() {
 }
 
 #[test]
+fn a_health_check_is_a_text_or_a_list_as_in_compose() {
+    let test = |text: &str| {
+        let services = format!("services: {{api: {{build: {{}}, healthcheck: {{test: {text}}}}}}}");
+        let config =
+            parse(&format!("version: 1\nname: shop\n{services}\nenvironments: {{staging: {{}}}}\n")).unwrap();
+        config.services["api"].healthcheck.clone().unwrap().test.unwrap()
+    };
+    assert_eq!(test("\"curl '${X}'\""), ["CMD-SHELL", "curl '${X}'"]);
+    assert_eq!(test("[CMD, /api, '${X}']"), ["CMD", "/api", "${X}"]);
+    assert_eq!(test("[CMD-SHELL, curl x]"), ["CMD-SHELL", "curl x"]);
+    assert_eq!(test("[NONE]"), ["NONE"]);
+}
+
+#[test]
 fn a_check_knows_its_kind_and_its_line() {
     let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  staging:\n    smoke:\n      \
                 - get: /health\n        expect: 204\n      - {release: /version, service: api}\n";

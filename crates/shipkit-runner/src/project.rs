@@ -1,9 +1,9 @@
-//! The project's configuration, read from its file with the environment's values in it.
+//! The project's configuration, read from its files with the environment's values in it.
 
 use std::path::{Path, PathBuf};
 
 use shipkit_core::Hint;
-use shipkit_core::config::{Config, Needed};
+use shipkit_core::config::{COMPOSE_FILES, ComposeFile, Config, Needed};
 use shipkit_core::exit::ExitCode;
 
 use crate::env::{self, Env};
@@ -33,39 +33,75 @@ impl Hint for Unreadable {
 }
 
 impl Runner {
-    /// The configuration in `path`, for building and judging; `${NAME}` in it is the environment's.
+    /// The configuration `file` of the checkout, for building and judging; `${NAME}` in it is the environment's. Services
+    /// that it does not name are those of the Compose file beside it.
     ///
     /// # Errors
     /// When it cannot be read, or is wrong: with file, line and key. All are exit 2.
-    pub fn config(&self, path: &Path) -> Result<Config, Failure> {
-        self.config_for(path, Needed::Build)
+    pub fn config(&self, checkout: &Path, file: &Path) -> Result<Config, Failure> {
+        self.config_for(checkout, file, Needed::Build)
     }
 
-    /// The configuration in `path`, for what needs the values `needed`; `${NAME}` in it is the environment's.
+    /// The configuration `file` of the checkout, for what needs the values `needed`; `${NAME}` in it is the environment's.
     ///
     /// # Errors
     /// As for [`Runner::config`].
-    pub fn config_for(&self, path: &Path, needed: Needed<'_>) -> Result<Config, Failure> {
-        self.config_with(path, needed, &|name| self.env().lookup(name).map(str::to_owned))
+    pub fn config_for(&self, checkout: &Path, file: &Path, needed: Needed<'_>) -> Result<Config, Failure> {
+        let variables = |name: &str| self.env().lookup(name).map(str::to_owned);
+        self.config_with(checkout, file, needed, &variables)
     }
 
-    /// The configuration in `path`, for what needs the values `needed`, with values for `${NAME}` from `variables`.
+    /// The configuration `file` of the checkout, for what needs the values `needed`, with values for `${NAME}` from
+    /// `variables`.
     ///
     /// # Errors
     /// As for [`Runner::config`].
     pub fn config_with(
         &self,
-        path: &Path,
+        checkout: &Path,
+        file: &Path,
         needed: Needed<'_>,
         variables: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, Failure> {
-        use std::io::Read as _;
-        let failed = |source| Unreadable { path: path.to_owned(), source };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(LIMIT).read_to_string(&mut text).map_err(failed)?;
-        Ok(Config::parse(&path.display().to_string(), &text, variables, needed)?)
+        let path = checkout.join(file);
+        let text = read(&path).map_err(|source| Unreadable { path: path.clone(), source })?;
+        let found = if Config::wants_compose(&text) { beside(&path)? } else { None };
+        let env_file = if found.is_some() { values_beside(&path) } else { None };
+        let named = found.as_ref().map(|(path, text)| (path.display().to_string(), text));
+        let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
+        let compose = named.as_ref().map(|(name, text)| ComposeFile {
+            file: name,
+            text,
+            folder: &folder,
+            env_file: env_file.as_deref(),
+        });
+        Ok(Config::parse_beside(&path.display().to_string(), &text, compose, variables, needed)?)
     }
+}
+
+/// The Compose file beside the configuration, with its path; `None` if there is none.
+fn beside(path: &Path) -> Result<Option<(PathBuf, String)>, Unreadable> {
+    for name in COMPOSE_FILES {
+        let path = path.with_file_name(name);
+        match read(&path) {
+            Ok(text) => return Ok(Some((path, text))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Unreadable { path, source }),
+        }
+    }
+    Ok(None)
+}
+
+/// The file `.env` beside the configuration. What is called so and is no text, as the folder of a Python, says nothing.
+fn values_beside(path: &Path) -> Option<String> {
+    read(&path.with_file_name(".env")).ok()
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LIMIT).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl Env {

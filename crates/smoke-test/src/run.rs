@@ -12,8 +12,9 @@ use crate::{read, report};
 
 /// Asks the checks of an environment, or the usual ones of an address.
 pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Failure> {
-    let file = runner.env().workspace().join(&args.config);
-    let config = args.environment.as_ref().map(|_named| runner.config(&file)).transpose()?;
+    let workspace = runner.env().workspace();
+    let config =
+        args.environment.as_ref().map(|_named| runner.config(&workspace, &args.config)).transpose()?;
     let environment = match (&config, &args.environment) {
         (Some(config), Some(name)) => Some(environment(config, name)?),
         _ => None,

@@ -9,6 +9,7 @@
 
 mod bake;
 mod channels;
+mod compose;
 mod conformance;
 mod git;
 mod github;

@@ -244,6 +244,35 @@ fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
 }
 
 #[test]
+fn what_a_compose_file_says_and_a_swarm_cannot_be_given_is_refused_or_said() {
+    let shop = Shop::new();
+    let own = shop.config().replace("services:\n  api:\n    build: {context: api}\n", "");
+    let deploy = |more: &str| {
+        let text = format!("services:\n  api:\n    build: api\n    ports: [80]\n{more}");
+        shop.deploy_as("staging", &own).file("compose.yaml", &text).run()
+    };
+    let run = deploy("    restart: always\n    labels: [a]\n").ended(3, "is missing");
+    assert!(run.stderr.contains("`labels` (api), `ports` (api), `restart` (api) of "), "{}", run.stderr);
+    assert!(run.stderr.contains("compose.yaml: the target keeps what it has"), "{}", run.stderr);
+    for (path, more) in [
+        ("api.command", "    command: [serve]\n"),
+        ("api.entrypoint", "    entrypoint: serve\n"),
+        ("db.volumes[0]", "  db: {image: postgres, volumes: [\"./data:/d\"]}\n"),
+        (
+            "api.depends_on.up.condition",
+            "    depends_on: {up: {condition: service_completed_successfully}}\n  up: {image: up}\n",
+        ),
+    ] {
+        let run = deploy(more).ended(2, &format!("this version cannot give `services.{path}` of "));
+        assert!(run.stderr.contains("compose.yaml to a Swarm"), "{}", run.stderr);
+    }
+    let cluster = own.replace("type: swarm", "type: kubernetes");
+    let text = "services:\n  api: {build: api, command: serve, ports: [80]}\n";
+    let run = shop.deploy_as("staging", &cluster).file("compose.yaml", text).run();
+    assert!(!run.stderr.contains("compose.yaml"), "{}", run.stderr);
+}
+
+#[test]
 fn what_is_not_acted_upon_is_said() {
     let shop = Shop::new();
     let key = "  staging:\n    approval: required\n    notify: [team]\n";

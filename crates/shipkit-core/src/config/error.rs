@@ -5,7 +5,7 @@ use std::fmt;
 use crate::exit::ExitCode;
 use crate::hint::Hint;
 
-/// Why a `shipkit.yml` is refused: at least one problem, in the order of the file.
+/// Why a `shipkit.yml` and its Compose file are refused: at least one problem, in the order of each file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
@@ -29,7 +29,7 @@ pub struct Problem {
 }
 
 impl ConfigError {
-    /// What is wrong, in the order of the file, each once.
+    /// What is wrong, in the order of each file, each once.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -37,9 +37,11 @@ impl ConfigError {
 
     /// `None` if there is no problem.
     pub(super) fn of(mut problems: Vec<Problem>) -> Option<Self> {
-        problems.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
+        problems.sort_by(|a, b| a.place().cmp(&b.place()));
         // A list that several environments share by an alias is wrong in one place.
-        problems.dedup_by(|a, b| (a.line, a.column, &a.message) == (b.line, b.column, &b.message));
+        problems.dedup_by(|a, b| {
+            (&a.file, a.line, a.column, &a.message) == (&b.file, b.line, b.column, &b.message)
+        });
         (!problems.is_empty()).then_some(Self { problems })
     }
 }
@@ -47,6 +49,12 @@ impl ConfigError {
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
         Self { problems: vec![problem] }
+    }
+}
+
+impl Problem {
+    fn place(&self) -> (&str, usize, usize, &str) {
+        (&self.file, self.line, self.column, &self.path)
     }
 }
 

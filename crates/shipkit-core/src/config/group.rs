@@ -70,6 +70,9 @@ impl Config {
             environment.smoke.retain(|check| check.service.as_ref().is_none_or(is_here));
             environment.migrate = environment.migrate.take().filter(|migrate| is_here(&migrate.service));
         }
+        if let Some(compose) = &mut self.compose {
+            compose.left.retain(|left| is_here(&left.service));
+        }
         self.group = Some(name.to_owned());
         Ok(self)
     }

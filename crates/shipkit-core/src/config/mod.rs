@@ -1,6 +1,8 @@
 //! `shipkit.yml`: types, defaults, resolution and errors that say where.
 
 pub mod check;
+mod compose;
+mod dotenv;
 mod environment;
 mod error;
 mod group;
@@ -10,6 +12,7 @@ mod raw_check;
 mod resolve;
 mod rules;
 mod shape;
+mod template;
 mod test_rules;
 mod types;
 mod units;
@@ -17,8 +20,10 @@ mod values;
 mod yaml;
 
 pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
+pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;
+pub use template::Part;
 pub use types::{
     Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, Environment,
     EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate,
@@ -26,6 +31,12 @@ pub use types::{
     Target, TargetKind, Test, TestService, Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
+
+use yaml::{Document, Form};
+
+/// The names that a Compose file may have, the first that is there counts: in the order of Docker Compose.
+pub const COMPOSE_FILES: [&str; 4] =
+    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
 /// Whose variables have to be set while a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,15 +64,49 @@ impl Config {
         variables: &dyn Fn(&str) -> Option<String>,
         needed: Needed<'_>,
     ) -> Result<Self, ConfigError> {
-        let document = yaml::Document::read(file, text)?;
+        Self::parse_beside(file, text, None, variables, needed)
+    }
+
+    /// The same where there may be a Compose file beside `shipkit.yml`: its services are those that `shipkit.yml` does not
+    /// name. Variables in it have the values of `variables`, or those of its file `.env`.
+    ///
+    /// # Errors
+    /// As for [`Config::parse`], also about the Compose file; and when neither file has services.
+    pub fn parse_beside(
+        file: &str,
+        text: &str,
+        compose: Option<ComposeFile<'_>>,
+        variables: &dyn Fn(&str) -> Option<String>,
+        needed: Needed<'_>,
+    ) -> Result<Self, ConfigError> {
+        let document = Document::read(file, text, Form::Shipkit)?;
         let raw: raw::RawConfig = shape::read(&document)?;
+        let taken = match (&raw.services, compose) {
+            (Some(_), _) => None,
+            (None, _) if document.has("services") => {
+                return Err(document.problem("services", "expected a mapping, found nothing", None).into());
+            }
+            (None, Some(compose)) => Some(compose::take(compose, variables, needed)?),
+            (None, None) => {
+                let hint = "name them here, or in a Compose file beside it (`compose.yaml`)";
+                return Err(document.problem("", "`services` is missing", Some(hint.to_owned())).into());
+            }
+        };
+        let problems = taken.as_ref().map(|taken| taken.problems.clone()).unwrap_or_default();
         raw.resolve(resolve::Context {
             document: &document,
+            compose: taken.as_ref(),
             variables,
             needed,
             is_needed: true,
-            problems: Vec::new(),
+            problems,
         })
+    }
+
+    /// Whether this `shipkit.yml` leaves its services to a Compose file. One that cannot be read does not.
+    #[must_use]
+    pub fn wants_compose(text: &str) -> bool {
+        Document::read("", text, Form::Shipkit).is_ok_and(|document| !document.has("services"))
     }
 
     /// The JSON Schema of `shipkit.yml`, for editors. It knows the form and not the rules.

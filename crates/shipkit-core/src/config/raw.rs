@@ -11,7 +11,7 @@ use super::types::{
     Approval, Cache, EventKind, FailureAction, Latest, OnInconclusive, ReportFormat, Rollback, Rule,
     Strategy, TagKind, TargetKind,
 };
-use super::values::{Limits, Percent, Size, Span, Text, Texts};
+use super::values::{HealthTest, Limits, Percent, Size, Span, Text, Texts};
 
 type TextMap = BTreeMap<String, Text>;
 
@@ -39,9 +39,10 @@ pub(super) struct RawConfig {
     pub(super) tags: Option<RawTags>,
     /// How the checkout is tested, beside the build.
     pub(super) test: Option<RawTest>,
-    /// The services by name.
+    /// The services by name. Default: those of the Compose file beside this one, `compose.yaml`, `compose.yml`,
+    /// `docker-compose.yml` or `docker-compose.yaml`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[a-z0-9][a-z0-9-]*$"}))]
-    pub(super) services: BTreeMap<String, RawService>,
+    pub(super) services: Option<BTreeMap<String, RawService>>,
     /// Services that are released together, by the name of the group: `backend: [api, worker]`. Each group has releases of
     /// its own, in `<registry>/release-<group>`. Where there are groups, every service is in exactly one. Default: all
     /// services are one release.
@@ -203,8 +204,8 @@ pub(super) struct RawHealthcheck {
     pub(super) live: Option<String>,
     /// The path that answers when it can serve. Default: `live`.
     pub(super) ready: Option<String>,
-    /// The command inside the container.
-    pub(super) test: Option<String>,
+    /// The command inside the container: a text for its shell, or `["CMD", ...]` without one; `["NONE"]` for no check at all.
+    pub(super) test: Option<HealthTest>,
     /// From one check to the next.
     pub(super) interval: Option<Span>,
     /// How long one check may take.

@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::compose::Taken;
 use super::error::{ConfigError, Problem};
 use super::raw::{
     RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawImageScan, RawOrder, RawScan,
     RawService, RawSeverity, RawTags, RawTest, RawUpdate,
 };
+use super::template::{BadTemplate, Part};
 use super::types::{
     Build, BuildArg, BuildContext, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest,
     Metrics, Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
 };
-use super::values::{Span, Text, Texts};
+use super::values::{HealthTest, Span, Text, Texts};
 use super::yaml::{Document, join};
-use super::{Needed, environment, mirrors, rules, test_rules};
+use super::{Needed, compose, environment, mirrors, rules, test_rules};
 use crate::policy::Severity;
 use crate::target::{EndpointMode, Order};
 
 /// What is known while a file is resolved, and what has been found wrong with it.
 pub(super) struct Context<'a> {
     pub(super) document: &'a Document,
+    /// Where the services come from, if not from there.
+    pub(super) compose: Option<&'a Taken>,
     pub(super) variables: &'a dyn Fn(&str) -> Option<String>,
     pub(super) needed: Needed<'a>,
     /// Whether the values that are read now have to be known.
@@ -31,19 +35,38 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     /// Notes that the value at `path` is wrong.
     pub(super) fn wrong(&mut self, path: &str, message: impl Into<String>, hint: Option<&str>) {
-        self.problems.push(self.document.problem(path, message, hint.map(str::to_owned)));
+        self.problems.push(self.origin(path).problem(path, message, hint.map(str::to_owned)));
     }
 
     /// Notes that the key at `path` is wrong.
     pub(super) fn wrong_key(&mut self, path: &str, message: impl Into<String>, hint: Option<&str>) {
-        self.problems.push(self.document.key_problem(path, message, hint.map(str::to_owned)));
+        self.problems.push(self.origin(path).key_problem(path, message, hint.map(str::to_owned)));
+    }
+
+    /// Whether there is anything at `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.origin(path).has(path)
+    }
+
+    /// The file that `path` belongs to.
+    fn origin(&self, path: &str) -> &Document {
+        self.taken(path).map_or(self.document, |taken| &taken.document)
+    }
+
+    /// The Compose file, for what is in it.
+    fn taken(&self, path: &str) -> Option<&Taken> {
+        self.compose.filter(|_| path == "services" || path.starts_with("services."))
     }
 
     /// The value, or that of the variable it names.
     pub(super) fn text(&mut self, path: &str, text: &str) -> String {
-        match self.arg(path, text) {
-            BuildArg::Literal(text) => text,
-            BuildArg::Variable(name) => (self.variables)(&name).unwrap_or_else(|| {
+        if let Some(taken) = self.taken(path) {
+            let parts = taken.scope(self.variables).fill(text);
+            return self.of_parts(path, parts);
+        }
+        match self.own_arg(path, text) {
+            Own::Literal(text) => text,
+            Own::Variable(name) => (self.variables)(&name).unwrap_or_else(|| {
                 if !self.is_needed {
                     return String::new();
                 }
@@ -54,15 +77,57 @@ impl Context<'_> {
         }
     }
 
-    /// The value, or the variable it names.
+    /// A text of the Compose file.
+    fn of_parts(&mut self, path: &str, parts: Result<Vec<Part>, BadTemplate>) -> String {
+        let mut whole = String::new();
+        for part in self.parts(path, parts) {
+            match part {
+                Part::Text(text) => whole.push_str(&text),
+                Part::Variable { name, message } if self.is_needed => {
+                    let (message, hint) = compose::unset(&name, message.as_deref());
+                    self.wrong(path, message, Some(&hint));
+                }
+                Part::Variable { .. } => {}
+            }
+        }
+        whole
+    }
+
+    fn parts(&mut self, path: &str, parts: Result<Vec<Part>, BadTemplate>) -> Vec<Part> {
+        parts.unwrap_or_else(|bad| {
+            let (message, hint) = bad.words();
+            self.wrong(path, message, Some(hint));
+            Vec::new()
+        })
+    }
+
+    /// A build argument, whose variables are known when the build is planned.
     fn arg(&mut self, path: &str, text: &str) -> BuildArg {
+        let Some(taken) = self.taken(path) else {
+            return match self.own_arg(path, text) {
+                Own::Literal(text) => BuildArg::Literal(text),
+                Own::Variable(name) => BuildArg::Variable(name),
+            };
+        };
+        let parts = taken.scope(self.variables).fill_argument(text);
+        let parts = self.parts(path, parts);
+        match parts.as_slice() {
+            [] => BuildArg::Literal(String::new()),
+            [Part::Text(text)] => BuildArg::Literal(text.clone()),
+            [Part::Variable { name, message: None }] => BuildArg::Variable(name.clone()),
+            _ => BuildArg::Mixed(parts),
+        }
+    }
+
+    /// The value, or the variable it names.
+    fn own_arg(&mut self, path: &str, text: &str) -> Own {
         if let Some(name) = rules::variable(text) {
-            return BuildArg::Variable(name.to_owned());
+            return Own::Variable(name.to_owned());
         }
         if text.contains("${") {
             self.wrong(path, "a variable can only be the whole value, as in `${NAME}`", None);
         }
-        BuildArg::Literal(text.to_owned())
+        Own::Literal(text.to_owned())
     }
 
     /// Environment variables, with variables replaced.
@@ -74,6 +139,12 @@ impl Context<'_> {
         let entries = map.into_iter().flatten();
         entries.map(|(name, Text(text))| (name.clone(), self.text(&join(path, name), text))).collect()
     }
+}
+
+/// A value of `shipkit.yml`: a text, or one variable and nothing else.
+enum Own {
+    Literal(String),
+    Variable(String),
 }
 
 /// A text map as it is.
@@ -94,14 +165,16 @@ pub(super) fn or(span: Option<Span>, default: Duration) -> Duration {
 impl RawConfig {
     /// Applies every default and checks every rule.
     pub(super) fn resolve(&self, mut context: Context<'_>) -> Result<Config, ConfigError> {
-        rules::whole_file(&mut context, self);
+        let none = BTreeMap::new();
+        let taken = context.compose.map(|taken| &taken.services);
+        let services = self.services.as_ref().or(taken).unwrap_or(&none);
+        rules::whole_file(&mut context, self, services);
         let registry = self.registry.as_ref().map(|text| context.text("registry", text));
         context.is_needed = matches!(context.needed, Needed::Names | Needed::Build);
         let mirrors = self.mirrors.as_deref().unwrap_or_default();
         let mirrors = mirrors::mirrors(&mut context, registry.as_deref(), mirrors);
         context.is_needed = matches!(context.needed, Needed::Environment(_));
-        let services: BTreeMap<_, _> = self
-            .services
+        let services: BTreeMap<_, _> = services
             .iter()
             .map(|(name, raw)| (name.clone(), service(&mut context, &join("services", name), raw)))
             .collect();
@@ -114,6 +187,7 @@ impl RawConfig {
             tags: tags(self.tags.as_ref()),
             test,
             services,
+            compose: context.compose.map(Taken::origin),
             groups: self.groups.clone().unwrap_or_default(),
             group: None,
             scan: scan(self.scan.as_ref()),
@@ -246,7 +320,7 @@ fn healthcheck(raw: &RawHealthcheck) -> Healthcheck {
     Healthcheck {
         live: raw.live.clone(),
         ready: raw.ready.clone().or_else(|| raw.live.clone()),
-        test: raw.test.clone(),
+        test: raw.test.as_ref().map(|HealthTest(words)| words.clone()),
         interval: raw.interval.map(|span| span.0),
         timeout: raw.timeout.map(|span| span.0),
         start_period: raw.start_period.map(|span| span.0),

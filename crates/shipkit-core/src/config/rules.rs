@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::{Check, CheckKind};
 use super::environment::origin;
 use super::error::{list, suggestion};
-use super::raw::RawConfig;
+use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
 use super::resolve::Context;
 use super::test_rules::is_variable;
@@ -28,13 +28,17 @@ pub(super) fn variable(text: &str) -> Option<&str> {
 }
 
 /// What can be said before anything is resolved.
-pub(super) fn whole_file(context: &mut Context<'_>, raw: &RawConfig) {
+pub(super) fn whole_file(
+    context: &mut Context<'_>,
+    raw: &RawConfig,
+    services: &BTreeMap<String, RawService>,
+) {
     if raw.version != 1 {
         context.wrong("version", format!("version {} is not known", raw.version), Some("write `version: 1`"));
     }
     name(context, "name", &raw.name);
     for (key, names) in [
-        ("services", raw.services.keys().collect::<Vec<_>>()),
+        ("services", services.keys().collect::<Vec<_>>()),
         ("environments", raw.environments.keys().collect()),
         ("groups", raw.groups.iter().flat_map(BTreeMap::keys).collect()),
     ] {
@@ -97,7 +101,7 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
                 let is_free = match key.as_str() {
                     "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "command" | "body"
                     | "json" => true,
-                    "test" => entry.is_string(),
+                    "test" => !entry.is_object(),
                     _ => false,
                 };
                 if !is_free {
@@ -246,7 +250,7 @@ fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Co
         service.healthcheck.iter().flat_map(|check| [("live", &check.live), ("ready", &check.ready)])
     {
         let path = format!("{path}.healthcheck.{key}");
-        if value.as_ref().is_some_and(|value| !value.starts_with('/')) && context.document.has(&path) {
+        if value.as_ref().is_some_and(|value| !value.starts_with('/')) && context.has(&path) {
             context.wrong(&path, "a path begins with `/`", None);
         }
     }

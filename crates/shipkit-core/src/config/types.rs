@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check::Check;
+use super::compose::Compose;
+use super::template::Part;
 use super::units::BasisPoints;
 use crate::policy::Severity;
 use crate::reference::Repository;
@@ -28,6 +30,8 @@ pub struct Config {
     pub test: Option<Test>,
     /// The services by name.
     pub services: BTreeMap<String, Service>,
+    /// The Compose file that they were taken from, where it is not `shipkit.yml` itself.
+    pub compose: Option<Compose>,
     /// The services of each group; empty where all services are one release.
     pub groups: BTreeMap<String, Vec<String>>,
     /// The one group that `services` holds, after [`Config::in_group`].
@@ -205,6 +209,8 @@ pub enum BuildArg {
     Literal(String),
     /// `${NAME}`: known only when the build is planned.
     Variable(String),
+    /// A text with such variables in it, out of a Compose file.
+    Mixed(Vec<Part>),
 }
 
 /// What a Dockerfile may name besides its own stages.
@@ -242,8 +248,8 @@ pub struct Healthcheck {
     pub live: Option<String>,
     /// The path that answers when it can serve; `live`, where only that is given.
     pub ready: Option<String>,
-    /// The command inside the container.
-    pub test: Option<String>,
+    /// The command inside the container, in Docker's words: `["CMD-SHELL", "..."]`, `["CMD", ...]` or `["NONE"]`.
+    pub test: Option<Vec<String>>,
     /// From one check to the next.
     pub interval: Option<Duration>,
     /// How long one check may take.

@@ -20,6 +20,10 @@ pub(super) struct Text(pub(super) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Texts(pub(super) Vec<String>);
 
+/// The command of a health check, in Docker's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HealthTest(pub(super) Vec<String>);
+
 /// A duration with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
@@ -92,6 +96,34 @@ impl<'de> Deserialize<'de> for Texts {
                     texts.push(text);
                 }
                 Ok(Texts(texts))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for HealthTest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = HealthTest;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command, or a list that begins with `CMD`")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<HealthTest, E> {
+                Ok(HealthTest(vec!["CMD-SHELL".to_owned(), text.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<HealthTest, A::Error> {
+                let mut words: Vec<String> = Vec::new();
+                while let Some(word) = entries.next_element()? {
+                    words.push(word);
+                }
+                match (words.first().map(String::as_str), words.len()) {
+                    (Some("NONE"), 1) | (Some("CMD-SHELL"), 2) | (Some("CMD"), 2..) => Ok(HealthTest(words)),
+                    _ => Err(A::Error::custom(
+                        "not a health check; write a command, `[CMD, ...]`, `[CMD-SHELL, \"...\"]` or `[NONE]`",
+                    )),
+                }
             }
         }
         deserializer.deserialize_any(Reader)
@@ -189,6 +221,18 @@ impl JsonSchema for Text {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+impl JsonSchema for HealthTest {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "HealthTest".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "string" }, { "type": "array", "minItems": 1, "items": { "type": "string" } }] })
     }
 }
 

@@ -1,6 +1,7 @@
 //! YAML 1.2 as a tree of JSON values that remembers where each of them stands.
 //!
-//! Only what a configuration needs: one document, text keys, anchors and aliases; no merge keys and no type tags.
+//! Only what a configuration needs: one document, text keys, anchors and aliases; no type tags, and merge keys in Compose
+//! files only.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +16,15 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_NODES: usize = 100_000;
 /// How deep values may nest; `shipkit.yml` itself needs nine levels.
 const MAX_DEPTH: usize = 64;
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `shipkit.yml`.
+    Shipkit,
+    /// A Compose file.
+    Compose,
+}
 
 /// Line and column, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,11 +46,13 @@ pub(super) struct Document {
     pub(super) file: String,
     pub(super) value: Value,
     pub(super) places: BTreeMap<String, Place>,
+    /// What the file itself calls a path, where that is another one.
+    pub(super) names: BTreeMap<String, String>,
 }
 
 impl Document {
     /// Reads a file.
-    pub(super) fn read(file: &str, text: &str) -> Result<Self, Problem> {
+    pub(super) fn read(file: &str, text: &str, form: Form) -> Result<Self, Problem> {
         let problem = |refusal: Refusal| Problem {
             file: file.to_owned(),
             line: refusal.at.line,
@@ -52,12 +64,13 @@ impl Document {
         if MAX_BYTES < text.len() {
             return Err(problem(Refusal::new(START, "the file is larger than 1 MiB")));
         }
-        let mut reader = Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+        let mut reader =
+            Reader { events: Parser::new_from_str(text), form, anchors: HashMap::new(), nodes: 0 };
         let node = reader.document().map_err(problem)?;
         let mut places = BTreeMap::new();
         places.insert(String::new(), Place { key: node.at, value: node.at });
         let value = node.place("", &mut places);
-        Ok(Self { file: file.to_owned(), value, places })
+        Ok(Self { file: file.to_owned(), value, places, names: BTreeMap::new() })
     }
 
     /// Something wrong with the value at `path`.
@@ -100,7 +113,7 @@ impl Document {
             file: self.file.clone(),
             line: at.line,
             column: at.column,
-            path: path.to_owned(),
+            path: self.names.get(path).map_or(path, String::as_str).to_owned(),
             message,
             hint,
         }
@@ -142,6 +155,7 @@ enum Content {
 
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
+    form: Form,
     /// Finished nodes by anchor, with how many nodes they hold.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
@@ -157,10 +171,11 @@ impl<'a> Reader<'a> {
     }
 
     fn document(&mut self) -> Result<Node, Refusal> {
-        let empty = |at| {
-            Refusal::new(at, "the file is empty")
-                .hint("it needs `version`, `name`, `services` and `environments`")
+        let needs = match self.form {
+            Form::Shipkit => "it needs `version`, `name`, `services` and `environments`",
+            Form::Compose => "it needs `services`",
         };
+        let empty = |at| Refusal::new(at, "the file is empty").hint(needs);
         let mut root = None;
         loop {
             let (event, at) = self.next()?;
@@ -237,10 +252,21 @@ impl<'a> Reader<'a> {
     fn mapping(&mut self, depth: usize) -> Result<Content, Refusal> {
         let mut entries: Vec<(String, Position, Node)> = Vec::new();
         let mut lines = HashMap::new();
+        let mut merged = None;
         loop {
             let (event, at) = self.next()?;
+            let mut is_merge = false;
             let key = match event {
-                Event::MappingEnd => return Ok(Content::Mapping(entries)),
+                Event::MappingEnd => {
+                    entries.extend(merged.map(|node| more(&lines, node)).transpose()?.unwrap_or_default());
+                    return Ok(Content::Mapping(entries));
+                }
+                Event::Scalar(text, ScalarStyle::Plain, _, None)
+                    if text == "<<" && self.form == Form::Compose =>
+                {
+                    is_merge = true;
+                    text.into_owned()
+                }
                 Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<" => {
                     return Err(Refusal::new(at, "merge keys (`<<`) are not part of YAML 1.2")
                         .hint("put what environments share under `defaults`"));
@@ -266,7 +292,11 @@ impl<'a> Reader<'a> {
             let node = self
                 .node(event, value_at, depth.saturating_add(1))
                 .map_err(|refusal| below(&key, refusal))?;
-            entries.push((key, at, node));
+            if is_merge {
+                merged = Some(node);
+            } else {
+                entries.push((key, at, node));
+            }
         }
     }
 
@@ -285,6 +315,28 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// What a merge key brings besides the keys that are there: of several mappings the first that has a key counts.
+fn more(known: &HashMap<String, usize>, node: Node) -> Result<Vec<(String, Position, Node)>, Refusal> {
+    let at = node.at;
+    let nodes = match node.content {
+        Content::List(nodes) => nodes,
+        Content::Mapping(_) | Content::Scalar(_) => vec![node],
+    };
+    let mut brought: Vec<(String, Position, Node)> = Vec::new();
+    for node in nodes {
+        let Content::Mapping(entries) = node.content else {
+            return Err(Refusal::new(at, "a merge key (`<<`) takes a mapping or a list of mappings"));
+        };
+        for entry in entries {
+            let is_new = |name: &String| brought.iter().all(|(other, ..)| other != name);
+            if !known.contains_key(&entry.0) && is_new(&entry.0) {
+                brought.push(entry);
+            }
+        }
+    }
+    Ok(brought)
 }
 
 /// The refusal of something inside a mapping or list knows the path to it.
@@ -340,7 +392,7 @@ fn not_yaml(error: &ScanError) -> Refusal {
 
 /// A plain scalar by the core schema of YAML 1.2, in which `on`, `yes` and `no` are texts. A number that would not
 /// be written the same way again stays a text, so that `1.10` and `007` keep their zeros.
-fn plain(text: &str) -> Value {
+pub(super) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),

@@ -70,7 +70,8 @@ fn service(test: &Test, service: &TestService) -> Value {
         written.insert("ports".to_owned(), json!(service.ports));
     }
     let stated = service.healthcheck.clone().unwrap_or_default();
-    let check = stated.test.clone().or_else(|| database.map(|database| database.check().to_owned()));
+    let asked = |database: Database| vec!["CMD-SHELL".to_owned(), database.check().to_owned()];
+    let check = stated.test.clone().or_else(|| database.map(asked));
     if let Some(command) = check {
         written.insert("healthcheck".to_owned(), healthcheck(&stated, &command));
     }
@@ -78,9 +79,9 @@ fn service(test: &Test, service: &TestService) -> Value {
 }
 
 /// Asked every second, because the tests wait for it, for a minute at most.
-fn healthcheck(stated: &Healthcheck, command: &str) -> Value {
+fn healthcheck(stated: &Healthcheck, command: &[String]) -> Value {
     let mut check = json!({
-        "test": ["CMD-SHELL", command],
+        "test": command,
         "interval": time(stated.interval.unwrap_or(Duration::from_secs(1))),
         "timeout": time(stated.timeout.unwrap_or(Duration::from_secs(5))),
         "retries": stated.retries.unwrap_or(60),

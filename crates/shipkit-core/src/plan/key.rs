@@ -17,7 +17,7 @@ use super::checkout::{Checkout, Entry, within};
 use super::dockerfile;
 use super::dockerignore::{Ignore, Walk};
 use super::{LABELS_OF_COMMIT, PlannedService, is_per_commit};
-use crate::config::{Build, BuildArg, BuildContext, Config};
+use crate::config::{Build, BuildArg, BuildContext, Config, Part};
 use crate::digest::Digest;
 
 /// Part of every key: a later version that looks at more must not find the keys of this one.
@@ -323,9 +323,67 @@ fn args(build: &Build, service: &PlannedService) -> BTreeMap<String, Value> {
     let arg = |(name, value): (&String, &BuildArg)| {
         let content = match value {
             BuildArg::Variable(variable) if is_per_commit(variable) => json!({"variable": variable}),
-            BuildArg::Variable(_) | BuildArg::Literal(_) => json!({"value": service.build.args.get(name)}),
+            BuildArg::Mixed(parts) if parts.iter().all(is_constant) => json!({"parts": by_name(parts)}),
+            BuildArg::Variable(_) | BuildArg::Literal(_) | BuildArg::Mixed(_) => {
+                json!({"value": service.build.args.get(name)})
+            }
         };
         (name.clone(), content)
     };
     build.args.iter().map(arg).collect()
+}
+
+/// Whether the piece is the same for every commit, once the variables of commits stand there by name.
+fn is_constant(part: &Part) -> bool {
+    match part {
+        Part::Text(_) => true,
+        Part::Variable { name, .. } => is_per_commit(name),
+    }
+}
+
+fn by_name(parts: &[Part]) -> Vec<Value> {
+    let piece = |part: &Part| match part {
+        Part::Text(text) => json!({"value": text}),
+        Part::Variable { name, .. } => json!({"variable": name}),
+    };
+    parts.iter().map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ComposeFile, Needed, Source};
+    use crate::event::{Event, Trigger};
+    use crate::plan::{History, plan};
+
+    /// What the key sees of the argument `A` of a Compose file, at this commit.
+    fn argument(value: &str, commit: char) -> Value {
+        let own = "version: 1\nname: shop\nenvironments: {a: {}}\n";
+        let text = format!("services: {{api: {{build: {{context: ., args: ['A={value}']}}}}}}");
+        let compose = ComposeFile { file: "compose.yaml", text: &text, folder: "", env_file: None };
+        let variables = |name: &str| (name == "X").then(|| "x".to_owned());
+        let config = Config::parse_beside("f", own, Some(compose), &variables, Needed::Build).unwrap();
+        let event = Event {
+            trigger: Trigger::Branch { name: "main".to_owned(), dispatched: false },
+            commit: commit.to_string().repeat(40),
+            committed: None,
+            repository: Some("acme/shop".to_owned()),
+            default_branch: None,
+            server_url: String::new(),
+            run: None,
+        };
+        let time = "2026-01-02T03:04:05Z".parse().unwrap();
+        let plan = plan(&event, time, &History::Missing, &config, &variables).unwrap();
+        let Source::Build(build) = &config.services["api"].source else { panic!("api is built") };
+        args(build, &plan.services["api"])["A"].clone()
+    }
+
+    #[test]
+    fn a_commit_in_a_text_is_no_part_of_the_key_and_the_rest_of_the_text_is() {
+        assert_eq!(argument("of-$SHIPKIT_COMMIT-$X", 'a'), argument("of-$SHIPKIT_COMMIT-$X", 'b'));
+        assert_eq!(argument("of-$SHIPKIT_COMMIT-$X", 'a'), argument("of-$SHIPKIT_COMMIT-x", 'b'));
+        assert_ne!(argument("of-$SHIPKIT_COMMIT-$X", 'a'), argument("of-$SHIPKIT_COMMIT-y", 'a'));
+        assert_ne!(argument("of-$SHIPKIT_COMMIT", 'a'), argument("of-$SHIPKIT_VERSION", 'a'));
+        assert_eq!(argument("$X", 'a'), json!({"value": "x"}));
+    }
 }

@@ -37,7 +37,7 @@ pub use reuse::{Decision, Known, Seen, Since, deployed_tag, names_a_commit, of_c
 pub use script::{build_script, test_script};
 pub use shard::{ShardError, Shards};
 
-use crate::config::{BuildArg, BuildContext, Cache, Config, Service, Source};
+use crate::config::{BuildArg, BuildContext, Cache, Config, Part, Service, Source};
 use crate::digest::Digest;
 use crate::event::{Event, Trigger};
 use crate::exit::ExitCode;
@@ -51,6 +51,7 @@ pub const RELEASE_REPOSITORY: &str = "release";
 /// The variables of build arguments that are always known.
 const COMMIT: &str = "SHIPKIT_COMMIT";
 const VERSION: &str = "SHIPKIT_VERSION";
+pub(crate) const ALWAYS_KNOWN: [&str; 2] = [COMMIT, VERSION];
 
 /// The labels of an image that every commit has others of.
 const LABELS_OF_COMMIT: [&str; 3] = [
@@ -239,6 +240,8 @@ pub enum PlanError {
         arg: String,
         /// The variable.
         variable: String,
+        /// What the file says about it.
+        message: String,
     },
 }
 
@@ -255,8 +258,9 @@ impl Hint for PlanError {
                 "rename the branch or tag: names of images end after 128 characters and know `A-Za-z0-9_.-`"
                     .to_owned(),
             ),
-            Self::Variable { variable, .. } => {
-                Some(format!("set the environment variable `{variable}` for this step"))
+            Self::Variable { variable, message, .. } => {
+                let more = if message.is_empty() { String::new() } else { format!(": {message}") };
+                Some(format!("set the environment variable `{variable}` for this step{more}"))
             }
         }
     }
@@ -337,7 +341,7 @@ pub fn plan(
 
 /// Whether a variable of build arguments is another one for every commit.
 fn is_per_commit(variable: &str) -> bool {
-    matches!(variable, COMMIT | VERSION)
+    ALWAYS_KNOWN.contains(&variable)
 }
 
 /// The repository, below the registry prefix, that holds the releases of the project, or of one group of it.
@@ -396,13 +400,23 @@ fn planned(
 ) -> Result<PlannedBuild, PlanError> {
     let mut args = BTreeMap::new();
     for (arg, value) in &build.args {
+        let unset = |variable: &str, message: &str| PlanError::Variable {
+            service: name.to_owned(),
+            arg: arg.clone(),
+            variable: variable.to_owned(),
+            message: message.to_owned(),
+        };
+        let part = |part: &Part| match part {
+            Part::Text(text) => Ok(text.clone()),
+            Part::Variable { name, message: None } => known(name).ok_or_else(|| unset(name, "")),
+            Part::Variable { name, message: Some(message) } => {
+                known(name).filter(|text| !text.is_empty()).ok_or_else(|| unset(name, message))
+            }
+        };
         let text = match value {
             BuildArg::Literal(text) => text.clone(),
-            BuildArg::Variable(variable) => known(variable).ok_or_else(|| PlanError::Variable {
-                service: name.to_owned(),
-                arg: arg.clone(),
-                variable: variable.clone(),
-            })?,
+            BuildArg::Variable(variable) => known(variable).ok_or_else(|| unset(variable, ""))?,
+            BuildArg::Mixed(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
         };
         args.insert(arg.clone(), text);
     }
