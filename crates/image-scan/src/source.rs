@@ -112,14 +112,13 @@ impl Source {
         let bytes = self.blob(config, CONFIG_LIMIT).await?;
         let mut unpacked: u64 = 0;
         for layer in layers {
-            let size = match sizes.get(&layer.digest) {
-                Some(size) => *size,
-                None => {
-                    let (layer, bytes) = (layer.clone(), self.blob(layer, LAYER_LIMIT).await?);
-                    // Unpacking is work for a processor, which another image may use at the same time.
-                    let unpacking = move || unpacked_size(&layer, &bytes, UNPACKED_LIMIT);
-                    tokio::task::spawn_blocking(unpacking).await.map_err(ImageError::Stopped)??
-                }
+            let size = if let Some(size) = sizes.get(&layer.digest) {
+                *size
+            } else {
+                let (layer, bytes) = (layer.clone(), self.blob(layer, LAYER_LIMIT).await?);
+                // Unpacking is work for a processor, which another image may use at the same time.
+                let unpacking = move || unpacked_size(&layer, &bytes, UNPACKED_LIMIT);
+                tokio::task::spawn_blocking(unpacking).await.map_err(ImageError::Stopped)??
             };
             sizes.insert(layer.digest.clone(), size);
             unpacked = unpacked.saturating_add(size);

@@ -191,7 +191,8 @@ fn groups(context: &mut Context<'_>, config: &Config) {
     }
 }
 
-fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Config) {
+/// Where its image comes from.
+fn source(context: &mut Context<'_>, path: &str, service: &Service, config: &Config) {
     match &service.source {
         Source::Build(_) if service.stateful => {
             let hint = Some("give it an `image`, or leave `stateful` out");
@@ -219,6 +220,10 @@ fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Co
         }
         (_, None) => {}
     }
+}
+
+fn service(context: &mut Context<'_>, path: &str, service: &Service, config: &Config) {
+    source(context, path, service, config);
     if service.port == Some(0) {
         context.wrong(&join(path, "port"), "`0` is not a port", Some("ports are 1 to 65535"));
     }
