@@ -228,6 +228,6 @@ async fn an_index_is_assembled_from_images_in_the_repository() {
     let found: Vec<_> =
         manifests.iter().map(|m| (m.digest.clone(), m.platform.clone().unwrap().to_string())).collect();
     assert_eq!(found, [(amd64, "linux/amd64".to_owned()), (arm, "linux/arm/v7".to_owned())]);
-    let joined = client.index(&api, &[digest.clone()], &annotations).await.unwrap();
+    let joined = client.index(&api, std::slice::from_ref(&digest), &annotations).await.unwrap();
     assert_eq!(joined, digest, "what an index lists is taken over");
 }
