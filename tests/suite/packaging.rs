@@ -260,7 +260,10 @@ fn a_shard_builds_its_platform_as_the_job_build_builds_the_rest() {
     };
     let mut shard = steps("shard");
     let plan = shard.iter_mut().find(|step| step["id"] == "plan").unwrap();
-    assert_eq!(plan["with"].as_object_mut().unwrap().remove("shard").unwrap(), "${{ matrix.shard.platform }}");
+    assert_eq!(
+        plan["with"].as_object_mut().unwrap().remove("shard").unwrap(),
+        "${{ matrix.shard.platform }}"
+    );
     assert_eq!(shard, steps("build"));
 }
 
