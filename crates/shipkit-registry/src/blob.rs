@@ -1,10 +1,12 @@
 //! Bringing blobs into a repository: from memory, by a mount, or streamed from another one.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use shipkit_core::{Digest, Repository};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -14,10 +16,11 @@ use crate::transport::{Access, Answer, Call, Redirects, is_downgrade, location, 
 use crate::{Descriptor, Registry};
 
 /// Where a blob comes from.
-#[derive(Clone, Copy)]
 enum Source<'a> {
     Memory(&'a Bytes),
-    Repository(&'a Repository),
+    /// In this lane, which is free again when the last byte has been handed over: the registry may take its time to put
+    /// the blob where it belongs, and that needs no memory here.
+    Repository(&'a Repository, Option<OwnedSemaphorePermit>),
 }
 
 /// What is to be where, until when.
@@ -70,7 +73,7 @@ impl Registry {
         from: &Repository,
         to: &Repository,
         blob: &Descriptor,
-        lanes: &Semaphore,
+        lanes: &Arc<Semaphore>,
     ) -> Result<(), Error> {
         let mut tries = Tries::until(self.deadline());
         let wish = Wish { blob, to, deadline: tries.deadline };
@@ -84,8 +87,8 @@ impl Registry {
                     Begun::At(url) => url,
                 };
                 // The semaphore is never closed; without a lane it only goes faster than it should.
-                let _lane = lanes.acquire().await.ok();
-                self.finish(wish, at, Source::Repository(from)).await
+                let lane = Arc::clone(lanes).acquire_owned().await.ok();
+                self.finish(wish, at, Source::Repository(from, lane)).await
             };
             match carried.await {
                 Ok(()) => return Ok(()),
@@ -160,12 +163,12 @@ impl Registry {
                 call.body = bytes.clone();
                 self.transport.once(&call, deadline).await?
             }
-            Source::Repository(from) => {
+            Source::Repository(from, lane) => {
                 let mut get = self.blob_call(from, &blob.digest, Method::GET).map_err(never)?;
                 get.redirects = Redirects::Follow;
                 let late = get.too_late();
-                let incoming =
-                    timeout_at(deadline, self.transport.open(get, blob)).await.map_err(|_elapsed| late)??;
+                let opening = self.transport.open(get, blob, lane);
+                let incoming = timeout_at(deadline, opening).await.map_err(|_elapsed| late)??;
                 self.transport.put_stream(&call, incoming, deadline).await?
             }
         };

@@ -189,7 +189,7 @@ impl Registry {
         to: &Repository,
         blobs: Vec<Descriptor>,
     ) -> Result<(), Error> {
-        let lanes = &Semaphore::new(LANES);
+        let lanes = &Arc::new(Semaphore::new(LANES));
         stream::iter(blobs)
             .map(Ok)
             .try_for_each_concurrent(AT_ONCE, |blob| async move { self.carry(from, to, &blob, lanes).await })

@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use sha2::{Digest as _, Sha256};
 use shipkit_core::Digest;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::Descriptor;
@@ -34,6 +35,8 @@ pub(crate) struct Incoming {
     seen: u64,
     held: Option<Bytes>,
     is_done: bool,
+    /// Its place among those that are under way at once, until it is read or given up.
+    _lane: Option<OwnedSemaphorePermit>,
 }
 
 /// What the two ends of an upload tell each other.
@@ -47,8 +50,13 @@ struct Passage {
 }
 
 impl Transport {
-    /// Begins to read a blob.
-    pub(crate) async fn open(&self, call: Call, blob: &Descriptor) -> Result<Incoming, Failure> {
+    /// Begins to read a blob, in a lane that is free again when it is read or given up.
+    pub(crate) async fn open(
+        &self,
+        call: Call,
+        blob: &Descriptor,
+        lane: Option<OwnedSemaphorePermit>,
+    ) -> Result<Incoming, Failure> {
         let response = self.authorized(&call).await?;
         if response.status() != StatusCode::OK {
             let answer = call.judge(self.read(&call, response).await?)?;
@@ -64,6 +72,7 @@ impl Transport {
             seen: 0,
             held: None,
             is_done: false,
+            _lane: lane,
         })
     }
 

@@ -112,6 +112,23 @@ async fn two_platforms_inside_one_registry_take_34_requests_and_three_the_second
 }
 
 #[tokio::test]
+async fn a_registry_that_takes_its_time_to_keep_a_blob_holds_up_no_other() {
+    let (source, destination) = (plain(), plain());
+    let digest = image(&source, "amd64");
+    let (tell, told) = std::sync::mpsc::channel();
+    destination.fail(Fault::new("PUT", Kind::Upload, Broken::Halt(tell)).times(13));
+    let (from, to) = (repository(&source, FROM).at(&digest), repository(&destination, TO));
+    let client = anonymous();
+    let copying = tokio::spawn(async move { client.copy(&from, &to, &[], Along::Nothing).await });
+    // Twelve layers and the configuration: none of them is answered, and all are sent.
+    let sent = tokio::task::spawn_blocking(move || {
+        (0..13).map_while(|_| told.recv_timeout(Duration::from_secs(10)).ok()).count()
+    });
+    assert_eq!(sent.await.unwrap(), 13);
+    copying.abort();
+}
+
+#[tokio::test]
 async fn between_two_registries_every_byte_goes_once_and_the_second_time_none() {
     let (source, destination) = (plain(), plain());
     let digest = image(&source, "amd64");
