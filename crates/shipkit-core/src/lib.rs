@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod exit;
 pub mod explained;
 pub mod hint;
+pub mod journal;
 pub mod lease;
 pub mod meta;
 pub mod plan;
