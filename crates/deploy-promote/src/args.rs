@@ -62,8 +62,12 @@ pub struct TargetArgs {
 pub enum Command {
     /// Deploy a release, if the evidence admits it; verify it; put the release before back if it fails.
     Deploy(DeployArgs),
+    /// Find everything that is in the way of a deploy, and change nothing.
+    Check(DeployArgs),
     /// Put the release before back. Needs nothing but the target.
-    Rollback,
+    Rollback(RollbackArgs),
+    /// Finish or take back what a run that was killed has left.
+    Reconcile,
     /// Say what runs there, since when, by which run.
     Status,
 }
@@ -81,4 +85,15 @@ pub struct DeployArgs {
     /// environment.
     #[arg(long, value_name = "DURATION", value_parser = shipkit_core::config::duration)]
     pub timeout: Option<Duration>,
+    /// Deploy although the evidence does not admit the release, for this reason; both are kept as evidence of their own.
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
+}
+
+/// Inputs of `rollback`.
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    /// Go back although a migration of what runs now is not compatible with what ran before, for this reason.
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
 }

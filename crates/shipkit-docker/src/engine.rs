@@ -119,6 +119,12 @@ impl Engine {
         }
     }
 
+    /// Whether the engine finds an image at its registry, with this login.
+    pub(crate) async fn find_image(&self, image: &str, login: Option<&Login>) -> Result<(), SwarmError> {
+        let answer = self.request(Method::GET, &format!("/distribution/{image}/json"), None, login).await?;
+        answer.into_success(&format!("find `{image}`")).map(drop)
+    }
+
     /// Changes something, once. `login` is handed to the nodes, for pulling.
     pub(crate) async fn post(
         &self,
@@ -129,6 +135,11 @@ impl Engine {
     ) -> Result<Value, SwarmError> {
         let answer = self.request(Method::POST, path, Some(body), login).await?.into_success(what)?;
         serde_json::from_slice(&answer).map_err(|error| self.garbled(&error.to_string()))
+    }
+
+    /// Changes something where the answer is empty, once.
+    pub(crate) async fn change(&self, what: &str, path: &str, body: &Value) -> Result<(), SwarmError> {
+        self.request(Method::POST, path, Some(body), None).await?.into_success(what).map(drop)
     }
 
     /// Removes something; that it is already gone is fine.

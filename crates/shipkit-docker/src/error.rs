@@ -2,6 +2,8 @@
 
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
+use shipkit_core::journal::JournalError;
+use shipkit_core::lease::BadLease;
 
 /// Why a Swarm cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,21 @@ pub enum SwarmError {
         /// The full name of the service.
         service: String,
     },
+    /// What should be a lease is none.
+    #[error(transparent)]
+    BadLease(#[from] BadLease),
+    /// What should be a journal is none, or says that somebody must look.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another run has the lease now.
+    #[error("another run has the lease on stack `{0}` now")]
+    LeaseLost(String),
+    /// The migration of another release has not ended.
+    #[error("a migration of another release still runs as `{service}`")]
+    StillMigrating {
+        /// The full name of the job.
+        service: String,
+    },
     /// The service does not remember a good specification, or what it remembers cannot be read.
     #[error("service `{0}` remembers no good release to go back to")]
     NothingBefore(String),
@@ -94,6 +111,12 @@ impl Hint for SwarmError {
                 .map(|name| format!("create each of them, as in `docker secret create {name} -`")),
             Self::TooOld { .. } => Some("Docker 19.03 is the oldest that works".to_owned()),
             Self::Overtaken { .. } => Some("look at the status, then deploy again".to_owned()),
+            Self::BadLease(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
+            Self::StillMigrating { service } => {
+                Some(format!("wait for it, or end it with `docker service rm {service}`"))
+            }
             Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
             Self::NoAnswer { .. }
             | Self::Garbled { .. }
@@ -109,6 +132,9 @@ impl Hint for SwarmError {
             Self::Refused { status: 500.., .. } | Self::NoAnswer { .. } | Self::Garbled { .. } => {
                 ExitCode::Unknown
             }
+            Self::BadLease(error) => error.exit_code(),
+            Self::Journal(error) => error.exit_code(),
+            Self::LeaseLost(_) => ExitCode::Unknown,
             Self::BadHost(_)
             | Self::SocketAbsent(_)
             | Self::Denied(_)
@@ -120,6 +146,7 @@ impl Hint for SwarmError {
             Self::Refused { .. }
             | Self::NoSuchService(_)
             | Self::Overtaken { .. }
+            | Self::StillMigrating { .. }
             | Self::NothingBefore(_) => ExitCode::No,
         }
     }

@@ -7,11 +7,14 @@
 mod change;
 mod engine;
 mod error;
+mod job;
 mod labels;
+mod lease;
 mod rollout;
 mod spec;
 mod swarm;
 
 pub use error::SwarmError;
+pub use job::{Job, JobEnd};
 pub use rollout::{Applied, TaskLog};
-pub use swarm::{Login, Swarm};
+pub use swarm::{Login, Preflight, Swarm};

@@ -89,6 +89,8 @@ names! {
     NO_COLOR;
     /// The kind of terminal; `dumb` draws no progress bars.
     TERM;
+    /// The login on this machine.
+    USER;
     /// The home directory.
     HOME;
     /// The directory of the Docker client's `config.json`.
