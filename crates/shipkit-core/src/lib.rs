@@ -15,6 +15,7 @@ pub mod reference;
 pub mod release;
 pub mod rollout;
 pub mod secret;
+pub mod ssh;
 pub mod target;
 pub mod verdict;
 
@@ -23,4 +24,5 @@ pub use hint::Hint;
 pub use reference::{ImageName, ImageRef, Repository, Tag};
 pub use release::Release;
 pub use secret::Secret;
+pub use ssh::SshAddress;
 pub use verdict::{Outcome, Verdict};
