@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::error::SwarmError;
+use crate::ssh::{Ssh, SshError, SshOptions};
 use crate::swarm::Login;
 
 /// No answer that we ask for comes near this: more is not read.
@@ -43,6 +44,7 @@ pub(crate) struct Engine {
 enum Address {
     Unix(String),
     Tcp(String),
+    Ssh(Ssh),
 }
 
 /// An answer whose status may be an error.
@@ -53,9 +55,11 @@ struct Answer {
 
 impl Engine {
     /// Finds out which API version to speak.
-    pub(crate) async fn connect(host: &str) -> Result<Self, SwarmError> {
+    pub(crate) async fn connect(host: &str, options: &SshOptions) -> Result<Self, SwarmError> {
         let bad = || SwarmError::BadHost(host.to_owned());
-        let address = if let Some(path) = host.strip_prefix("unix://") {
+        let address = if host.starts_with("ssh://") {
+            Some(Address::Ssh(Ssh::connect(&host.parse()?, options).await?))
+        } else if let Some(path) = host.strip_prefix("unix://") {
             path.starts_with('/').then(|| Address::Unix(path.to_owned()))
         } else {
             let authority = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
@@ -175,6 +179,10 @@ impl Engine {
                     let stream = TcpStream::connect(authority).await;
                     self.exchange(stream.map_err(|error| self.no_answer(&error))?, request).await
                 }
+                Address::Ssh(ssh) => {
+                    let tunnel = ssh.tunnel(ssh.address().socket()).await;
+                    self.exchange(tunnel.map_err(|error| self.no_tunnel(error))?, request).await
+                }
             }
         };
         tokio::time::timeout(TIME_LIMIT, exchange)
@@ -190,6 +198,11 @@ impl Engine {
         } else {
             self.no_answer(error)
         }
+    }
+
+    /// A host that was reached before and is not now is like an engine that does not answer.
+    fn no_tunnel(&self, error: SshError) -> SwarmError {
+        if let SshError::Unreachable { reason, .. } = &error { self.no_answer(reason) } else { error.into() }
     }
 
     async fn exchange<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, SwarmError>

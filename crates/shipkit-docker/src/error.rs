@@ -1,14 +1,22 @@
 //! `SwarmError`: why a Swarm cannot be asked or does not do what it is asked.
 
-use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
+use shipkit_core::{Hint, ssh::NotAnSshAddress};
+
+use crate::ssh::SshError;
 
 /// Why a Swarm cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
-    /// The host is neither `unix://` with an absolute path nor `tcp://` with host and port.
+    /// The host is neither `unix://` with an absolute path, `tcp://` with host and port, nor `ssh://`.
     #[error("`{0}` is not the address of a Docker host")]
     BadHost(String),
+    /// The host begins with `ssh://` and is no such address.
+    #[error(transparent)]
+    BadSshHost(#[from] NotAnSshAddress),
+    /// The host is not reached over SSH.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// There is no socket at this path.
     #[error("there is no Docker socket at `{0}`")]
     SocketAbsent(String),
@@ -82,7 +90,11 @@ fn quoted(names: &[String]) -> String {
 impl Hint for SwarmError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::BadHost(_) => Some("write `unix:///var/run/docker.sock` or `tcp://host:port`".to_owned()),
+            Self::BadHost(_) => {
+                Some("write `unix:///var/run/docker.sock`, `tcp://host:port` or `ssh://user@host`".to_owned())
+            }
+            Self::BadSshHost(_) => Some("write `ssh://user@host:port`".to_owned()),
+            Self::Ssh(error) => error.hint(),
             Self::SocketAbsent(_) => {
                 Some("start Docker there, or mount its socket into this step".to_owned())
             }
@@ -105,11 +117,13 @@ impl Hint for SwarmError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Ssh(error) => error.exit_code(),
             // What Docker itself could not do, as without a leader, says nothing about what was asked.
             Self::Refused { status: 500.., .. } | Self::NoAnswer { .. } | Self::Garbled { .. } => {
                 ExitCode::Unknown
             }
             Self::BadHost(_)
+            | Self::BadSshHost(_)
             | Self::SocketAbsent(_)
             | Self::Denied(_)
             | Self::TooOld { .. }

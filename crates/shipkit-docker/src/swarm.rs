@@ -14,6 +14,7 @@ use crate::error::SwarmError;
 use crate::labels;
 use crate::rollout::{Applied, Undo, failure, is_running, status, text};
 use crate::spec::{self, Ids, at, full_name, items};
+use crate::ssh::SshOptions;
 
 /// How long an undo waits for the Swarm, when that is going back by itself.
 const GOING_BACK: Duration = Duration::from_mins(1);
@@ -43,7 +44,15 @@ impl Swarm {
     /// # Errors
     /// When there is no such host, nobody may or does answer, the engine is too old, or it is not a manager.
     pub async fn connect(host: &str) -> Result<Self, SwarmError> {
-        let engine = Engine::connect(host).await?;
+        Self::connect_with(host, &SshOptions::default()).await
+    }
+
+    /// Connects as `connect` does, and to `ssh://[user@]host[:port][/path/of/docker.sock]` as well.
+    ///
+    /// # Errors
+    /// As `connect`, and when the host is not reached over SSH or makes no connection to Docker's socket.
+    pub async fn connect_with(host: &str, options: &SshOptions) -> Result<Self, SwarmError> {
+        let engine = Engine::connect(host, options).await?;
         let info = engine.get("describe itself", "/info").await?;
         match (text(&info, &["Swarm", "LocalNodeState"]), at(&info, &["Swarm", "ControlAvailable"])) {
             ("active", Value::Bool(true)) => Ok(Self { engine }),

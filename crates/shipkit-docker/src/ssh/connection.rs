@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use russh::client::{Config, DisconnectReason, Handle, Handler, Msg, connect_stream};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{Channel, Error, Preferred, SshId};
+use russh::{Channel, ChannelOpenFailure, ChannelStream, Error, Preferred, SshId};
 use shipkit_core::SshAddress;
 use tokio::net::TcpStream;
 
@@ -14,6 +14,9 @@ use super::command::RemoteCommand;
 use super::error::SshError;
 use super::host_keys::HostKeys;
 use super::login::Login;
+
+/// A stream to a socket of the server.
+pub(crate) type Tunnel = ChannelStream<Msg>;
 
 /// The most that is repeated of what a server says, in characters.
 const WORDS: usize = 300;
@@ -130,6 +133,18 @@ impl Connection {
             let is_refused = matches!(error, Error::ChannelOpenFailure(_));
             if is_refused { self.no_commands() } else { self.broken(&error) }
         })
+    }
+
+    /// Connects to a socket of the server; `None` if the server says only that this fails.
+    pub(super) async fn tunnel(&self, socket: &str) -> Result<Option<Tunnel>, SshError> {
+        match self.handle.channel_open_direct_streamlocal(socket).await {
+            Ok(channel) => Ok(Some(channel.into_stream())),
+            Err(Error::ChannelOpenFailure(
+                ChannelOpenFailure::AdministrativelyProhibited | ChannelOpenFailure::UnknownChannelType,
+            )) => Err(SshError::NoForwarding { host: self.address.to_string(), socket: socket.to_owned() }),
+            Err(Error::ChannelOpenFailure(_)) => Ok(None),
+            Err(error) => Err(self.broken(&error)),
+        }
     }
 }
 

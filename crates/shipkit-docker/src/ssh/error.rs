@@ -148,6 +148,30 @@ pub enum SshError {
         /// The most that is read, in bytes.
         limit: usize,
     },
+    /// There is no socket at this path on the server.
+    #[error("there is no socket at `{socket}` on `{host}`")]
+    SocketAbsent {
+        /// The server.
+        host: String,
+        /// The path on the server.
+        socket: String,
+    },
+    /// The socket may not be opened by the user who is logged in.
+    #[error("the socket `{socket}` on `{host}` may not be opened by this user")]
+    SocketDenied {
+        /// The server.
+        host: String,
+        /// The path on the server.
+        socket: String,
+    },
+    /// The socket is there, and the server makes no connection to it.
+    #[error("`{host}` makes no connection to its socket `{socket}`")]
+    NoForwarding {
+        /// The server.
+        host: String,
+        /// The path on the server.
+        socket: String,
+    },
 }
 
 impl Hint for SshError {
@@ -175,6 +199,15 @@ impl Hint for SshError {
                 Some("is the public key in `~/.ssh/authorized_keys` of that user on the server?".to_owned())
             }
             Self::NoCommands(_) => Some("allow the user a shell on that server".to_owned()),
+            Self::SocketAbsent { .. } => Some("start Docker there, or put the socket's path behind the host".to_owned()),
+            Self::SocketDenied { .. } => {
+                Some("put the user into the group `docker` on that server, or log in as another".to_owned())
+            }
+            Self::NoForwarding { .. } => Some(
+                "is Docker running there, and does its `sshd_config` say `AllowStreamLocalForwarding yes` (and \
+                 `DisableForwarding no`)?"
+                    .to_owned(),
+            ),
             Self::WrongPassphrase
             | Self::Agent { .. }
             | Self::RevokedHostKey { .. }
@@ -197,7 +230,9 @@ impl Hint for SshError {
             | Self::BadPin(_)
             | Self::UnknownHostKey { .. }
             | Self::BadArgument { .. }
-            | Self::NoCommands(_) => ExitCode::Usage,
+            | Self::NoCommands(_)
+            | Self::SocketAbsent { .. }
+            | Self::SocketDenied { .. } => ExitCode::Usage,
             Self::Agent { .. }
             | Self::ChangedHostKey { .. }
             | Self::NotPinned { .. }
@@ -207,7 +242,8 @@ impl Hint for SshError {
             | Self::Garbled { .. }
             | Self::TooSlow { .. }
             | Self::File { .. }
-            | Self::TooLarge { .. } => ExitCode::Unknown,
+            | Self::TooLarge { .. }
+            | Self::NoForwarding { .. } => ExitCode::Unknown,
         }
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod host_keys;
 mod login;
+mod tunnel;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use command::{Ended, Output, RemoteCommand, Stream};
 pub use error::SshError;
 
 use connection::Connection;
+pub(crate) use connection::Tunnel;
 use host_keys::HostKeys;
 use login::Login;
 

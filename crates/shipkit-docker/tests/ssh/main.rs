@@ -8,6 +8,7 @@
 )]
 
 mod commands;
+mod engine;
 mod files;
 mod host_keys;
 mod login;
