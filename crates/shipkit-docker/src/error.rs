@@ -14,6 +14,22 @@ pub enum SwarmError {
     /// The host begins with `ssh://` and is no such address.
     #[error(transparent)]
     BadSshHost(#[from] NotAnSshAddress),
+    /// A certificate or key for TLS cannot be read.
+    #[error("the `{what}` for TLS cannot be read: {reason}")]
+    BadPem {
+        /// Which one: `ca`, `certificate` or `key`.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host does not show the right certificate, or does not take ours.
+    #[error("no TLS with Docker at `{host}`: {reason}")]
+    Tls {
+        /// The host as it was given.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
     /// The host is not reached over SSH.
     #[error(transparent)]
     Ssh(#[from] SshError),
@@ -95,6 +111,12 @@ impl Hint for SwarmError {
             }
             Self::BadSshHost(_) => Some("write `ssh://user@host:port`".to_owned()),
             Self::Ssh(error) => error.hint(),
+            Self::BadPem { .. } => Some("give the text of the file, from `-----BEGIN` on".to_owned()),
+            Self::Tls { .. } => Some(
+                "the host's certificate must name it as it is addressed and be signed by the given `ca`, and the given \
+                 `certificate` by that of the host"
+                    .to_owned(),
+            ),
             Self::SocketAbsent(_) => {
                 Some("start Docker there, or mount its socket into this step".to_owned())
             }
@@ -119,11 +141,13 @@ impl Hint for SwarmError {
         match self {
             Self::Ssh(error) => error.exit_code(),
             // What Docker itself could not do, as without a leader, says nothing about what was asked.
-            Self::Refused { status: 500.., .. } | Self::NoAnswer { .. } | Self::Garbled { .. } => {
-                ExitCode::Unknown
-            }
+            Self::Refused { status: 500.., .. }
+            | Self::NoAnswer { .. }
+            | Self::Garbled { .. }
+            | Self::Tls { .. } => ExitCode::Unknown,
             Self::BadHost(_)
             | Self::BadSshHost(_)
+            | Self::BadPem { .. }
             | Self::SocketAbsent(_)
             | Self::Denied(_)
             | Self::TooOld { .. }

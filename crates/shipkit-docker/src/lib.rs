@@ -12,8 +12,10 @@ mod rollout;
 mod spec;
 mod ssh;
 mod swarm;
+mod tls;
 
 pub use error::SwarmError;
 pub use rollout::{Applied, TaskLog};
 pub use ssh::{Ended, Output, RemoteCommand, Ssh, SshError, SshOptions, Stream};
-pub use swarm::{Login, Swarm};
+pub use swarm::{Access, Login, Swarm};
+pub use tls::TlsOptions;

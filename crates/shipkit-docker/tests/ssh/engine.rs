@@ -4,18 +4,22 @@ use std::os::unix::net::UnixListener;
 
 use shipkit_core::Hint as _;
 use shipkit_core::exit::ExitCode;
-use shipkit_docker::{Swarm, SwarmError};
+use shipkit_docker::{Access, Swarm, SwarmError};
 
 use crate::sshd::Sshd;
 
+fn access(sshd: &Sshd) -> Access {
+    Access { ssh: sshd.options(), ..Access::default() }
+}
+
 async fn refusal(sshd: &Sshd, socket: &str) -> SwarmError {
-    Swarm::connect_with(&format!("{}{socket}", sshd.host()), &sshd.options()).await.unwrap_err()
+    Swarm::connect_with(&format!("{}{socket}", sshd.host()), &access(sshd)).await.unwrap_err()
 }
 
 #[tokio::test]
 async fn the_engine_is_the_same_through_ssh() {
     let sshd = Sshd::start();
-    let swarm = Swarm::connect_with(&sshd.host(), &sshd.options()).await.unwrap();
+    let swarm = Swarm::connect_with(&sshd.host(), &access(&sshd)).await.unwrap();
     let observed = swarm.observe("no-such-stack").await.unwrap();
     assert!(observed.services.is_empty() && !observed.has_network);
     // A connection that breaks off between two requests is made again.
@@ -26,7 +30,7 @@ async fn the_engine_is_the_same_through_ssh() {
 #[tokio::test]
 async fn an_engine_that_is_not_reached_at_all_is_exit_3() {
     let sshd = Sshd::start();
-    let swarm = Swarm::connect_with(&sshd.host(), &sshd.options()).await.unwrap();
+    let swarm = Swarm::connect_with(&sshd.host(), &access(&sshd)).await.unwrap();
     let host = sshd.host();
     drop(sshd);
     let error = swarm.observe("no-such-stack").await.unwrap_err();
