@@ -17,6 +17,7 @@ pub mod reference;
 pub mod release;
 pub mod rollout;
 pub mod secret;
+pub mod ssh;
 pub mod target;
 pub mod verdict;
 
@@ -25,4 +26,5 @@ pub use hint::Hint;
 pub use reference::{ImageName, ImageRef, Repository, Tag};
 pub use release::Release;
 pub use secret::Secret;
+pub use ssh::SshAddress;
 pub use verdict::{Outcome, Verdict};

@@ -1,16 +1,40 @@
 //! `SwarmError`: why a Swarm cannot be asked or does not do what it is asked.
 
-use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::journal::JournalError;
 use shipkit_core::lease::BadLease;
+use shipkit_core::{Hint, ssh::NotAnSshAddress};
+
+use crate::ssh::SshError;
 
 /// Why a Swarm cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
-    /// The host is neither `unix://` with an absolute path nor `tcp://` with host and port.
+    /// The host is neither `unix://` with an absolute path, `tcp://` with host and port, nor `ssh://`.
     #[error("`{0}` is not the address of a Docker host")]
     BadHost(String),
+    /// The host begins with `ssh://` and is no such address.
+    #[error(transparent)]
+    BadSshHost(#[from] NotAnSshAddress),
+    /// A certificate or key for TLS cannot be read.
+    #[error("the `{what}` for TLS cannot be read: {reason}")]
+    BadPem {
+        /// Which one: `ca`, `certificate` or `key`.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host does not show the right certificate, or does not take ours.
+    #[error("no TLS with Docker at `{host}`: {reason}")]
+    Tls {
+        /// The host as it was given.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The host is not reached over SSH.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// There is no socket at this path.
     #[error("there is no Docker socket at `{0}`")]
     SocketAbsent(String),
@@ -99,7 +123,17 @@ fn quoted(names: &[String]) -> String {
 impl Hint for SwarmError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::BadHost(_) => Some("write `unix:///var/run/docker.sock` or `tcp://host:port`".to_owned()),
+            Self::BadHost(_) => {
+                Some("write `unix:///var/run/docker.sock`, `tcp://host:port` or `ssh://user@host`".to_owned())
+            }
+            Self::BadSshHost(_) => Some("write `ssh://user@host:port`".to_owned()),
+            Self::Ssh(error) => error.hint(),
+            Self::BadPem { .. } => Some("give the text of the file, from `-----BEGIN` on".to_owned()),
+            Self::Tls { .. } => Some(
+                "the host's certificate must name it as it is addressed and be signed by the given `ca`, and the given \
+                 `certificate` by that of the host"
+                    .to_owned(),
+            ),
             Self::SocketAbsent(_) => {
                 Some("start Docker there, or mount its socket into this step".to_owned())
             }
@@ -128,14 +162,18 @@ impl Hint for SwarmError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Ssh(error) => error.exit_code(),
             // What Docker itself could not do, as without a leader, says nothing about what was asked.
-            Self::Refused { status: 500.., .. } | Self::NoAnswer { .. } | Self::Garbled { .. } => {
-                ExitCode::Unknown
-            }
+            Self::Refused { status: 500.., .. }
+            | Self::NoAnswer { .. }
+            | Self::Garbled { .. }
+            | Self::LeaseLost(_)
+            | Self::Tls { .. } => ExitCode::Unknown,
             Self::BadLease(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),
-            Self::LeaseLost(_) => ExitCode::Unknown,
             Self::BadHost(_)
+            | Self::BadSshHost(_)
+            | Self::BadPem { .. }
             | Self::SocketAbsent(_)
             | Self::Denied(_)
             | Self::TooOld { .. }

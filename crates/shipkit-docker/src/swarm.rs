@@ -16,6 +16,8 @@ use crate::error::SwarmError;
 use crate::labels;
 use crate::rollout::{Applied, Undo, failure, is_running, status, text};
 use crate::spec::{self, Ids, at, full_name, items};
+use crate::ssh::SshOptions;
+use crate::tls::TlsOptions;
 
 /// How long an undo waits for the Swarm, when that is going back by itself.
 const GOING_BACK: Duration = Duration::from_mins(1);
@@ -26,6 +28,15 @@ const PROBLEMS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Swarm {
     pub(crate) engine: Engine,
+}
+
+/// What it takes to be let in by a Docker host.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// For `ssh://`.
+    pub ssh: SshOptions,
+    /// For `tcp://`, which is plain without it.
+    pub tls: Option<TlsOptions>,
 }
 
 /// A login at a registry, handed to the nodes so that they can pull.
@@ -54,7 +65,17 @@ impl Swarm {
     /// # Errors
     /// When there is no such host, nobody may or does answer, the engine is too old, or it is not a manager.
     pub async fn connect(host: &str) -> Result<Self, SwarmError> {
-        let engine = Engine::connect(host).await?;
+        Self::connect_with(host, &Access::default()).await
+    }
+
+    /// Connects as `connect` does, to `tcp://host:port` with TLS if certificates are given, and to
+    /// `ssh://[user@]host[:port][/path/of/docker.sock]` as well.
+    ///
+    /// # Errors
+    /// As `connect`, and when certificates do not fit, the host is not reached over SSH or makes no connection to Docker's
+    /// socket.
+    pub async fn connect_with(host: &str, access: &Access) -> Result<Self, SwarmError> {
+        let engine = Engine::connect(host, access).await?;
         let info = engine.get("describe itself", "/info").await?;
         match (text(&info, &["Swarm", "LocalNodeState"]), at(&info, &["Swarm", "ControlAvailable"])) {
             ("active", Value::Bool(true)) => Ok(Self { engine }),
