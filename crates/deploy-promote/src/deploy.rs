@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shipkit_core::config::{OnInconclusive, Rollback};
 use shipkit_core::evidence::{Kind, Record};
-use shipkit_core::journal::Journal;
+use shipkit_core::journal::{Journal, Migration};
 use shipkit_core::plan::deployed_tag;
 use shipkit_core::target::Change;
 use shipkit_core::verdict::{Outcome, Verdict};
@@ -90,8 +90,11 @@ async fn carry_out(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Result<Ou
 }
 
 async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Outcome {
-    let is_compatible = ready.project.environment.migrate.as_ref().is_none_or(|migrate| migrate.compatible);
-    let mut diary = match hold.begin(&ready.desired.stamp, is_compatible).await {
+    let migration = match &ready.project.environment.migrate {
+        Some(migrate) if !migrate.compatible => Migration::Breaking,
+        Some(_) | None => Migration::Compatible,
+    };
+    let mut diary = match hold.begin(&ready.desired.stamp, migration).await {
         Ok(diary) => diary,
         Err(error) => return Outcome::inconclusive(format!("{UNTOUCHED}: {error}")),
     };

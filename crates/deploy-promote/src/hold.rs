@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shipkit_core::journal::{Hook, Journal, Run};
+use shipkit_core::journal::{Hook, Journal, Migration, Run};
 use shipkit_core::lease::{Claim, Claimant, DURATION, RENEW_EVERY};
 use shipkit_core::target::Stamp;
 use shipkit_core::verdict::Outcome;
@@ -104,10 +104,10 @@ impl Hold {
     }
 
     /// Begins the journal of a deploy.
-    pub(crate) async fn begin(&self, stamp: &Stamp, is_compatible: bool) -> Result<Diary, SwarmError> {
+    pub(crate) async fn begin(&self, stamp: &Stamp, migration: Migration) -> Result<Diary, SwarmError> {
         let Some(held) = &self.held else { return Ok(self.diary(None)) };
         let before = self.journal().await?;
-        let journal = Journal::begin(before.as_ref(), stamp.clone(), held.token, is_compatible);
+        let journal = Journal::begin(before.as_ref(), stamp.clone(), held.token, migration);
         let mut diary = self.diary(Some(journal));
         diary.note(|_| {}).await?;
         Ok(diary)

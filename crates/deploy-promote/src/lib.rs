@@ -5,6 +5,7 @@ mod args;
 mod checks;
 mod deploy;
 mod desired;
+mod docker;
 mod github;
 mod hold;
 mod hooks;

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
-use shipkit_core::journal::Journal;
+use shipkit_core::journal::{Journal, Migration};
 use shipkit_core::lease::{Claim, Claimant};
 use shipkit_core::rollout::{Next, Status};
 use shipkit_core::target::{
@@ -498,10 +498,11 @@ async fn only_the_holder_of_the_lease_writes_the_journal() {
     let stamp = bed.release(Vec::new()).stamp;
     let (swarm, stack) = (&bed.swarm, &bed.stack);
     assert_eq!(swarm.journal(stack).await.unwrap(), None);
-    let early = swarm.write_journal(stack, 1, &Journal::begin(None, stamp.clone(), 1, true)).await;
+    let early =
+        swarm.write_journal(stack, 1, &Journal::begin(None, stamp.clone(), 1, Migration::Compatible)).await;
     assert!(matches!(early, Err(SwarmError::LeaseLost(_))), "{early:?}");
     swarm.claim(stack, &claimant("a", None), Duration::ZERO).await.unwrap();
-    let mut journal = Journal::begin(None, stamp, 1, true);
+    let mut journal = Journal::begin(None, stamp, 1, Migration::Compatible);
     swarm.write_journal(stack, 1, &journal).await.unwrap();
     journal.service_done("api");
     swarm.write_journal(stack, 1, &journal).await.unwrap();

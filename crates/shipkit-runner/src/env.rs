@@ -97,6 +97,10 @@ names! {
     DOCKER_CONFIG;
     /// The Docker engine to talk to.
     DOCKER_HOST;
+    /// The folder with the certificates for it.
+    DOCKER_CERT_PATH;
+    /// The socket of the SSH agent.
+    SSH_AUTH_SOCK;
     /// The file that says how a Kubernetes cluster is reached.
     KUBECONFIG;
 }
