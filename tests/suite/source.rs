@@ -16,7 +16,7 @@ const LONGEST: usize = 600;
 const ADAPTERS: &[&str] =
     &["shipkit-registry", "shipkit-docker", "shipkit-kubernetes", "shipkit-github", "shipkit-smoke"];
 /// The libraries that stay behind an adapter.
-const FENCED: &[&str] = &["kube", "k8s_openapi", "bollard", "octocrab", "oci_client", "reqwest"];
+const FENCED: &[&str] = &["kube", "k8s_openapi", "bollard", "octocrab", "oci_client", "reqwest", "russh"];
 /// A folder of one machine; written so that this file does not name it.
 const MACHINE: &str = concat!("/wo", "rk/");
 

@@ -89,6 +89,19 @@ fn found_of(found: Result<Evidence, Error>) -> Found {
     }
 }
 
+/// That a release goes to an environment which does not admit it: the refusal, and who said why it should not count.
+pub(crate) fn break_glass(
+    refusal: &Outcome,
+    reason: &str,
+    actor: Option<&str>,
+    record: impl FnOnce(Kind, &Outcome) -> Record,
+) -> Record {
+    let cause = format!("{reason}; it was not admitted: {}", refusal.cause);
+    let outcome = Outcome { verdict: refusal.verdict, cause };
+    let details = serde_json::json!({"reason": reason, "refusal": refusal.cause, "actor": actor});
+    Record { details, ..record(Kind::BreakGlass, &outcome) }
+}
+
 /// A record about a release in an environment.
 pub(crate) fn record(
     kind: Kind,

@@ -36,9 +36,22 @@ pub struct TargetArgs {
     /// The group of services that is meant, where `shipkit.yml` has groups.
     #[arg(long, value_name = "NAME", global = true)]
     pub group: Option<String>,
-    /// The Docker engine: `unix:///var/run/docker.sock` or `tcp://host:port`; by default `target.host`, `DOCKER_HOST`, this socket.
+    /// The Docker engine: `unix:///var/run/docker.sock`, `tcp://host:port` or `ssh://user@host:port`; by default `target.host`, `DOCKER_HOST`, this socket.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub docker_host: Option<String>,
+    /// For `tcp://`: the folder with `ca.pem`, `cert.pem` and `key.pem`; by default `DOCKER_CERT_PATH`. Without one it is plain.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub docker_cert_path: Option<PathBuf>,
+    /// For `ssh://`: the text of a private key, or its path. The keys of an agent at `SSH_AUTH_SOCK` are tried as well.
+    #[arg(long, value_name = "TEXT|FILE", global = true)]
+    pub ssh_key: Option<Secret>,
+    /// What opens the private key, if it is encrypted.
+    #[arg(long, value_name = "SECRET", global = true)]
+    pub ssh_passphrase: Option<Secret>,
+    /// For `ssh://`: the host keys that are believed, as lines of `known_hosts` or fingerprints `SHA256:...`, or the path of
+    /// such a file; by default `~/.ssh/known_hosts`. No other is ever believed.
+    #[arg(long, value_name = "TEXT|FILE", global = true)]
+    pub ssh_known_hosts: Option<String>,
     /// How a Kubernetes cluster is reached: the text of a kubeconfig or its path; by default `KUBECONFIG`, then
     /// `~/.kube/config`, then the cluster that this runs in.
     #[arg(long, value_name = "TEXT|FILE", global = true)]
@@ -62,8 +75,12 @@ pub struct TargetArgs {
 pub enum Command {
     /// Deploy a release, if the evidence admits it; verify it; put the release before back if it fails.
     Deploy(DeployArgs),
+    /// Find everything that is in the way of a deploy, and change nothing.
+    Check(DeployArgs),
     /// Put the release before back. Needs nothing but the target.
-    Rollback,
+    Rollback(RollbackArgs),
+    /// Finish or take back what a run that was killed has left.
+    Reconcile,
     /// Say what runs there, since when, by which run.
     Status,
 }
@@ -81,4 +98,15 @@ pub struct DeployArgs {
     /// environment.
     #[arg(long, value_name = "DURATION", value_parser = shipkit_core::config::duration)]
     pub timeout: Option<Duration>,
+    /// Deploy although the evidence does not admit the release, for this reason; both are kept as evidence of their own.
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
+}
+
+/// Inputs of `rollback`.
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    /// Go back although a migration of what runs now is not compatible with what ran before, for this reason.
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
 }

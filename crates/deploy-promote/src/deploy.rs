@@ -1,59 +1,24 @@
 //! `deploy-promote deploy`.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use shipkit_core::config::{OnInconclusive, Rollback};
 use shipkit_core::evidence::{Kind, Record};
-use shipkit_core::plan::{deployed_tag, release_repository};
-use shipkit_core::target::{Change, Desired, Observed, Stamp, plan};
+use shipkit_core::journal::{Journal, Migration};
+use shipkit_core::plan::deployed_tag;
+use shipkit_core::target::Change;
 use shipkit_core::verdict::{Outcome, Verdict};
-use shipkit_core::{Digest, Release, Repository};
-use shipkit_registry::{Move, Registry};
+use shipkit_registry::Move;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
-use url::Url;
 
-use crate::admission::{self, Admission};
 use crate::args::DeployArgs;
-use crate::github;
+use crate::hold::{Diary, Hold};
+use crate::prepare::{Prepared, Ready, prepare};
 use crate::project::Project;
 use crate::rollout::{Ended, Rollout};
-use crate::target::Target;
-use crate::{checks, desired, report};
+use crate::{admission, github, report};
 
 /// What a run says that was cancelled early enough.
 const UNTOUCHED: &str = "nothing was changed";
-
-/// A release that was found, and where.
-pub(crate) struct Shipped {
-    /// The repository that holds it.
-    pub(crate) repository: Repository,
-    /// Its identity.
-    pub(crate) digest: Digest,
-    /// What it says.
-    pub(crate) release: Release,
-}
-
-/// Everything that a deploy needs, read before anything changes.
-pub(crate) struct Ready<'a> {
-    pub(crate) project: &'a Project<'a>,
-    pub(crate) shipped: Shipped,
-    registry: Registry,
-    target: Target,
-    pub(crate) observed: Observed,
-    desired: Desired,
-    pub(crate) changes: Vec<Change>,
-    checks: Option<(Url, Vec<shipkit_smoke::Check>)>,
-    deadline: std::time::Duration,
-    run: Option<String>,
-}
-
-/// What looking around came to.
-enum Prepared<'a> {
-    /// It ends here: the release is not admitted, or nothing should change.
-    Ended(Outcome),
-    /// The target may be changed.
-    Ready(Box<Ready<'a>>),
-}
 
 /// The smoke evidence: the verdict, and what each check found.
 type Smoke = (Outcome, Value);
@@ -65,66 +30,47 @@ pub(crate) async fn run(
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
-    let prepared = tokio::select! {
+    let prepare = || async {
+        tokio::select! {
+            biased;
+            _signal = runner.cancelled() => Ok(Prepared::Ended(Outcome::inconclusive(UNTOUCHED))),
+            prepared = prepare(project, args, false, runner) => prepared,
+        }
+    };
+    let ready = match prepare().await? {
+        Prepared::Ended(outcome) => return Ok(outcome),
+        Prepared::Ready(ready) => ready,
+    };
+    let taken = tokio::select! {
         biased;
-        _signal = runner.cancelled() => Prepared::Ended(Outcome::inconclusive(UNTOUCHED)),
-        prepared = prepare(project, args, runner) => prepared?,
+        _signal = runner.cancelled() => Err(Outcome::inconclusive(UNTOUCHED)),
+        taken = Hold::take(&ready.target, ready.deadline, runner) => taken?,
     };
-    match prepared {
-        Prepared::Ended(outcome) => Ok(outcome),
-        Prepared::Ready(ready) => carry_out(&ready, runner).await,
-    }
-}
-
-/// Reads everything and decides, and changes nothing.
-async fn prepare<'a>(
-    project: &'a Project<'a>,
-    args: &DeployArgs,
-    runner: &Runner,
-) -> Result<Prepared<'a>, Failure> {
-    desired::refuse_what_is_missing(&project.config, &project.environment)?;
-    project.kind()?;
-    for remark in desired::ignored(&project.config, &project.environment) {
-        warn(runner, "not acted upon", &remark);
-    }
-    let (registry, shipped) = release(project, args, runner).await?;
-    let checks = checks::of(project, &shipped.release)?;
-    let needs = &project.environment.needs;
-    let admission =
-        admission::ask(&registry, &shipped.repository, &shipped.digest, &shipped.release, needs).await;
-    report::admission(&admission, runner);
-    if admission.outcome.verdict != Verdict::Pass {
-        return refused(project, &shipped, &admission, runner).map(Prepared::Ended);
-    }
-    let target = project.target(runner).await?;
-    let observed = project.observe(&target).await?;
-    let run = run_url(runner);
-    let stamp = stamp(project, &shipped, run.clone(), runner.now());
-    let desired = match &target {
-        Target::Swarm { stack, .. } => {
-            desired::stack(project, &shipped.release, (stack, stamp), &registry, &observed).await?
-        }
-        Target::Cluster(cluster) => {
-            desired::workloads(project, &shipped.release, (cluster.namespace(), stamp))?
-        }
+    let hold = match taken {
+        Ok(hold) => hold,
+        Err(outcome) => return Ok(outcome),
     };
-    for remark in target.preflight(&desired, &observed).await? {
-        warn(runner, "before the rollout", &remark);
-    }
-    let changes = plan(&desired, &observed);
-    if project.args.dry_run {
-        runner.data(&report::changes(&changes));
-        return Ok(Prepared::Ended(Outcome::pass("dry run: nothing was changed")));
-    }
-    let deadline = args.timeout.unwrap_or(project.environment.timeout);
-    let ready =
-        Ready { project, shipped, registry, target, observed, desired, changes, checks, deadline, run };
-    Ok(Prepared::Ready(Box::new(ready)))
+    // Another run may have been there between the look and the lease.
+    let ended = match project.observe(&ready.target).await {
+        Ok(observed) if observed == ready.observed => carry_out(&ready, &hold, runner).await,
+        Ok(_) => match prepare().await {
+            Ok(Prepared::Ready(ready)) => carry_out(&ready, &hold, runner).await,
+            Ok(Prepared::Ended(outcome)) => Ok(outcome),
+            Err(failure) => Err(failure),
+        },
+        Err(error) => Err(error.into()),
+    };
+    hold.end(runner).await;
+    ended
 }
 
 /// From here on the target changes. A cancelled run stops waiting and says what serves.
-async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failure> {
+async fn carry_out(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Result<Outcome, Failure> {
     let (project, shipped) = (ready.project, &ready.shipped);
+    if let Some(broken_glass) = &ready.broken_glass {
+        let kept = ready.registry.put_evidence(&shipped.repository, &shipped.digest, broken_glass).await;
+        kept.map_err(|error| Failure::from(error).context("why the release goes there could not be kept"))?;
+    }
     let shipment = github::Shipment::of(&shipped.digest, &shipped.release);
     let record = tokio::select! {
         biased;
@@ -134,7 +80,8 @@ async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failur
     let outcome = tokio::select! {
         biased;
         _signal = runner.cancelled() => cancelled(ready).await,
-        outcome = roll_out_and_verify(ready, runner) => outcome,
+        why = hold.lost() => lost(&why, ready).await,
+        outcome = roll_out_and_verify(ready, hold, runner) => outcome,
     };
     record.end(&outcome, runner).await;
     let now = ready.project.observe(&ready.target).await.ok();
@@ -142,8 +89,22 @@ async fn carry_out(ready: &Ready<'_>, runner: &Runner) -> Result<Outcome, Failur
     Ok(outcome)
 }
 
-async fn roll_out_and_verify(ready: &Ready<'_>, runner: &Runner) -> Outcome {
+async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Outcome {
+    let migration = match &ready.project.environment.migrate {
+        Some(migrate) if !migrate.compatible => Migration::Breaking,
+        Some(_) | None => Migration::Compatible,
+    };
+    let mut diary = match hold.begin(&ready.desired.stamp, migration).await {
+        Ok(diary) => diary,
+        Err(error) => return Outcome::inconclusive(format!("{UNTOUCHED}: {error}")),
+    };
     let login = ready.project.login(ready.shipped.repository.registry());
+    if let Err(outcome) = ready.hooks.run(ready, &mut diary, login.as_ref(), runner).await {
+        let cause = format!("{}; nothing was rolled out, {}", outcome.cause, serves(ready).await);
+        diary.note_or_say(Journal::end, runner).await;
+        let outcome = Outcome { cause: ready.project.redact(&cause), ..outcome };
+        return keep_evidence(ready, &outcome, None, runner).await;
+    }
     let mut rollout = Rollout::new(&ready.target, &ready.desired, login, ready.deadline);
     let mut outcome = match rollout.forward(&ready.changes, runner).await {
         Ended::Done => Outcome::pass(""),
@@ -156,23 +117,31 @@ async fn roll_out_and_verify(ready: &Ready<'_>, runner: &Runner) -> Outcome {
         outcome = found.0.clone();
         smoke = Some(found);
     }
-    let goes_back = match outcome.verdict {
-        Verdict::Pass | Verdict::Skipped => false,
-        Verdict::Fail => ready.project.environment.rollback == Rollback::Auto,
-        Verdict::Inconclusive | Verdict::Unreachable => {
-            ready.project.environment.on_inconclusive == OnInconclusive::Rollback
-        }
+    let outcome = if goes_back(outcome.verdict, ready) && has_changed(ready) {
+        back(&outcome, &mut rollout, &mut diary, ready, runner).await
+    } else {
+        settled(&outcome, ready)
     };
-    let outcome =
-        if goes_back { back(&outcome, &mut rollout, ready, runner).await } else { settled(&outcome, ready) };
     let mut outcome =
         if outcome.verdict == Verdict::Pass { confirmed(outcome, ready, runner).await } else { outcome };
     outcome.cause = ready.project.redact(&outcome.cause);
+    diary.note_or_say(Journal::end, runner).await;
     let outcome = keep_evidence(ready, &outcome, smoke, runner).await;
     if outcome.verdict == Verdict::Pass {
         point_at_it(ready, runner).await;
     }
     outcome
+}
+
+/// Whether the environment wants back what was there, after such a verdict.
+fn goes_back(verdict: Verdict, ready: &Ready<'_>) -> bool {
+    match verdict {
+        Verdict::Pass | Verdict::Skipped => false,
+        Verdict::Fail => ready.project.environment.rollback == Rollback::Auto,
+        Verdict::Inconclusive | Verdict::Unreachable => {
+            ready.project.environment.on_inconclusive == OnInconclusive::Rollback
+        }
+    }
 }
 
 /// Moves the tag that names what is deployed: for people, and for `build-tag plan`, which says what changed since. What
@@ -204,23 +173,38 @@ async fn verify(ready: &Ready<'_>, runner: &Runner) -> Smoke {
     }
 }
 
-async fn back(outcome: &Outcome, rollout: &mut Rollout<'_>, ready: &Ready<'_>, runner: &Runner) -> Outcome {
+async fn back(
+    outcome: &Outcome,
+    rollout: &mut Rollout<'_>,
+    diary: &mut Diary,
+    ready: &Ready<'_>,
+    runner: &Runner,
+) -> Outcome {
+    let (verdict, name) = (outcome.verdict, &ready.project.environment.name);
+    if let Some(why) = diary.why_not_back() {
+        let cause = format!(
+            "{}; nothing was rolled back: {why}; {}; \
+             `deploy-promote rollback --environment {name} --break-glass REASON` goes back all the same",
+            outcome.cause,
+            serves(ready).await
+        );
+        return Outcome { verdict, cause };
+    }
     runner.say(&format!("taking back: {}", outcome.cause));
+    diary.note_or_say(|journal| journal.turn_back(&outcome.cause), runner).await;
     let stuck = rollout.back(runner).await;
-    let cause = if !has_changed(ready) {
-        format!("{}; nothing had changed, so nothing was taken back", outcome.cause)
-    } else if stuck.is_empty() {
+    let cause = if stuck.is_empty() {
         format!("rolled back: {}; {}", outcome.cause, serves(ready).await)
     } else {
         format!("the rollback failed as well: {}; it began because {}", stuck.join("; "), outcome.cause)
     };
-    Outcome { verdict: outcome.verdict, cause }
+    Outcome { verdict, cause }
 }
 
 /// Whether there is something to take back: what this run changes, or what a killed one left.
 fn has_changed(ready: &Ready<'_>) -> bool {
-    let is_left = |change: &Change| matches!(change, Change::Keep { .. } | Change::LeaveStateful { .. });
-    !ready.changes.iter().all(is_left) || ready.observed.services.iter().any(|service| !service.is_confirmed)
+    !ready.changes.iter().all(Change::is_none)
+        || ready.observed.services.iter().any(|service| !service.is_confirmed)
 }
 
 /// Which release serves now, in one phrase.
@@ -235,6 +219,11 @@ fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {
     let version = &ready.shipped.release.version;
     let (name, cause) = (&ready.project.environment.name, &outcome.cause);
     let cause = match outcome.verdict {
+        Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable
+            if goes_back(outcome.verdict, ready) && !has_changed(ready) =>
+        {
+            format!("{cause}; nothing had changed, so nothing was taken back")
+        }
         Verdict::Pass => format!("{version} serves in {name}: {cause}"),
         Verdict::Skipped => format!("{version} runs in {name}: {cause}"),
         Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable => {
@@ -291,6 +280,11 @@ async fn keep_evidence(
     outcome.clone()
 }
 
+/// Somebody else has the target now.
+async fn lost(why: &str, ready: &Ready<'_>) -> Outcome {
+    Outcome::inconclusive(format!("in the middle of a rollout, {why}; {}", serves(ready).await))
+}
+
 async fn cancelled(ready: &Ready<'_>) -> Outcome {
     let name = &ready.project.environment.name;
     let (serves, left) = (serves(ready).await, ready.target.when_left_alone());
@@ -298,27 +292,6 @@ async fn cancelled(ready: &Ready<'_>) -> Outcome {
         "in the middle of a rollout; {serves}; {left}; \
          deploy again to finish the rest, or go back with `deploy-promote rollback --environment {name}`"
     ))
-}
-
-async fn release(
-    project: &Project<'_>,
-    args: &DeployArgs,
-    runner: &Runner,
-) -> Result<(Registry, Shipped), Failure> {
-    let repository = match &args.repository {
-        Some(repository) => repository.clone(),
-        None => release_repository(runner.env().get(env::GITHUB_REPOSITORY), &project.config)?,
-    };
-    let registry = project.registry(&repository, runner)?;
-    let digest = registry.find_release(&repository, &args.release).await?;
-    let release = registry.release(&repository, &digest).await?;
-    if release.name != project.config.name {
-        return Err(Failure::usage(format!(
-            "release {} is of `{}`, and this is `{}`",
-            release.version, release.name, project.config.name
-        )));
-    }
-    Ok((registry, Shipped { repository, digest, release }))
 }
 
 /// Whoever opens a pull request controls what is built from it.
@@ -332,34 +305,6 @@ pub(crate) fn refuse_pull_requests(runner: &Runner) -> Result<(), Failure> {
     }
 }
 
-fn refused(
-    project: &Project<'_>,
-    shipped: &Shipped,
-    admission: &Admission,
-    runner: &Runner,
-) -> Result<Outcome, Failure> {
-    let outcome = Outcome {
-        verdict: admission.outcome.verdict,
-        cause: format!(
-            "{} is not admitted to {}: {}",
-            shipped.release.version, project.environment.name, admission.outcome.cause
-        ),
-    };
-    runner.summary(&report::refusal(&outcome, admission))?;
-    Ok(outcome)
-}
-
-fn stamp(project: &Project<'_>, shipped: &Shipped, run: Option<String>, time: Timestamp) -> Stamp {
-    Stamp {
-        release: shipped.digest.clone(),
-        version: shipped.release.version.clone(),
-        commit: shipped.release.commit.clone(),
-        environment: project.environment.name.clone(),
-        run,
-        time,
-    }
-}
-
 pub(crate) fn run_url(runner: &Runner) -> Option<String> {
     let env = runner.env();
     let (server, repository) = (env.get(env::GITHUB_SERVER_URL)?, env.get(env::GITHUB_REPOSITORY)?);
@@ -367,7 +312,7 @@ pub(crate) fn run_url(runner: &Runner) -> Option<String> {
     Some(format!("{server}/{repository}/actions/runs/{id}/attempts/{attempt}"))
 }
 
-fn warn(runner: &Runner, title: &str, message: &str) {
+pub(crate) fn warn(runner: &Runner, title: &str, message: &str) {
     let (title, message) = (title.to_owned(), message.to_owned());
     runner.annotate(Annotation { level: Level::Warning, title, message, file: None, line: None });
 }

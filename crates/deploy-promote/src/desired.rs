@@ -24,8 +24,7 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     };
     let is_cluster = target.kind == TargetKind::Kubernetes;
     let missing = [
-        (environment.migrate.is_some(), "migrate"),
-        (!environment.backup.is_empty(), "backup"),
+        (is_cluster && environment.migrate.is_some(), "migrate"),
         (environment.analysis.is_some(), "analysis"),
         (!target.files.is_empty(), "target.files"),
         (target.env_file.is_some(), "target.env_file"),

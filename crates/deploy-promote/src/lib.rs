@@ -5,8 +5,14 @@ mod args;
 mod checks;
 mod deploy;
 mod desired;
+mod docker;
 mod github;
+mod hold;
+mod hooks;
+mod prepare;
+mod problems;
 mod project;
+mod reconcile;
 mod report;
 mod rollback;
 mod rollout;
@@ -24,11 +30,13 @@ use shipkit_runner::{Failure, Runner};
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
-    let is_deploy = matches!(args.command, Command::Deploy(_));
+    let is_deploy = matches!(args.command, Command::Deploy(_) | Command::Check(_) | Command::Reconcile);
     let project = project::Project::open(&args.target, is_deploy, &runner)?;
     match &args.command {
         Command::Deploy(deploy) => deploy::run(&project, deploy, &runner).await,
-        Command::Rollback => rollback::run(&project, &runner).await,
+        Command::Check(deploy) => prepare::check(&project, deploy, &runner).await,
+        Command::Rollback(rollback) => rollback::run(&project, rollback, &runner).await,
+        Command::Reconcile => reconcile::run(&project, &runner).await,
         Command::Status => status::run(&project, &runner).await,
     }
 }

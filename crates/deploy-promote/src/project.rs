@@ -13,6 +13,7 @@ use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner, env};
 
 use crate::args::TargetArgs;
+use crate::docker;
 use crate::target::{Target, TargetError};
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
@@ -43,9 +44,10 @@ impl<'a> Project<'a> {
     /// Only what `is_deploy` needs all variables of its environment.
     pub(crate) fn open(args: &'a TargetArgs, is_deploy: bool, runner: &Runner) -> Result<Self, Failure> {
         let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref())?;
-        let typed = args.registry_password.iter().chain(&args.token);
+        let typed = args.registry_password.iter().chain(&args.token).chain(&args.ssh_passphrase);
         let mut secrets: Vec<Secret> = typed.chain(own.values()).cloned().collect();
         secrets.extend(args.kubeconfig.iter().flat_map(credentials));
+        secrets.extend(args.ssh_key.iter().filter(|key| key.reveal().contains('\n')).cloned());
         for secret in &secrets {
             runner.mask(secret);
         }
@@ -106,7 +108,9 @@ impl<'a> Project<'a> {
                 let elsewhere = || runner.env().get(env::DOCKER_HOST);
                 let host =
                     self.args.docker_host.as_deref().or(configured).or_else(elsewhere).unwrap_or(SOCKET);
-                Ok(Target::Swarm { swarm: Swarm::connect(host).await?, stack: stack.to_owned() })
+                let access = docker::access(host, self.args, runner)?;
+                let swarm = Swarm::connect_with(host, &access).await?;
+                Ok(Target::Swarm { swarm, stack: stack.to_owned() })
             }
             Kind::Cluster => {
                 Ok(Target::Cluster(Cluster::connect(&self.access(runner), self.in_cluster()?).await?))

@@ -13,21 +13,19 @@ use shipkit_runner::{Annotation, Failure, Level, Runner};
 use shipkit_smoke::Report;
 
 use crate::admission::Admission;
-use crate::deploy::Ready;
+use crate::hooks::Hooks;
+use crate::prepare::Ready;
 use crate::target::Place;
 
 /// The plan, a line a step.
-pub(crate) fn changes(changes: &[Change]) -> String {
-    lines(changes)
+pub(crate) fn plan(hooks: &Hooks, changes: &[Change]) -> String {
+    let changes = changes.iter().map(ToString::to_string);
+    hooks.lines().into_iter().chain(changes).collect::<Vec<_>>().join("\n")
 }
 
 /// The way back, a line a service.
 pub(crate) fn way_back(returns: &[Return]) -> String {
-    lines(returns)
-}
-
-fn lines(items: &[impl ToString]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    returns.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Says what was asked for and what was found.
@@ -111,6 +109,9 @@ pub(crate) fn deployed(
         outcome.verdict,
         text(&outcome.cause)
     );
+    if let Some(broken_glass) = &ready.broken_glass {
+        write!(summary, "**Break-glass:** {}\n\n", text(&broken_glass.cause)).ok();
+    }
     let rows: Vec<_> = changes.iter().map(|change| vec![text(&change.to_string())]).collect();
     summary.push_str(&table(&["plan"], &rows));
     runner.summary(&summary)?;

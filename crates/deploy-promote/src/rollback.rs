@@ -1,42 +1,100 @@
 //! `deploy-promote rollback`: needs nothing but the target.
 
+use shipkit_core::journal::Journal;
 use shipkit_core::rollout::Next;
-use shipkit_core::target::{NoWayBack, WayBack, way_back};
-use shipkit_core::verdict::Outcome;
+use shipkit_core::target::{WayBack, way_back};
+use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::{Failure, Runner};
 
-use crate::deploy::{refuse_pull_requests, run_url};
+use crate::args::RollbackArgs;
+use crate::deploy::{refuse_pull_requests, run_url, warn};
 use crate::github::{Record, Shipment};
+use crate::hold::Hold;
+use crate::prepare::reason;
 use crate::project::Project;
 use crate::target::Target;
 use crate::{report, rollout};
 
 /// Puts every service of the last release back to the one before, all together.
-pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
+pub(crate) async fn run(
+    project: &Project<'_>,
+    args: &RollbackArgs,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
+    let reason = reason(args.break_glass.as_deref())?;
     let target = project.target(runner).await?;
-    let observed = project.observe(&target).await?;
-    let back = match way_back(target.place().name, &observed) {
-        Ok(back) => back,
-        Err(error @ (NoWayBack::NothingDeployed(_) | NoWayBack::NothingBefore { .. })) => {
-            return Ok(Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed))));
-        }
-    };
-    let lines = report::way_back(&back.returns);
     if project.args.dry_run {
-        runner.data(&lines);
-        return Ok(Outcome::pass("dry run: nothing was changed"));
+        return Ok(match find(project, &target).await? {
+            Ok(back) => {
+                runner.data(&report::way_back(&back.returns));
+                Outcome::pass("dry run: nothing was changed")
+            }
+            Err(none) => none,
+        });
     }
-    runner.say(&lines);
+    // What cannot go back needs no lease to say so.
+    if let Err(none) = find(project, &target).await? {
+        return Ok(none);
+    }
+    let patience = project.environment.timeout;
+    let taken = tokio::select! {
+        biased;
+        _signal = runner.cancelled() => Err(Outcome::inconclusive("nothing was changed")),
+        taken = Hold::take(&target, patience, runner) => taken?,
+    };
+    let hold = match taken {
+        Ok(hold) => hold,
+        Err(outcome) => return Ok(outcome),
+    };
+    let ended = go_back(project, &target, &hold, reason, runner).await;
+    hold.end(runner).await;
+    ended
+}
+
+/// The way back; `Err` says that there is none.
+async fn find(project: &Project<'_>, target: &Target) -> Result<Result<WayBack, Outcome>, Failure> {
+    let observed = project.observe(target).await?;
+    Ok(way_back(target.place().name, &observed)
+        .map_err(|error| Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed)))))
+}
+
+/// Under the lease.
+pub(crate) async fn go_back(
+    project: &Project<'_>,
+    target: &Target,
+    hold: &Hold,
+    reason: Option<&str>,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    let back = match find(project, target).await? {
+        Ok(back) => back,
+        Err(none) => return Ok(none),
+    };
+    let mut diary = hold.diary(hold.journal().await?);
+    match (diary.why_not_back(), reason) {
+        (Some(why), None) => {
+            let hint = "`--break-glass REASON` goes back all the same";
+            return Ok(Outcome::fail(format!("nothing was rolled back: {why}; {hint}")));
+        }
+        (Some(why), Some(reason)) => warn(runner, "break-glass", &format!("{reason}; it was held: {why}")),
+        (None, _) => {}
+    }
+    runner.say(&report::way_back(&back.returns));
+    diary.note_or_say(|journal| journal.turn_back("it was asked for"), runner).await;
     let outcome = tokio::select! {
         biased;
         _signal = runner.cancelled() => Outcome::inconclusive(format!(
             "in the middle of a rollback; run `deploy-promote rollback --environment {}` again to finish it", project.environment.name
         )),
-        outcome = put_back(&target, project, &back, runner) => outcome,
+        why = hold.lost() => Outcome::inconclusive(format!("in the middle of a rollback, {why}")),
+        outcome = put_back(target, project, &back, runner) => outcome,
     };
+    if outcome.verdict == Verdict::Pass {
+        diary.note_or_say(Journal::end, runner).await;
+    }
     record(project, &back, &outcome, runner).await;
-    let now = project.observe(&target).await?;
+    let now = project.observe(target).await?;
     runner.summary(&report::status_summary(target.place(), &now))?;
     if runner.is_json() {
         runner.data(&report::status_json(target.place(), &now).to_string());

@@ -11,6 +11,8 @@ use shipkit_core::target::{Change, Desired, Observed, Return};
 use shipkit_docker::{Login, Swarm, SwarmError};
 use shipkit_kubernetes::{Cluster, ClusterError};
 
+use crate::problems::Problems;
+
 /// What an environment runs on.
 pub(crate) enum Target {
     /// One stack of a Swarm.
@@ -120,16 +122,27 @@ impl Target {
         })
     }
 
-    /// Whether a deploy can begin, and what a person should know.
+    /// Finds what is in the way of a deploy, and gives what a person should know.
     pub(crate) async fn preflight(
         &self,
         desired: &Desired,
         observed: &Observed,
-    ) -> Result<Vec<String>, TargetError> {
-        Ok(match self {
-            Self::Swarm { swarm, .. } => swarm.preflight(desired, observed).await?,
-            Self::Cluster(cluster) => cluster.preflight(desired, observed).await?,
-        })
+        login: Option<&Login>,
+        problems: &mut Problems,
+    ) -> Vec<String> {
+        match self {
+            Self::Swarm { swarm, .. } => {
+                let found =
+                    problems.note(swarm.preflight(desired, observed, login).await).unwrap_or_default();
+                for problem in found.problems {
+                    problems.note::<()>(Err(problem));
+                }
+                found.remarks
+            }
+            Self::Cluster(cluster) => {
+                problems.note(cluster.preflight(desired, observed).await).unwrap_or_default()
+            }
+        }
     }
 
     /// Carries out one step of a plan; `None` if there is nothing to wait for.

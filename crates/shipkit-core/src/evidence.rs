@@ -28,6 +28,9 @@ pub enum Kind {
     Smoke,
     /// A release was deployed to an environment; the subject is a release.
     Deployment,
+    /// A release was deployed to an environment that did not admit it, because a person said so; the subject is a release.
+    #[serde(rename = "break-glass")]
+    BreakGlass,
 }
 
 /// A verdict about a digest: who found what, when, where.
@@ -116,6 +119,7 @@ impl Kind {
             Self::Scan => "scan",
             Self::Smoke => "smoke",
             Self::Deployment => "deployment",
+            Self::BreakGlass => "break-glass",
         }
     }
 
@@ -126,6 +130,7 @@ impl Kind {
             Self::Scan => "https://in-toto.io/attestation/vulns/v0.2",
             Self::Smoke => "https://in-toto.io/attestation/test-result/v0.1",
             Self::Deployment => "https://shipkit.dev/attestation/deployment/v1",
+            Self::BreakGlass => "https://shipkit.dev/attestation/break-glass/v1",
         }
     }
 }
@@ -141,7 +146,7 @@ impl Record {
                 "metadata": {"scanStartedOn": self.time, "scanFinishedOn": self.time},
             }),
             Kind::Smoke => json!({"result": test_result(self.verdict), "configuration": []}),
-            Kind::Deployment => json!({}),
+            Kind::Deployment | Kind::BreakGlass => json!({}),
         };
         if let Some(fields) = predicate.as_object_mut() {
             fields.insert(RECORD_KEY.to_owned(), record);
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_read() {
         let subject = Digest::of(b"release");
-        for kind in [Kind::Scan, Kind::Smoke, Kind::Deployment] {
+        for kind in [Kind::Scan, Kind::Smoke, Kind::Deployment, Kind::BreakGlass] {
             let bytes = record(kind).statement("shop", &subject);
             assert_eq!(Record::from_statement(&bytes, &subject).unwrap(), record(kind));
         }

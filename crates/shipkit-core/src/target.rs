@@ -429,6 +429,12 @@ pub fn way_back(stack: &str, observed: &Observed) -> Result<WayBack, NoWayBack> 
 }
 
 impl Change {
+    /// Whether it writes nothing.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::Keep { .. } | Self::LeaveStateful { .. })
+    }
+
     /// The service that changes; `None` for the network.
     #[must_use]
     pub fn service(&self) -> Option<&str> {

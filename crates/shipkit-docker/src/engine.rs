@@ -19,7 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::error::SwarmError;
-use crate::swarm::Login;
+use crate::ssh::{Ssh, SshError};
+use crate::swarm::{Access, Login};
+use crate::tls::Tls;
 
 /// No answer that we ask for comes near this: more is not read.
 const BODY_LIMIT: usize = 32 << 20;
@@ -43,6 +45,8 @@ pub(crate) struct Engine {
 enum Address {
     Unix(String),
     Tcp(String),
+    Tls(String, Tls),
+    Ssh(Ssh),
 }
 
 /// An answer whose status may be an error.
@@ -51,23 +55,35 @@ struct Answer {
     body: Bytes,
 }
 
+impl Address {
+    async fn of(host: &str, access: &Access) -> Result<Self, SwarmError> {
+        let bad = || SwarmError::BadHost(host.to_owned());
+        if host.starts_with("ssh://") {
+            return Ok(Self::Ssh(Ssh::connect(&host.parse()?, &access.ssh).await?));
+        }
+        if let Some(path) = host.strip_prefix("unix://") {
+            return path.starts_with('/').then(|| Self::Unix(path.to_owned())).ok_or_else(bad);
+        }
+        let is_authority =
+            |a: &&str| a.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok());
+        let authority = |scheme| {
+            host.strip_prefix(scheme).map(|rest: &str| rest.trim_end_matches('/')).filter(is_authority)
+        };
+        match (authority("tcp://"), &access.tls) {
+            (Some(authority), Some(tls)) => Ok(Self::Tls(authority.to_owned(), Tls::read(tls, authority)?)),
+            (plain, _) => {
+                let plain = plain.or_else(|| authority("http://")).ok_or_else(bad)?;
+                Ok(Self::Tcp(plain.to_owned()))
+            }
+        }
+    }
+}
+
 impl Engine {
     /// Finds out which API version to speak.
-    pub(crate) async fn connect(host: &str) -> Result<Self, SwarmError> {
-        let bad = || SwarmError::BadHost(host.to_owned());
-        let address = if let Some(path) = host.strip_prefix("unix://") {
-            path.starts_with('/').then(|| Address::Unix(path.to_owned()))
-        } else {
-            let authority = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
-            authority
-                .map(|authority| authority.trim_end_matches('/'))
-                .filter(|a| {
-                    a.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok())
-                })
-                .map(|authority| Address::Tcp(authority.to_owned()))
-        };
-        let mut engine =
-            Self { host: host.to_owned(), address: address.ok_or_else(bad)?, version: String::new() };
+    pub(crate) async fn connect(host: &str, access: &Access) -> Result<Self, SwarmError> {
+        let address = Address::of(host, access).await?;
+        let mut engine = Self { host: host.to_owned(), address, version: String::new() };
         let answer = engine.get("ask for its version", "/version").await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
         let newest =
@@ -119,6 +135,12 @@ impl Engine {
         }
     }
 
+    /// Whether the engine finds an image at its registry, with this login.
+    pub(crate) async fn find_image(&self, image: &str, login: Option<&Login>) -> Result<(), SwarmError> {
+        let answer = self.request(Method::GET, &format!("/distribution/{image}/json"), None, login).await?;
+        answer.into_success(&format!("find `{image}`")).map(drop)
+    }
+
     /// Changes something, once. `login` is handed to the nodes, for pulling.
     pub(crate) async fn post(
         &self,
@@ -129,6 +151,11 @@ impl Engine {
     ) -> Result<Value, SwarmError> {
         let answer = self.request(Method::POST, path, Some(body), login).await?.into_success(what)?;
         serde_json::from_slice(&answer).map_err(|error| self.garbled(&error.to_string()))
+    }
+
+    /// Changes something where the answer is empty, once.
+    pub(crate) async fn change(&self, what: &str, path: &str, body: &Value) -> Result<(), SwarmError> {
+        self.request(Method::POST, path, Some(body), None).await?.into_success(what).map(drop)
     }
 
     /// Removes something; that it is already gone is fine.
@@ -175,6 +202,16 @@ impl Engine {
                     let stream = TcpStream::connect(authority).await;
                     self.exchange(stream.map_err(|error| self.no_answer(&error))?, request).await
                 }
+                Address::Tls(authority, tls) => {
+                    let stream =
+                        TcpStream::connect(authority).await.map_err(|error| self.no_answer(&error))?;
+                    let stream = tls.shake_hands(stream).await.map_err(|error| self.broken(&error))?;
+                    self.exchange(stream, request).await
+                }
+                Address::Ssh(ssh) => {
+                    let tunnel = ssh.tunnel(ssh.address().socket()).await;
+                    self.exchange(tunnel.map_err(|error| self.no_tunnel(error))?, request).await
+                }
             }
         };
         tokio::time::timeout(TIME_LIMIT, exchange)
@@ -192,12 +229,31 @@ impl Engine {
         }
     }
 
+    /// A host that was reached before and is not now is like an engine that does not answer.
+    fn no_tunnel(&self, error: SshError) -> SwarmError {
+        if let SshError::Unreachable { reason, .. } = &error { self.no_answer(reason) } else { error.into() }
+    }
+
+    /// What TLS says is wrong is wrong every time; a connection that breaks off may be made again.
+    fn broken(&self, error: &std::io::Error) -> SwarmError {
+        if error.kind() == ErrorKind::InvalidData {
+            SwarmError::Tls { host: self.host.clone(), reason: error.to_string() }
+        } else {
+            self.no_answer(error)
+        }
+    }
+
     async fn exchange<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, SwarmError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let failed = |error: hyper::Error| {
-            if error.is_parse() { self.garbled(&error.to_string()) } else { self.no_answer(&error) }
+            let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+            match cause {
+                _ if error.is_parse() => self.garbled(&error.to_string()),
+                Some(cause) => self.broken(cause),
+                None => self.no_answer(&error),
+            }
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // Ends by itself when the answer is read or the sender is dropped; its error shows in the answer.

@@ -1,14 +1,40 @@
 //! `SwarmError`: why a Swarm cannot be asked or does not do what it is asked.
 
-use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
+use shipkit_core::journal::JournalError;
+use shipkit_core::lease::BadLease;
+use shipkit_core::{Hint, ssh::NotAnSshAddress};
+
+use crate::ssh::SshError;
 
 /// Why a Swarm cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
-    /// The host is neither `unix://` with an absolute path nor `tcp://` with host and port.
+    /// The host is neither `unix://` with an absolute path, `tcp://` with host and port, nor `ssh://`.
     #[error("`{0}` is not the address of a Docker host")]
     BadHost(String),
+    /// The host begins with `ssh://` and is no such address.
+    #[error(transparent)]
+    BadSshHost(#[from] NotAnSshAddress),
+    /// A certificate or key for TLS cannot be read.
+    #[error("the `{what}` for TLS cannot be read: {reason}")]
+    BadPem {
+        /// Which one: `ca`, `certificate` or `key`.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host does not show the right certificate, or does not take ours.
+    #[error("no TLS with Docker at `{host}`: {reason}")]
+    Tls {
+        /// The host as it was given.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The host is not reached over SSH.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// There is no socket at this path.
     #[error("there is no Docker socket at `{0}`")]
     SocketAbsent(String),
@@ -67,6 +93,21 @@ pub enum SwarmError {
         /// The full name of the service.
         service: String,
     },
+    /// What should be a lease is none.
+    #[error(transparent)]
+    BadLease(#[from] BadLease),
+    /// What should be a journal is none, or says that somebody must look.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another run has the lease now.
+    #[error("another run has the lease on stack `{0}` now")]
+    LeaseLost(String),
+    /// The migration of another release has not ended.
+    #[error("a migration of another release still runs as `{service}`")]
+    StillMigrating {
+        /// The full name of the job.
+        service: String,
+    },
     /// The service does not remember a good specification, or what it remembers cannot be read.
     #[error("service `{0}` remembers no good release to go back to")]
     NothingBefore(String),
@@ -82,7 +123,17 @@ fn quoted(names: &[String]) -> String {
 impl Hint for SwarmError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::BadHost(_) => Some("write `unix:///var/run/docker.sock` or `tcp://host:port`".to_owned()),
+            Self::BadHost(_) => {
+                Some("write `unix:///var/run/docker.sock`, `tcp://host:port` or `ssh://user@host`".to_owned())
+            }
+            Self::BadSshHost(_) => Some("write `ssh://user@host:port`".to_owned()),
+            Self::Ssh(error) => error.hint(),
+            Self::BadPem { .. } => Some("give the text of the file, from `-----BEGIN` on".to_owned()),
+            Self::Tls { .. } => Some(
+                "the host's certificate must name it as it is addressed and be signed by the given `ca`, and the given \
+                 `certificate` by that of the host"
+                    .to_owned(),
+            ),
             Self::SocketAbsent(_) => {
                 Some("start Docker there, or mount its socket into this step".to_owned())
             }
@@ -94,6 +145,12 @@ impl Hint for SwarmError {
                 .map(|name| format!("create each of them, as in `docker secret create {name} -`")),
             Self::TooOld { .. } => Some("Docker 19.03 is the oldest that works".to_owned()),
             Self::Overtaken { .. } => Some("look at the status, then deploy again".to_owned()),
+            Self::BadLease(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
+            Self::StillMigrating { service } => {
+                Some(format!("wait for it, or end it with `docker service rm {service}`"))
+            }
             Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
             Self::NoAnswer { .. }
             | Self::Garbled { .. }
@@ -105,11 +162,18 @@ impl Hint for SwarmError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Ssh(error) => error.exit_code(),
             // What Docker itself could not do, as without a leader, says nothing about what was asked.
-            Self::Refused { status: 500.., .. } | Self::NoAnswer { .. } | Self::Garbled { .. } => {
-                ExitCode::Unknown
-            }
+            Self::Refused { status: 500.., .. }
+            | Self::NoAnswer { .. }
+            | Self::Garbled { .. }
+            | Self::LeaseLost(_)
+            | Self::Tls { .. } => ExitCode::Unknown,
+            Self::BadLease(error) => error.exit_code(),
+            Self::Journal(error) => error.exit_code(),
             Self::BadHost(_)
+            | Self::BadSshHost(_)
+            | Self::BadPem { .. }
             | Self::SocketAbsent(_)
             | Self::Denied(_)
             | Self::TooOld { .. }
@@ -120,6 +184,7 @@ impl Hint for SwarmError {
             Self::Refused { .. }
             | Self::NoSuchService(_)
             | Self::Overtaken { .. }
+            | Self::StillMigrating { .. }
             | Self::NothingBefore(_) => ExitCode::No,
         }
     }

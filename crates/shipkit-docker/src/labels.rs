@@ -20,6 +20,11 @@ const DEPLOYED: &str = "dev.shipkit.deployed";
 const CONFIRMED: &str = "dev.shipkit.confirmed";
 const PREVIOUS: &str = "dev.shipkit.previous";
 
+const HOOK: &str = "dev.shipkit.hook";
+
+/// The name of the job that migrates, within its stack, and what its label says.
+pub(crate) const MIGRATION: &str = "shipkit-migrate";
+
 /// Which deploy put a specification there: release and time. `None` if it was not shipkit.
 pub(crate) type Mark = Option<(String, String)>;
 
@@ -48,6 +53,20 @@ pub(crate) fn stamp(spec: &Value) -> Option<Stamp> {
 /// The commit that the image was built from.
 pub(crate) fn revision(spec: &Value) -> Option<String> {
     label(spec, REVISION).map(str::to_owned)
+}
+
+/// Whether it is a job that migrates, and no service of the project.
+pub(crate) fn is_migration(spec: &Value) -> bool {
+    label(spec, HOOK) == Some(MIGRATION)
+}
+
+/// The labels of the job that migrates.
+pub(crate) fn for_migration(stack: &str, stamp: &Stamp, revision: &str) -> Value {
+    let mut labels = for_deploy(None, stack, stamp, revision);
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert(HOOK.to_owned(), json!(MIGRATION));
+    }
+    labels
 }
 
 /// Whether the deploy was seen to succeed. What shipkit did not deploy is what serves: nobody else will confirm it.

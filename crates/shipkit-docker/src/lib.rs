@@ -1,4 +1,4 @@
-//! Docker hosts: a Swarm through the Engine API.
+//! Docker hosts: a Swarm through the Engine API, and hosts over SSH.
 //!
 //! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout`; here is what it takes to see
 //! a stack and to change it. Nothing is remembered between runs: releases, and the way back, stand in the labels of
@@ -7,11 +7,18 @@
 mod change;
 mod engine;
 mod error;
+mod job;
 mod labels;
+mod lease;
 mod rollout;
 mod spec;
+mod ssh;
 mod swarm;
+mod tls;
 
 pub use error::SwarmError;
+pub use job::{Job, JobEnd};
 pub use rollout::{Applied, TaskLog};
-pub use swarm::{Login, Swarm};
+pub use ssh::{Ended, Output, RemoteCommand, Ssh, SshError, SshOptions, Stream};
+pub use swarm::{Access, Login, Preflight, Swarm};
+pub use tls::TlsOptions;

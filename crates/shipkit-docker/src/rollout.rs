@@ -206,7 +206,7 @@ pub(crate) fn failure(task: &Value) -> Option<Failure> {
 
 /// The lines of a log: frames of one byte for the stream, three zeros, four bytes of length, and the text; a container
 /// with a terminal has no frames.
-fn log_lines(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn log_lines(bytes: &[u8]) -> Vec<String> {
     let mut text = Vec::new();
     let mut rest = bytes;
     while let Some(([0..=2, 0, 0, 0, length @ ..], after)) = rest.split_first_chunk::<8>() {

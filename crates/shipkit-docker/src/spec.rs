@@ -66,6 +66,33 @@ pub(crate) fn merged(
     spec
 }
 
+/// The specification of the job that migrates, of this name: it runs the command once, with all that the service has.
+pub(crate) fn migration(
+    desired: &Desired,
+    service: &DesiredService,
+    ids: &Ids,
+    (name, command): (&str, &[String]),
+) -> Value {
+    let mut spec = merged(None, desired, service, ids);
+    let labels = labels::for_migration(&desired.stack, &desired.stamp, &service.revision);
+    put(&mut spec, &["Name"], json!(name));
+    put(&mut spec, &["Labels"], labels);
+    put(&mut spec, &["Mode"], json!({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}));
+    put(&mut spec, &["TaskTemplate", "RestartPolicy"], json!({"Condition": "none"}));
+    // Who asks for the service must not get the job.
+    put(&mut spec, &["TaskTemplate", "Networks"], json!([{"Target": ids.network}]));
+    let mut in_container =
+        |key: &str, value: Value| put(&mut spec, &["TaskTemplate", "ContainerSpec", key], value);
+    in_container("Args", json!(command));
+    // The image's own would stop a job that answers nothing.
+    in_container("Healthcheck", json!({"Test": ["NONE"]}));
+    // The engine refuses these for a job.
+    for key in ["UpdateConfig", "RollbackConfig", "EndpointSpec"] {
+        put(&mut spec, &[key], Value::Null);
+    }
+    spec
+}
+
 /// The specification `before` as a part of another deploy. The template of its tasks is not touched: the engine would
 /// restart them for as little as another order of the environment.
 pub(crate) fn relabelled(before: &Value, desired: &Desired, service: &DesiredService) -> Value {

@@ -7,13 +7,17 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shipkit_core::Secret;
 use shipkit_core::rollout::Status;
-use shipkit_core::target::{Change, Desired, Observed, ObservedService, Previous, Return, strangers};
+use shipkit_core::target::{
+    Change, Desired, DesiredService, Observed, ObservedService, Previous, Return, strangers,
+};
 
 use crate::engine::{Engine, filtered};
 use crate::error::SwarmError;
 use crate::labels;
 use crate::rollout::{Applied, Undo, failure, is_running, status, text};
 use crate::spec::{self, Ids, at, full_name, items};
+use crate::ssh::SshOptions;
+use crate::tls::TlsOptions;
 
 /// How long an undo waits for the Swarm, when that is going back by itself.
 const GOING_BACK: Duration = Duration::from_mins(1);
@@ -24,6 +28,15 @@ const PROBLEMS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Swarm {
     pub(crate) engine: Engine,
+}
+
+/// What it takes to be let in by a Docker host.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// For `ssh://`.
+    pub ssh: SshOptions,
+    /// For `tcp://`, which is plain without it.
+    pub tls: Option<TlsOptions>,
 }
 
 /// A login at a registry, handed to the nodes so that they can pull.
@@ -37,13 +50,32 @@ pub struct Login {
     pub password: Secret,
 }
 
+/// What was found out before a deploy.
+#[derive(Debug, Default)]
+pub struct Preflight {
+    /// What prevents it: secrets that are missing, images that cannot be pulled.
+    pub problems: Vec<SwarmError>,
+    /// What a person should know and what does not prevent it, a sentence each.
+    pub remarks: Vec<String>,
+}
+
 impl Swarm {
     /// Connects to `unix:///var/run/docker.sock` or `tcp://host:port` and makes sure that a manager answers.
     ///
     /// # Errors
     /// When there is no such host, nobody may or does answer, the engine is too old, or it is not a manager.
     pub async fn connect(host: &str) -> Result<Self, SwarmError> {
-        let engine = Engine::connect(host).await?;
+        Self::connect_with(host, &Access::default()).await
+    }
+
+    /// Connects as `connect` does, to `tcp://host:port` with TLS if certificates are given, and to
+    /// `ssh://[user@]host[:port][/path/of/docker.sock]` as well.
+    ///
+    /// # Errors
+    /// As `connect`, and when certificates do not fit, the host is not reached over SSH or makes no connection to Docker's
+    /// socket.
+    pub async fn connect_with(host: &str, access: &Access) -> Result<Self, SwarmError> {
+        let engine = Engine::connect(host, access).await?;
         let info = engine.get("describe itself", "/info").await?;
         match (text(&info, &["Swarm", "LocalNodeState"]), at(&info, &["Swarm", "ControlAvailable"])) {
             ("active", Value::Bool(true)) => Ok(Self { engine }),
@@ -66,20 +98,27 @@ impl Swarm {
         Ok(Observed { has_network: self.network(stack).await?.is_some(), services })
     }
 
-    /// Whether a deploy can begin. Gives sentences about what a person should know and what does not prevent it.
+    /// Whether a deploy can begin.
     ///
     /// # Errors
-    /// When secrets are missing (all of them are named), or the Swarm cannot be asked.
-    pub async fn preflight(&self, desired: &Desired, observed: &Observed) -> Result<Vec<String>, SwarmError> {
+    /// When the Swarm cannot be asked.
+    pub async fn preflight(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        login: Option<&Login>,
+    ) -> Result<Preflight, SwarmError> {
         let there = self.secrets().await?;
         let wanted = desired.services.iter().flat_map(|service| &service.settings.secrets);
         let missing: BTreeSet<String> = wanted
             .map(|name| full_name(&desired.stack, name))
             .filter(|name| !there.contains_key(name))
             .collect();
+        let mut problems = Vec::new();
         if !missing.is_empty() {
-            return Err(SwarmError::MissingSecrets(missing.into_iter().collect()));
+            problems.push(SwarmError::MissingSecrets(missing.into_iter().collect()));
         }
+        problems.extend(self.unreadable(desired, observed, login).await);
         let strange = strangers(desired, observed).into_iter().map(|name| {
             format!("service `{name}` runs in stack `{}` and is not in this release", desired.stack)
         });
@@ -87,7 +126,29 @@ impl Swarm {
             observed.services.iter().filter(|service| !service.is_confirmed).map(|service| {
                 format!("service `{}` was left by a deploy that did not finish", service.name)
             });
-        Ok(strange.chain(unfinished).collect())
+        Ok(Preflight { problems, remarks: strange.chain(unfinished).collect() })
+    }
+
+    /// Of the images that would come, those that the engine itself cannot find at their registry.
+    async fn unreadable(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        login: Option<&Login>,
+    ) -> Vec<SwarmError> {
+        let there = |service: &DesiredService| observed.services.iter().find(|one| one.name == service.name);
+        let comes = |service: &&DesiredService| match there(service) {
+            Some(there) => !service.stateful && there.image.as_ref() != Some(&service.image),
+            None => true,
+        };
+        let images: BTreeSet<String> =
+            desired.services.iter().filter(comes).map(|service| service.image.to_string()).collect();
+        let mut errors = Vec::new();
+        for image in images {
+            let login = login.filter(|login| image.starts_with(&format!("{}/", login.registry)));
+            errors.extend(self.engine.find_image(&image, login).await.err());
+        }
+        errors
     }
 
     /// Carries out one step of a plan. `None` if there is nothing to wait for: the network, or a service that is left
@@ -196,11 +257,13 @@ impl Swarm {
         self.engine.find("show a service", &format!("/services/{name}")).await
     }
 
+    /// The services of a stack, without the job that migrates.
     async fn services(&self, stack: &str) -> Result<Vec<Value>, SwarmError> {
         let label = format!("{}={stack}", labels::NAMESPACE);
         let answer =
             self.engine.get("list services", &filtered("/services", &json!({"label": [label]}))).await?;
-        Ok(items(&answer).cloned().collect())
+        let is_service = |service: &&Value| !labels::is_migration(at(service, &["Spec"]));
+        Ok(items(&answer).filter(is_service).cloned().collect())
     }
 
     /// The identifier of the stack's network.

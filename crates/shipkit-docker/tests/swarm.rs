@@ -17,6 +17,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
+use shipkit_core::journal::{Journal, Migration};
+use shipkit_core::lease::{Claim, Claimant};
 use shipkit_core::rollout::{Next, Status};
 use shipkit_core::target::{
     self, Change, Desired, DesiredService, EndpointMode, HealthCheck, NoWayBack, Observed, Order, Settings,
@@ -132,7 +134,8 @@ impl Bed {
     /// Applies every step of the plan and waits for each, as a deploy does, up to the first that fails.
     async fn apply(&self, desired: &Desired) -> (Vec<Applied>, Next) {
         let observed = self.observe().await;
-        self.swarm.preflight(desired, &observed).await.unwrap();
+        let found = self.swarm.preflight(desired, &observed, None).await.unwrap();
+        assert!(found.problems.is_empty(), "{found:?}");
         let mut all = Vec::new();
         for change in target::plan(desired, &observed) {
             let Some(applied) = self.swarm.apply(desired, &change, None).await.unwrap() else { continue };
@@ -184,6 +187,7 @@ impl Drop for Bed {
         for secret in &self.secrets {
             quiet(&["secret", "rm", secret]);
         }
+        quiet(&["config", "rm", &format!("{}_shipkit", self.stack)]);
         // Containers hold the network, volumes and images; waiting for their end is what `docker wait` does.
         let filter = format!("name={}_", self.stack);
         for container in lines(&["ps", "--all", "--quiet", "--filter", &filter]) {
@@ -434,16 +438,80 @@ async fn all_missing_secrets_are_named_and_one_that_exists_is_mounted() {
         let names = names.iter().map(|&name| name.to_owned()).collect();
         with(service("api", &one), |settings| settings.secrets = names)
     };
-    let first = bed.release(vec![wants(&["here", "b", "a"])]);
+    let nowhere = one.repository.at(&Digest::of(b"nowhere"));
+    let first = bed.release(vec![wants(&["here", "b", "a"]), service("lost", &nowhere)]);
     let secret = format!("{}_here", bed.stack);
     docker(&["secret", "create", &secret, concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     bed.secrets.push(secret.clone());
-    let error = bed.swarm.preflight(&first, &Observed::default()).await.unwrap_err();
-    let SwarmError::MissingSecrets(names) = error else { panic!("{error}") };
-    assert_eq!(names, ["a", "b"].map(|name| format!("{}_{name}", bed.stack)));
+    let found = bed.swarm.preflight(&first, &Observed::default(), None).await.unwrap().problems;
+    let [SwarmError::MissingSecrets(names), SwarmError::Refused { what, status: 404, .. }] = &found[..]
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!(*names, ["a", "b"].map(|name| format!("{}_{name}", bed.stack)));
+    assert_eq!(*what, format!("find `{nowhere}`"));
     let first = bed.release(vec![wants(&["here"])]);
     bed.deploy(&first).await;
     assert_eq!(bed.observe().await.services[0].settings.secrets, ["here"]);
+}
+
+fn claimant(owner: &str, token: Option<u64>) -> Claimant {
+    Claimant { owner: owner.to_owned(), token }
+}
+
+#[tokio::test]
+async fn of_many_who_want_the_lease_one_gets_it_and_its_token_grows_with_each_holder() {
+    let bed = Bed::new("lease").await;
+    let (swarm, stack) = (&bed.swarm, &bed.stack);
+    let asking: Vec<_> = (0..6)
+        .map(|n| {
+            let (swarm, stack) = (swarm.clone(), stack.clone());
+            tokio::spawn(async move {
+                swarm.claim(&stack, &claimant(&format!("run {n}"), None), Duration::from_mins(1)).await
+            })
+        })
+        .collect();
+    let mut claims = Vec::new();
+    for one in asking {
+        claims.push(one.await.unwrap().unwrap());
+    }
+    let taken: Vec<_> = claims.iter().filter(|claim| matches!(claim, Claim::Take(_))).collect();
+    assert_eq!(taken.len(), 1, "{claims:?}");
+    let [Claim::Take(first)] = taken[..] else { panic!() };
+    assert_eq!(first.token, 1);
+    let mine = claimant(&first.owner, Some(1));
+    let renewed = swarm.claim(stack, &mine, Duration::from_mins(1)).await.unwrap();
+    assert!(matches!(&renewed, Claim::Renew(lease) if lease.token == 1), "{renewed}");
+    swarm.give_up(stack, 7).await.unwrap();
+    let wait = swarm.claim(stack, &claimant("next", None), Duration::from_mins(1)).await.unwrap();
+    assert!(matches!(wait, Claim::Wait { .. }), "{wait}");
+    swarm.give_up(stack, 1).await.unwrap();
+    let next = swarm.claim(stack, &claimant("next", None), Duration::from_mins(1)).await.unwrap();
+    assert!(matches!(&next, Claim::Take(lease) if lease.token == 2), "{next}");
+    let lost = swarm.claim(stack, &mine, Duration::from_mins(1)).await.unwrap();
+    assert!(matches!(lost, Claim::Lost { to: Some(_) }), "{lost}");
+}
+
+#[tokio::test]
+async fn only_the_holder_of_the_lease_writes_the_journal() {
+    let mut bed = Bed::new("journal").await;
+    let stamp = bed.release(Vec::new()).stamp;
+    let (swarm, stack) = (&bed.swarm, &bed.stack);
+    assert_eq!(swarm.journal(stack).await.unwrap(), None);
+    let early =
+        swarm.write_journal(stack, 1, &Journal::begin(None, stamp.clone(), 1, Migration::Compatible)).await;
+    assert!(matches!(early, Err(SwarmError::LeaseLost(_))), "{early:?}");
+    swarm.claim(stack, &claimant("a", None), Duration::ZERO).await.unwrap();
+    let mut journal = Journal::begin(None, stamp, 1, Migration::Compatible);
+    swarm.write_journal(stack, 1, &journal).await.unwrap();
+    journal.service_done("api");
+    swarm.write_journal(stack, 1, &journal).await.unwrap();
+    assert_eq!(swarm.journal(stack).await.unwrap(), Some(journal.clone()));
+    let over = swarm.claim(stack, &claimant("b", None), Duration::from_mins(1)).await.unwrap();
+    assert!(matches!(&over, Claim::Take(lease) if lease.token == 2), "{over}");
+    let late = swarm.write_journal(stack, 1, &journal).await.unwrap_err();
+    assert!(matches!(late, SwarmError::LeaseLost(_)), "{late}");
+    assert_eq!(bed.observe().await.services.len(), 0, "it is no service");
 }
 
 #[tokio::test]
@@ -519,7 +587,7 @@ async fn a_deploy_that_was_killed_is_finished_or_undone_by_the_next_run() {
     };
     killed(&bed).await;
     let seen = bed.observe().await;
-    assert_eq!(bed.swarm.preflight(&second, &seen).await.unwrap().len(), 1, "it says so");
+    assert_eq!(bed.swarm.preflight(&second, &seen, None).await.unwrap().remarks.len(), 1, "it says so");
     bed.rollback().await;
     let seen = bed.observe().await;
     assert!(seen.services.iter().all(|s| s.stamp.as_ref() == Some(&first.stamp) && s.is_confirmed));

@@ -89,12 +89,18 @@ names! {
     NO_COLOR;
     /// The kind of terminal; `dumb` draws no progress bars.
     TERM;
+    /// The login on this machine.
+    USER;
     /// The home directory.
     HOME;
     /// The directory of the Docker client's `config.json`.
     DOCKER_CONFIG;
     /// The Docker engine to talk to.
     DOCKER_HOST;
+    /// The folder with the certificates for it.
+    DOCKER_CERT_PATH;
+    /// The socket of the SSH agent.
+    SSH_AUTH_SOCK;
     /// The file that says how a Kubernetes cluster is reached.
     KUBECONFIG;
 }

@@ -24,8 +24,9 @@ fn main() -> ExitCode {
         Some("deploy-promote") => shipkit_runner::run(deploy_promote::run),
         Some("smoke-test") => shipkit_runner::run(smoke_test::run),
         _ => shipkit_runner::run(|_: Unnamed, _| async {
-            Err(Failure::usage("this file is four programs, and was called by the name of none")
-                .with_hint("call it through a link named build-tag, image-scan, deploy-promote or smoke-test"))
+            Err(Failure::usage("this file is four programs, and was called by the name of none").with_hint(
+                "call it through a link named build-tag, image-scan, deploy-promote or smoke-test",
+            ))
         }),
     }
 }

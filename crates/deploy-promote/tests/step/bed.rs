@@ -6,9 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use shipkit_core::evidence::{Kind, Record};
+use shipkit_core::lease::Lease;
 use shipkit_core::release::{PublishTags, Release, ServiceImage};
 use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef, Repository};
+use shipkit_docker::Swarm;
 use shipkit_registry::{Credentials, Registry};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use shipkit_tests::step::outputs;
@@ -323,6 +325,18 @@ impl Bed {
         containers
     }
 
+    /// As if the time of a killed run were over: it cannot give its lease up.
+    pub(crate) fn lease_ends(&self) {
+        let format = "{{index .Spec.Labels \"dev.shipkit.lease\"}}";
+        let config = format!("{}_shipkit", self.stack);
+        let asked = Command::new("docker").args(["config", "inspect", "--format", format, &config]).output();
+        let Ok(lease) = Lease::parse(String::from_utf8_lossy(&asked.unwrap().stdout).trim()) else { return };
+        wait(async {
+            let swarm = Swarm::connect("unix:///var/run/docker.sock").await.unwrap();
+            swarm.give_up(&self.stack, lease.token).await.unwrap();
+        });
+    }
+
     /// The services that exist in both stacks.
     pub(crate) fn services(&self) -> Vec<String> {
         let listed =
@@ -340,6 +354,9 @@ impl Drop for Bed {
         let name = format!("name={}", self.stack);
         for service in lines(&["service", "ls", "--quiet", "--filter", &name]) {
             quiet(&["service", "rm", &service]);
+        }
+        for config in lines(&["config", "ls", "--quiet", "--filter", &name]) {
+            quiet(&["config", "rm", &config]);
         }
         // Containers hold the networks and images.
         for container in lines(&["ps", "--all", "--quiet", "--filter", &name]) {

@@ -114,6 +114,17 @@ fn a_release_whose_scan_failed_is_refused() {
 }
 
 #[test]
+fn a_refusal_is_passed_over_for_a_reason_where_there_is_one() {
+    let shop = Shop::new();
+    let step = |reason: &str| shop.deploy("staging").input("break-glass", reason);
+    admitted(step("outage").run());
+    let admitted_anyway = Shop::new().scanned(Verdict::Pass);
+    let run = admitted_anyway.deploy("staging").input("break-glass", "outage").run();
+    assert!(run.stderr.contains("break-glass: not needed"), "{run:#?}");
+    admitted(run);
+}
+
+#[test]
 fn evidence_that_cannot_be_read_never_counts_as_none_and_never_as_a_pass() {
     let shop = Shop::new().scanned(Verdict::Pass);
     admitted(shop.deploy("staging").run());
@@ -225,8 +236,6 @@ fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
     let shop = Shop::new();
     let before = shop.registry.requests().len();
     for (key, text) in [
-        ("`migrate`", "migrate: {service: api, command: up}"),
-        ("`backup`", "backup: {run: dump}"),
         ("`analysis`", "analysis: {prometheus: \"http://127.0.0.1:9\"}"),
         ("`strategy: blue-green`", "strategy: blue-green"),
     ] {

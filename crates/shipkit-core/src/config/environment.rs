@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
-use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawTarget};
+use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawMigrate, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
 use super::types::{Analysis, Environment, Migrate, Query, Target, TargetKind, Threshold};
@@ -67,11 +67,7 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
         target: target(layers.pick(|raw| raw.target.as_ref()), project, name),
         strategy: layers.pick(|raw| raw.strategy.as_ref()).copied().unwrap_or_default(),
         timeout: or(layers.pick(|raw| raw.timeout.as_ref()).copied(), Duration::from_mins(10)),
-        migrate: layers.pick(|raw| raw.migrate.as_ref()).map(|raw| Migrate {
-            service: raw.service.clone(),
-            command: raw.command.clone(),
-            compatible: raw.compatible.unwrap_or(true),
-        }),
+        migrate: layers.pick(|raw| raw.migrate.as_ref()).map(|raw| migrate(context, name, raw)),
         backup: layers.pick(|raw| raw.backup.as_ref()).map(|raw| list(raw.run.as_ref())).unwrap_or_default(),
         environment,
         secrets: layers.pick(|raw| raw.secrets.as_ref()).cloned().unwrap_or_default(),
@@ -108,6 +104,16 @@ fn target(raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {
         run: list(raw.and_then(|raw| raw.run.as_ref())),
         stack,
     }
+}
+
+fn migrate(context: &mut Context<'_>, name: &str, raw: &RawMigrate) -> Migrate {
+    let command = shlex::split(&raw.command).unwrap_or_default();
+    if command.is_empty() {
+        let path = join(&origin(context, name, "migrate"), "command");
+        let hint = Some("words are parted by spaces; quotes come in pairs");
+        context.wrong(&path, format!("`{}` is not a command", raw.command), hint);
+    }
+    Migrate { service: raw.service.clone(), command, compatible: raw.compatible.unwrap_or(true) }
 }
 
 fn analysis(raw: &RawAnalysis) -> Analysis {

@@ -414,7 +414,7 @@ pub(super) struct RawTarget {
 pub(super) struct RawMigrate {
     /// The service whose new image runs the command.
     pub(super) service: String,
-    /// The command.
+    /// The command, in place of that of the image. No shell reads it: for one, begin with `sh -c`.
     pub(super) command: String,
     /// Whether the release before still works afterwards; if not, a rollback holds and says so. Default: `true`.
     pub(super) compatible: Option<bool>,

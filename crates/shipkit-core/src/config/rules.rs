@@ -15,6 +15,7 @@ use super::types::{Build, BuildContext, Config, Environment, Service, Source, Ta
 use super::yaml::join;
 use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
+use crate::ssh::SshAddress;
 
 /// The workflow has this many slots for deploys.
 const MAX_ENVIRONMENTS: usize = 4;
@@ -368,6 +369,10 @@ fn target(context: &mut Context<'_>, one: &Environment) {
             let hint = format!("it has {}", list(allowed));
             context.wrong_key(&path, format!("a target of type `{kind}` has no `{key}`"), Some(&hint));
         }
+    }
+    let over_ssh = one.target.host.as_ref().filter(|host| host.starts_with("ssh://"));
+    if let Some(error) = over_ssh.and_then(|host| host.parse::<SshAddress>().err()) {
+        context.wrong(&join(&path, "host"), error.to_string(), Some("write `ssh://user@host:port`"));
     }
     if one.target.kind == TargetKind::Command && one.target.run.is_empty() {
         context.wrong_key(&path, "a target of type `command` needs `run`", None);

@@ -501,8 +501,8 @@ pub enum Strategy {
 pub struct Migrate {
     /// The service whose new image runs the command.
     pub service: String,
-    /// The command.
-    pub command: String,
+    /// The command, word by word: no shell reads it.
+    pub command: Vec<String>,
     /// Whether the release before still works afterwards. If not, a rollback holds and says so.
     pub compatible: bool,
 }

@@ -9,6 +9,7 @@
 
 mod auth;
 mod content;
+mod copied_evidence;
 mod copy;
 mod copy_faults;
 mod evidence;

@@ -1,0 +1,196 @@
+//! `Hold`: the lease on a target while this run changes it, and `Diary`: the journal that it leaves there.
+//!
+//! A cluster has neither yet: there its own objects say which run was there last.
+
+use std::time::Duration;
+
+use shipkit_core::journal::{Hook, Journal, Migration, Run};
+use shipkit_core::lease::{Claim, Claimant, DURATION, RENEW_EVERY};
+use shipkit_core::target::Stamp;
+use shipkit_core::verdict::Outcome;
+use shipkit_docker::{Swarm, SwarmError};
+use shipkit_runner::{Failure, Runner, env};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::deploy::run_url;
+use crate::target::Target;
+
+/// How long to wait at most before asking again for a lease that somebody has.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The lease on a target. It is renewed until it ends.
+pub(crate) struct Hold {
+    held: Option<Held>,
+}
+
+struct Held {
+    swarm: Swarm,
+    stack: String,
+    token: u64,
+    lost: watch::Receiver<Option<String>>,
+    renewing: JoinHandle<()>,
+}
+
+/// The journal of this run.
+pub(crate) struct Diary {
+    at: Option<(Swarm, String, u64)>,
+    journal: Option<Journal>,
+}
+
+impl Hold {
+    /// Takes the lease, and waits `patience` for somebody else who has it; at least so long that a killed run's is over.
+    /// `Err` is how the run ends without it.
+    pub(crate) async fn take(
+        target: &Target,
+        patience: Duration,
+        runner: &Runner,
+    ) -> Result<Result<Self, Outcome>, Failure> {
+        let Target::Swarm { swarm, stack } = target else { return Ok(Ok(Self { held: None })) };
+        let mut me = Claimant { owner: owner(runner), token: None };
+        let start = Instant::now();
+        let mut told = None;
+        loop {
+            let claim = swarm.claim(stack, &me, DURATION).await?;
+            match &claim {
+                Claim::Take(lease) | Claim::Renew(lease) => {
+                    me.token = Some(lease.token);
+                    let held = Held::begin(swarm.clone(), stack.clone(), me, lease.token);
+                    return Ok(Ok(Self { held: Some(held) }));
+                }
+                Claim::Wait { held, left } => {
+                    if patience.max(DURATION.saturating_add(RENEW_EVERY)) <= start.elapsed() {
+                        return Ok(Err(Outcome::inconclusive(format!("nothing was changed: {claim}"))));
+                    }
+                    if told.as_ref() != Some(&held.token) {
+                        runner.say(&format!("waiting: {claim}"));
+                        told = Some(held.token);
+                    }
+                    sleep((*left).clamp(Duration::from_millis(50), ASK_AGAIN)).await;
+                }
+                // Who has no token cannot lose it.
+                Claim::Lost { .. } => return Ok(Err(Outcome::inconclusive(claim.to_string()))),
+            }
+        }
+    }
+
+    /// Why this run may not go on, as soon as that is so.
+    pub(crate) async fn lost(&self) -> String {
+        let Some(held) = &self.held else { return std::future::pending().await };
+        let mut lost = held.lost.clone();
+        loop {
+            if let Some(why) = lost.borrow_and_update().clone() {
+                return why;
+            }
+            if lost.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// What the last run left.
+    pub(crate) async fn journal(&self) -> Result<Option<Journal>, SwarmError> {
+        match &self.held {
+            Some(held) => held.swarm.journal(&held.stack).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Opens the journal as it is.
+    pub(crate) fn diary(&self, journal: Option<Journal>) -> Diary {
+        let at = self.held.as_ref().map(|held| (held.swarm.clone(), held.stack.clone(), held.token));
+        Diary { at, journal }
+    }
+
+    /// Begins the journal of a deploy.
+    pub(crate) async fn begin(&self, stamp: &Stamp, migration: Migration) -> Result<Diary, SwarmError> {
+        let Some(held) = &self.held else { return Ok(self.diary(None)) };
+        let before = self.journal().await?;
+        let journal = Journal::begin(before.as_ref(), stamp.clone(), held.token, migration);
+        let mut diary = self.diary(Some(journal));
+        diary.note(|_| {}).await?;
+        Ok(diary)
+    }
+
+    /// Gives the lease up. One that cannot be given up ends by itself.
+    pub(crate) async fn end(self, runner: &Runner) {
+        if let Some(held) = self.held {
+            held.renewing.abort();
+            if let Err(error) = held.swarm.give_up(&held.stack, held.token).await {
+                runner.say(&format!("the lease was not given up, and ends by itself: {error}"));
+            }
+        }
+    }
+}
+
+impl Held {
+    fn begin(swarm: Swarm, stack: String, me: Claimant, token: u64) -> Self {
+        let (tell, lost) = watch::channel(None);
+        let renewing = tokio::spawn(renew(swarm.clone(), stack.clone(), me, tell));
+        Self { swarm, stack, token, lost, renewing }
+    }
+}
+
+/// Renews the lease until it is lost.
+async fn renew(swarm: Swarm, stack: String, me: Claimant, tell: watch::Sender<Option<String>>) {
+    let mut renewed = Instant::now();
+    loop {
+        sleep(RENEW_EVERY).await;
+        let why = match swarm.claim(&stack, &me, DURATION).await {
+            Ok(Claim::Take(_) | Claim::Renew(_)) => {
+                renewed = Instant::now();
+                continue;
+            }
+            Ok(lost) => lost.to_string(),
+            // A target that does not answer for a moment is asked again as long as the lease lasts.
+            Err(_) if renewed.elapsed() < DURATION.saturating_sub(RENEW_EVERY) => continue,
+            Err(error) => format!("the lease could not be renewed: {error}"),
+        };
+        tell.send_replace(Some(why));
+        return;
+    }
+}
+
+impl Diary {
+    /// Changes the journal and writes it.
+    pub(crate) async fn note(&mut self, change: impl FnOnce(&mut Journal)) -> Result<(), SwarmError> {
+        let (Some((swarm, stack, token)), Some(journal)) = (&self.at, &mut self.journal) else {
+            return Ok(());
+        };
+        journal.take_over(*token)?;
+        change(journal);
+        swarm.write_journal(stack, *token, journal).await
+    }
+
+    /// The same where there is no other way than on: that it could not be written is said.
+    pub(crate) async fn note_or_say(&mut self, change: impl FnOnce(&mut Journal), runner: &Runner) {
+        if let Err(error) = self.note(change).await {
+            runner.say(&format!("the journal on the target could not be written: {error}"));
+        }
+    }
+
+    /// Whether a hook is to be run.
+    pub(crate) fn hook(&self, hook: Hook) -> Result<Run, SwarmError> {
+        Ok(self.journal.as_ref().map_or(Ok(Run::Now), |journal| journal.hook(hook))?)
+    }
+
+    /// The error for a hook whose end nobody saw.
+    pub(crate) fn unfinished(&self, hook: Hook) -> String {
+        let version = self.journal.as_ref().map(|journal| journal.unfinished(hook).to_string());
+        version.unwrap_or_else(|| format!("nobody saw the end of `{hook}`"))
+    }
+
+    /// Why this run must not go back by itself, if that is so.
+    pub(crate) fn why_not_back(&self) -> Option<String> {
+        self.journal.as_ref().and_then(Journal::why_not_back)
+    }
+}
+
+/// This run, in words for people.
+fn owner(runner: &Runner) -> String {
+    run_url(runner).unwrap_or_else(|| {
+        let user = runner.env().get(env::USER).unwrap_or("somebody");
+        format!("{user}, process {}", std::process::id())
+    })
+}

@@ -1,0 +1,598 @@
+//! A rollout on a target where shipkit itself starts and stops the instances: (what is seen, how long it has taken) ->
+//! one step.
+//!
+//! Rolling, blue-green and recreate are one way of going from a slot to the other, in batches: the new instances of a
+//! batch come before the old ones leave, or after. Blue-green is one batch of all that comes first and is watched for a
+//! while before the old ones stop; recreate is one batch of all that comes after. Going back is the same way in the other
+//! direction. Every step is decided from what is there, so a run that was killed at any step is resumed by a new one that
+//! is built with the same purpose.
+
+mod course;
+mod observation;
+mod step;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{CRASH_LOOP, Purpose, one_line};
+use crate::target::Order;
+use crate::verdict::Verdict;
+use course::Course;
+pub use observation::{Instance, Observation, Slot, State};
+pub use step::Step;
+
+/// How the instances are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Batch by batch. Start-first never has fewer in traffic than were promised before or are afterwards; stop-first has
+    /// up to `parallelism` fewer.
+    Rolling {
+        /// How many at a time; 0 is all.
+        parallelism: usize,
+        /// The pause between batches.
+        delay: Duration,
+        /// Whether new instances start before old ones stop.
+        order: Order,
+    },
+    /// All new instances beside the old ones, then the traffic shifts at once.
+    BlueGreen {
+        /// How long the old ones go on running after that, without traffic.
+        bake: Duration,
+    },
+    /// The old ones stop, then the new ones start: between the two nobody serves.
+    Recreate,
+}
+
+/// How a rollout proceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// How the instances are replaced.
+    pub strategy: Strategy,
+    /// How many failures of new instances end the rollout; 0 counts as 1.
+    pub budget: usize,
+    /// How long a new instance must be ready before it counts. One that comes back has served before and need not wait.
+    pub monitor: Duration,
+    /// How long an instance without traffic goes on running for what it has begun.
+    pub drain: Duration,
+    /// How long it may take until the traffic has shifted, pauses included; the bake and the drain come on top.
+    pub deadline: Duration,
+}
+
+/// A rollout of one service under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots {
+    service: String,
+    purpose: Purpose,
+    plan: Plan,
+    /// The failures of each instance that are older than this rollout; `None` before the first look.
+    old: Option<BTreeMap<String, u64>>,
+    /// The failures of each instance during the rollout: also of those that are gone.
+    failures: BTreeMap<String, u64>,
+    /// The first of them in words: later ones are often only its echo.
+    first: Option<String>,
+}
+
+impl Plan {
+    /// A plan with the usual failure budget.
+    #[must_use]
+    pub fn new(strategy: Strategy, monitor: Duration, drain: Duration, deadline: Duration) -> Self {
+        Self { strategy, budget: CRASH_LOOP, monitor, drain, deadline }
+    }
+}
+
+impl Slots {
+    /// A rollout of `service` that begins now, or goes on from whatever an earlier one left. A
+    /// [`Deploy`](Purpose::Deploy) goes from the active slot to the preview slot, a [`Restore`](Purpose::Restore) back.
+    #[must_use]
+    pub fn new(service: impl Into<String>, purpose: Purpose, plan: Plan) -> Self {
+        let service = service.into();
+        Self { service, purpose, plan, old: None, failures: BTreeMap::new(), first: None }
+    }
+
+    /// Decides what to do, `elapsed` into the rollout.
+    pub fn next(&mut self, seen: &Observation, elapsed: Duration) -> Step {
+        self.remember(seen);
+        if !seen.is_ours {
+            let cause = format!("`{}` was changed by somebody else during the rollout", self.service);
+            return Step::Overtaken { cause };
+        }
+        if let Some(end) = self.broken(seen) {
+            return end;
+        }
+        let course = Course::new(self, seen);
+        let (step, limit) = (course.step(), course.limit());
+        if step != Step::Done && limit <= elapsed {
+            return self.failed(&course.late(elapsed, self.first.as_deref()));
+        }
+        if let Step::Wait(time) = step {
+            return Step::Wait(time.min(limit.saturating_sub(elapsed)));
+        }
+        if let Step::Restart { instances } = &step {
+            // One that ends again at once looks as it did before, and has failed.
+            self.old.get_or_insert_default().extend(instances.iter().map(|id| (id.clone(), 0)));
+        }
+        step
+    }
+
+    /// The slot that the rollout goes to.
+    fn to(&self) -> Slot {
+        match self.purpose {
+            Purpose::Deploy => Slot::Preview,
+            Purpose::Restore => Slot::Active,
+        }
+    }
+
+    /// Counts what fails in the slot that the rollout goes to. What had failed before the first look is not counted: it is
+    /// what a deploy of the same release repairs.
+    fn remember(&mut self, seen: &Observation) {
+        let to = self.to();
+        let old = self.old.get_or_insert_with(|| {
+            seen.instances.iter().map(|instance| (instance.id.clone(), instance.failures())).collect()
+        });
+        for instance in seen.instances.iter().filter(|instance| instance.slot == to) {
+            let failures = instance.failures();
+            let old = old.entry(instance.id.clone()).or_default();
+            // It got well, or the target began to count anew.
+            *old = failures.min(*old);
+            let fresh = failures.saturating_sub(*old);
+            let worst = self.failures.entry(instance.id.clone()).or_default();
+            if *worst < fresh {
+                *worst = fresh;
+                self.first.get_or_insert_with(|| one_line(&instance.to_string()));
+            }
+        }
+    }
+
+    /// Whether this instance has failed during the rollout.
+    fn has_failed(&self, instance: &Instance) -> bool {
+        self.failures.get(&instance.id).is_some_and(|failures| 0 < *failures)
+    }
+
+    /// What ends the rollout before it arrives.
+    fn broken(&self, seen: &Observation) -> Option<Step> {
+        if let Some(why) = &seen.refused {
+            return Some(self.failed(&format!("cannot start: {}", one_line(why))));
+        }
+        let failures: u64 = self.failures.values().sum();
+        if u64::try_from(self.plan.budget.max(1)).is_ok_and(|budget| budget <= failures) {
+            let first = self.first.as_deref().unwrap_or("its instances end");
+            return Some(self.failed(&format!("keeps failing: {first}")));
+        }
+        let said = seen.verification.as_ref().filter(|_| self.purpose == Purpose::Deploy)?;
+        let cause = one_line(&said.cause);
+        match said.verdict {
+            Verdict::Pass | Verdict::Skipped => None,
+            Verdict::Fail => Some(self.failed(&format!("was not verified: {cause}"))),
+            Verdict::Inconclusive | Verdict::Unreachable => {
+                let cause = format!("whether `{}` is good could not be found out: {cause}", self.service);
+                Some(Step::Held { cause })
+            }
+        }
+    }
+
+    fn failed(&self, why: &str) -> Step {
+        let cause = format!("`{}` {why}", self.service);
+        match self.purpose {
+            Purpose::Deploy => Step::RollBack { cause },
+            Purpose::Restore => Step::Stuck { cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Outcome;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const DEADLINE: Duration = Duration::from_mins(1);
+    const BLUE_GREEN: Strategy = Strategy::BlueGreen { bake: Duration::from_secs(10) };
+
+    fn rolling(parallelism: usize, order: Order) -> Strategy {
+        Strategy::Rolling { parallelism, delay: 4 * SECOND, order }
+    }
+
+    fn slots(purpose: Purpose, strategy: Strategy) -> Slots {
+        Slots::new("api", purpose, Plan::new(strategy, 5 * SECOND, 3 * SECOND, DEADLINE))
+    }
+
+    /// `a1` is of the active slot, `p1` of the preview, `r1` is retired; `*` marks who gets traffic.
+    fn instance(text: &str) -> Instance {
+        let (id, state) = text.split_once(':').unwrap();
+        let slot = match id.chars().next() {
+            Some('a') => Slot::Active,
+            Some('p') => Slot::Preview,
+            other => (other == Some('r')).then_some(Slot::Retired).unwrap(),
+        };
+        let (state, age, restarts) = match state.trim_end_matches('*') {
+            "new" => (State::Starting, 1, 0),
+            "fresh" => (State::Ready, 4, 0),
+            "ready" => (State::Ready, 60, 0),
+            "again" => (State::Ready, 60, 1),
+            "loop" => (State::Starting, 1, 2),
+            "ill" => (State::Unhealthy, 1, 0),
+            "off" => (State::Stopped { exit_code: 1 }, 1, 0),
+            "gone" => (State::Gone, 0, 0),
+            other => panic!("{other}"),
+        };
+        let (id, age, has_traffic) = (id.to_owned(), Duration::from_secs(age), text.ends_with('*'));
+        Instance { id, slot, state, age, restarts, has_traffic }
+    }
+
+    /// Two are wanted, two were there, nothing was to be verified, the traffic shifted long ago.
+    fn seen(instances: &str) -> Observation {
+        Observation {
+            is_ours: true,
+            wanted: 2,
+            before: 2,
+            instances: instances.split_whitespace().map(instance).collect(),
+            settled: Duration::from_hours(1),
+            verification: Some(Outcome::skipped("no checks")),
+            refused: None,
+        }
+    }
+
+    fn step(purpose: Purpose, strategy: Strategy, seen: &Observation) -> String {
+        slots(purpose, strategy).next(seen, Duration::ZERO).to_string().replace('`', "")
+    }
+
+    #[track_caller]
+    fn check(purpose: Purpose, strategy: Strategy, table: &[(&str, &str)]) {
+        for (instances, expected) in table {
+            assert_eq!(step(purpose, strategy, &seen(instances)), *expected, "{instances}");
+        }
+    }
+
+    #[test]
+    fn rolling_start_first_brings_a_batch_and_then_lets_as_many_go() {
+        check(
+            Purpose::Deploy,
+            rolling(1, Order::StartFirst),
+            &[
+                ("a1:ready* a2:ready*", "start 1 in the preview slot"),
+                ("a1:ready* a2:ready* p1:new", "wait"),
+                ("a1:ready* a2:ready* p1:fresh", "wait"),
+                ("a1:ready* a2:ready* p1:ready", "send the traffic to p1, a1"),
+                ("a1:ready* a2:ready p1:ready*", "stop and keep a2"),
+                ("a1:ready* a2:off p1:ready*", "start 1 in the preview slot"),
+                ("a1:ready* a2:off p1:ready* p2:ready", "send the traffic to p1, p2"),
+                ("a1:ready a2:off p1:ready* p2:ready*", "stop and keep a1"),
+                ("a1:off a2:off p1:ready* p2:ready*", "done"),
+            ],
+        );
+    }
+
+    #[test]
+    fn rolling_stop_first_takes_traffic_away_stops_and_then_starts() {
+        check(
+            Purpose::Deploy,
+            rolling(1, Order::StopFirst),
+            &[
+                ("a1:ready* a2:ready*", "send the traffic to a1"),
+                ("a1:ready* a2:ready", "stop and keep a2"),
+                ("a1:ready* a2:off", "start 1 in the preview slot"),
+                ("a1:ready* a2:off p1:ready", "send the traffic to p1, a1"),
+                ("a1:ready* a2:off p1:ready*", "send the traffic to p1"),
+                ("a1:ready a2:off p1:ready*", "stop and keep a1"),
+                ("a1:off a2:off p1:ready*", "start 1 in the preview slot"),
+                ("a1:off a2:off p1:ready* p2:ready", "send the traffic to p1, p2"),
+                ("a1:off a2:off p1:ready* p2:ready*", "done"),
+            ],
+        );
+    }
+
+    #[test]
+    fn blue_green_brings_all_and_shifts_at_once_and_keeps_the_old_ones() {
+        check(
+            Purpose::Deploy,
+            BLUE_GREEN,
+            &[
+                ("a1:ready* a2:ready*", "start 2 in the preview slot"),
+                ("a1:ready* a2:ready* p1:ready", "start 1 in the preview slot"),
+                ("a1:ready* a2:ready* p1:ready p2:fresh", "wait"),
+                ("a1:ready* a2:ready* p1:ready p2:ready", "send the traffic to p1, p2"),
+                ("a1:ready a2:ready p1:ready* p2:ready*", "stop and keep a1, a2"),
+                ("a1:off a2:off p1:ready* p2:ready* r1:off", "remove r1"),
+                ("a1:off a2:off p1:ready* p2:ready*", "done"),
+            ],
+        );
+    }
+
+    #[test]
+    fn recreate_stops_all_before_it_starts_any() {
+        check(
+            Purpose::Deploy,
+            Strategy::Recreate,
+            &[
+                ("a1:ready* a2:ready*", "send the traffic to nobody"),
+                ("a1:ready a2:ready", "stop and keep a1, a2"),
+                ("a1:off a2:off", "start 2 in the preview slot"),
+                ("a1:off a2:off p1:ready p2:ready", "send the traffic to p1, p2"),
+                ("a1:off a2:off p1:ready* p2:ready*", "done"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_parallelism_of_zero_is_all_at_once() {
+        let all = rolling(0, Order::StartFirst);
+        check(Purpose::Deploy, all, &[("a1:ready* a2:ready*", "start 2 in the preview slot")]);
+    }
+
+    #[test]
+    fn the_first_release_and_the_last_instance_have_no_other_side() {
+        let first = Observation { before: 0, ..seen("") };
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &first), "start 2 in the preview slot");
+        let none = |instances| Observation { wanted: 0, ..seen(instances) };
+        let steps = [
+            ("a1:ready*", "send the traffic to nobody"),
+            ("a1:ready", "stop and keep a1"),
+            ("a1:off", "done"),
+        ];
+        for (instances, expected) in steps {
+            assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &none(instances)), expected);
+        }
+        let undo = |instances| Observation { before: 0, ..seen(instances) };
+        assert_eq!(
+            step(Purpose::Restore, BLUE_GREEN, &undo("p1:ready* p2:new")),
+            "send the traffic to nobody"
+        );
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &undo("p1:ready p2:new")), "remove p2, p1");
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &undo("")), "done");
+    }
+
+    #[test]
+    fn going_back_shifts_first_then_starts_what_was_kept_and_removes_the_rest_last() {
+        check(
+            Purpose::Restore,
+            BLUE_GREEN,
+            &[
+                ("a1:ready a2:ready p1:ready* p2:ready*", "send the traffic to a1, a2"),
+                ("a1:ready* a2:ready* p1:ready p2:ill", "remove p2, p1"),
+                ("a1:off a2:off p1:ready* p2:ready*", "start a1, a2 again"),
+                ("a1:fresh a2:new p1:ready* p2:ready*", "wait"),
+                ("a1:fresh a2:fresh p1:ready* p2:ready*", "send the traffic to a1, a2"),
+                ("a1:ready* a2:ready* p1:off", "remove p1"),
+                ("p1:ready* p2:ready*", "start 2 in the active slot"),
+                ("a1:ready* a2:ready* r1:off", "done"),
+            ],
+        );
+    }
+
+    #[test]
+    fn going_back_stop_first_keeps_to_its_rule() {
+        check(
+            Purpose::Restore,
+            rolling(1, Order::StopFirst),
+            &[
+                ("a1:ready* a2:off p1:ready*", "send the traffic to a1"),
+                ("a1:ready* a2:off p1:ready", "remove p1"),
+                ("a1:ready* a2:off", "start a2 again"),
+                ("a1:off a2:off p1:ready* p2:ready*", "send the traffic to p1"),
+            ],
+        );
+        check(
+            Purpose::Restore,
+            Strategy::Recreate,
+            &[
+                ("a1:off a2:off p1:ready* p2:ill*", "send the traffic to p1"),
+                ("a1:off a2:off p1:ready* p2:ill", "send the traffic to nobody"),
+                ("a1:off a2:off p1:ready p2:ill", "remove p2, p1"),
+                ("a1:off a2:off", "start a1, a2 again"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_gets_no_traffic_any_more_drains_and_bakes_before_it_stops() {
+        let after = |seconds, instances| Observation { settled: seconds * SECOND, ..seen(instances) };
+        let shifted = "a1:ready a2:ready p1:ready* p2:ready*";
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &after(9, shifted)), "wait");
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &after(10, shifted)), "stop and keep a1, a2");
+        let half = "a1:ready* a2:ready p1:ready*";
+        let one = rolling(1, Order::StartFirst);
+        assert_eq!(step(Purpose::Deploy, one, &after(2, half)), "wait");
+        assert_eq!(step(Purpose::Deploy, one, &after(3, half)), "stop and keep a2");
+        let back = "a1:ready* a2:ready* p1:ready";
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &after(2, back)), "wait");
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &after(3, back)), "remove p1");
+        let surplus = "p1:ready* p2:ready* p3:ready";
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &after(2, surplus)), "wait");
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &after(3, surplus)), "remove p3");
+    }
+
+    #[test]
+    fn between_two_batches_is_a_pause_and_before_the_first_none() {
+        let after = |seconds, instances| Observation { settled: seconds * SECOND, ..seen(instances) };
+        let (start_first, stop_first) = (rolling(1, Order::StartFirst), rolling(1, Order::StopFirst));
+        let half = "a1:ready* a2:off p1:ready*";
+        assert_eq!(step(Purpose::Deploy, start_first, &after(3, half)), "wait");
+        assert_eq!(step(Purpose::Deploy, start_first, &after(4, half)), "start 1 in the preview slot");
+        assert_eq!(step(Purpose::Deploy, stop_first, &after(3, half)), "wait");
+        assert_eq!(step(Purpose::Deploy, stop_first, &after(4, half)), "send the traffic to p1");
+        let begin = after(0, "a1:ready* a2:ready*");
+        assert_eq!(step(Purpose::Deploy, start_first, &begin), "start 1 in the preview slot");
+        assert_eq!(step(Purpose::Deploy, stop_first, &begin), "send the traffic to a1");
+        assert_eq!(step(Purpose::Restore, stop_first, &after(0, half)), "send the traffic to a1");
+    }
+
+    #[test]
+    fn the_preview_is_verified_before_it_gets_traffic_and_before_the_last_old_one_stops() {
+        let unknown = |instances| Observation { verification: None, ..seen(instances) };
+        let table = [
+            (BLUE_GREEN, "a1:ready* a2:ready* p1:ready p2:fresh", "wait"),
+            (BLUE_GREEN, "a1:ready* a2:ready* p1:ready p2:ready", "verify p1, p2"),
+            (BLUE_GREEN, "a1:ready a2:ready p1:ready* p2:ready*", "verify p1, p2"),
+            (BLUE_GREEN, "a1:off a2:off p1:ready* p2:ready*", "done"),
+            (rolling(1, Order::StartFirst), "a1:ready* a2:ready p1:ready*", "verify p1"),
+            (Strategy::Recreate, "a1:off a2:off p1:ready p2:ready", "verify p1, p2"),
+        ];
+        for (strategy, instances, expected) in table {
+            assert_eq!(step(Purpose::Deploy, strategy, &unknown(instances)), expected, "{instances}");
+        }
+        let back = unknown("a1:ready a2:ready p1:ready* p2:ready*");
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &back), "send the traffic to a1, a2");
+    }
+
+    #[test]
+    fn a_failed_verification_rolls_back_and_one_that_found_nothing_out_holds() {
+        let said = |outcome| Observation {
+            verification: Some(outcome),
+            ..seen("a1:ready* a2:ready* p1:ready p2:ready")
+        };
+        let failed = said(Outcome::fail("GET / gave 500"));
+        let rolls_back = "roll back: api was not verified: GET / gave 500";
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &failed), rolls_back);
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &failed), "remove p1, p2");
+        for outcome in [Outcome::inconclusive("no samples"), Outcome::unreachable("no samples")] {
+            let held = "hold: whether api is good could not be found out: no samples";
+            assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &said(outcome)), held);
+        }
+        let passed = said(Outcome::pass(""));
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &passed), "send the traffic to p1, p2");
+    }
+
+    #[test]
+    fn one_failure_is_replaced_and_the_second_ends_the_rollout() {
+        let mut deploy = slots(Purpose::Deploy, BLUE_GREEN);
+        let table = [
+            ("a1:ready* a2:ready*", "start 2 in the preview slot"),
+            ("a1:ready* a2:ready* p1:new p2:off", "remove `p2`"),
+            ("a1:ready* a2:ready* p1:new", "start 1 in the preview slot"),
+            (
+                "a1:ready* a2:ready* p1:new p3:ill",
+                "roll back: `api` keeps failing: instance `p2` ended with exit code 1",
+            ),
+        ];
+        for (instances, expected) in table {
+            assert_eq!(deploy.next(&seen(instances), SECOND).to_string(), expected);
+        }
+        let looping =
+            "roll back: api keeps failing: instance p1 ended and was started again (2 times so far)";
+        let mut deploy = slots(Purpose::Deploy, BLUE_GREEN);
+        deploy.next(&seen("a1:ready* a2:ready* p1:new"), SECOND);
+        let next = deploy.next(&seen("a1:ready* a2:ready* p1:loop"), SECOND).to_string();
+        assert_eq!(next.replace('`', ""), looping);
+    }
+
+    #[test]
+    fn a_budget_of_zero_is_one_and_a_greater_one_forgives_more() {
+        for (budget, expected) in [(0, true), (1, true), (2, false)] {
+            let mut deploy = slots(Purpose::Deploy, BLUE_GREEN);
+            deploy.plan.budget = budget;
+            deploy.next(&seen("a1:ready*"), Duration::ZERO);
+            let next = deploy.next(&seen("a1:ready* p1:ill"), Duration::ZERO);
+            assert_eq!(matches!(next, Step::RollBack { .. }), expected, "{budget}: {next}");
+        }
+    }
+
+    #[test]
+    fn what_failed_before_the_first_look_is_repaired_and_not_counted() {
+        let mut deploy = slots(Purpose::Deploy, BLUE_GREEN);
+        let table = [
+            ("p1:off p2:off p3:ill p4:again*", "remove `p3`"),
+            ("p1:off p2:off p4:again*", "start `p1` again"),
+            ("p1:off p2:off p4:again*", "remove `p1`"),
+            ("p2:off p4:again*", "start `p2` again"),
+            ("p2:off p4:again*", "roll back: `api` keeps failing: instance `p1` ended with exit code 1"),
+        ];
+        for (instances, expected) in table {
+            assert_eq!(deploy.next(&seen(instances), SECOND).to_string(), expected, "{instances}");
+        }
+    }
+
+    #[test]
+    fn what_failed_during_the_rollout_is_not_started_again() {
+        let mut deploy = slots(Purpose::Deploy, BLUE_GREEN);
+        let one = |instances| Observation { wanted: 1, before: 0, ..seen(instances) };
+        assert_eq!(deploy.next(&one("p1:ready*"), SECOND), Step::Done);
+        let next = deploy.next(&one("p1:off*"), SECOND);
+        assert_eq!(next, Step::Start { slot: Slot::Preview, count: 1 });
+    }
+
+    #[test]
+    fn on_the_way_back_nothing_that_leaves_gets_traffic_again() {
+        let half = Observation {
+            wanted: 4,
+            before: 3,
+            ..seen("a1:ready a2:off a3:off p1:ready* p2:ready* p3:ready")
+        };
+        let next = step(Purpose::Restore, rolling(1, Order::StopFirst), &half);
+        assert_eq!(next, "send the traffic to a1, p1, p2");
+    }
+
+    #[test]
+    fn an_instance_that_got_well_and_falls_ill_again_has_failed() {
+        let mut deploy = slots(Purpose::Deploy, BLUE_GREEN);
+        deploy.plan.budget = 1;
+        for (instances, fails) in [("p1:ill*", false), ("p1:ready*", false), ("p1:ill*", true)] {
+            let next = deploy.next(&seen(instances), SECOND);
+            assert_eq!(matches!(next, Step::RollBack { .. }), fails, "{next}");
+        }
+    }
+
+    #[test]
+    fn a_new_instance_that_falls_ill_loses_the_traffic_and_old_ones_help_out() {
+        check(
+            Purpose::Deploy,
+            BLUE_GREEN,
+            &[
+                ("a1:ready a2:ready p1:ready* p2:ill*", "send the traffic to p1, a1"),
+                ("a1:ready a2:ready p1:gone* p2:gone*", "send the traffic to a1, a2"),
+                ("a1:off a2:off p1:ready* p2:ill*", "send the traffic to p1"),
+                ("a1:off a2:off p1:ill*", "start 2 in the preview slot"),
+                ("a1:off a2:off p1:gone*", "start 2 in the preview slot"),
+                ("a1:ill* a2:ready* p1:ready p2:ready", "send the traffic to p1, p2"),
+                ("a1:ill* a2:ready*", "start 2 in the preview slot"),
+                ("a1:ready* a2:ready", "send the traffic to a1, a2"),
+            ],
+        );
+        check(
+            Purpose::Restore,
+            BLUE_GREEN,
+            &[("a1:ready* a2:ill* p1:ready* p2:ready*", "send the traffic to a1, p1, p2")],
+        );
+    }
+
+    #[test]
+    fn what_the_target_refuses_to_start_ends_the_rollout_at_once() {
+        let refused =
+            Observation { refused: Some("No such image:\nx".to_owned()), ..seen("a1:ready* a2:ready*") };
+        let why = "api cannot start: No such image: x";
+        assert_eq!(step(Purpose::Deploy, BLUE_GREEN, &refused), format!("roll back: {why}"));
+        assert_eq!(step(Purpose::Restore, BLUE_GREEN, &refused), format!("stuck: {why}"));
+    }
+
+    #[test]
+    fn a_service_that_somebody_else_changed_is_left_to_them() {
+        let theirs = Observation { is_ours: false, ..seen("a1:ready* p1:ill*") };
+        for purpose in [Purpose::Deploy, Purpose::Restore] {
+            let said = "leave it: api was changed by somebody else during the rollout";
+            assert_eq!(step(purpose, BLUE_GREEN, &theirs), said);
+        }
+    }
+
+    #[test]
+    fn the_deadline_is_a_failure_that_says_what_is_missing() {
+        let late = |purpose, instances, elapsed| slots(purpose, BLUE_GREEN).next(&seen(instances), elapsed);
+        let slow = "a1:ready* a2:ready* p1:fresh p2:new";
+        let just_before = DEADLINE.saturating_sub(Duration::from_millis(3));
+        assert_eq!(late(Purpose::Deploy, slow, just_before), Step::Wait(Duration::from_millis(3)));
+        let cause = "`api` did not converge within 60 s, 1 of 2 instances ready: \
+                     instance `p2` runs and does not become ready";
+        assert_eq!(late(Purpose::Deploy, slow, DEADLINE), Step::RollBack { cause: cause.to_owned() });
+        let back = late(Purpose::Restore, "a1:new p1:ready*", DEADLINE);
+        assert!(matches!(back, Step::Stuck { .. }), "{back}");
+        let done = "a1:off a2:off p1:ready* p2:ready*";
+        assert_eq!(late(Purpose::Deploy, done, 9 * DEADLINE), Step::Done);
+    }
+
+    #[test]
+    fn after_the_shift_the_bake_and_the_drain_come_on_top_of_the_deadline() {
+        let shifted = "a1:ready a2:ready p1:ready* p2:ready*";
+        let after = |seconds| slots(Purpose::Deploy, BLUE_GREEN).next(&seen(shifted), seconds * SECOND);
+        assert!(matches!(after(72), Step::Stop { .. }));
+        let cause = "`api` serves, and what it replaces was not gone within 73 s".to_owned();
+        assert_eq!(after(73), Step::RollBack { cause });
+    }
+}
