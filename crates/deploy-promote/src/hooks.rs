@@ -129,9 +129,9 @@ async fn migrate(
         let cause = format!("`{}` is not a service of this release", migrate.service);
         return Ok(JobEnd::Failed { cause });
     };
-    let job = Job { service, command: &migrate.command, is_begun };
+    let job = Job { service, command: &migrate.command, is_begun, limit: ready.deadline };
     let show = |line: &str| runner.quote(line, 1);
-    Ok(swarm.migrate(&ready.desired, job, login, ready.deadline, show).await?)
+    Ok(swarm.migrate(&ready.desired, job, login, show).await?)
 }
 
 /// Runs one command in the checkout and shows what it writes. It ends with this program, or when its time is up.

@@ -80,12 +80,7 @@ pub(crate) async fn prepare<'a>(
     is_check: bool,
     runner: &Runner,
 ) -> Result<Prepared<'a>, Failure> {
-    let mut problems = Problems::default();
-    problems.note(desired::refuse_what_is_missing(&project.config, &project.environment));
-    project.kind()?;
-    for remark in desired::ignored(&project.config, &project.environment) {
-        warn(runner, "not acted upon", &remark);
-    }
+    let mut problems = of_config(project, runner)?;
     if !is_check {
         problems.told()?;
     }
@@ -141,6 +136,17 @@ pub(crate) async fn prepare<'a>(
         broken_glass,
     };
     Ok(Prepared::Ready(Box::new(ready)))
+}
+
+/// What the configuration asks for and cannot be had. What it says that is not acted upon is told.
+fn of_config(project: &Project<'_>, runner: &Runner) -> Result<Problems, Failure> {
+    let mut problems = Problems::default();
+    problems.note(desired::refuse_what_is_missing(&project.config, &project.environment));
+    project.kind()?;
+    for remark in desired::ignored(&project.config, &project.environment) {
+        warn(runner, "not acted upon", &remark);
+    }
+    Ok(problems)
 }
 
 /// The release in the words of the target.

@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub command: &'a [String],
     /// Whether it was begun before: then it is waited for and not begun again, even if it is gone.
     pub is_begun: bool,
+    /// How long it is waited for.
+    pub limit: Duration,
 }
 
 /// How a job ended.
@@ -49,7 +51,7 @@ pub enum JobEnd {
 
 impl Swarm {
     /// Runs the migration of a release, or waits for the one that a killed run began. `line` is told what it writes, as it
-    /// comes; foreign text. After `limit` it is left running, for the next deploy of this release to wait for. Dropping
+    /// comes; foreign text. After its limit it is left running, for the next deploy of this release to wait for. Dropping
     /// the future leaves it running, too.
     ///
     /// # Errors
@@ -59,7 +61,6 @@ impl Swarm {
         desired: &Desired,
         job: Job<'_>,
         login: Option<&Login>,
-        limit: Duration,
         mut line: impl FnMut(&str),
     ) -> Result<JobEnd, SwarmError> {
         let name = full_name(&desired.stack, labels::MIGRATION);
@@ -91,10 +92,10 @@ impl Swarm {
                     );
                     return Ok(JobEnd::Failed { cause });
                 }
-                None if limit <= start.elapsed() => {
+                None if job.limit <= start.elapsed() => {
                     let cause = format!(
                         "it did not end within {} s, and still runs as `{name}`: the next deploy of this release waits for it",
-                        limit.as_secs()
+                        job.limit.as_secs()
                     );
                     return Ok(JobEnd::Failed { cause });
                 }

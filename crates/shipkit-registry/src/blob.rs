@@ -166,9 +166,9 @@ impl Registry {
             Source::Repository(from, lane) => {
                 let mut get = self.blob_call(from, &blob.digest, Method::GET).map_err(never)?;
                 get.redirects = Redirects::Follow;
-                let late = get.too_late();
+                let time_is_up = get.too_late();
                 let opening = self.transport.open(get, blob, lane);
-                let incoming = timeout_at(deadline, opening).await.map_err(|_elapsed| late)??;
+                let incoming = timeout_at(deadline, opening).await.map_err(|_elapsed| time_is_up)??;
                 self.transport.put_stream(&call, incoming, deadline).await?
             }
         };

@@ -46,9 +46,9 @@ fn a_step_of_build_tag_without_a_command_names_images() {
 
 #[test]
 fn any_other_name_is_asked_wrongly_and_says_which_there_are() {
-    for (name, args) in
-        [("shipkit", &[] as &[&str]), ("shipkit", &["plan", "--json"]), ("tag", &["--help-me"])]
-    {
+    let called_so: [(&str, &[&str]); 3] =
+        [("shipkit", &[]), ("shipkit", &["plan", "--json"]), ("tag", &["--help-me"])];
+    for (name, args) in called_so {
         let output = called(name, args);
         assert_eq!(output.status.code(), Some(2), "{name} {args:?}");
         let told = String::from_utf8(output.stderr).unwrap();

@@ -7,7 +7,7 @@ use shipkit_core::{Digest, Tag};
 use shipkit_registry::{Along, Copied, Error, Login, Move, OCI_INDEX, OCI_MANIFEST, Options};
 use shipkit_tests::server::registry::{self as server, Auth, Broken, Fault, Kind, PASSWORD, USERNAME};
 
-use crate::{anonymous, impatient, logged_in, repository, with};
+use crate::{anonymous, logged_in, repository, with};
 
 const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const FROM: &str = "staging/api";
