@@ -45,8 +45,11 @@ impl Hooks {
 
     /// Whether this program can run commands where it is: the image of the action has no shell.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        let asked = Command::new(SHELL).args(["-c", ":"]).stdin(Stdio::null()).status();
-        if self.backup.is_empty() || asked.await.is_ok_and(|status| status.success()) {
+        if self.backup.is_empty() {
+            return Ok(());
+        }
+        let asked = Command::new(SHELL).args(["-c", ":"]).stdin(Stdio::null()).status().await;
+        if asked.is_ok_and(|status| status.success()) {
             return Ok(());
         }
         Err(Failure::usage(format!("`backup` needs `{SHELL}`, which is not here"))

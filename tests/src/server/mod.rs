@@ -6,3 +6,4 @@ pub mod github;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod registry;
+pub mod sshd;

@@ -14,4 +14,5 @@ mod groups;
 mod hooks;
 mod kills;
 mod life;
+mod over_ssh;
 mod refusals;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use shipkit_docker::{Ended, RemoteCommand, SshError, Stream};
 
-use crate::sshd::{Sshd, pipe};
+use shipkit_tests::server::sshd::{Sshd, pipe};
+
+use crate::client::connect;
 
 #[tokio::test]
 async fn arguments_arrive_as_they_are() {
     let ssh = Sshd::start();
-    let ssh = (ssh.connect().await, ssh);
+    let ssh = (connect(&ssh).await, ssh);
     let odd = [
         "it's",
         "\"q\"",
@@ -36,7 +38,7 @@ async fn arguments_arrive_as_they_are() {
 #[tokio::test]
 async fn the_end_of_a_command_and_what_it_said_are_told() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     for code in [0, 1, 7, 255] {
         let script = format!("echo out; echo err >&2; exit {code}");
         let output = ssh.run(RemoteCommand::new(&["sh", "-c", &script])).await.unwrap();
@@ -55,7 +57,7 @@ async fn the_end_of_a_command_and_what_it_said_are_told() {
 #[tokio::test]
 async fn output_beyond_its_limit_is_dropped_and_the_command_goes_on() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     let many = ["sh", "-c", "head -c 20000000 /dev/zero; exit 3"];
     let command = RemoteCommand { output: 1_000_000, ..RemoteCommand::new(&many) };
     let output = ssh.run(command).await.unwrap();
@@ -68,7 +70,7 @@ async fn output_beyond_its_limit_is_dropped_and_the_command_goes_on() {
 #[tokio::test]
 async fn input_and_output_flow_at_the_same_time() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     let bytes: Vec<u8> = (0..8_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     let command = RemoteCommand { stdin: &bytes, output: usize::MAX, ..RemoteCommand::new(&["cat"]) };
     assert!(ssh.run(command).await.unwrap().stdout == bytes);
@@ -80,7 +82,7 @@ async fn input_and_output_flow_at_the_same_time() {
 #[tokio::test]
 async fn output_is_handed_on_when_it_is_said() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     let go = sshd.path("go");
     let script = format!("echo one; echo two >&2; until [ -e '{}' ]; do :; done; echo three", go.display());
     let mut said = Vec::new();
@@ -99,7 +101,7 @@ async fn output_is_handed_on_when_it_is_said() {
 #[tokio::test]
 async fn a_command_that_does_not_end_is_given_up_and_has_no_more_input() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     let ended = pipe(&sshd.path("pipe"));
     let script = format!("cat; echo ended > '{}'", sshd.text("pipe"));
     let argv = ["sh", "-c", &script];
@@ -115,7 +117,7 @@ async fn a_command_that_does_not_end_is_given_up_and_has_no_more_input() {
 #[tokio::test]
 async fn a_command_that_cannot_be_handed_over_is_refused() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     for argv in [&[][..], &["echo", "a\0b"]] {
         let error = ssh.run(RemoteCommand::new(argv)).await.unwrap_err();
         assert!(matches!(error, SshError::BadArgument { .. }), "{error}");
@@ -125,6 +127,6 @@ async fn a_command_that_cannot_be_handed_over_is_refused() {
 #[tokio::test]
 async fn a_server_that_runs_no_commands_is_told_so() {
     let sshd = Sshd::with("MaxSessions 0");
-    let error = sshd.connect().await.run(RemoteCommand::new(&["true"])).await.unwrap_err();
+    let error = connect(&sshd).await.run(RemoteCommand::new(&["true"])).await.unwrap_err();
     assert!(matches!(error, SshError::NoCommands(_)), "{error}");
 }

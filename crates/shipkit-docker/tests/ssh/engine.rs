@@ -6,10 +6,12 @@ use shipkit_core::Hint as _;
 use shipkit_core::exit::ExitCode;
 use shipkit_docker::{Access, Swarm, SwarmError};
 
-use crate::sshd::Sshd;
+use shipkit_tests::server::sshd::Sshd;
+
+use crate::client::options;
 
 fn access(sshd: &Sshd) -> Access {
-    Access { ssh: sshd.options(), ..Access::default() }
+    Access { ssh: options(sshd), ..Access::default() }
 }
 
 async fn refusal(sshd: &Sshd, socket: &str) -> SwarmError {

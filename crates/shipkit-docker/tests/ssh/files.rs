@@ -8,7 +8,9 @@ use shipkit_core::Hint as _;
 use shipkit_core::exit::ExitCode;
 use shipkit_docker::SshError;
 
-use crate::sshd::{Sshd, output, pipe, until};
+use shipkit_tests::server::sshd::{Sshd, output, pipe, until};
+
+use crate::client::connect;
 
 fn names(sshd: &Sshd, folder: &str) -> Vec<String> {
     let entries = fs::read_dir(sshd.path(folder)).unwrap();
@@ -29,7 +31,7 @@ fn with_cat(script: &str) -> Sshd {
 #[tokio::test]
 async fn a_file_is_replaced_by_another_and_never_written_over() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     fs::create_dir(sshd.path("files")).unwrap();
     for name in ["env", "-rf", "it's a\nname", "日本"] {
         let path = sshd.text(&format!("files/{name}"));
@@ -54,7 +56,7 @@ async fn a_file_is_replaced_by_another_and_never_written_over() {
 async fn a_file_has_its_mode_before_it_has_content() {
     let sshd = with_cat("exec 4>&1; stat -L -c '%a %s' /proc/$$/fd/4 > FOLDER/seen; exec /bin/cat");
     for mode in [0o600, 0o400, 0o644] {
-        sshd.connect().await.upload(&sshd.text("files/x"), b"secret", mode).await.unwrap();
+        connect(&sshd).await.upload(&sshd.text("files/x"), b"secret", mode).await.unwrap();
         assert_eq!(fs::read_to_string(sshd.path("seen")).unwrap(), format!("{mode:o} 0\n"));
         assert_eq!(fs::read(sshd.path("files/x")).unwrap(), b"secret");
     }
@@ -66,7 +68,7 @@ async fn a_link_is_replaced_and_what_it_points_to_stays() {
     fs::create_dir(sshd.path("files")).unwrap();
     fs::write(sshd.path("other"), "other").unwrap();
     symlink(sshd.path("other"), sshd.path("files/x")).unwrap();
-    sshd.connect().await.upload(&sshd.text("files/x"), b"new", 0o600).await.unwrap();
+    connect(&sshd).await.upload(&sshd.text("files/x"), b"new", 0o600).await.unwrap();
     assert_eq!(fs::read_to_string(sshd.path("other")).unwrap(), "other");
     assert_eq!(fs::read_to_string(sshd.path("files/x")).unwrap(), "new");
     assert!(!sshd.path("files/x").is_symlink());
@@ -76,7 +78,7 @@ async fn a_link_is_replaced_and_what_it_points_to_stays() {
 async fn what_fails_half_way_leaves_the_old_file_and_nothing_else() {
     // Files of at most 64 KiB.
     let sshd = Sshd::with("ForceCommand ulimit -f 128; eval \"$SSH_ORIGINAL_COMMAND\"");
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     fs::create_dir(sshd.path("files")).unwrap();
     let path = sshd.text("files/x");
     ssh.upload(&path, b"old", 0o600).await.unwrap();
@@ -93,7 +95,7 @@ async fn what_fails_half_way_leaves_the_old_file_and_nothing_else() {
 #[tokio::test]
 async fn an_upload_whose_connection_breaks_off_leaves_the_old_file_and_nothing_else() {
     let sshd = with_cat("head -c 1; echo > FOLDER/begun; /bin/cat FOLDER/go; exec /bin/cat");
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     let path = sshd.text("files/x");
     fs::write(&path, "old").unwrap();
     let begun = pipe(&sshd.path("begun"));
@@ -115,7 +117,7 @@ async fn an_upload_whose_connection_breaks_off_leaves_the_old_file_and_nothing_e
 #[tokio::test]
 async fn what_cannot_be_written_read_or_removed_is_told_in_the_servers_words() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     let error = ssh.upload(&sshd.text("nowhere/x"), b"x", 0o600).await.unwrap_err();
     assert!(error.to_string().contains("nowhere/x` on `"), "{error}");
     assert!(error.to_string().ends_with("No such file or directory"), "{error}");

@@ -6,14 +6,16 @@ use shipkit_core::Hint as _;
 use shipkit_core::exit::ExitCode;
 use shipkit_docker::{Ssh, SshError, SshOptions};
 
-use crate::sshd::{Agent, Sshd, fingerprint, key, output, public};
+use shipkit_tests::server::sshd::{Agent, Sshd, fingerprint, key, output, public};
+
+use crate::client::{connect, options, refusal};
 
 #[tokio::test]
 async fn a_key_logs_in() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     assert_eq!(ssh.address(), &sshd.address());
-    let mut options = sshd.options();
+    let mut options = options(&sshd);
     // As secrets are, once they went through a form.
     let text = options.key.unwrap().reveal().trim().replace('\n', "\r\n");
     options.key = Some(text.into());
@@ -26,7 +28,7 @@ async fn an_ecdsa_key_logs_in() {
     let ecdsa = key(&sshd.path(""), "ecdsa", &["-t", "ecdsa", "-N", ""]);
     fs::write(sshd.path("authorized"), public(&ecdsa)).unwrap();
     let key = Some(fs::read_to_string(&ecdsa).unwrap().into());
-    Ssh::connect(&sshd.address(), &SshOptions { key, ..sshd.options() }).await.unwrap();
+    Ssh::connect(&sshd.address(), &SshOptions { key, ..options(&sshd) }).await.unwrap();
 }
 
 #[tokio::test]
@@ -35,12 +37,12 @@ async fn an_encrypted_key_needs_its_passphrase() {
     let locked = key(&sshd.path(""), "locked", &["-t", "ed25519", "-a", "1", "-N", "open sesame"]);
     fs::write(sshd.path("authorized"), public(&locked)).unwrap();
     let key = Some(fs::read_to_string(&locked).unwrap().into());
-    let mut options = SshOptions { key, ..sshd.options() };
-    let error = sshd.refusal(&options).await;
+    let mut options = SshOptions { key, ..options(&sshd) };
+    let error = refusal(&sshd, &options).await;
     assert!(matches!(error, SshError::KeyLocked), "{error}");
     assert_eq!(error.exit_code(), ExitCode::Usage);
     options.passphrase = Some("open barley".into());
-    let error = sshd.refusal(&options).await;
+    let error = refusal(&sshd, &options).await;
     assert!(matches!(error, SshError::WrongPassphrase), "{error}");
     options.passphrase = Some("open sesame".into());
     Ssh::connect(&sshd.address(), &options).await.unwrap();
@@ -52,7 +54,7 @@ async fn the_keys_of_an_agent_log_in_rsa_as_well() {
     let rsa = key(&sshd.path(""), "rsa", &["-t", "rsa", "-b", "2048", "-N", ""]);
     let other = key(&sshd.path(""), "other", &[]);
     let agent = Agent::start(&sshd.path("agent"), &[other.clone(), rsa.clone(), sshd.path("user")]);
-    let mut options = SshOptions { key: None, agent: Some(agent.socket.clone()), ..sshd.options() };
+    let mut options = SshOptions { key: None, agent: Some(agent.socket.clone()), ..options(&sshd) };
     for allowed in [sshd.path("user"), rsa.clone()] {
         fs::write(sshd.path("authorized"), public(&allowed)).unwrap();
         Ssh::connect(&sshd.address(), &options).await.unwrap();
@@ -67,7 +69,7 @@ async fn a_key_that_the_server_does_not_know_is_named() {
     let sshd = Sshd::start();
     let other = key(&sshd.path(""), "other", &[]);
     let key = Some(fs::read_to_string(&other).unwrap().into());
-    let error = sshd.refusal(&SshOptions { key, ..sshd.options() }).await;
+    let error = refusal(&sshd, &SshOptions { key, ..options(&sshd) }).await;
     let said = format!("`{}` lets nobody in with the key {}", sshd.host(), fingerprint(&other));
     assert_eq!(error.to_string(), said);
     assert!(error.hint().unwrap().contains("authorized_keys"));
@@ -79,8 +81,8 @@ async fn a_server_that_has_seen_enough_keys_is_unreachable() {
     let sshd = Sshd::with("MaxAuthTries 1");
     let keys: Vec<_> = (0..3).map(|number| key(&sshd.path(""), &format!("k{number}"), &[])).collect();
     let agent = Agent::start(&sshd.path("agent"), &keys);
-    let options = SshOptions { key: None, agent: Some(agent.socket.clone()), ..sshd.options() };
-    let error = sshd.refusal(&options).await;
+    let options = SshOptions { key: None, agent: Some(agent.socket.clone()), ..options(&sshd) };
+    let error = refusal(&sshd, &options).await;
     assert!(
         error.to_string().ends_with("it ended the connection: Too many authentication failures"),
         "{error}"
@@ -118,10 +120,10 @@ async fn what_is_no_key_is_said_before_anybody_is_asked() {
 async fn an_agent_that_is_not_there_is_named() {
     let sshd = Sshd::start();
     let agent = Some(sshd.path("nobody"));
-    let error = sshd.refusal(&SshOptions { key: None, agent, ..sshd.options() }).await;
+    let error = refusal(&sshd, &SshOptions { key: None, agent, ..options(&sshd) }).await;
     assert!(error.to_string().starts_with(&format!("the SSH agent at `{}`", sshd.text("nobody"))), "{error}");
     let unknown = format!("nobody-{}", output("id", &["-un"]));
     let address = sshd.host().replace(&output("id", &["-un"]), &unknown).parse().unwrap();
-    let error = Ssh::connect(&address, &sshd.options()).await.unwrap_err();
+    let error = Ssh::connect(&address, &options(&sshd)).await.unwrap_err();
     assert!(matches!(error, SshError::LoginRefused { .. }), "{error}");
 }

@@ -8,13 +8,15 @@ use shipkit_core::Hint as _;
 use shipkit_core::exit::ExitCode;
 use shipkit_docker::{Ended, RemoteCommand, Ssh, SshError, SshOptions};
 
-use crate::sshd::{Sshd, output, pipe};
+use shipkit_tests::server::sshd::{Sshd, output, pipe};
+
+use crate::client::{connect, options};
 
 /// Short for a test, and long enough for a login on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn impatient(sshd: &Sshd) -> SshOptions {
-    SshOptions { patience: PATIENCE, ..sshd.options() }
+    SshOptions { patience: PATIENCE, ..options(sshd) }
 }
 
 /// What is said about a server that answers each connection like this.
@@ -78,7 +80,7 @@ async fn a_port_that_nobody_listens_at_is_unreachable() {
     let sshd = Sshd::start();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("ssh://127.0.0.1:{port}").parse().unwrap();
-    let error = Ssh::connect(&address, &sshd.options()).await.unwrap_err();
+    let error = Ssh::connect(&address, &options(&sshd)).await.unwrap_err();
     assert!(error.to_string().contains("Connection refused"), "{error}");
     assert_eq!(error.exit_code(), ExitCode::Unknown);
 }
@@ -105,7 +107,7 @@ async fn meanwhile(sshd: &Sshd, ssh: &Ssh, signal: &str) -> SshError {
 #[tokio::test]
 async fn a_connection_that_is_cut_is_told_and_the_next_call_makes_another() {
     let sshd = Sshd::start();
-    let ssh = sshd.connect().await;
+    let ssh = connect(&sshd).await;
     meanwhile(&sshd, &ssh, "KILL").await;
     let output = ssh.clone().run(RemoteCommand::new(&["true"])).await.unwrap();
     assert_eq!(output.ended, Ended::Code(0));

@@ -7,10 +7,10 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod client;
 mod commands;
 mod engine;
 mod files;
 mod host_keys;
 mod login;
 mod lost;
-mod sshd;

@@ -1,4 +1,11 @@
 //! `Sshd`: Debian's own sshd with keys and a configuration of its own, and what else belongs to a login.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "tests stop at the first surprise"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,17 +17,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use shipkit_core::SshAddress;
-use shipkit_docker::{Ssh, SshError, SshOptions};
 use tempfile::TempDir;
 
 /// An SSH server on a port of this machine. Every connection is a process of its own, and they end when this is dropped.
-pub(crate) struct Sshd {
+#[derive(Debug)]
+pub struct Sshd {
     folder: TempDir,
     port: u16,
     sessions: Arc<Mutex<Vec<Child>>>,
 }
 
-pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
+/// What a program says; it must succeed.
+pub fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().expect(program);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {said}");
@@ -28,7 +36,7 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Makes a key pair and gives the path of the private one.
-pub(crate) fn key(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
+pub fn key(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
     let path = folder.join(name);
     let mut arguments = vec!["-q", "-C", "test", "-f", path.to_str().unwrap()];
     arguments.extend(if options.is_empty() { &["-t", "ed25519", "-N", ""] } else { options });
@@ -36,18 +44,19 @@ pub(crate) fn key(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
     path
 }
 
-pub(crate) fn public(key: &Path) -> String {
+/// The line of the public key beside a private one.
+pub fn public(key: &Path) -> String {
     fs::read_to_string(key.with_extension("pub")).unwrap().trim().to_owned()
 }
 
 /// `SHA256:...` as ssh-keygen shows it.
-pub(crate) fn fingerprint(key: &Path) -> String {
+pub fn fingerprint(key: &Path) -> String {
     let line = output("ssh-keygen", &["-l", "-f", key.to_str().unwrap()]);
     line.split(' ').nth(1).unwrap().to_owned()
 }
 
 /// Waits for what another process does, which nobody can be told about.
-pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
@@ -56,21 +65,22 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A pipe with a name, and the first line that somebody writes into it.
-pub(crate) fn pipe(path: &Path) -> tokio::task::JoinHandle<String> {
+pub fn pipe(path: &Path) -> tokio::task::JoinHandle<String> {
     output("mkfifo", &[path.to_str().unwrap()]);
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || fs::read_to_string(path).unwrap().trim().to_owned())
 }
 
 impl Sshd {
-    pub(crate) fn start() -> Self {
+    /// With nothing but what every test needs.
+    pub fn start() -> Self {
         Self::with("")
     }
 
     /// With further lines of `sshd_config`, in which `FOLDER` is the folder of this server. Programs in `FOLDER/bin` come
     /// first, and what the user of this test has in `.bashrc` is not run: bash takes a login over SSH at this depth for
     /// none.
-    pub(crate) fn with(further: &str) -> Self {
+    pub fn with(further: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         let user = key(folder.path(), "user", &[]);
@@ -99,44 +109,28 @@ impl Sshd {
         sshd
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    /// A file in its folder.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn text(&self, name: &str) -> String {
+    /// The same as a text.
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// `ssh://<user of this test>@127.0.0.1:<port>`.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("ssh://{}@127.0.0.1:{}", output("id", &["-un"]), self.port)
     }
 
-    pub(crate) fn address(&self) -> SshAddress {
+    /// The same, read.
+    pub fn address(&self) -> SshAddress {
         self.host().parse().unwrap()
     }
 
-    /// What it takes to log in: the key, and the pinned host key.
-    pub(crate) fn options(&self) -> SshOptions {
-        SshOptions {
-            key: Some(fs::read_to_string(self.path("user")).unwrap().into()),
-            host_keys: vec![fingerprint(&self.path("host"))],
-            ..SshOptions::default()
-        }
-    }
-
-    pub(crate) async fn connect(&self) -> Ssh {
-        Ssh::connect(&self.address(), &self.options()).await.unwrap_or_else(|error| {
-            panic!("{error}\n{}", fs::read_to_string(self.path("log")).unwrap_or_default())
-        })
-    }
-
-    pub(crate) async fn refusal(&self, options: &SshOptions) -> SshError {
-        Ssh::connect(&self.address(), options).await.unwrap_err()
-    }
-
     /// Sends a signal to sshd itself, for every connection there is, and not to what it has started.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         for session in self.sessions.lock().unwrap().iter() {
             for process in family(session.id()) {
                 Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap();
@@ -167,13 +161,16 @@ fn family(process: u32) -> Vec<u32> {
 }
 
 /// An SSH agent with these keys.
-pub(crate) struct Agent {
+#[derive(Debug)]
+pub struct Agent {
     process: Child,
-    pub(crate) socket: PathBuf,
+    /// Where it listens.
+    pub socket: PathBuf,
 }
 
 impl Agent {
-    pub(crate) fn start(socket: &Path, keys: &[PathBuf]) -> Self {
+    /// Starts one, and gives it the keys.
+    pub fn start(socket: &Path, keys: &[PathBuf]) -> Self {
         let mut process = Command::new("ssh-agent")
             .args(["-D", "-a"])
             .arg(socket)
