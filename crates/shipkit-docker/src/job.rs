@@ -192,7 +192,7 @@ impl Log {
         let mut new = Vec::new();
         for (time, text) in lines.iter().filter_map(|line| line.split_once(' ')) {
             // Times are written with nine digits behind the point, so texts compare as times do.
-            if self.last.as_str() < time {
+            if self.last.as_str() < time && time.parse::<jiff::Timestamp>().is_ok() {
                 time.clone_into(&mut self.last);
                 new.push(text.to_owned());
             }
