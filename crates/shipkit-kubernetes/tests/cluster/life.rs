@@ -46,11 +46,11 @@ fn a_release_replaces_what_ran_by_digest_and_leaves_alone_what_others_own() {
     // Deployed again, nothing is written but what its controller says of it: the same object, the same pods.
     let again = bed.apply(&one);
     assert!(again.iter().all(|applied| bed.arrive(applied, DEADLINE) == Next::Done));
-    assert_eq!(written(&bed.namespace.get("Deployment", "api")), written(&live));
+    assert_eq!(stated(&bed.namespace.get("Deployment", "api")), stated(&live));
 }
 
 /// All of a deployment but its status, and when shipkit wrote it last.
-fn written(deployment: &Value) -> Value {
+fn stated(deployment: &Value) -> Value {
     let metadata = &deployment["metadata"];
     let fields = metadata["managedFields"].as_array().unwrap();
     let ours: Vec<_> = fields.iter().filter(|one| one["manager"] == "shipkit").collect();
