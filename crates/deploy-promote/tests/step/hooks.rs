@@ -88,13 +88,19 @@ fn what_fails_before_the_rollout_leaves_the_release_before_and_is_not_done_twice
     assert!(run.outputs["cause"].ends_with("; nothing was rolled out, 1.1.0 serves"), "{run:#?}");
     assert_eq!(job(&bed), Vec::<String>::new());
 
-    let config = migrating(&bed, "/container migrate fail", true);
+    let config = with(
+        &bed,
+        "    backup: {run: echo saved}\n    migrate: {service: api, command: /container migrate fail}\n",
+    );
     let run = deploy(&config, &second).run().ended(1, "the migration failed: task failed: ");
     assert!(run.outputs["cause"].contains("(exit code 4); nothing was rolled out, 1.1.0 serves"), "{run:#?}");
     assert_eq!(count(&run.stderr, "migrating with 2222"), 1, "{}", run.stderr);
     let kept = job(&bed);
     let run = deploy(&config, &second).run().ended(1, "it is not run twice for one release");
     assert_eq!((run.outputs["verdict"].as_str(), job(&bed)), ("fail", kept));
+    assert!(run.stderr.contains("backed up before, for this release: not done again"), "{}", run.stderr);
+    assert_eq!(count(&run.stderr, "saved"), 0, "{}", run.stderr);
+    assert_eq!(count(&run.stderr, "waiting"), 0, "the run before has given its lease up: {}", run.stderr);
     assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
     let found = bed.evidence(&second, Kind::Deployment, "staging").unwrap();
     assert_eq!(found.verdict, Verdict::Fail, "{found:?}");
