@@ -18,7 +18,7 @@ use crate::rollout::{Ended, Rollout};
 use crate::{admission, github, report};
 
 /// What a run says that was cancelled early enough.
-const UNTOUCHED: &str = "nothing was changed";
+pub(crate) const UNTOUCHED: &str = "nothing was changed";
 
 /// The smoke evidence: the verdict, and what each check found.
 type Smoke = (Outcome, Value);
@@ -41,12 +41,7 @@ pub(crate) async fn run(
         Prepared::Ended(outcome) => return Ok(outcome),
         Prepared::Ready(ready) => ready,
     };
-    let taken = tokio::select! {
-        biased;
-        _signal = runner.cancelled() => Err(Outcome::inconclusive(UNTOUCHED)),
-        taken = Hold::take(&ready.target, ready.deadline, runner) => taken?,
-    };
-    let hold = match taken {
+    let hold = match Hold::take(&ready.target, ready.deadline, runner).await? {
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),
     };

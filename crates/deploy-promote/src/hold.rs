@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::deploy::run_url;
+use crate::deploy::{UNTOUCHED, run_url};
 use crate::target::Target;
 
 /// How long to wait at most before asking again for a lease that somebody has.
@@ -41,8 +41,20 @@ pub(crate) struct Diary {
 
 impl Hold {
     /// Takes the lease, and waits `patience` for somebody else who has it; at least so long that a killed run's is over.
-    /// `Err` is how the run ends without it.
+    /// `Err` is how the run ends without it, also when it is cancelled while it waits.
     pub(crate) async fn take(
+        target: &Target,
+        patience: Duration,
+        runner: &Runner,
+    ) -> Result<Result<Self, Outcome>, Failure> {
+        tokio::select! {
+            biased;
+            _signal = runner.cancelled() => Ok(Err(Outcome::inconclusive(UNTOUCHED))),
+            taken = Self::wait(target, patience, runner) => taken,
+        }
+    }
+
+    async fn wait(
         target: &Target,
         patience: Duration,
         runner: &Runner,
@@ -61,7 +73,7 @@ impl Hold {
                 }
                 Claim::Wait { held, left } => {
                     if patience.max(DURATION.saturating_add(RENEW_EVERY)) <= start.elapsed() {
-                        return Ok(Err(Outcome::inconclusive(format!("nothing was changed: {claim}"))));
+                        return Ok(Err(Outcome::inconclusive(format!("{UNTOUCHED}: {claim}"))));
                     }
                     if told.as_ref() != Some(&held.token) {
                         runner.say(&format!("waiting: {claim}"));

@@ -26,12 +26,7 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         runner.data(why(&resume(journal.as_ref(), Intent::Reconcile)));
         return Ok(Outcome::pass("dry run: nothing was changed"));
     }
-    let taken = tokio::select! {
-        biased;
-        _signal = runner.cancelled() => Err(Outcome::inconclusive("nothing was changed")),
-        taken = Hold::take(&target, project.environment.timeout, runner) => taken?,
-    };
-    let hold = match taken {
+    let hold = match Hold::take(&target, project.environment.timeout, runner).await? {
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),
     };

@@ -37,13 +37,7 @@ pub(crate) async fn run(
     if let Err(none) = find(project, &target).await? {
         return Ok(none);
     }
-    let patience = project.environment.timeout;
-    let taken = tokio::select! {
-        biased;
-        _signal = runner.cancelled() => Err(Outcome::inconclusive("nothing was changed")),
-        taken = Hold::take(&target, patience, runner) => taken?,
-    };
-    let hold = match taken {
+    let hold = match Hold::take(&target, project.environment.timeout, runner).await? {
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),
     };
