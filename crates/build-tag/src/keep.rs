@@ -58,7 +58,7 @@ async fn store(directory: &Path, name: &str, found: &Found, runner: &Runner) -> 
 }
 
 /// The patterns of both keys.
-fn wanted(config: &Config) -> Vec<String> {
+pub(crate) fn wanted(config: &Config) -> Vec<String> {
     let test = config.test.iter();
     test.flat_map(|test| test.coverage.iter().chain(&test.artifacts)).cloned().collect()
 }

@@ -15,7 +15,7 @@ use shipkit_runner::{Annotation, Failure, Level, Runner, env, markdown};
 
 use crate::args::PlanArgs;
 use crate::reuse::Asked;
-use crate::{event, folder, git, login};
+use crate::{event, folder, git, keep, login};
 
 /// Whatever is asked of a registry for a plan can also be built: no answer is worth a long wait.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -69,6 +69,7 @@ pub(crate) async fn run(args: &PlanArgs, runner: &Runner) -> Result<Outcome, Fai
         folder::write(directory, &files)?;
     }
     outputs(&plan, runner)?;
+    runner.output("keep", if keep::wanted(&config).is_empty() { "false" } else { "true" })?;
     runner.say(&sentences(&plan, &explained));
     runner.summary(&summary(&plan, &explained, origin.as_deref()))?;
     Ok(Outcome::pass(format!("{} {} from {}", plan.name, plan.version, plan.commit)))

@@ -9,7 +9,7 @@ use serde_json::json;
 use shipkit_tests::server::artifacts::{FakeArtifacts, Trouble};
 use shipkit_tests::step::Done;
 
-use crate::project::{CONFIG, Project};
+use crate::project::{CONFIG, Project, push};
 use crate::services::{bed, docker, left, postgres};
 
 const TEST: &str = "test: {run: echo, coverage: ./coverage/lcov.info, artifacts: [reports/]}\n";
@@ -69,6 +69,15 @@ fn coverage_and_artifacts_become_one_artifact_of_the_run() {
     // The token is masked and, like the address to write to, shown nowhere.
     let shown = done.stderr.replace(&format!("::add-mask::{}", FakeArtifacts::token()), "");
     assert!(!shown.contains(&FakeArtifacts::token()) && !shown.contains("sig="), "{shown}");
+}
+
+#[test]
+fn a_plan_says_whether_there_is_anything_to_keep() {
+    for (test, expected) in [(TEST, "true"), ("test: {run: echo}\n", "false"), ("", "false")] {
+        let project = Project::new(&format!("{CONFIG}{test}"));
+        let planned = project.plan("push", &push("refs/heads/main"), &[]);
+        assert_eq!(planned.output("keep"), expected, "{test}");
+    }
 }
 
 #[test]
