@@ -1,4 +1,4 @@
-//! Docker hosts: a Swarm through the Engine API, and hosts over SSH.
+//! Docker hosts: a Swarm through the Engine API, and what runs and lies on a host, this one or one over SSH.
 //!
 //! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout`; here is what it takes to see
 //! a stack and to change it. Nothing is remembered between runs: releases, and the way back, stand in the labels of
@@ -7,6 +7,7 @@
 mod change;
 mod engine;
 mod error;
+mod host;
 mod job;
 mod labels;
 mod lease;
@@ -17,6 +18,7 @@ mod swarm;
 mod tls;
 
 pub use error::SwarmError;
+pub use host::{Host, HostError};
 pub use job::{Job, JobEnd};
 pub use rollout::{Applied, TaskLog};
 pub use ssh::{Ended, Output, RemoteCommand, Ssh, SshError, SshOptions, Stream};
