@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
+use shipkit_core::journal::JournalError;
+use shipkit_core::lease::BadLease;
 
 use crate::ssh::SshError;
 
@@ -72,6 +74,22 @@ pub enum HostError {
         /// The most that is read, in bytes.
         limit: usize,
     },
+    /// What should be a lease is none.
+    #[error("{source}: `{path}` {host}")]
+    BadLease {
+        /// Where: `on this machine`.
+        host: String,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: BadLease,
+    },
+    /// What should be a journal is none, or says that somebody must look.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another run has the lease now.
+    #[error("another run has the lease on stack `{0}` now")]
+    LeaseLost(String),
 }
 
 impl Hint for HostError {
@@ -87,6 +105,11 @@ impl Hint for HostError {
                 Some(format!("install it on `{host}`, so that `ssh {host} {program}` finds it"))
             }
             Self::NoHome { .. } => Some("set `HOME`".to_owned()),
+            Self::BadLease { path, .. } => {
+                Some(format!("if no other run is under way, delete `{path}` there"))
+            }
+            Self::Journal(error) => error.hint(),
+            Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
             Self::NotStarted { .. }
             | Self::TooSlow { .. }
             | Self::BadPath(_)
@@ -98,13 +121,16 @@ impl Hint for HostError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Ssh(error) => error.exit_code(),
+            Self::BadLease { source, .. } => source.exit_code(),
+            Self::Journal(error) => error.exit_code(),
             Self::NoHome { .. } | Self::NotHere { .. } | Self::NotThere { .. } | Self::BadPath(_) => {
                 ExitCode::Usage
             }
             Self::NotStarted { .. }
             | Self::TooSlow { .. }
             | Self::Failed { .. }
-            | Self::TooLarge { .. } => ExitCode::Unknown,
+            | Self::TooLarge { .. }
+            | Self::LeaseLost(_) => ExitCode::Unknown,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod here;
+mod lease;
 
 use std::fmt;
 use std::time::Duration;

@@ -11,4 +11,5 @@
 mod client;
 mod commands;
 mod files;
+mod lease;
 mod place;
