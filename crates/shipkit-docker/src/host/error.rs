@@ -1,5 +1,6 @@
 //! `HostError`: why a host does not do what it is told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shipkit_core::Hint;
@@ -74,6 +75,20 @@ pub enum HostError {
         /// The most that is read, in bytes.
         limit: usize,
     },
+    /// A file of the project cannot be read.
+    #[error("`{}` cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// A file of the project is a link to something outside of it.
+    #[error("`{path}` is a link out of the project's folder")]
+    LeadsOut {
+        /// The file.
+        path: String,
+    },
     /// What should be a lease is none.
     #[error("{source}: `{path}` {host}")]
     BadLease {
@@ -110,9 +125,11 @@ impl Hint for HostError {
             }
             Self::Journal(error) => error.hint(),
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
+            Self::LeadsOut { .. } => Some("put the file itself there".to_owned()),
             Self::NotStarted { .. }
             | Self::TooSlow { .. }
             | Self::BadPath(_)
+            | Self::Unreadable { .. }
             | Self::Failed { .. }
             | Self::TooLarge { .. } => None,
         }
@@ -123,9 +140,12 @@ impl Hint for HostError {
             Self::Ssh(error) => error.exit_code(),
             Self::BadLease { source, .. } => source.exit_code(),
             Self::Journal(error) => error.exit_code(),
-            Self::NoHome { .. } | Self::NotHere { .. } | Self::NotThere { .. } | Self::BadPath(_) => {
-                ExitCode::Usage
-            }
+            Self::NoHome { .. }
+            | Self::NotHere { .. }
+            | Self::NotThere { .. }
+            | Self::BadPath(_)
+            | Self::Unreadable { .. }
+            | Self::LeadsOut { .. } => ExitCode::Usage,
             Self::NotStarted { .. }
             | Self::TooSlow { .. }
             | Self::Failed { .. }

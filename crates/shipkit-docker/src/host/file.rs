@@ -48,17 +48,13 @@ impl Host {
     /// When the path is not absolute, the host cannot write there, or the connection is lost.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<(), HostError> {
         is_absolute(path)?;
-        let what = format!("write `{path}`");
-        let (host, path, bytes) = (self.clone(), path.to_owned(), bytes.to_vec());
-        let writing = tokio::spawn(async move {
-            let folder = match path.rsplit_once('/') {
-                Some(("", _)) | None => "/",
-                Some((folder, _)) => folder,
-            };
-            host.script(WRITE, &[folder, &path, &bytes.len().to_string()], &bytes).await
-        });
-        let output = writing.await.map_err(|error| self.failed(&what, &error.to_string()))??;
-        self.succeeded(&output, &what)
+        let folder = match path.rsplit_once('/') {
+            Some(("", _)) | None => "/",
+            Some((folder, _)) => folder,
+        };
+        let arguments = vec![folder.to_owned(), path.to_owned(), bytes.len().to_string()];
+        let output = self.carry_through(WRITE, arguments, bytes.to_vec()).await?;
+        self.succeeded(&output, &format!("write `{path}`"))
     }
 
     /// Reads a file of at most `limit` bytes; `None` if there is none.

@@ -21,11 +21,8 @@ const JOURNAL: &str = "journal.json";
 
 /// How `LOOK` ends when there is no lease.
 const ABSENT: u32 = 44;
-/// How `SWAP` ends when the lease is not the one that was read, and when somebody keeps the lock.
+/// How `SWAP` ends when the lease is not the one that was read.
 const CHANGED: u32 = 45;
-const LOCKED: u32 = 46;
-/// How `SWAP` ends when there is no `flock`.
-const NO_FLOCK: u32 = 47;
 
 /// Argument: folder. Gives the time, then the lease.
 const LOOK: &str = r#"
@@ -153,13 +150,11 @@ impl Host {
         (name, text): (&str, &str),
     ) -> Result<bool, HostError> {
         let output = self.script(SWAP, &[folder, there.unwrap_or_default(), name, text], b"").await?;
-        let what = format!("write `{folder}/{name}`");
-        match output.ended {
-            Ended::Code(CHANGED) => Ok(false),
-            Ended::Code(LOCKED) => Err(self.failed(&what, "somebody keeps the file `lock` beside it locked")),
-            Ended::Code(NO_FLOCK) => Err(self.no_program("flock")),
-            Ended::Code(_) | Ended::Signal(_) => self.succeeded(&output, &what).map(|()| true),
+        if output.ended == Ended::Code(CHANGED) {
+            return Ok(false);
         }
+        self.locked(&output, &format!("write `{folder}/{name}`"))?;
+        Ok(true)
     }
 
     fn lease(&self, folder: &str, text: &str) -> Result<Lease, HostError> {

@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod here;
 mod lease;
+mod upload;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +19,10 @@ const TIME: Duration = Duration::from_mins(1);
 const WORDS: usize = 4096;
 /// How a shell ends when it finds no such program.
 const NO_PROGRAM: u32 = 127;
+
+/// How a script ends when somebody keeps the lock of a stack, and when there is no program to lock it with.
+const LOCKED: u32 = 46;
+const NO_FLOCK: u32 = 47;
 
 /// Gives the folder of the user.
 const HOME: &str = r#"printf %s "$HOME""#;
@@ -99,22 +104,66 @@ impl Host {
         command: RemoteCommand<'_>,
         said: impl FnMut(Stream, &[u8]),
     ) -> Result<(Ended, bool), HostError> {
-        let Machine::Ssh(ssh) = &self.machine else { return here::stream(&command, said).await };
-        let end = ssh.stream(command, said).await?;
-        if let (Ended::Code(NO_PROGRAM), Some(program)) = (&end.0, command.argv.first()) {
-            // The program itself may end like this, too.
-            let argv = ["sh", "-c", FIND, "sh", program];
-            if ssh.run(RemoteCommand::new(&argv)).await?.ended != Ended::Code(0) {
-                return Err(self.no_program(program));
-            }
+        let end = self.follow(command, said).await?;
+        // What is started here says so by itself.
+        if let (Ended::Code(NO_PROGRAM), Machine::Ssh(_), Some(program)) =
+            (&end.0, &self.machine, command.argv.first())
+        {
+            self.is_there(program).await?;
         }
         Ok(end)
+    }
+
+    async fn follow(
+        &self,
+        command: RemoteCommand<'_>,
+        said: impl FnMut(Stream, &[u8]),
+    ) -> Result<(Ended, bool), HostError> {
+        match &self.machine {
+            Machine::Here => here::stream(&command, said).await,
+            Machine::Ssh(ssh) => Ok(ssh.stream(command, said).await?),
+        }
+    }
+
+    /// Nothing, if there is such a program. Others, too, may end as the shell does that finds none.
+    async fn is_there(&self, program: &str) -> Result<(), HostError> {
+        let argv = ["sh", "-c", FIND, "sh", program];
+        match self.follow(RemoteCommand::new(&argv), |_, _| {}).await?.0 {
+            Ended::Code(0) => Ok(()),
+            Ended::Code(_) | Ended::Signal(_) => Err(self.no_program(program)),
+        }
     }
 
     /// Runs a small script. What it works on are arguments, never parts of its text.
     async fn script(&self, script: &str, arguments: &[&str], stdin: &[u8]) -> Result<Output, HostError> {
         let argv = [&["sh", "-c", script, "sh"], arguments].concat();
         self.run(RemoteCommand { argv: &argv, stdin, time: TIME, output: WORDS }).await
+    }
+
+    /// The same for one that must not be cut short: what was begun goes on if nobody waits for it any more.
+    async fn carry_through(
+        &self,
+        script: &'static str,
+        arguments: Vec<String>,
+        stdin: Vec<u8>,
+    ) -> Result<Output, HostError> {
+        let host = self.clone();
+        let going = tokio::spawn(async move {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            host.script(script, &arguments, &stdin).await
+        });
+        going.await.map_err(|error| self.failed("wait for a script", &error.to_string()))?
+    }
+
+    /// Nothing, if a script that takes the lock of a stack did what it should; `what` completes "could not".
+    fn locked(&self, output: &Output, what: &str) -> Result<(), HostError> {
+        match output.ended {
+            Ended::Code(LOCKED) => {
+                Err(self.failed(what, "somebody keeps the file `lock` of the stack locked"))
+            }
+            Ended::Code(NO_FLOCK) => Err(self.no_program("flock")),
+            Ended::Code(_) | Ended::Signal(_) => self.succeeded(output, what),
+        }
     }
 
     /// Nothing, if a script did what it should; `what` completes "could not".

@@ -13,3 +13,4 @@ mod commands;
 mod files;
 mod lease;
 mod place;
+mod upload;
