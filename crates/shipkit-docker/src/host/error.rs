@@ -89,6 +89,9 @@ pub enum HostError {
         /// The file.
         path: String,
     },
+    /// A variable that cannot be given to a command.
+    #[error("`{0}` cannot be a variable of a command: its name or its value does not fit")]
+    BadVariable(String),
     /// What should be a lease is none.
     #[error("{source}: `{path}` {host}")]
     BadLease {
@@ -126,6 +129,9 @@ impl Hint for HostError {
             Self::Journal(error) => error.hint(),
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
             Self::LeadsOut { .. } => Some("put the file itself there".to_owned()),
+            Self::BadVariable(_) => {
+                Some("names are letters, digits and `_`, and no value has a NUL byte".to_owned())
+            }
             Self::NotStarted { .. }
             | Self::TooSlow { .. }
             | Self::BadPath(_)
@@ -145,7 +151,8 @@ impl Hint for HostError {
             | Self::NotThere { .. }
             | Self::BadPath(_)
             | Self::Unreadable { .. }
-            | Self::LeadsOut { .. } => ExitCode::Usage,
+            | Self::LeadsOut { .. }
+            | Self::BadVariable(_) => ExitCode::Usage,
             Self::NotStarted { .. }
             | Self::TooSlow { .. }
             | Self::Failed { .. }

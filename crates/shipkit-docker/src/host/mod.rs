@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod here;
 mod lease;
+mod secrets;
 mod upload;
 
 use std::fmt;

@@ -13,4 +13,5 @@ mod commands;
 mod files;
 mod lease;
 mod place;
+mod secrets;
 mod upload;
