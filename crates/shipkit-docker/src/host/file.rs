@@ -12,7 +12,9 @@ const ABSENT: u32 = 44;
 const WRITE: &str = r#"
 set -eu
 export LC_ALL=C
+umask 077
 if [ -d "$2" ]; then echo "it is a folder" >&2; exit 1; fi
+mkdir -p "$1"
 new=$(mktemp "$1/.shipkit.XXXXXXXXXX")
 trap 'rm -f "$new"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
@@ -40,7 +42,7 @@ exec rm -f "$1"
 "#;
 
 impl Host {
-    /// Writes a file that only its owner can read and write. At `path`, which must be absolute, stands the old file or the
+    /// Writes a file that only its owner can read and write, and makes the folders that it lacks in the same way. At `path`, which must be absolute, stands the old file or the
     /// whole new one, whatever happens, and nothing else is left over: what was begun goes on if nobody waits for it any
     /// more. A link at `path` is replaced, not followed.
     ///

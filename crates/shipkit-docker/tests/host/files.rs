@@ -52,6 +52,14 @@ async fn a_file_is_replaced_by_another_and_never_written_over() {
 }
 
 #[tokio::test]
+async fn folders_that_a_file_lacks_are_made_for_its_owner_alone() {
+    for place in Place::both().await {
+        place.host.write(&place.text("a/b/x"), b"x").await.unwrap();
+        assert_eq!((mode(&place, "a"), mode(&place, "a/b"), mode(&place, "a/b/x")), (0o700, 0o700, 0o600));
+    }
+}
+
+#[tokio::test]
 async fn nobody_else_can_read_a_file_before_it_has_content() {
     let place = with_cat("exec 4>&1; stat -L -c '%a %s' /proc/$$/fd/4 > FOLDER/seen; exec /bin/cat").await;
     place.host.write(&place.text("x"), b"secret").await.unwrap();
@@ -127,9 +135,11 @@ async fn an_upload_whose_connection_breaks_off_leaves_the_old_file_and_nothing_e
 async fn what_cannot_be_written_read_or_removed_is_told_in_the_hosts_words() {
     for place in Place::both().await {
         let host = &place.host;
-        let error = host.write(&place.text("nowhere/x"), b"x").await.unwrap_err();
-        assert!(error.to_string().contains(&format!("nowhere/x` {}: ", place.name)), "{error}");
-        assert!(error.to_string().ends_with("No such file or directory"), "{error}");
+        fs::write(place.path("file"), "").unwrap();
+        let error = host.write(&place.text("file/x"), b"x").await.unwrap_err();
+        assert!(error.to_string().contains(&format!("file/x` {}: ", place.name)), "{error}");
+        assert!(error.to_string().ends_with("File exists"), "{error}");
+        fs::remove_file(place.path("file")).unwrap();
         fs::create_dir(place.path("files")).unwrap();
         let folder = place.text("files");
         let error = host.write(&folder, b"x").await.unwrap_err();
