@@ -82,12 +82,12 @@ async fn a_link_is_replaced_and_what_it_points_to_stays() {
 #[tokio::test]
 async fn a_write_that_nobody_waits_for_any_more_is_carried_through() {
     for place in Place::both().await {
-        let (path, bytes) = (place.text("x"), vec![7; 30_000_000]);
+        let (path, bytes) = (place.text("x"), vec![7; 10_000_000]);
         tokio::select! {
             written = place.host.write(&path, &bytes) => panic!("too quick: {written:?}"),
             () = until("it has begun", || !names(&place.home).is_empty()) => {}
         }
-        let is_whole = || fs::metadata(&path).is_ok_and(|file| file.len() == 30_000_000);
+        let is_whole = || fs::metadata(&path).is_ok_and(|file| file.len() == 10_000_000);
         until("it is there", is_whole).await;
         until("nothing else is", || names(&place.home) == ["x"]).await;
     }

@@ -1,6 +1,6 @@
 //! The lease on a stack, and the journal that its holder writes.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use shipkit_core::lease::{Claim, Claimant, DURATION, Lease};
 use shipkit_core::target::Stamp;
 use shipkit_docker::{Host, HostError};
 
-use crate::place::{Place, names};
+use crate::place::{Place, names, while_locked};
 
 const STACK: &str = "shop-staging";
 
@@ -189,19 +189,8 @@ async fn nothing_is_written_while_somebody_else_has_the_lock() {
     let place = Place::here();
     claim(&place.host, "a", None).await;
     let before = there(&place);
-    let lock = File::open(place.path(".shipkit/shop-staging/lock")).unwrap();
-    lock.lock().unwrap();
     let renewing = claim(&place.host, "a", Some(1));
-    let waits_for_it = async {
-        let is_waiting = || {
-            let locks = fs::read_to_string("/proc/locks").unwrap();
-            let inode = std::os::unix::fs::MetadataExt::ino(&lock.metadata().unwrap());
-            locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&format!(":{inode} ")))
-        };
-        shipkit_tests::server::sshd::until("it waits for the lock", is_waiting).await;
-        assert_eq!(there(&place), before);
-        lock.unlock().unwrap();
-    };
+    let waits_for_it = while_locked(&place, || assert_eq!(there(&place), before));
     let (renewed, ()) = tokio::join!(renewing, waits_for_it);
     assert!(matches!(renewed, Claim::Renew(_)), "{renewed}");
 }

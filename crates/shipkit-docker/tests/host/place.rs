@@ -1,10 +1,11 @@
 //! `Place`: a host, and the folder of its user, which is one of the test's own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use shipkit_docker::Host;
-use shipkit_tests::server::sshd::Sshd;
+use shipkit_tests::server::sshd::{Sshd, until};
 use tempfile::TempDir;
 
 use crate::client::connect;
@@ -56,4 +57,18 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Keeps the lock of the stack until somebody waits for it, and then `sees` what they have not done yet.
+pub(crate) async fn while_locked(place: &Place, sees: impl FnOnce()) {
+    let lock = File::open(place.path(".shipkit/shop-staging/lock")).unwrap();
+    lock.lock().unwrap();
+    let inode = format!(":{} ", lock.metadata().unwrap().ino());
+    let is_waiting = |line: &str| line.contains("-> FLOCK") && line.contains(&inode);
+    until("somebody waits for the lock", || {
+        fs::read_to_string("/proc/locks").unwrap().lines().any(is_waiting)
+    })
+    .await;
+    sees();
+    lock.unlock().unwrap();
 }

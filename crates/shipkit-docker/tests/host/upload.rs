@@ -10,7 +10,7 @@ use shipkit_docker::HostError;
 use shipkit_tests::server::sshd::{output, pipe, until};
 use tempfile::TempDir;
 
-use crate::place::{Place, names};
+use crate::place::{Place, names, while_locked};
 
 const STACK: &str = "shop-staging";
 
@@ -56,18 +56,20 @@ async fn files_arrive_under_their_paths_and_for_their_owner_alone() {
 #[tokio::test]
 async fn another_set_is_beside_the_first_and_the_same_one_is_the_same_folder() {
     for place in Place::both().await {
-        let project = project(&[("compose.yml", "1"), ("b.yml", "")]);
+        let project = project(&[("compose.yml", "1"), ("b.yml", "1")]);
         let upload =
             async |files: &[&str]| place.host.upload(STACK, project.path(), &paths(files)).await.unwrap();
         let first = upload(&["compose.yml"]).await;
         fs::write(project.path().join("compose.yml"), "2").unwrap();
         let second = upload(&["compose.yml"]).await;
         let both = upload(&["compose.yml", "b.yml"]).await;
+        let renamed = upload(&["b.yml"]).await;
+        assert_eq!(names(Path::new(&renamed)), ["b.yml"]);
         assert_eq!(
             (text(&first, "compose.yml"), text(&second, "compose.yml")),
             ("1".to_owned(), "2".to_owned())
         );
-        assert_eq!(names(&place.path(".shipkit/shop-staging/files")).len(), 3);
+        assert_eq!(names(&place.path(".shipkit/shop-staging/files")).len(), 4);
         assert_eq!(names(Path::new(&both)), ["b.yml", "compose.yml"]);
         // What somebody has changed there is put right.
         fs::set_permissions(&second, Permissions::from_mode(0o700)).unwrap();
@@ -78,7 +80,7 @@ async fn another_set_is_beside_the_first_and_the_same_one_is_the_same_folder() {
             (text(&second, "compose.yml").as_str(), names(Path::new(&second))),
             ("2", vec!["compose.yml".to_owned()])
         );
-        assert_eq!(names(&place.path(".shipkit/shop-staging/files")).len(), 3);
+        assert_eq!(names(&place.path(".shipkit/shop-staging/files")).len(), 4);
     }
 }
 
@@ -98,6 +100,19 @@ async fn runs_that_bring_the_same_files_at_once_do_not_get_in_each_others_way() 
         }
         assert_eq!(names(&place.path(".shipkit/shop-staging/files")).len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_set_gets_its_name_under_the_lock_of_the_stack() {
+    let place = Place::here();
+    let project = project(&[("compose.yml", "1")]);
+    let files = paths(&["compose.yml"]);
+    place.host.write(&place.text(".shipkit/shop-staging/lock"), b"").await.unwrap();
+    let sets = place.path(".shipkit/shop-staging/files");
+    let has_none = || assert!(names(&sets).iter().all(|name| name.starts_with(".new.")));
+    let (uploaded, ()) =
+        tokio::join!(place.host.upload(STACK, project.path(), &files), while_locked(&place, has_none));
+    assert_eq!(text(&uploaded.unwrap(), "compose.yml"), "1");
 }
 
 #[tokio::test]
