@@ -93,7 +93,7 @@ pub enum HostError {
     #[error("`{0}` cannot be a variable of a command: its name or its value does not fit")]
     BadVariable(String),
     /// What should be a lease is none.
-    #[error("{source}: `{path}` {host}")]
+    #[error("`{path}` {host} is no lease")]
     BadLease {
         /// Where: `on this machine`.
         host: String,

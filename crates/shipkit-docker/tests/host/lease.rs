@@ -1,7 +1,7 @@
 //! The lease on a stack, and the journal that its holder writes.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
 use shipkit_core::Digest;
@@ -11,7 +11,9 @@ use shipkit_core::journal::{Journal, JournalError, Migration};
 use shipkit_core::lease::{Claim, Claimant, DURATION, Lease};
 use shipkit_core::target::Stamp;
 use shipkit_docker::{Host, HostError};
+use shipkit_tests::server::sshd::Sshd;
 
+use crate::client::connect;
 use crate::place::{Place, names, while_locked};
 
 const STACK: &str = "shop-staging";
@@ -160,10 +162,7 @@ async fn what_is_damaged_is_an_error_with_its_path_and_never_free() {
         }
         fs::write(&path, "{}").unwrap();
         let error = host.claim(STACK, &claimant("b", None), DURATION).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("the lease on the target cannot be read: `{path}` {}", place.name)
-        );
+        assert_eq!(error.to_string(), format!("`{path}` {} is no lease", place.name));
         assert_eq!(error.hint().unwrap(), format!("if no other run is under way, delete `{path}` there"));
         host.give_up(STACK, 1).await.unwrap();
         fs::write(place.path(".shipkit/shop-staging/journal.json"), "{").unwrap();
@@ -193,4 +192,24 @@ async fn nothing_is_written_while_somebody_else_has_the_lock() {
     let waits_for_it = while_locked(&place, || assert_eq!(there(&place), before));
     let (renewed, ()) = tokio::join!(renewing, waits_for_it);
     assert!(matches!(renewed, Claim::Renew(_)), "{renewed}");
+}
+
+#[tokio::test]
+async fn a_server_without_flock_and_a_lock_that_is_never_free_are_told() {
+    let sshd = Sshd::with("SetEnv SHLVL=9 PATH=FOLDER/bin HOME=FOLDER/home");
+    fs::create_dir(sshd.path("bin")).unwrap();
+    for program in ["sh", "cat", "date", "mkdir", "chmod"] {
+        symlink(format!("/bin/{program}"), sshd.path("bin").join(program)).unwrap();
+    }
+    let host = Host::over(connect(&sshd).await).await.unwrap();
+    let error = host.claim(STACK, &claimant("a", None), DURATION).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("there is no program `flock` on `{}`", sshd.host()));
+    assert_eq!(error.exit_code(), ExitCode::Usage);
+    // As the real one ends when its time is up.
+    fs::write(sshd.path("bin/flock"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(sshd.path("bin/flock"), Permissions::from_mode(0o755)).unwrap();
+    let error = host.claim(STACK, &claimant("a", None), DURATION).await.unwrap_err();
+    assert!(error.to_string().ends_with("somebody keeps the file `lock` of the stack locked"), "{error}");
+    assert_eq!(error.exit_code(), ExitCode::Unknown);
+    assert!(!sshd.path("home/.shipkit/shop-staging/lease.json").exists());
 }
