@@ -66,9 +66,8 @@ impl Host {
     }
 
     fn at_home(self, home: &str) -> Result<Self, HostError> {
-        let home = home.trim_end_matches('/');
         if home.starts_with('/') {
-            return Ok(Self { home: home.to_owned(), ..self });
+            return Ok(Self { home: home.trim_end_matches('/').to_owned(), ..self });
         }
         Err(HostError::NoHome { host: self.to_string() })
     }
