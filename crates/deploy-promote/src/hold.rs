@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use shipkit_core::journal::{Hook, Journal, Migration, Run};
+use shipkit_core::journal::{Hook, Journal, JournalError, Migration, Run};
 use shipkit_core::lease::{Claim, Claimant, DURATION, RENEW_EVERY};
 use shipkit_core::target::Stamp;
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Swarm, SwarmError};
+use shipkit_docker::{Ledger, LedgerError};
 use shipkit_runner::{Failure, Runner, env};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,8 +26,7 @@ pub(crate) struct Hold {
 }
 
 struct Held {
-    swarm: Swarm,
-    stack: String,
+    ledger: Ledger,
     token: u64,
     lost: watch::Receiver<Option<String>>,
     renewing: JoinHandle<()>,
@@ -35,7 +34,7 @@ struct Held {
 
 /// The journal of this run.
 pub(crate) struct Diary {
-    at: Option<(Swarm, String, u64)>,
+    at: Option<(Ledger, u64)>,
     journal: Option<Journal>,
 }
 
@@ -59,16 +58,16 @@ impl Hold {
         patience: Duration,
         runner: &Runner,
     ) -> Result<Result<Self, Outcome>, Failure> {
-        let Target::Swarm { swarm, stack } = target else { return Ok(Ok(Self { held: None })) };
+        let Some(ledger) = target.ledger() else { return Ok(Ok(Self { held: None })) };
         let mut me = Claimant { owner: owner(runner), token: None };
         let start = Instant::now();
         let mut told = None;
         loop {
-            let claim = swarm.claim(stack, &me, DURATION).await?;
+            let claim = ledger.claim(&me, DURATION).await?;
             match &claim {
                 Claim::Take(lease) | Claim::Renew(lease) => {
                     me.token = Some(lease.token);
-                    let held = Held::begin(swarm.clone(), stack.clone(), me, lease.token);
+                    let held = Held::begin(ledger, me, lease.token);
                     return Ok(Ok(Self { held: Some(held) }));
                 }
                 Claim::Wait { held, left } => {
@@ -102,21 +101,21 @@ impl Hold {
     }
 
     /// What the last run left.
-    pub(crate) async fn journal(&self) -> Result<Option<Journal>, SwarmError> {
+    pub(crate) async fn journal(&self) -> Result<Option<Journal>, LedgerError> {
         match &self.held {
-            Some(held) => held.swarm.journal(&held.stack).await,
+            Some(held) => held.ledger.journal().await,
             None => Ok(None),
         }
     }
 
     /// Opens the journal as it is.
     pub(crate) fn diary(&self, journal: Option<Journal>) -> Diary {
-        let at = self.held.as_ref().map(|held| (held.swarm.clone(), held.stack.clone(), held.token));
+        let at = self.held.as_ref().map(|held| (held.ledger.clone(), held.token));
         Diary { at, journal }
     }
 
     /// Begins the journal of a deploy.
-    pub(crate) async fn begin(&self, stamp: &Stamp, migration: Migration) -> Result<Diary, SwarmError> {
+    pub(crate) async fn begin(&self, stamp: &Stamp, migration: Migration) -> Result<Diary, LedgerError> {
         let Some(held) = &self.held else { return Ok(self.diary(None)) };
         let before = self.journal().await?;
         let journal = Journal::begin(before.as_ref(), stamp.clone(), held.token, migration);
@@ -129,7 +128,7 @@ impl Hold {
     pub(crate) async fn end(self, runner: &Runner) {
         if let Some(held) = self.held {
             held.renewing.abort();
-            if let Err(error) = held.swarm.give_up(&held.stack, held.token).await {
+            if let Err(error) = held.ledger.give_up(held.token).await {
                 runner.say(&format!("the lease was not given up, and ends by itself: {error}"));
             }
         }
@@ -137,19 +136,19 @@ impl Hold {
 }
 
 impl Held {
-    fn begin(swarm: Swarm, stack: String, me: Claimant, token: u64) -> Self {
+    fn begin(ledger: Ledger, me: Claimant, token: u64) -> Self {
         let (tell, lost) = watch::channel(None);
-        let renewing = tokio::spawn(renew(swarm.clone(), stack.clone(), me, tell));
-        Self { swarm, stack, token, lost, renewing }
+        let renewing = tokio::spawn(renew(ledger.clone(), me, tell));
+        Self { ledger, token, lost, renewing }
     }
 }
 
 /// Renews the lease until it is lost.
-async fn renew(swarm: Swarm, stack: String, me: Claimant, tell: watch::Sender<Option<String>>) {
+async fn renew(ledger: Ledger, me: Claimant, tell: watch::Sender<Option<String>>) {
     let mut renewed = Instant::now();
     loop {
         sleep(RENEW_EVERY).await;
-        let why = match swarm.claim(&stack, &me, DURATION).await {
+        let why = match ledger.claim(&me, DURATION).await {
             Ok(Claim::Take(_) | Claim::Renew(_)) => {
                 renewed = Instant::now();
                 continue;
@@ -166,13 +165,11 @@ async fn renew(swarm: Swarm, stack: String, me: Claimant, tell: watch::Sender<Op
 
 impl Diary {
     /// Changes the journal and writes it.
-    pub(crate) async fn note(&mut self, change: impl FnOnce(&mut Journal)) -> Result<(), SwarmError> {
-        let (Some((swarm, stack, token)), Some(journal)) = (&self.at, &mut self.journal) else {
-            return Ok(());
-        };
+    pub(crate) async fn note(&mut self, change: impl FnOnce(&mut Journal)) -> Result<(), LedgerError> {
+        let (Some((ledger, token)), Some(journal)) = (&self.at, &mut self.journal) else { return Ok(()) };
         journal.take_over(*token)?;
         change(journal);
-        swarm.write_journal(stack, *token, journal).await
+        ledger.write_journal(*token, journal).await
     }
 
     /// The same where there is no other way than on: that it could not be written is said.
@@ -183,8 +180,8 @@ impl Diary {
     }
 
     /// Whether a hook is to be run.
-    pub(crate) fn hook(&self, hook: Hook) -> Result<Run, SwarmError> {
-        Ok(self.journal.as_ref().map_or(Ok(Run::Now), |journal| journal.hook(hook))?)
+    pub(crate) fn hook(&self, hook: Hook) -> Result<Run, JournalError> {
+        self.journal.as_ref().map_or(Ok(Run::Now), |journal| journal.hook(hook))
     }
 
     /// The error for a hook whose end nobody saw.

@@ -8,7 +8,7 @@ use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired, Observed, Return};
-use shipkit_docker::{Login, Swarm, SwarmError};
+use shipkit_docker::{Ledger, Login, Swarm, SwarmError};
 use shipkit_kubernetes::{Cluster, ClusterError};
 
 use crate::problems::Problems;
@@ -103,6 +103,16 @@ impl Target {
         match self {
             Self::Swarm { stack, .. } => Place { kind: "stack", name: stack, separator: '_' },
             Self::Cluster(cluster) => Place { kind: "namespace", name: cluster.namespace(), separator: '/' },
+        }
+    }
+
+    /// Where its lease and its journal lie. A cluster has neither.
+    pub(crate) fn ledger(&self) -> Option<Ledger> {
+        match self {
+            Self::Swarm { swarm, stack } => {
+                Some(Ledger::Swarm { swarm: swarm.clone(), stack: stack.clone() })
+            }
+            Self::Cluster(_) => None,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod meta;
 pub mod plan;
 pub mod policy;
+pub mod project_path;
 pub mod reference;
 pub mod release;
 pub mod rollout;
@@ -23,6 +24,7 @@ pub mod verdict;
 
 pub use digest::Digest;
 pub use hint::Hint;
+pub use project_path::ProjectPath;
 pub use reference::{ImageName, ImageRef, Repository, Tag};
 pub use release::Release;
 pub use secret::Secret;

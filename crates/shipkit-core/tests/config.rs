@@ -17,7 +17,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use shipkit_core::Hint as _;
 use shipkit_core::config::{
-    BuildArg, CheckKind, Config, ConfigError, Latest, Needed, Rule, Source, Strategy, TagKind, TargetKind,
+    BuildArg, CheckKind, Config, ConfigError, EnvFile, Latest, Needed, Proxy, Rule, Source, Strategy,
+    TagKind, TargetKind,
 };
 use shipkit_core::exit::ExitCode;
 
@@ -134,6 +135,30 @@ fn defaults_reach_every_environment() {
     }
     assert_eq!(config.services["api-gateway"].size_limit, Some(500_000_000));
     assert_eq!(config.environments[0].smoke[0].line, 31);
+}
+
+#[test]
+fn what_a_compose_target_does_not_say_has_a_default() {
+    let file = |target: &str| {
+        format!(
+            "version: 1\nname: shop\nservices: {{api: {{build: {{}}}}}}\nenvironments: {{staging: {{target: {target}}}}}\n"
+        )
+    };
+    let target = |text: &str| parse(&file(text)).unwrap().environments.remove(0).target;
+    let plain = target("{type: compose}");
+    assert_eq!((plain.directory, plain.proxy, plain.files.len()), (None, None, 0));
+    let full = target(
+        "{type: compose, directory: /srv/shop, files: [./deploy/compose.yml], env_file: .env, proxy: {nginx: edge}}",
+    );
+    assert_eq!(full.directory.as_deref(), Some("/srv/shop"));
+    assert_eq!(full.files[0].as_str(), "deploy/compose.yml");
+    assert_eq!(full.env_file, Some(EnvFile::Project(".env".parse().unwrap())));
+    let directory = "/etc/nginx/shipkit".to_owned();
+    assert_eq!(full.proxy, Some(Proxy { nginx: "edge".to_owned(), directory }));
+    let on_host =
+        target("{type: compose, env_file: /srv/shop/.env, proxy: {nginx: edge, directory: /shipkit}}");
+    assert_eq!(on_host.env_file, Some(EnvFile::Host("/srv/shop/.env".to_owned())));
+    assert_eq!(on_host.proxy.unwrap().directory, "/shipkit");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Docker hosts: a Swarm through the Engine API, and hosts over SSH.
+//! Docker hosts: a Swarm through the Engine API, and what runs and lies on a host, this one or one over SSH.
 //!
 //! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout`; here is what it takes to see
 //! a stack and to change it. Nothing is remembered between runs: releases, and the way back, stand in the labels of
@@ -7,9 +7,11 @@
 mod change;
 mod engine;
 mod error;
+mod host;
 mod job;
 mod labels;
 mod lease;
+mod ledger;
 mod rollout;
 mod spec;
 mod ssh;
@@ -17,7 +19,9 @@ mod swarm;
 mod tls;
 
 pub use error::SwarmError;
+pub use host::{Host, HostError};
 pub use job::{Job, JobEnd};
+pub use ledger::{Ledger, LedgerError};
 pub use rollout::{Applied, TaskLog};
 pub use ssh::{Ended, Output, RemoteCommand, Ssh, SshError, SshOptions, Stream};
 pub use swarm::{Access, Login, Preflight, Swarm};

@@ -6,11 +6,15 @@ use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
 use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawMigrate, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
-use super::types::{Analysis, Environment, Migrate, Query, Target, TargetKind, Threshold};
+use super::types::{Analysis, EnvFile, Environment, Migrate, Proxy, Query, Target, TargetKind, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
 use super::{Needed, rules};
+use crate::project_path::{NotInProject, ProjectPath};
+
+/// Where nginx finds its upstreams, where nothing else is said.
+const UPSTREAMS: &str = "/etc/nginx/shipkit";
 
 /// All environments in the order of `needs`, and otherwise of the file.
 pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment> {
@@ -64,7 +68,7 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
             .pick(|raw| raw.url.as_ref())
             .map(|text| context.text(&url_path, text))
             .filter(|url| !url.is_empty() || context.is_needed),
-        target: target(layers.pick(|raw| raw.target.as_ref()), project, name),
+        target: target(context, layers.pick(|raw| raw.target.as_ref()), project, name),
         strategy: layers.pick(|raw| raw.strategy.as_ref()).copied().unwrap_or_default(),
         timeout: or(layers.pick(|raw| raw.timeout.as_ref()).copied(), Duration::from_mins(10)),
         migrate: layers.pick(|raw| raw.migrate.as_ref()).map(|raw| migrate(context, name, raw)),
@@ -84,7 +88,7 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
     }
 }
 
-fn target(raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {
+fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {
     let kind = raw.map_or(TargetKind::Compose, |raw| raw.kind);
     let stack = match kind {
         TargetKind::Compose | TargetKind::Swarm => {
@@ -92,11 +96,26 @@ fn target(raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {
         }
         TargetKind::Kubernetes | TargetKind::Command => None,
     };
+    let path = origin(context, environment, "target");
+    let files = raw.and_then(|raw| raw.files.as_deref()).unwrap_or_default();
+    let files = files.iter().enumerate();
+    let files = files.filter_map(|(at, file)| in_project(context, &format!("{path}.files[{at}]"), file));
+    let files = files.collect();
+    let env_file =
+        raw.and_then(|raw| raw.env_file.as_deref()).and_then(|file| match file.strip_prefix('/') {
+            Some(_) => Some(EnvFile::Host(file.to_owned())),
+            None => in_project(context, &join(&path, "env_file"), file).map(EnvFile::Project),
+        });
     Target {
         kind,
         host: raw.and_then(|raw| raw.host.clone()),
-        files: raw.and_then(|raw| raw.files.clone()).unwrap_or_default(),
-        env_file: raw.and_then(|raw| raw.env_file.clone()),
+        files,
+        env_file,
+        directory: raw.and_then(|raw| raw.directory.clone()),
+        proxy: raw.and_then(|raw| raw.proxy.as_ref()).map(|proxy| Proxy {
+            nginx: proxy.nginx.clone(),
+            directory: proxy.directory.clone().unwrap_or_else(|| UPSTREAMS.to_owned()),
+        }),
         manifests: raw.and_then(|raw| raw.manifests.clone()),
         kustomize: raw.and_then(|raw| raw.kustomize.clone()),
         namespace: raw.and_then(|raw| raw.namespace.clone()),
@@ -104,6 +123,11 @@ fn target(raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {
         run: list(raw.and_then(|raw| raw.run.as_ref())),
         stack,
     }
+}
+
+/// The path of a file beside the configuration; what is none is noted.
+fn in_project(context: &mut Context<'_>, path: &str, file: &str) -> Option<ProjectPath> {
+    file.parse().map_err(|error: NotInProject| context.wrong(path, error.to_string(), None)).ok()
 }
 
 fn migrate(context: &mut Context<'_>, name: &str, raw: &RawMigrate) -> Migrate {

@@ -25,10 +25,10 @@ pub use error::{ConfigError, Problem};
 pub use group::GroupError;
 pub use template::Part;
 pub use types::{
-    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, Environment,
+    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, EnvFile, Environment,
     EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate,
-    OnInconclusive, Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags,
-    Target, TargetKind, Test, TestService, Threshold, UpdateConfig,
+    OnInconclusive, Proxy, Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind,
+    Tags, Target, TargetKind, Test, TestService, Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
 

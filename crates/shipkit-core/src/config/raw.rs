@@ -390,10 +390,15 @@ pub(super) struct RawTarget {
     pub(super) kind: TargetKind,
     /// Compose and Swarm: the Docker host, as `ssh://deploy@example.com`. Default: the local one.
     pub(super) host: Option<String>,
-    /// Compose and Swarm: Compose files.
+    /// Compose and Swarm: Compose files, in the folder of this file.
     pub(super) files: Option<Vec<String>>,
-    /// Compose and Swarm: the environment file on the host.
+    /// Compose and Swarm: the environment file, in the folder of this file or at an absolute path on the Docker host.
     pub(super) env_file: Option<String>,
+    /// Compose: the folder on the Docker host that relative paths in Compose files begin at, as `/srv/shop`. Default: the
+    /// folder of this file; over SSH the one that Compose files are uploaded to, which holds nothing else.
+    pub(super) directory: Option<String>,
+    /// Compose: what passes requests on, so that none is lost while a service is replaced. Default: nothing.
+    pub(super) proxy: Option<RawProxy>,
     /// Kubernetes: manifests, a file or a folder.
     pub(super) manifests: Option<String>,
     /// Kubernetes: a kustomization, instead of `manifests`.
@@ -406,6 +411,17 @@ pub(super) struct RawTarget {
     pub(super) run: Option<Texts>,
     /// Compose and Swarm: the prefix of the services' names. Default: `<name>-<environment>`.
     pub(super) stack: Option<String>,
+}
+
+/// What passes requests on to the services of a Compose target.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `nginx`")]
+pub(super) struct RawProxy {
+    /// The service in the Compose files that is nginx. A service with a `port` is an `upstream` of its own name there.
+    pub(super) nginx: String,
+    /// The folder in its container with a file `<service>.conf` for each such service, which its configuration includes: a
+    /// named volume, so that they are still there when it starts again. Default: `/etc/nginx/shipkit`.
+    pub(super) directory: Option<String>,
 }
 
 /// What migrates the database before the rollout.

@@ -348,6 +348,14 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
         context.wrong(&path, message, Some("it begins with `https://` or `http://`"));
     }
     target(context, one);
+    if one.target.kind == TargetKind::Compose {
+        let path = origin(context, &one.name, "secrets");
+        for (index, secret) in one.secrets.iter().enumerate().filter(|(_, name)| !is_variable(name)) {
+            let message = format!("`{secret}` is not the name of an environment variable");
+            let hint = Some("Compose files read secrets as `${NAME}`");
+            context.wrong(&format!("{path}[{index}]"), message, hint);
+        }
+    }
     let smoke = origin(context, &one.name, "smoke");
     for (index, check) in one.smoke.iter().enumerate() {
         self::check(context, &format!("{smoke}[{index}]"), check, config);
@@ -357,13 +365,15 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
 fn target(context: &mut Context<'_>, one: &Environment) {
     let path = origin(context, &one.name, "target");
     let (kind, allowed): (&str, &[&str]) = match one.target.kind {
-        TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack"]),
+        TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack", "directory", "proxy"]),
         TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack"]),
         TargetKind::Kubernetes => ("kubernetes", &["manifests", "kustomize", "namespace", "context"]),
         TargetKind::Command => ("command", &["run"]),
     };
-    let all = ["host", "files", "env_file", "stack", "manifests", "kustomize", "namespace", "context", "run"];
-    for key in all.into_iter().filter(|key| !allowed.contains(key)) {
+    let kubernetes = ["manifests", "kustomize", "namespace", "context"];
+    let all =
+        ["host", "files", "env_file", "stack", "directory", "proxy", "run"].into_iter().chain(kubernetes);
+    for key in all.filter(|key| !allowed.contains(key)) {
         let path = join(&path, key);
         if context.document.has(&path) {
             let hint = format!("it has {}", list(allowed));
@@ -373,6 +383,23 @@ fn target(context: &mut Context<'_>, one: &Environment) {
     let over_ssh = one.target.host.as_ref().filter(|host| host.starts_with("ssh://"));
     if let Some(error) = over_ssh.and_then(|host| host.parse::<SshAddress>().err()) {
         context.wrong(&join(&path, "host"), error.to_string(), Some("write `ssh://user@host:port`"));
+    }
+    let proxy = one.target.proxy.as_ref();
+    if let Some(nginx) = proxy.map(|proxy| &proxy.nginx).filter(|nginx| !is_volume(nginx)) {
+        let path = join(&path, "proxy.nginx");
+        context.wrong(&path, format!("`{nginx}` is not the name of a service"), None);
+    }
+    let folders =
+        [("directory", one.target.directory.as_ref()), ("proxy.directory", proxy.map(|one| &one.directory))];
+    for (key, folder) in folders {
+        if let Some(folder) = folder.filter(|folder| !is_absolute(folder)) {
+            let hint = Some("it begins with `/`, and has no `..` in it");
+            context.wrong(
+                &join(&path, key),
+                format!("`{folder}` is not the absolute path of a folder"),
+                hint,
+            );
+        }
     }
     if one.target.kind == TargetKind::Command && one.target.run.is_empty() {
         context.wrong_key(&path, "a target of type `command` needs `run`", None);
@@ -543,6 +570,11 @@ fn is_name(text: &str) -> bool {
 fn is_volume(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric();
     text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || matches!(b, b'_' | b'.' | b'-'))
+}
+
+fn is_absolute(text: &str) -> bool {
+    let is_plain = |part: &str| part != ".." && !part.chars().any(char::is_control);
+    text.strip_prefix('/').is_some_and(|rest| !rest.is_empty() && rest.split('/').all(is_plain))
 }
 
 fn is_http(text: &str) -> bool {

@@ -12,6 +12,7 @@ use super::compose::Compose;
 use super::template::Part;
 use super::units::BasisPoints;
 use crate::policy::Severity;
+use crate::project_path::ProjectPath;
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -451,10 +452,15 @@ pub struct Target {
     pub kind: TargetKind,
     /// The Docker host: `ssh://user@host`, `unix://...`, `tcp://...`; `None` is the local one.
     pub host: Option<String>,
-    /// Compose files.
-    pub files: Vec<String>,
-    /// The environment file on the host.
-    pub env_file: Option<String>,
+    /// Compose files, in the folder of `shipkit.yml`.
+    pub files: Vec<ProjectPath>,
+    /// The environment file.
+    pub env_file: Option<EnvFile>,
+    /// The folder on the Docker host that relative paths in Compose files begin at; `None` is the folder of `shipkit.yml`
+    /// or, over SSH, where its files are uploaded to.
+    pub directory: Option<String>,
+    /// What passes requests on to the services.
+    pub proxy: Option<Proxy>,
     /// Manifests, a file or a folder.
     pub manifests: Option<String>,
     /// A kustomization.
@@ -467,6 +473,24 @@ pub struct Target {
     pub run: Vec<String>,
     /// The prefix of the services' names, `<name>-<environment>` by default; `None` unless the kind is Swarm or Compose.
     pub stack: Option<String>,
+}
+
+/// Where an environment file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvFile {
+    /// In the folder of `shipkit.yml`.
+    Project(ProjectPath),
+    /// On the Docker host, at this absolute path.
+    Host(String),
+}
+
+/// What passes requests on to the services of a Compose target, and is itself one of the services in the Compose files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// The service that is nginx.
+    pub nginx: String,
+    /// The folder in its container where `<service>.conf` is written for each service, `/etc/nginx/shipkit` by default.
+    pub directory: String,
 }
 
 /// A kind of target.

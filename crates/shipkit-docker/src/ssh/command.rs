@@ -16,15 +16,15 @@ const OUTPUT: usize = 1 << 20;
 /// What SSH calls the standard error output (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
-/// A command for the server.
+/// A command for a server, or for any other [`Host`](crate::Host).
 #[derive(Debug, Clone, Copy)]
 pub struct RemoteCommand<'a> {
-    /// The program and its arguments, which reach it exactly as they are; the login shell must be a POSIX shell.
+    /// The program and its arguments, which reach it exactly as they are; on a server the login shell must be a POSIX shell.
     pub argv: &'a [&'a str],
     /// What it reads.
     pub stdin: &'a [u8],
-    /// How long it may take. Nobody waits for it any longer then, but it may go on: SSH has no way to end it that servers
-    /// offer to everybody.
+    /// How long it may take. Nobody waits for it any longer then, but on a server it may go on: SSH has no way to end it that
+    /// servers offer to everybody.
     pub time: Duration,
     /// How many bytes of its output are handed on; what goes beyond that is dropped.
     pub output: usize,

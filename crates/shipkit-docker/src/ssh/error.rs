@@ -108,12 +108,12 @@ pub enum SshError {
     /// The server runs no commands for this user.
     #[error("`{0}` runs no commands for this user")]
     NoCommands(String),
-    /// A command or a path that cannot be handed over.
+    /// A command that cannot be handed over.
     #[error("`{what}` cannot be handed to `{host}`: {reason}")]
     BadArgument {
         /// The server.
         host: String,
-        /// The command or path.
+        /// The command.
         what: String,
         /// What is wrong with it.
         reason: &'static str,
@@ -127,26 +127,6 @@ pub enum SshError {
         command: String,
         /// What it had.
         limit: Duration,
-    },
-    /// A file could not be written, read or removed.
-    #[error("could not {what} on `{host}`: {reason}")]
-    File {
-        /// The server.
-        host: String,
-        /// What was tried, with the path.
-        what: String,
-        /// What the server said.
-        reason: String,
-    },
-    /// A file is larger than it may be.
-    #[error("`{path}` on `{host}` is larger than {limit} bytes")]
-    TooLarge {
-        /// The server.
-        host: String,
-        /// The file.
-        path: String,
-        /// The most that is read, in bytes.
-        limit: usize,
     },
     /// There is no socket at this path on the server.
     #[error("there is no socket at `{socket}` on `{host}`")]
@@ -214,9 +194,7 @@ impl Hint for SshError {
             | Self::Unreachable { .. }
             | Self::Garbled { .. }
             | Self::BadArgument { .. }
-            | Self::TooSlow { .. }
-            | Self::File { .. }
-            | Self::TooLarge { .. } => None,
+            | Self::TooSlow { .. } => None,
         }
     }
 
@@ -241,8 +219,6 @@ impl Hint for SshError {
             | Self::Unreachable { .. }
             | Self::Garbled { .. }
             | Self::TooSlow { .. }
-            | Self::File { .. }
-            | Self::TooLarge { .. }
             | Self::NoForwarding { .. } => ExitCode::Unknown,
         }
     }

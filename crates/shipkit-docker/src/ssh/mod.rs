@@ -3,7 +3,6 @@
 mod command;
 mod connection;
 mod error;
-mod file;
 mod host_keys;
 mod login;
 mod tunnel;

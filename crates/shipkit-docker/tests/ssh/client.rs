@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use shipkit_docker::{Ssh, SshError, SshOptions};
+use shipkit_docker::{Ssh, SshOptions};
 use shipkit_tests::server::sshd::{Sshd, fingerprint};
 
 /// What it takes to log in: the key, and the pinned host key.
@@ -18,8 +18,4 @@ pub(crate) async fn connect(sshd: &Sshd) -> Ssh {
     Ssh::connect(&sshd.address(), &options(sshd)).await.unwrap_or_else(|error| {
         panic!("{error}\n{}", fs::read_to_string(sshd.path("log")).unwrap_or_default())
     })
-}
-
-pub(crate) async fn refusal(sshd: &Sshd, options: &SshOptions) -> SshError {
-    Ssh::connect(&sshd.address(), options).await.unwrap_err()
 }

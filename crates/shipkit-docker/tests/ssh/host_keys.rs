@@ -8,7 +8,8 @@ use shipkit_docker::{Ssh, SshError, SshOptions};
 
 use shipkit_tests::server::sshd::{Sshd, fingerprint, key, output, public};
 
-use crate::client::{options, refusal};
+use crate::client::options;
+use crate::login::refusal;
 
 fn believing(sshd: &Sshd, known_hosts: &str) -> SshOptions {
     SshOptions { host_keys: Vec::new(), known_hosts: known_hosts.to_owned(), ..options(sshd) }

@@ -8,7 +8,11 @@ use shipkit_docker::{Ssh, SshError, SshOptions};
 
 use shipkit_tests::server::sshd::{Agent, Sshd, fingerprint, key, output, public};
 
-use crate::client::{connect, options, refusal};
+use crate::client::{connect, options};
+
+pub(crate) async fn refusal(sshd: &Sshd, options: &SshOptions) -> SshError {
+    Ssh::connect(&sshd.address(), options).await.unwrap_err()
+}
 
 #[tokio::test]
 async fn a_key_logs_in() {

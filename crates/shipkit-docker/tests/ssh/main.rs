@@ -10,7 +10,6 @@
 mod client;
 mod commands;
 mod engine;
-mod files;
 mod host_keys;
 mod login;
 mod lost;
