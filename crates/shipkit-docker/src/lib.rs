@@ -5,6 +5,7 @@
 //! the services themselves.
 
 mod change;
+mod compose;
 mod engine;
 mod error;
 mod job;
@@ -16,6 +17,7 @@ mod ssh;
 mod swarm;
 mod tls;
 
+pub use compose::{Compose, ComposeApplied, ComposeError, ComposeFound, ComposeProject, Proxy};
 pub use error::SwarmError;
 pub use job::{Job, JobEnd};
 pub use rollout::{Applied, TaskLog};

@@ -173,6 +173,18 @@ impl Model {
         }
         labels.as_object_mut()?.insert(KEY.to_owned(), json!(key));
         labels.as_object_mut()?.insert(SERVICE.to_owned(), json!(name));
+        self.with_only(name, &service)
+    }
+
+    /// A project with this service only, as it is, without what comes before it. `None` if there is no such service.
+    #[must_use]
+    pub fn without_dependencies(&self, name: &str) -> Option<Self> {
+        let mut service = self.service(name)?.clone();
+        without(&mut service, &["depends_on"]);
+        self.with_only(name, &service)
+    }
+
+    fn with_only(&self, name: &str, service: &Value) -> Option<Self> {
         let mut project = self.0.clone();
         project.as_object_mut()?.insert("services".to_owned(), json!({name: service}));
         Some(Self(project))
@@ -378,6 +390,14 @@ mod tests {
         assert_eq!(service["labels"], json!({KEY: key, SERVICE: "api"}));
         assert_eq!(project["volumes"], json!({"data": {"name": "shop_data"}}));
         assert_eq!(model().alone("web", &image("1"), &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn a_service_without_its_dependencies_is_as_it_is_otherwise() {
+        let alone = model().without_dependencies("api").unwrap();
+        assert_eq!(alone.services().collect::<Vec<_>>(), ["api"]);
+        assert_eq!((alone.depends_on("api").len(), alone.container_name("api")), (0, Some("api")));
+        assert_eq!(alone.value()["services"]["api"]["image"], json!("api:1"));
     }
 
     #[test]
