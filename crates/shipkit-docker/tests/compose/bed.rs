@@ -104,6 +104,14 @@ impl Bed {
         bed
     }
 
+    /// The same behind a newer nginx, which closes no connection that is kept when it is told of a change.
+    pub(crate) fn keeping(name: &str) -> Self {
+        let bed = Self::new(name);
+        bed.write(&[("api", API), ("nginx", &PROXY.replace("shop-base/nginx:1.22", "shipkit-test/nginx:newer"))]);
+        bed.write_nginx(|conf| conf.replace("access_log off;", "access_log off;\n    keepalive_min_timeout 5s;"));
+        bed
+    }
+
     /// A project whose only service is `worker`, without nginx.
     pub(crate) fn bare(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
