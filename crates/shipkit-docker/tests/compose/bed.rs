@@ -38,7 +38,7 @@ http {
 
 /// One that answers when it is well.
 pub(crate) const API: &str = "
-    image: ${NOBODY:-api}
+    image: api
     stop_grace_period: 1s
     healthcheck: {test: [CMD, /container, ask], interval: 300ms, timeout: 2s, retries: 3}
     deploy:
@@ -46,7 +46,25 @@ pub(crate) const API: &str = "
       update_config: {parallelism: 1, monitor: 500ms, order: start-first}
 ";
 
-const PROXY: &str = "
+/// The same as one container.
+pub(crate) const ONE: &str = "
+    image: api
+    stop_grace_period: 1s
+    healthcheck: {test: [CMD, /container, ask], interval: 300ms, timeout: 2s, retries: 3}
+    deploy:
+      update_config: {monitor: 500ms, order: start-first}
+";
+
+/// One without a port and without a health check.
+pub(crate) const WORKER: &str = "
+    image: worker
+    stop_grace_period: 1s
+    deploy:
+      update_config: {monitor: 500ms, order: start-first}
+";
+
+/// nginx without anything that says where traffic goes.
+pub(crate) const PROXY: &str = "
     image: shop-base/nginx:1.22
     command: [nginx, -g, daemon off;]
     stop_grace_period: 1s
@@ -107,8 +125,13 @@ impl Bed {
     /// The same behind a newer nginx, which closes no connection that is kept when it is told of a change.
     pub(crate) fn keeping(name: &str) -> Self {
         let bed = Self::new(name);
-        bed.write(&[("api", API), ("nginx", &PROXY.replace("shop-base/nginx:1.22", "shipkit-test/nginx:newer"))]);
-        bed.write_nginx(|conf| conf.replace("access_log off;", "access_log off;\n    keepalive_min_timeout 5s;"));
+        bed.write(&[
+            ("api", API),
+            ("nginx", &PROXY.replace("shop-base/nginx:1.22", "shipkit-test/nginx:newer")),
+        ]);
+        bed.write_nginx(|conf| {
+            conf.replace("access_log off;", "access_log off;\n    keepalive_min_timeout 5s;")
+        });
         bed
     }
 
@@ -124,7 +147,10 @@ impl Bed {
             services: BTreeMap::from([("worker".to_owned(), None)]),
             ..ComposeProject::default()
         };
-        Self { project, folder, registry: DockerRegistry::start(), images: Vec::new(), releases: 0 }
+        let bed =
+            Self { project, folder, registry: DockerRegistry::start(), images: Vec::new(), releases: 0 };
+        bed.write(&[("worker", WORKER)]);
+        bed
     }
 
     /// Writes the Compose file: services by name, each with what it says.
@@ -217,10 +243,10 @@ impl Bed {
         steps.into_iter().filter(|step| step != "wait").collect()
     }
 
-    /// A deploy that must fail; gives why.
-    pub(crate) async fn fail(&self, desired: &Desired) -> String {
+    /// A deploy that must fail; gives why, and the steps with those of what was taken back.
+    pub(crate) async fn fail(&self, desired: &Desired) -> (String, Vec<String>) {
         match self.try_deploy(desired).await.unwrap() {
-            (Next::RollBack { cause }, _) => cause,
+            (Next::RollBack { cause }, steps) => (cause, steps),
             (other, steps) => panic!("{other:?}: {steps:#?}"),
         }
     }
@@ -241,7 +267,8 @@ impl Bed {
     pub(crate) fn ids(&self, service: &str) -> Vec<String> {
         let project = format!("label=com.docker.compose.project={}", self.project.stack);
         let service = format!("label=com.docker.compose.service={service}");
-        let list = docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &project, "--filter", &service]);
+        let list =
+            docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &project, "--filter", &service]);
         let mut ids: Vec<String> = list.lines().map(str::to_owned).collect();
         ids.sort();
         ids

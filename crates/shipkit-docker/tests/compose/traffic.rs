@@ -61,7 +61,10 @@ async fn blue_green_shifts_once_loses_nothing_and_bakes() {
     let (steps, report) = watched(&bed, bed.deploy(&second)).await;
     check_lossless(&report, &["1", "2"]);
     let kinds: Vec<&str> = steps.iter().filter_map(|step| step.split(" `").next()).collect();
-    assert_eq!(kinds, ["start 2 in the preview slot", "verify", "send the traffic to", "stop and keep", "done"]);
+    assert_eq!(
+        kinds,
+        ["start 2 in the preview slot", "verify", "send the traffic to", "stop and keep", "done"]
+    );
     let last_of_the_old = report.revisions.iter().find(|seen| seen.revision == "1").unwrap().last;
     let first_of_the_new = report.revisions.iter().find(|seen| seen.revision == "2").unwrap().first;
     let mixed = last_of_the_old.saturating_sub(first_of_the_new);
