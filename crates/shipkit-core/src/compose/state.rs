@@ -214,6 +214,12 @@ impl Deployed {
         }
     }
 
+    /// Whether both are from the same deploy.
+    #[must_use]
+    pub fn is_of_the_deploy_of(&self, other: &Self) -> bool {
+        (&self.key, &self.stamp) == (&other.key, &other.stamp)
+    }
+
     /// Its settings, as far as a plan compares them.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -251,12 +257,12 @@ mod tests {
     /// `deploy 1 ok`, `deploy 2`, `undo`, `back`: what each leaves, as `now previous older`, `-` for none and `others` for
     /// what shipkit did not start.
     #[track_caller]
-    fn check(found: Option<Deployed>, script: &[(&str, &str)]) {
+    fn check(found: Option<&Deployed>, script: &[(&str, &str)]) {
         let mut state = State::default();
         for (step, expected) in script {
             let words: Vec<&str> = step.split_whitespace().collect();
             match words[..] {
-                ["deploy", release] => state.begin("api", deployed(release), found.clone()),
+                ["deploy", release] => state.begin("api", deployed(release), found.cloned()),
                 ["ok", release] => state.confirm(&Digest::of(release.as_bytes())),
                 ["undo"] => state.returned("api", Returned::Undone),
                 ["back"] => state.returned("api", Returned::RolledBack),
@@ -329,7 +335,7 @@ mod tests {
     #[test]
     fn what_others_started_comes_back_and_is_theirs_again() {
         check(
-            Some(Deployed::by_others(2)),
+            Some(&Deployed::by_others(2)),
             &[("deploy 1", "1 others -"), ("deploy 2", "2 others -"), ("undo", "- - -")],
         );
         let mut state = State::default();

@@ -93,7 +93,10 @@ impl Compose {
         login: Option<&Login>,
     ) -> Result<Option<Applied>, ComposeError> {
         let state = self.state().await?;
-        let is_ours = state.services.get(&applied.service).is_some_and(|service| service.now == applied.now);
+        let is_ours = state
+            .services
+            .get(&applied.service)
+            .is_some_and(|there| there.now.is_of_the_deploy_of(&applied.now));
         if !is_ours || !applied.is_undone {
             return Ok(None);
         }
@@ -255,8 +258,8 @@ impl Compose {
         let said = self.engine.post_for_bytes(&what, &path, &json!({}), (login, PULL)).await?;
         // What goes wrong after the answer has begun stands in it.
         let lines = said.split(|byte| *byte == b'\n');
-        let parsed = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
-        let error = parsed.filter_map(|line| Some(line.get("error")?.as_str()?.to_owned())).last();
+        let mut parsed = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+        let error = parsed.find_map(|line| Some(line.get("error")?.as_str()?.to_owned()));
         match error {
             None => Ok(()),
             Some(message) => Err(crate::SwarmError::Refused { what, status: 200, message }.into()),

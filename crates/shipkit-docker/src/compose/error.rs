@@ -20,6 +20,9 @@ pub enum ComposeError {
         "there is no program `docker` here, and a Compose project needs `docker compose` beside its Docker host"
     )]
     NoDocker,
+    /// `docker` has no `compose`.
+    #[error("`docker` has no `compose` on the Docker host: {0}")]
+    NoCompose(String),
     /// `docker compose` did not do it.
     #[error("`docker compose` could not {what}: {reason}")]
     Compose {
@@ -93,6 +96,32 @@ pub enum ComposeError {
     NotDesired(String),
 }
 
+impl ComposeError {
+    /// Why a container will not start, now or later. What could not be found out stays an error.
+    pub(crate) fn refusal(self) -> Result<String, Self> {
+        match self {
+            Self::Engine(SwarmError::Refused { message, .. }) => Ok(message),
+            Self::Compose { reason, .. } => Ok(reason),
+            Self::NothingBefore(_) => Ok("its containers are gone and cannot be made again".to_owned()),
+            Self::Engine(_)
+            | Self::BadHost(_)
+            | Self::NoDocker
+            | Self::NoCompose(_)
+            | Self::Host { .. }
+            | Self::Slow { .. }
+            | Self::Model(_)
+            | Self::State(_)
+            | Self::Refused(_)
+            | Self::NotInFiles(_)
+            | Self::ProxyDown(_)
+            | Self::ProxyRefused { .. }
+            | Self::NoVolume { .. }
+            | Self::NotUp { .. }
+            | Self::NotDesired(_) => Err(self),
+        }
+    }
+}
+
 impl Hint for ComposeError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -102,6 +131,9 @@ impl Hint for ComposeError {
                 "use `host: ssh://user@host`, or run the program on the Docker host itself (`uses: .../setup`)"
                     .to_owned(),
             ),
+            Self::NoCompose(_) => {
+                Some("install Docker's plugin `compose` there, 2.20 or newer".to_owned())
+            }
             Self::Model(error) => error.hint(),
             Self::State(error) => error.hint(),
             Self::Refused(error) => error.hint(),
@@ -126,6 +158,7 @@ impl Hint for ComposeError {
             Self::Compose { is_usage: true, .. }
             | Self::BadHost(_)
             | Self::NoDocker
+            | Self::NoCompose(_)
             | Self::NotInFiles(_)
             | Self::NoVolume { .. }
             | Self::NotDesired(_) => ExitCode::Usage,

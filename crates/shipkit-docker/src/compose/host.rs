@@ -10,6 +10,9 @@ use tokio::time::timeout;
 
 use super::error::ComposeError;
 
+/// How a shell says that there is no such program.
+const ABSENT: i32 = 127;
+
 /// The machine that a project is on.
 #[derive(Debug, Clone)]
 pub(crate) struct Host;
@@ -41,9 +44,9 @@ impl Host {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
-        let mut child = spawned.map_err(|error| match error.kind() {
-            ErrorKind::NotFound if *program == "docker" => ComposeError::NoDocker,
-            _ => failed(error),
+        let mut child = spawned.map_err(|error| {
+            let is_absent = error.kind() == ErrorKind::NotFound && *program == "docker";
+            if is_absent { ComposeError::NoDocker } else { failed(error) }
         })?;
         let input = child.stdin.take();
         let running = async {
@@ -58,6 +61,9 @@ impl Host {
         };
         let slow = |_elapsed| ComposeError::Slow { what: what.to_owned(), seconds: time.as_secs() };
         let output = timeout(time, running).await.map_err(slow)?.map_err(failed)?;
+        if output.status.code() == Some(ABSENT) {
+            return Err(ComposeError::NoDocker);
+        }
         Ok(Said { code: output.status.code(), stdout: output.stdout, stderr: output.stderr })
     }
 
@@ -98,4 +104,50 @@ pub(crate) fn last_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
     last.unwrap_or("it does not say why").chars().take(1000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(argv: &[&str], time: Duration) -> Result<Said, ComposeError> {
+        Host.run("try it", argv, b"in", time).await
+    }
+
+    #[tokio::test]
+    async fn a_program_reads_and_says_and_ends() {
+        let said = run(&["sh", "-c", "cat; echo why >&2; exit 3"], Duration::from_secs(9)).await.unwrap();
+        assert_eq!(
+            (said.code, said.stdout.as_slice(), last_line(&said.stderr).as_str()),
+            (Some(3), &b"in"[..], "why")
+        );
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_said_so() {
+        let Err(error) = run(&["sh", "-c", "read line < /dev/zero"], Duration::from_millis(50)).await else {
+            panic!("it ended")
+        };
+        assert_eq!(error.to_string(), "could not try it on the host within 0 s");
+    }
+
+    #[tokio::test]
+    async fn where_a_shell_finds_no_docker_there_is_none() {
+        let absent = run(&["sh", "-c", "PATH=/nowhere; exec docker compose"], Duration::from_secs(9)).await;
+        assert!(matches!(absent, Err(ComposeError::NoDocker)));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_written_with_its_folders_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/state.json");
+        let text = path.to_str().unwrap();
+        assert_eq!(Host.read(text).await.unwrap(), None);
+        Host.write(text, b"one").await.unwrap();
+        Host.write(text, b"two").await.unwrap();
+        assert_eq!(Host.read(text).await.unwrap().as_deref(), Some(&b"two"[..]));
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
 }

@@ -17,7 +17,6 @@ mod tar;
 
 use std::sync::Arc;
 
-use shipkit_core::SshAddress;
 use shipkit_core::compose::{Model, State};
 use tokio::sync::OnceCell;
 
@@ -49,16 +48,13 @@ impl Compose {
     /// # Errors
     /// When the engine does not answer or is too old, or `docker compose` cannot run where it is.
     pub async fn connect(host: &str, access: &Access, project: ComposeProject) -> Result<Self, ComposeError> {
-        let socket = match host.parse::<SshAddress>() {
-            Ok(_) => return Err(ComposeError::BadHost(host.to_owned())),
-            Err(_) if host.starts_with("unix://") => host.to_owned(),
-            Err(_) => return Err(ComposeError::BadHost(host.to_owned())),
-        };
+        if !host.starts_with("unix://") {
+            return Err(ComposeError::BadHost(host.to_owned()));
+        }
         let engine = Engine::connect(host, access).await?;
-        let host = Host;
-        let folder = format!("{}/.shipkit/{}", host.home().await?, project.stack);
-        let project = Arc::new(project);
-        Ok(Self { engine, host, project, socket, folder, model: Arc::default() })
+        let socket = host.to_owned();
+        let folder = format!("{}/.shipkit/{}", Host.home().await?, project.stack);
+        Ok(Self { engine, host: Host, project: Arc::new(project), socket, folder, model: Arc::default() })
     }
 
     fn state_path(&self) -> String {

@@ -123,8 +123,17 @@ impl Compose {
             found.problems.push(ComposeError::NoVolume { service, directory });
         }
         // One that is not there is started by the deploy.
-        if !self.containers(&proxy.service).await?.is_empty() {
-            found.problems.extend(self.check_proxy(proxy).await.err());
+        if self.containers(&proxy.service).await?.is_empty() {
+            return Ok(());
+        }
+        match self.check_proxy(proxy).await {
+            Ok(configuration) if configuration.contains("keepalive_min_timeout") => {}
+            Ok(_) => found.remarks.push(format!(
+                "nginx, the service `{}`, closes kept connections when traffic shifts: `keepalive_min_timeout 5s;` in its \
+                 `http` (1.27.4 or newer) lets them finish",
+                proxy.service
+            )),
+            Err(error) => found.problems.push(error),
         }
         Ok(())
     }

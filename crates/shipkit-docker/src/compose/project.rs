@@ -69,9 +69,19 @@ impl Compose {
         let render = || async {
             let what = "render the project";
             let said = self.compose(what, &["config", "--format", "json"], b"", RENDER).await?;
+            if said.code != Some(0) {
+                self.has_compose().await?;
+            }
             Ok(Model::parse(&expect(said, what, true)?)?)
         };
         self.model.get_or_try_init(render).await
+    }
+
+    /// Without the plugin, `docker` complains about the first word that it does not know.
+    async fn has_compose(&self) -> Result<(), ComposeError> {
+        let argv = ["docker", "compose", "version"];
+        let said = self.host.run("ask for the version of Compose", &argv, b"", RENDER).await?;
+        if said.code == Some(0) { Ok(()) } else { Err(ComposeError::NoCompose(last_line(&said.stderr))) }
     }
 
     /// Makes the containers of a service that are missing to `total`, and starts none.

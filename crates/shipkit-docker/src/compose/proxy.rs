@@ -15,7 +15,7 @@ use super::error::ComposeError;
 use super::host::last_line;
 use super::project::Proxy;
 use super::tar::{Entry, pack, unpack};
-use crate::rollout::{log_lines, text};
+use crate::rollout::{log_text, text};
 use crate::spec::at;
 
 /// How long nginx may take to read its configuration; it looks up names for it.
@@ -116,10 +116,10 @@ impl Compose {
         Ok(())
     }
 
-    /// What nginx says against its configuration, if it runs.
-    pub(crate) async fn check_proxy(&self, proxy: &Proxy) -> Result<(), ComposeError> {
+    /// What nginx says against its configuration, if it runs; else its configuration.
+    pub(crate) async fn check_proxy(&self, proxy: &Proxy) -> Result<String, ComposeError> {
         let container = self.running_proxy(proxy).await?;
-        self.nginx(&container, proxy, &["nginx", "-t"]).await
+        self.nginx(&container, proxy, &["nginx", "-T"]).await
     }
 
     async fn settle_in(
@@ -130,14 +130,21 @@ impl Compose {
         which: &str,
     ) -> Result<(), ComposeError> {
         let argv = ["sh", "-c", SETTLE, "sh", &proxy.directory, service, which];
-        self.nginx(container, proxy, &argv).await
+        self.nginx(container, proxy, &argv).await.map(drop)
     }
 
-    async fn nginx(&self, container: &Container, proxy: &Proxy, argv: &[&str]) -> Result<(), ComposeError> {
-        let (code, lines) = self.exec(container.id(), argv).await?;
+    /// What a program says that ends well.
+    async fn nginx(
+        &self,
+        container: &Container,
+        proxy: &Proxy,
+        argv: &[&str],
+    ) -> Result<String, ComposeError> {
+        let (code, said) = self.exec(container.id(), argv).await?;
         if code == 0 {
-            return Ok(());
+            return Ok(said);
         }
+        let lines: Vec<&str> = said.lines().collect();
         let reason = lines.iter().find(|line| line.contains("[emerg]")).or(lines.last());
         let reason = reason.map_or_else(|| format!("it ends with {code}"), |line| last_line(line.as_bytes()));
         Err(ComposeError::ProxyRefused { service: proxy.service.clone(), reason })
@@ -155,8 +162,8 @@ impl Compose {
         Ok(self.engine.put_archive("write a file for nginx", &path, archive).await?)
     }
 
-    /// Runs a program in a container: its exit code, and the last lines of what it said.
-    async fn exec(&self, id: &str, argv: &[&str]) -> Result<(i64, Vec<String>), ComposeError> {
+    /// Runs a program in a container: its exit code, and what it said.
+    async fn exec(&self, id: &str, argv: &[&str]) -> Result<(i64, String), ComposeError> {
         let body = json!({"AttachStdout": true, "AttachStderr": true, "Cmd": argv});
         let what = "run a program in nginx's container";
         let made = self.engine.post(what, &format!("/containers/{id}/exec"), &body, None).await?;
@@ -166,10 +173,7 @@ impl Compose {
         let said = self.engine.post_for_bytes(what, &path, &body, (None, READING)).await?;
         let ended = self.engine.get(what, &format!("/exec/{exec}/json")).await?;
         let code = at(&ended, &["ExitCode"]).as_i64();
-        Ok((
-            code.ok_or_else(|| self.engine.garbled("it does not say how a program ended"))?,
-            log_lines(&said),
-        ))
+        Ok((code.ok_or_else(|| self.engine.garbled("it does not say how a program ended"))?, log_text(&said)))
     }
 
     /// The container of nginx, running if one does.

@@ -144,7 +144,7 @@ impl<'a> Driver<'a> {
     async fn observe(&mut self) -> Result<Observation, ComposeError> {
         let state = self.compose.state().await?.services.remove(self.service());
         let containers = self.compose.containers(self.service()).await?;
-        let is_ours = state.as_ref().is_some_and(|state| state.now == self.applied.now);
+        let is_ours = state.as_ref().is_some_and(|state| state.now.is_of_the_deploy_of(&self.applied.now));
         let state = state.unwrap_or_else(|| ServiceState {
             now: self.applied.now.clone(),
             previous: None,
@@ -184,15 +184,13 @@ impl<'a> Driver<'a> {
     ) -> Result<(Vec<String>, Duration), ComposeError> {
         let age = |since: Timestamp| Duration::try_from(self.now().duration_since(since)).unwrap_or_default();
         let Some((_, proxy)) = self.compose.project.proxied(self.service()) else {
-            return Ok(match &state.working {
-                Some(working) => (working.instances.clone(), age(working.since)),
-                // Before anybody was told, everybody works.
-                None => {
-                    let runs = containers.iter().filter(|one| one.is_running());
-                    let old = runs.filter(|one| state.slot(one.key()) != Slot::Preview);
-                    (old.map(Container::instance).collect(), LONG)
-                }
-            });
+            if let Some(working) = &state.working {
+                return Ok((working.instances.clone(), age(working.since)));
+            }
+            // Before anybody was told, everybody works.
+            let old =
+                containers.iter().filter(|one| one.is_running() && state.slot(one.key()) != Slot::Preview);
+            return Ok((old.map(Container::instance).collect(), LONG));
         };
         let mut seen = self.compose.proxied(proxy, self.service()).await?;
         if seen.is_unsettled {
@@ -303,12 +301,7 @@ impl<'a> Driver<'a> {
 
     /// Notes what was refused for good; what could not be found out is an error.
     fn refuse(&mut self, error: ComposeError) -> Result<(), ComposeError> {
-        self.refused = Some(match &error {
-            ComposeError::Engine(SwarmError::Refused { message, .. }) => message.clone(),
-            ComposeError::Compose { reason, .. } => reason.clone(),
-            ComposeError::NothingBefore(_) => "its containers are gone and cannot be made again".to_owned(),
-            _ => return Err(error),
-        });
+        self.refused = Some(error.refusal()?);
         Ok(())
     }
 

@@ -155,11 +155,8 @@ impl Bed {
 
     /// Writes the Compose file: services by name, each with what it says.
     pub(crate) fn write(&self, services: &[(&str, &str)]) {
-        let mut text = "services:\n".to_owned();
-        for (name, says) in services {
-            text.push_str(&format!("  {name}:{says}"));
-        }
-        text.push_str("volumes: {shipkit: {}, data: {}}\n");
+        let services: Vec<String> = services.iter().map(|(name, says)| format!("  {name}:{says}")).collect();
+        let text = format!("services:\n{}volumes: {{shipkit: {{}}, data: {{}}}}\n", services.concat());
         fs::write(self.folder.path().join("compose.yml"), text).unwrap();
     }
 

@@ -43,9 +43,9 @@ async fn start_first_loses_nothing_there_and_back() {
     let first = bed.release(vec![service("api", &one)]);
     bed.deploy(&first).await;
     let second = bed.release(vec![service("api", &two)]);
-    let (_, report) = watched(&bed, bed.deploy(&second)).await;
+    let (_, report) = watched(&bed, Box::pin(bed.deploy(&second))).await;
     check_lossless(&report, &["1", "2"]);
-    let (_, report) = watched(&bed, bed.rollback()).await;
+    let (_, report) = watched(&bed, Box::pin(bed.rollback())).await;
     check_lossless(&report, &["1", "2"]);
 }
 
@@ -58,7 +58,7 @@ async fn blue_green_shifts_once_loses_nothing_and_bakes() {
     let first = bed.release(vec![replaced(service("api", &one), way)]);
     bed.deploy(&first).await;
     let second = bed.release(vec![replaced(service("api", &two), way)]);
-    let (steps, report) = watched(&bed, bed.deploy(&second)).await;
+    let (steps, report) = watched(&bed, Box::pin(bed.deploy(&second))).await;
     check_lossless(&report, &["1", "2"]);
     let kinds: Vec<&str> = steps.iter().filter_map(|step| step.split(" `").next()).collect();
     assert_eq!(
@@ -79,7 +79,7 @@ async fn recreate_has_a_gap() {
     let first = bed.release(vec![replaced(service("api", &one), Replacement::Recreate)]);
     bed.deploy(&first).await;
     let second = bed.release(vec![replaced(service("api", &two), Replacement::Recreate)]);
-    let (steps, report) = watched(&bed, bed.deploy(&second)).await;
+    let (steps, report) = watched(&bed, Box::pin(bed.deploy(&second))).await;
     assert_eq!(steps[0], "send the traffic to nobody");
     assert!(0 < report.failed && 0 < report.answered, "{report:#?}");
     assert!(report.failures.contains_key("status 502"), "{report:#?}");
