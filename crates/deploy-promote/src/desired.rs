@@ -8,7 +8,7 @@ use shipkit_core::config::{
     TargetKind,
 };
 use shipkit_core::target::{
-    Desired, DesiredService, HealthCheck, Observed, Order, Settings, Stamp, Update, VolumeMount,
+    Desired, DesiredService, HealthCheck, Observed, Order, Replacement, Settings, Stamp, Update, VolumeMount,
 };
 use shipkit_core::{ImageRef, Release, Repository, Tag};
 use shipkit_registry::Registry;
@@ -251,7 +251,10 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
             delay: update.delay,
             order,
             monitor: update.monitor,
+            // What replaces tasks by itself knows no other way; `strategy` is in the order.
+            replacement: Replacement::Rolling,
         },
+        compose: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The rules of shipkit: types, decisions and state machines. No I/O, no clock, no async runtime.
 
 pub mod admission;
+pub mod compose;
 pub mod config;
 pub mod digest;
 pub mod event;

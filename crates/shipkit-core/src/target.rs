@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::reference::ImageRef;
 use crate::rollout::Status;
+use crate::rollout::slots::Strategy;
 
 /// What should run as one stack: the services of one release, deployed together and rolled back together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub struct Settings {
     pub stop_grace: Option<Duration>,
     /// How an update proceeds.
     pub update: Update,
+    /// What the Compose files say of it, where the target runs them: the digest of the rendered service.
+    pub compose: Option<Digest>,
 }
 
 /// A named volume and where it appears.
@@ -116,7 +119,7 @@ pub enum EndpointMode {
 }
 
 /// How an update of a service proceeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update {
     /// How many tasks are replaced at a time; 0 is all.
     pub parallelism: u64,
@@ -126,10 +129,27 @@ pub struct Update {
     pub order: Order,
     /// How long a new task is watched after it runs before it counts.
     pub monitor: Duration,
+    /// How the tasks are replaced where shipkit itself does it; elsewhere the target does it task by task.
+    pub replacement: Replacement,
+}
+
+/// How the tasks of a service are replaced by shipkit itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Replacement {
+    /// As many at a time as the update says.
+    #[default]
+    Rolling,
+    /// All new ones beside the old ones, then the traffic shifts at once.
+    BlueGreen {
+        /// How long the old ones go on running after that, without traffic.
+        bake: Duration,
+    },
+    /// All old ones stop before a new one starts.
+    Recreate,
 }
 
 /// Which comes first when a task is replaced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// The new task runs before the old one stops: nothing is lost.
     #[default]
@@ -145,6 +165,23 @@ impl Default for Update {
             delay: Duration::ZERO,
             order: Order::StartFirst,
             monitor: Duration::from_secs(5),
+            replacement: Replacement::Rolling,
+        }
+    }
+}
+
+impl Update {
+    /// The same in the words of a rollout by slots.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        match self.replacement {
+            Replacement::Rolling => Strategy::Rolling {
+                parallelism: usize::try_from(self.parallelism).unwrap_or(usize::MAX),
+                delay: self.delay,
+                order: self.order,
+            },
+            Replacement::BlueGreen { bake } => Strategy::BlueGreen { bake },
+            Replacement::Recreate => Strategy::Recreate,
         }
     }
 }
@@ -154,8 +191,20 @@ impl Default for Update {
 pub struct Observed {
     /// Whether the network of the stack exists. A cluster has one for all.
     pub has_network: bool,
+    /// What the target's own files name besides and is not there yet.
+    pub absent: Vec<Absent>,
     /// The services of the stack by their names within it, in the order of these names.
     pub services: Vec<ObservedService>,
+}
+
+/// A service that the target's own files name, that no release holds and that does not exist yet: it is started once and
+/// then belongs to the people who run the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Its name within the stack.
+    pub name: String,
+    /// The services that are put in place before this one.
+    pub depends_on: Vec<String>,
 }
 
 /// One service as the target shows it.
@@ -201,6 +250,11 @@ pub enum Change {
     CreateNetwork {
         /// Its name.
         network: String,
+    },
+    /// A service that no release holds is started: only once, because it does not exist yet.
+    Start {
+        /// The service's name within the stack.
+        service: String,
     },
     /// A service is created, with its volumes.
     Create {
@@ -254,9 +308,17 @@ pub enum Change {
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
     let network = (!observed.has_network).then(|| Change::CreateNetwork { network: desired.stack.clone() });
     let there = |name: &str| observed.services.iter().find(|service| service.name == name);
-    let services: Vec<Change> = in_order(&desired.services)
+    let wanted = desired.services.iter().map(|service| Node {
+        name: &service.name,
+        depends_on: &service.depends_on,
+        wanted: Some(service),
+    });
+    let absent =
+        observed.absent.iter().map(|one| Node { name: &one.name, depends_on: &one.depends_on, wanted: None });
+    let services: Vec<Change> = in_order(&wanted.chain(absent).collect::<Vec<_>>())
         .into_iter()
-        .map(|wanted| {
+        .map(|node| {
+            let Some(wanted) = node.wanted else { return Change::Start { service: node.name.to_owned() } };
             let there = there(&wanted.name);
             let stamp = there.and_then(|service| service.stamp.as_ref());
             let step = change(wanted, there);
@@ -269,7 +331,10 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
         .collect();
     let is_new_deploy = services.iter().any(|step| match step {
         Change::Create { .. } | Change::Update { .. } | Change::Relabel { .. } => true,
-        Change::CreateNetwork { .. } | Change::Keep { .. } | Change::LeaveStateful { .. } => false,
+        Change::CreateNetwork { .. }
+        | Change::Start { .. }
+        | Change::Keep { .. }
+        | Change::LeaveStateful { .. } => false,
     });
     let joined = |step| if is_new_deploy { joining(step) } else { step };
     network.into_iter().chain(services.into_iter().map(joined)).collect()
@@ -318,6 +383,7 @@ pub fn differences(wanted: &DesiredService, there: &ObservedService) -> Vec<Stri
     note(new.endpoint_mode != old.endpoint_mode, "endpoint_mode");
     note(new.stop_grace.is_some() && new.stop_grace != old.stop_grace, "stop_grace_period");
     note(new.update != old.update, "update_config");
+    note(new.compose != old.compose, "compose file");
     differs
 }
 
@@ -325,19 +391,27 @@ fn as_set<T: Ord>(items: &[T]) -> BTreeSet<&T> {
     items.iter().collect()
 }
 
+/// A service that a plan puts in place, and what comes before it.
+struct Node<'a> {
+    name: &'a str,
+    depends_on: &'a [String],
+    /// As it should be; `None` if it only has to be there.
+    wanted: Option<&'a DesiredService>,
+}
+
 /// The services, each after those that it depends on, otherwise in the given order. A circle, which configuration
 /// refuses, is cut where it closes.
-fn in_order(services: &[DesiredService]) -> Vec<&DesiredService> {
+fn in_order<'a>(services: &'a [Node<'a>]) -> Vec<&'a Node<'a>> {
     fn visit<'a>(
-        service: &'a DesiredService,
-        all: &'a [DesiredService],
+        service: &'a Node<'a>,
+        all: &'a [Node<'a>],
         seen: &mut BTreeSet<&'a str>,
-        ordered: &mut Vec<&'a DesiredService>,
+        ordered: &mut Vec<&'a Node<'a>>,
     ) {
-        if !seen.insert(&service.name) {
+        if !seen.insert(service.name) {
             return;
         }
-        for before in all.iter().filter(|other| service.depends_on.contains(&other.name)) {
+        for before in all.iter().filter(|other| service.depends_on.iter().any(|name| name == other.name)) {
             visit(before, all, seen, ordered);
         }
         ordered.push(service);
@@ -440,7 +514,8 @@ impl Change {
     pub fn service(&self) -> Option<&str> {
         match self {
             Self::CreateNetwork { .. } => None,
-            Self::Create { service, .. }
+            Self::Start { service }
+            | Self::Create { service, .. }
             | Self::Update { service, .. }
             | Self::Relabel { service, .. }
             | Self::Keep { service, .. }
@@ -453,6 +528,9 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateNetwork { network } => write!(f, "create network `{network}`"),
+            Self::Start { service } => {
+                write!(f, "start `{service}`, which is not there and belongs to no release")
+            }
             Self::Create { service, to, volumes } => {
                 write!(f, "create `{service}` at {}", to.short())?;
                 if volumes.is_empty() { Ok(()) } else { write!(f, " with volumes {}", volumes.join(", ")) }
@@ -537,7 +615,7 @@ mod tests {
     }
 
     fn observed(services: Vec<ObservedService>) -> Observed {
-        Observed { has_network: true, services }
+        Observed { has_network: true, absent: Vec::new(), services }
     }
 
     #[track_caller]
@@ -632,9 +710,36 @@ mod tests {
             endpoint_mode: EndpointMode::Dnsrr,
             stop_grace: Some(Duration::from_secs(1)),
             update: Update { order: Order::StopFirst, ..Update::default() },
+            compose: Some(Digest::of(b"compose")),
         };
-        let words = "replicas,environment A,secrets,volumes,healthcheck,endpoint_mode,stop_grace_period,update_config";
+        let words = "replicas,environment A,secrets,volumes,healthcheck,endpoint_mode,stop_grace_period,update_config,\
+                     compose file";
         assert_eq!(differences(&api, &old).join(","), words);
+    }
+
+    #[test]
+    fn what_is_absent_is_started_where_its_dependencies_put_it() {
+        let absent = |name: &str, depends_on: &[&str]| Absent {
+            name: name.to_owned(),
+            depends_on: depends_on.iter().map(|&other| other.to_owned()).collect(),
+        };
+        let mut seen = observed(vec![]);
+        seen.absent = vec![absent("cron", &["api"]), absent("redis", &[])];
+        let at = Digest::of(b"1").short().to_owned();
+        let start = |name: &str| format!("start `{name}`, which is not there and belongs to no release");
+        let desired = desired(vec![wanted("api", &["redis"])]);
+        check_plan(&desired, &seen, &[&start("redis"), &format!("create `api` at {at}"), &start("cron")]);
+    }
+
+    #[test]
+    fn an_update_is_a_strategy_of_the_rollout() {
+        let update = Update { parallelism: 2, order: Order::StopFirst, ..Update::default() };
+        let rolling = Strategy::Rolling { parallelism: 2, delay: Duration::ZERO, order: Order::StopFirst };
+        assert_eq!(update.strategy(), rolling);
+        let bake = Duration::from_secs(7);
+        let blue_green = Update { replacement: Replacement::BlueGreen { bake }, ..update };
+        assert_eq!(blue_green.strategy(), Strategy::BlueGreen { bake });
+        assert_eq!(Update { replacement: Replacement::Recreate, ..update }.strategy(), Strategy::Recreate);
     }
 
     #[test]

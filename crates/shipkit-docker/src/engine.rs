@@ -27,6 +27,7 @@ use crate::tls::Tls;
 const BODY_LIMIT: usize = 32 << 20;
 /// One request, connecting included.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+const JSON: &str = "application/json";
 /// Reading is repeated this often, because a manager that has just changed its leader answers with an error.
 const READ_TRIES: u32 = 4;
 /// The API version that everything here was written against, and the oldest that has what is needed.
@@ -47,6 +48,17 @@ enum Address {
     Tcp(String),
     Tls(String, Tls),
     Ssh(Ssh),
+}
+
+/// What is asked of the engine.
+struct Ask<'a> {
+    method: Method,
+    path: &'a str,
+    body: Bytes,
+    content: &'static str,
+    login: Option<&'a Login>,
+    /// How long the answer may take, connecting included.
+    time: Duration,
 }
 
 /// An answer whose status may be an error.
@@ -167,6 +179,39 @@ impl Engine {
         answer.into_success(what).map(drop)
     }
 
+    /// As [`change`](Self::change), where the answer may take as long as `time`; that it is already so is fine.
+    pub(crate) async fn change_within(
+        &self,
+        what: &str,
+        path: &str,
+        time: Duration,
+    ) -> Result<(), SwarmError> {
+        let ask = Ask { method: Method::POST, path, body: Bytes::new(), content: JSON, login: None, time };
+        let answer = self.ask(ask).await?;
+        if answer.status == StatusCode::NOT_MODIFIED { Ok(()) } else { answer.into_success(what).map(drop) }
+    }
+
+    /// Changes something where the answer is no JSON document and may take as long as `time`.
+    pub(crate) async fn post_for_bytes(
+        &self,
+        what: &str,
+        path: &str,
+        body: &Value,
+        (login, time): (Option<&Login>, Duration),
+    ) -> Result<Bytes, SwarmError> {
+        let body = Bytes::from(body.to_string());
+        self.ask(Ask { method: Method::POST, path, body, content: JSON, login, time })
+            .await?
+            .into_success(what)
+    }
+
+    /// Unpacks a tar archive into a folder of a container.
+    pub(crate) async fn put_archive(&self, what: &str, path: &str, tar: Vec<u8>) -> Result<(), SwarmError> {
+        let (method, body) = (Method::PUT, Bytes::from(tar));
+        let ask = Ask { method, path, body, content: "application/x-tar", login: None, time: TIME_LIMIT };
+        self.ask(ask).await?.into_success(what).map(drop)
+    }
+
     pub(crate) fn garbled(&self, reason: &str) -> SwarmError {
         SwarmError::Garbled { host: self.host.clone(), reason: reason.to_owned() }
     }
@@ -182,16 +227,20 @@ impl Engine {
         body: Option<&Value>,
         login: Option<&Login>,
     ) -> Result<Answer, SwarmError> {
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        self.ask(Ask { method, path, body, content: JSON, login, time: TIME_LIMIT }).await
+    }
+
+    async fn ask(&self, ask: Ask<'_>) -> Result<Answer, SwarmError> {
         let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.version))
+            .method(ask.method)
+            .uri(format!("{}{}", self.version, ask.path))
             .header("host", "docker")
-            .header("content-type", "application/json");
-        if let Some(login) = login {
+            .header("content-type", ask.content);
+        if let Some(login) = ask.login {
             request = request.header("x-registry-auth", auth_header(login));
         }
-        let request = request.body(Full::new(bytes)).map_err(|error| self.garbled(&error.to_string()))?;
+        let request = request.body(Full::new(ask.body)).map_err(|error| self.garbled(&error.to_string()))?;
         let exchange = async {
             match &self.address {
                 Address::Unix(socket) => {
@@ -214,9 +263,9 @@ impl Engine {
                 }
             }
         };
-        tokio::time::timeout(TIME_LIMIT, exchange)
+        tokio::time::timeout(ask.time, exchange)
             .await
-            .map_err(|_elapsed| self.no_answer(&format!("nothing within {} s", TIME_LIMIT.as_secs())))?
+            .map_err(|_elapsed| self.no_answer(&format!("nothing within {} s", ask.time.as_secs())))?
     }
 
     fn cannot_open(&self, socket: &str, error: &std::io::Error) -> SwarmError {

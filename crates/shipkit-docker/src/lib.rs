@@ -5,6 +5,7 @@
 //! the services themselves.
 
 mod change;
+mod compose;
 mod engine;
 mod error;
 mod host;
@@ -18,6 +19,7 @@ mod ssh;
 mod swarm;
 mod tls;
 
+pub use compose::{Compose, ComposeApplied, ComposeError, ComposeFound, ComposeProject, Proxy};
 pub use error::SwarmError;
 pub use host::{Host, HostError};
 pub use job::{Job, JobEnd};

@@ -204,9 +204,15 @@ pub(crate) fn failure(task: &Value) -> Option<Failure> {
     })
 }
 
-/// The lines of a log: frames of one byte for the stream, three zeros, four bytes of length, and the text; a container
-/// with a terminal has no frames.
+/// The last lines of a log.
 pub(crate) fn log_lines(bytes: &[u8]) -> Vec<String> {
+    let lines: Vec<String> = log_text(bytes).lines().map(str::to_owned).collect();
+    lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().to_vec()
+}
+
+/// The text of a log: frames of one byte for the stream, three zeros, four bytes of length, and the text; a container with
+/// a terminal has no frames.
+pub(crate) fn log_text(bytes: &[u8]) -> String {
     let mut text = Vec::new();
     let mut rest = bytes;
     while let Some(([0..=2, 0, 0, 0, length @ ..], after)) = rest.split_first_chunk::<8>() {
@@ -216,8 +222,7 @@ pub(crate) fn log_lines(bytes: &[u8]) -> Vec<String> {
         rest = next;
     }
     text.extend_from_slice(rest);
-    let lines: Vec<String> = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-    lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().to_vec()
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]

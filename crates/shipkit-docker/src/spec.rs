@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use shipkit_core::ImageRef;
 use shipkit_core::target::{
-    Desired, DesiredService, EndpointMode, HealthCheck, Order, Settings, Update, VolumeMount,
+    Desired, DesiredService, EndpointMode, HealthCheck, Order, Replacement, Settings, Update, VolumeMount,
 };
 
 use crate::labels;
@@ -198,7 +198,10 @@ pub(crate) fn settings(spec: &Value, stack: &str) -> Settings {
                 Some(_) | None => Order::StopFirst,
             },
             monitor: monitor(spec),
+            // A Swarm replaces task by task.
+            replacement: Replacement::Rolling,
         },
+        compose: None,
     }
 }
 
@@ -371,6 +374,7 @@ mod tests {
                 endpoint_mode: EndpointMode::Dnsrr,
                 stop_grace: Some(Duration::from_secs(4)),
                 update: Update::default(),
+                compose: None,
             },
         }
     }

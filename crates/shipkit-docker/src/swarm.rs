@@ -95,7 +95,7 @@ impl Swarm {
             services.push(observed(&service, &tasks, stack));
         }
         services.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Observed { has_network: self.network(stack).await?.is_some(), services })
+        Ok(Observed { has_network: self.network(stack).await?.is_some(), absent: Vec::new(), services })
     }
 
     /// Whether a deploy can begin.
@@ -168,7 +168,8 @@ impl Swarm {
         };
         match change {
             Change::CreateNetwork { network } => self.create_network(network).await.map(|()| None),
-            Change::LeaveStateful { .. } => Ok(None),
+            // Nothing of a Swarm is absent: it has no files of its own.
+            Change::Start { .. } | Change::LeaveStateful { .. } => Ok(None),
             Change::Create { service, .. } => self.create(desired, find(service)?, login).await.map(Some),
             Change::Update { service, .. } => self.update(desired, find(service)?, login).await.map(Some),
             Change::Relabel { service, .. } => self.relabel(desired, find(service)?).await.map(Some),

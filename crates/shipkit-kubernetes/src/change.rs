@@ -81,7 +81,7 @@ impl Cluster {
             found.ok_or_else(|| ClusterError::NotDesired(name.to_owned()))
         };
         match change {
-            Change::CreateNetwork { .. } | Change::LeaveStateful { .. } => Ok(None),
+            Change::CreateNetwork { .. } | Change::Start { .. } | Change::LeaveStateful { .. } => Ok(None),
             Change::Create { service, .. }
             | Change::Update { service, .. }
             | Change::Relabel { service, .. } => {

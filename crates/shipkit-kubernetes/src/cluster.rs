@@ -105,7 +105,8 @@ impl Cluster {
         if services.is_empty() {
             self.namespace_exists().await?;
         }
-        let mut observed = Observed { has_network: true, services: self.observed(&services).await? };
+        let mut observed =
+            Observed { has_network: true, absent: Vec::new(), services: self.observed(&services).await? };
         observed.services.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(observed)
     }

@@ -21,8 +21,8 @@ use std::time::Duration;
 use jiff::{Timestamp, ToSpan as _};
 use shipkit_core::rollout::{Next, Status};
 use shipkit_core::target::{
-    self, Change, Desired, DesiredService, EndpointMode, HealthCheck, NoWayBack, Observed, Order, Settings,
-    Stamp, Update, VolumeMount,
+    self, Change, Desired, DesiredService, EndpointMode, HealthCheck, NoWayBack, Observed, Order,
+    Replacement, Settings, Stamp, Update, VolumeMount,
 };
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Applied, Swarm, SwarmError};
@@ -228,6 +228,7 @@ fn service(name: &str, image: &ImageRef) -> DesiredService {
                 delay: Duration::ZERO,
                 order: Order::StartFirst,
                 monitor: Duration::from_secs(2),
+                replacement: Replacement::Rolling,
             },
             ..Settings::default()
         },

@@ -1,0 +1,230 @@
+//! `Container`: one container of a service, as the engine shows it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shipkit_core::ImageRef;
+use shipkit_core::compose::{KEY, ServiceState};
+use shipkit_core::rollout::slots::{Instance, State};
+
+use super::Compose;
+use super::error::ComposeError;
+use crate::engine::filtered;
+use crate::rollout::{log_lines, text};
+use crate::spec::{at, items};
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const NUMBER: &str = "com.docker.compose.container-number";
+const ONEOFF: &str = "com.docker.compose.oneoff";
+/// How long a container has to stop where it does not say.
+const GRACE: u64 = 10;
+/// How many digits of its identifier name a container.
+const SHORT: usize = 12;
+
+/// One container of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Container(Value);
+
+impl Container {
+    /// The engine's identifier.
+    pub(crate) fn id(&self) -> &str {
+        text(&self.0, &["Id"])
+    }
+
+    /// What it is called now.
+    pub(crate) fn name(&self) -> &str {
+        text(&self.0, &["Name"]).trim_start_matches('/')
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        at(&self.0, &["Config", "Labels", name]).as_str()
+    }
+
+    /// The name by which it is known in a rollout: a number may be given again to another container, and a name too, so
+    /// the beginning of its identifier belongs to it.
+    pub(crate) fn instance(&self) -> String {
+        let (service, number) = (self.label(SERVICE), self.label(NUMBER));
+        let id = self.id().get(..SHORT).unwrap_or_else(|| self.id());
+        format!("{}-{}@{id}", service.unwrap_or_default(), number.unwrap_or_default())
+    }
+
+    /// Which release it was made for; `None` if others made it.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.label(KEY)
+    }
+
+    /// The image that it was made from, if that was named by digest.
+    pub(crate) fn image(&self) -> Option<ImageRef> {
+        text(&self.0, &["Config", "Image"]).parse().ok()
+    }
+
+    /// How long it has to stop.
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_secs(at(&self.0, &["Config", "StopTimeout"]).as_u64().unwrap_or(GRACE))
+    }
+
+    /// Whether the engine starts it again even after it was stopped on purpose.
+    pub(crate) fn is_always_started(&self) -> bool {
+        text(&self.0, &["HostConfig", "RestartPolicy", "Name"]) == "always"
+    }
+
+    /// What it does.
+    pub(crate) fn state(&self) -> State {
+        let exit_code = at(&self.0, &["State", "ExitCode"]).as_i64().unwrap_or_default();
+        match (text(&self.0, &["State", "Status"]), text(&self.0, &["State", "Health", "Status"])) {
+            ("running", "starting") | ("restarting" | "paused", _) => State::Starting,
+            ("running", "unhealthy") => State::Unhealthy,
+            ("running", _) => State::Ready,
+            ("removing", _) => State::Gone,
+            _ => State::Stopped { exit_code },
+        }
+    }
+
+    /// Whether it runs, well or not.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state(), State::Starting | State::Ready | State::Unhealthy)
+    }
+
+    /// Whether it has never been started.
+    pub(crate) fn is_fresh(&self) -> bool {
+        text(&self.0, &["State", "Status"]) == "created"
+    }
+
+    /// Why the engine could not start it, if so.
+    pub(crate) fn error(&self) -> Option<&str> {
+        Some(text(&self.0, &["State", "Error"])).filter(|error| !error.is_empty())
+    }
+
+    /// Since when it does what it does. Of a health check the last results are known: it has been well since the first of
+    /// those that passed in a row.
+    fn since(&self) -> Option<Timestamp> {
+        let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        let started = time(at(&self.0, &["State", "StartedAt"]));
+        match self.state() {
+            State::Stopped { .. } => time(at(&self.0, &["State", "FinishedAt"])),
+            State::Ready => {
+                let results: Vec<&Value> = items(at(&self.0, &["State", "Health", "Log"])).collect();
+                let passed = results.iter().rev().take_while(|result| at(result, &["ExitCode"]) == 0);
+                passed.last().map_or(started, |result| time(at(result, &["End"])))
+            }
+            State::Starting | State::Unhealthy | State::Gone => started,
+        }
+    }
+
+    /// The same in the words of a rollout.
+    pub(crate) fn seen(&self, service: &ServiceState, now: Timestamp, traffic: &[String]) -> Instance {
+        let id = self.instance();
+        let age = self.since().map(|since| now.duration_since(since));
+        Instance {
+            slot: service.slot(self.key()),
+            state: self.state(),
+            age: age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default(),
+            restarts: at(&self.0, &["RestartCount"]).as_u64().unwrap_or_default(),
+            has_traffic: traffic.contains(&id),
+            id,
+        }
+    }
+}
+
+impl Compose {
+    /// The containers of a service, in the order of their numbers.
+    pub(crate) async fn containers(&self, service: &str) -> Result<Vec<Container>, ComposeError> {
+        let labels = [
+            format!("{PROJECT}={}", self.project.stack),
+            format!("{SERVICE}={service}"),
+            format!("{ONEOFF}=False"),
+        ];
+        let path = filtered("/containers/json", &json!({"label": labels}));
+        let list = self.engine.get("list containers", &format!("{path}&all=1")).await?;
+        let mut found = Vec::new();
+        for id in items(&list).map(|container| text(container, &["Id"])) {
+            // It may be gone meanwhile.
+            found.extend(self.container(id).await?);
+        }
+        found.sort_by_key(|one| one.label(NUMBER).and_then(|number| number.parse::<u64>().ok()));
+        Ok(found)
+    }
+
+    /// One container by its identifier or its name.
+    pub(crate) async fn container(&self, id: &str) -> Result<Option<Container>, ComposeError> {
+        let found = self.engine.find("show a container", &format!("/containers/{id}/json")).await?;
+        Ok(found.map(Container))
+    }
+
+    /// The last lines that a container wrote. A log that cannot be read is empty.
+    pub(crate) async fn last_lines(&self, id: &str) -> Vec<String> {
+        let path = format!("/containers/{id}/logs?stdout=1&stderr=1&tail=50");
+        let bytes = self.engine.get_bytes("show a log", &path).await.unwrap_or_default();
+        log_lines(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(state: &Value) -> Container {
+        Container(json!({
+            "Id": "0123456789abcdef", "Name": "/shop-api-3", "RestartCount": 2, "State": state,
+            "Config": {"Labels": {SERVICE: "api", NUMBER: "3", KEY: "k"}},
+        }))
+    }
+
+    #[test]
+    fn a_container_is_known_by_service_number_and_identifier() {
+        let one = container(&json!({}));
+        assert_eq!(
+            (one.instance().as_str(), one.name(), one.key()),
+            ("api-3@0123456789ab", "shop-api-3", Some("k"))
+        );
+        assert_eq!(one.grace(), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_a_container_does_is_told_apart() {
+        let stopped = |exit_code| State::Stopped { exit_code };
+        for (status, health, expected) in [
+            ("running", "", State::Ready),
+            ("running", "none", State::Ready),
+            ("running", "healthy", State::Ready),
+            ("running", "starting", State::Starting),
+            ("running", "unhealthy", State::Unhealthy),
+            ("restarting", "unhealthy", State::Starting),
+            ("paused", "healthy", State::Starting),
+            ("created", "", stopped(3)),
+            ("exited", "unhealthy", stopped(3)),
+            ("dead", "", stopped(3)),
+            ("removing", "", State::Gone),
+        ] {
+            let state = json!({"Status": status, "ExitCode": 3, "Health": {"Status": health}});
+            assert_eq!(container(&state).state(), expected, "{status} {health}");
+        }
+    }
+
+    #[track_caller]
+    fn check_age(mut state: Value, seconds: u64) {
+        state["StartedAt"] = json!("2026-01-02T03:00:00.5Z");
+        let service = ServiceState {
+            now: shipkit_core::compose::Deployed::by_others(1),
+            previous: None,
+            older: None,
+            working: None,
+        };
+        let now = "2026-01-02T03:01:00.5Z".parse().unwrap();
+        assert_eq!(container(&state).seen(&service, now, &[]).age, Duration::from_secs(seconds));
+    }
+
+    #[test]
+    fn its_age_is_that_of_what_it_does() {
+        check_age(json!({"Status": "running"}), 60);
+        check_age(json!({"Status": "exited", "FinishedAt": "2026-01-02T03:00:50.5Z"}), 10);
+        let result = |code, second| json!({"ExitCode": code, "End": format!("2026-01-02T03:00:{second}.5Z")});
+        let log = json!([result(0, "10"), result(1, "20"), result(0, "30"), result(0, "40")]);
+        check_age(json!({"Status": "running", "Health": {"Status": "healthy", "Log": log}}), 30);
+        check_age(json!({"Status": "running", "Health": {"Status": "healthy", "Log": []}}), 60);
+        // The clock of the target was set back.
+        check_age(json!({"Status": "exited", "FinishedAt": "2027-01-01T00:00:00Z"}), 0);
+    }
+}

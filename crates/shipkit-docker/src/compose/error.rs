@@ -1,0 +1,173 @@
+//! `ComposeError`: why a Compose project cannot be seen or does not do what it is asked.
+
+use shipkit_core::Hint;
+use shipkit_core::compose::{BadModel, BadState, Refusal};
+use shipkit_core::exit::ExitCode;
+
+use crate::error::SwarmError;
+
+/// Why a Compose project cannot be seen or does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// The engine cannot be asked, or refused.
+    #[error(transparent)]
+    Engine(#[from] SwarmError),
+    /// The host is one that `docker compose` cannot run on.
+    #[error("a Compose project cannot be deployed to `{0}`: `docker compose` runs where the Docker host is")]
+    BadHost(String),
+    /// There is no program `docker` where the project is.
+    #[error(
+        "there is no program `docker` here, and a Compose project needs `docker compose` beside its Docker host"
+    )]
+    NoDocker,
+    /// `docker` has no `compose`.
+    #[error("`docker` has no `compose` on the Docker host: {0}")]
+    NoCompose(String),
+    /// `docker compose` did not do it.
+    #[error("`docker compose` could not {what}: {reason}")]
+    Compose {
+        /// What was asked.
+        what: String,
+        /// Its own words.
+        reason: String,
+        /// Whether the files are wrong, and not what was to be done with them.
+        is_usage: bool,
+    },
+    /// A file or a program of the host.
+    #[error("could not {what} on the host: {reason}")]
+    Host {
+        /// What was asked.
+        what: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A program took too long.
+    #[error("could not {what} on the host within {seconds} s")]
+    Slow {
+        /// What was asked.
+        what: String,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// What Compose rendered is no project.
+    #[error(transparent)]
+    Model(#[from] BadModel),
+    /// What is remembered on the host cannot be read.
+    #[error(transparent)]
+    State(#[from] BadState),
+    /// The Compose files say something that cannot be replaced as it is asked.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The Compose files do not name a service that they need to.
+    #[error("the Compose files hold no service `{0}`")]
+    NotInFiles(String),
+    /// The proxy is not there or does not run.
+    #[error("nginx, the service `{0}`, does not run")]
+    ProxyDown(String),
+    /// nginx does not take its configuration.
+    #[error("nginx, the service `{service}`, refuses its configuration: {reason}")]
+    ProxyRefused {
+        /// The service of nginx.
+        service: String,
+        /// Its own words.
+        reason: String,
+    },
+    /// What is written for nginx would be gone with its container.
+    #[error("`{directory}` of the service `{service}`, which is nginx, is not on a volume")]
+    NoVolume {
+        /// The service of nginx.
+        service: String,
+        /// The folder in its container.
+        directory: String,
+    },
+    /// A service that shipkit only starts does not run.
+    #[error("service `{service}` does not come up: {reason}")]
+    NotUp {
+        /// The service.
+        service: String,
+        /// What was seen.
+        reason: String,
+    },
+    /// The service does not remember a good release.
+    #[error("service `{0}` remembers no good release to go back to")]
+    NothingBefore(String),
+    /// A plan names a service that the desired state does not hold.
+    #[error("the plan names service `{0}`, which is not desired")]
+    NotDesired(String),
+}
+
+impl ComposeError {
+    /// Why a container will not start, now or later. What could not be found out stays an error.
+    pub(crate) fn refusal(self) -> Result<String, Self> {
+        match self {
+            Self::Engine(SwarmError::Refused { message, .. }) => Ok(message),
+            Self::Compose { reason, .. } => Ok(reason),
+            Self::NothingBefore(_) => Ok("its containers are gone and cannot be made again".to_owned()),
+            Self::Engine(_)
+            | Self::BadHost(_)
+            | Self::NoDocker
+            | Self::NoCompose(_)
+            | Self::Host { .. }
+            | Self::Slow { .. }
+            | Self::Model(_)
+            | Self::State(_)
+            | Self::Refused(_)
+            | Self::NotInFiles(_)
+            | Self::ProxyDown(_)
+            | Self::ProxyRefused { .. }
+            | Self::NoVolume { .. }
+            | Self::NotUp { .. }
+            | Self::NotDesired(_) => Err(self),
+        }
+    }
+}
+
+impl Hint for ComposeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Engine(error) => error.hint(),
+            Self::BadHost(_) => Some("use `host: ssh://user@host`, or a socket of this machine".to_owned()),
+            Self::NoDocker => Some(
+                "use `host: ssh://user@host`, or run the program on the Docker host itself (`uses: .../setup`)"
+                    .to_owned(),
+            ),
+            Self::NoCompose(_) => {
+                Some("install Docker's plugin `compose` there, 2.20 or newer".to_owned())
+            }
+            Self::Model(error) => error.hint(),
+            Self::State(error) => error.hint(),
+            Self::Refused(error) => error.hint(),
+            Self::NotInFiles(name) => Some(format!("add `services.{name}` to them, or name further `files`")),
+            Self::ProxyDown(name) => Some(format!("see `docker compose logs {name}`, then start it")),
+            Self::ProxyRefused { .. } => {
+                Some("correct its configuration; what it had before is in force".to_owned())
+            }
+            Self::NoVolume { directory, .. } => Some(format!("mount a named volume at `{directory}`")),
+            Self::NotUp { service, .. } => Some(format!("see `docker compose logs {service}`")),
+            Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
+            Self::Compose { .. } | Self::Host { .. } | Self::Slow { .. } | Self::NotDesired(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Engine(error) => error.exit_code(),
+            Self::Model(error) => error.exit_code(),
+            Self::State(error) => error.exit_code(),
+            Self::Refused(error) => error.exit_code(),
+            Self::Compose { is_usage: true, .. }
+            | Self::BadHost(_)
+            | Self::NoDocker
+            | Self::NoCompose(_)
+            | Self::NotInFiles(_)
+            | Self::NoVolume { .. }
+            | Self::NotDesired(_) => ExitCode::Usage,
+            Self::Host { .. } | Self::Slow { .. } => ExitCode::Unknown,
+            Self::Compose { .. }
+            | Self::ProxyDown(_)
+            | Self::ProxyRefused { .. }
+            | Self::NotUp { .. }
+            | Self::NothingBefore(_) => ExitCode::No,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! nginx: who gets the traffic of a service, read from and written to a file in its container.
+//!
+//! A file is put beside the one in force and takes its place only together with what the old one was, so that a run that
+//! is killed in between leaves a mark, and the next one finishes: the new file if nginx takes it, else the old one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use shipkit_core::compose::{Server, instances, upstream};
+
+use super::Compose;
+use super::container::Container;
+use super::error::ComposeError;
+use super::host::last_line;
+use super::project::Proxy;
+use super::tar::{Entry, pack, unpack};
+use crate::rollout::{log_text, text};
+use crate::spec::at;
+
+/// How long nginx may take to read its configuration; it looks up names for it.
+const READING: Duration = Duration::from_mins(1);
+/// Arguments: folder, service, `next` or nothing. Puts `<service>.next`, if that is asked, in the place of
+/// `<service>.conf` and tells nginx; what it refuses is taken back. `<service>.before` is there as long as nginx may not
+/// have been told.
+const SETTLE: &str = r##"
+cd "$1" || exit 1
+if [ -n "$3" ]; then
+  if [ ! -e "$2.before" ]; then
+    if [ -e "$2.conf" ]; then cp -p "$2.conf" "$2.part"; else : > "$2.part"; fi
+    mv -f "$2.part" "$2.before" || exit 1
+  fi
+  mv -f "$2.next" "$2.conf" || exit 1
+fi
+said=$(nginx -T 2>&1)
+code=$?
+if [ "$code" = 0 ]; then
+  case $said in
+    *"# configuration file $1/$2.conf:"*) ;;
+    *) said="its configuration does not include $1/*.conf inside of http"; code=1 ;;
+  esac
+fi
+if [ "$code" = 0 ]; then said=$(nginx -s reload 2>&1); code=$?; fi
+if [ "$code" = 0 ]; then
+  if [ -e "$2.before" ]; then touch "$2.conf"; fi
+else
+  printf '%s\n' "$said" >&2
+  if [ -s "$2.before" ]; then mv -f "$2.before" "$2.conf"; elif [ -e "$2.before" ]; then rm -f "$2.conf"; fi
+fi
+rm -f "$2.before"
+exit "$code"
+"##;
+
+/// Who gets the traffic of a service.
+pub(crate) struct Traffic {
+    /// The instances.
+    pub(crate) instances: Vec<String>,
+    /// Since when, by the clock of the host; `None` where nobody has decided yet.
+    pub(crate) since: Option<Timestamp>,
+    /// Whether nginx may not know it.
+    pub(crate) is_unsettled: bool,
+}
+
+impl Compose {
+    /// Who gets the traffic of a service, as nginx's file says.
+    pub(crate) async fn proxied(&self, proxy: &Proxy, service: &str) -> Result<Traffic, ComposeError> {
+        let container = self.proxy_container(proxy).await?;
+        let path = format!("/containers/{}/archive?path={}", container.id(), query(&proxy.directory));
+        let archive = match self.engine.get_bytes("read nginx's files", &path).await {
+            Ok(bytes) => bytes.to_vec(),
+            Err(crate::SwarmError::Refused { status: 404, .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let entries = unpack(&archive);
+        let find = |end: &str| entries.iter().find(|entry: &&Entry| entry.name == format!("{service}.{end}"));
+        Ok(match find("conf") {
+            Some(entry) => Traffic {
+                instances: instances(&String::from_utf8_lossy(&entry.bytes)),
+                since: Some(entry.modified),
+                is_unsettled: find("before").is_some(),
+            },
+            None => Traffic { instances: Vec::new(), since: None, is_unsettled: find("before").is_some() },
+        })
+    }
+
+    /// Sends the traffic of a service to these containers and no others.
+    pub(crate) async fn shift(
+        &self,
+        (proxy, port): (&Proxy, u16),
+        service: &str,
+        to: &[&Container],
+    ) -> Result<(), ComposeError> {
+        let container = self.running_proxy(proxy).await?;
+        self.put(&container, proxy, &format!("{service}.next"), &text_of(service, port, to)).await?;
+        self.settle_in(&container, proxy, service, "next").await
+    }
+
+    /// Tells nginx what its file says, in case that a run was killed before it did.
+    pub(crate) async fn settle(&self, proxy: &Proxy, service: &str) -> Result<(), ComposeError> {
+        let container = self.running_proxy(proxy).await?;
+        self.settle_in(&container, proxy, service, "").await
+    }
+
+    /// Makes nginx's container with a file for every service whose traffic comes through it, so that it can start before
+    /// any of them: it does not start with an `upstream` that is missing.
+    pub(crate) async fn prepare_proxy(&self, proxy: &Proxy) -> Result<(), ComposeError> {
+        self.create_as_written(&proxy.service).await?;
+        let container = self.proxy_container(proxy).await?;
+        for (service, port) in &self.project.services {
+            let Some(port) = *port else { continue };
+            if self.proxied(proxy, service).await?.since.is_none() {
+                let text = text_of(service, port, &[]);
+                self.put(&container, proxy, &format!("{service}.conf"), &text).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What nginx says against its configuration, if it runs; else its configuration.
+    pub(crate) async fn check_proxy(&self, proxy: &Proxy) -> Result<String, ComposeError> {
+        let container = self.running_proxy(proxy).await?;
+        self.nginx(&container, proxy, &["nginx", "-T"]).await
+    }
+
+    async fn settle_in(
+        &self,
+        container: &Container,
+        proxy: &Proxy,
+        service: &str,
+        which: &str,
+    ) -> Result<(), ComposeError> {
+        let argv = ["sh", "-c", SETTLE, "sh", &proxy.directory, service, which];
+        self.nginx(container, proxy, &argv).await.map(drop)
+    }
+
+    /// What a program says that ends well.
+    async fn nginx(
+        &self,
+        container: &Container,
+        proxy: &Proxy,
+        argv: &[&str],
+    ) -> Result<String, ComposeError> {
+        let (code, said) = self.exec(container.id(), argv).await?;
+        if code == 0 {
+            return Ok(said);
+        }
+        let lines: Vec<&str> = said.lines().collect();
+        let reason = lines.iter().find(|line| line.contains("[emerg]")).or(lines.last());
+        let reason = reason.map_or_else(|| format!("it ends with {code}"), |line| last_line(line.as_bytes()));
+        Err(ComposeError::ProxyRefused { service: proxy.service.clone(), reason })
+    }
+
+    async fn put(
+        &self,
+        container: &Container,
+        proxy: &Proxy,
+        name: &str,
+        content: &str,
+    ) -> Result<(), ComposeError> {
+        let path = format!("/containers/{}/archive?path={}", container.id(), query(&proxy.directory));
+        let archive = pack(name, content.as_bytes());
+        Ok(self.engine.put_archive("write a file for nginx", &path, archive).await?)
+    }
+
+    /// Runs a program in a container: its exit code, and what it said.
+    async fn exec(&self, id: &str, argv: &[&str]) -> Result<(i64, String), ComposeError> {
+        let body = json!({"AttachStdout": true, "AttachStderr": true, "Cmd": argv});
+        let what = "run a program in nginx's container";
+        let made = self.engine.post(what, &format!("/containers/{id}/exec"), &body, None).await?;
+        let exec = text(&made, &["Id"]);
+        let body = json!({"Detach": false, "Tty": false});
+        let path = format!("/exec/{exec}/start");
+        let said = self.engine.post_for_bytes(what, &path, &body, (None, READING)).await?;
+        let ended = self.engine.get(what, &format!("/exec/{exec}/json")).await?;
+        let code = at(&ended, &["ExitCode"]).as_i64();
+        Ok((code.ok_or_else(|| self.engine.garbled("it does not say how a program ended"))?, log_text(&said)))
+    }
+
+    /// The container of nginx, running if one does.
+    async fn proxy_container(&self, proxy: &Proxy) -> Result<Container, ComposeError> {
+        let mut all = self.containers(&proxy.service).await?;
+        all.sort_by_key(|container| !container.is_running());
+        all.into_iter().next().ok_or_else(|| ComposeError::ProxyDown(proxy.service.clone()))
+    }
+
+    async fn running_proxy(&self, proxy: &Proxy) -> Result<Container, ComposeError> {
+        let found = self.proxy_container(proxy).await?;
+        if found.is_running() { Ok(found) } else { Err(ComposeError::ProxyDown(proxy.service.clone())) }
+    }
+}
+
+fn text_of(service: &str, port: u16, to: &[&Container]) -> String {
+    let server = |one: &&Container| Server { instance: one.instance(), host: one.name().to_owned() };
+    upstream(service, port, &to.iter().map(server).collect::<Vec<_>>())
+}
+
+/// A path as a part of a query.
+fn query(path: &str) -> String {
+    let escape = |byte: u8| {
+        let is_plain = byte.is_ascii_alphanumeric() || b"/-._".contains(&byte);
+        if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    path.bytes().map(escape).collect()
+}
