@@ -5,6 +5,7 @@ use shipkit_core::compose::{BadModel, BadState, Refusal};
 use shipkit_core::exit::ExitCode;
 
 use crate::error::SwarmError;
+use crate::host::HostError;
 
 /// Why a Compose project cannot be seen or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -15,11 +16,9 @@ pub enum ComposeError {
     /// The host is one that `docker compose` cannot run on.
     #[error("a Compose project cannot be deployed to `{0}`: `docker compose` runs where the Docker host is")]
     BadHost(String),
-    /// There is no program `docker` where the project is.
-    #[error(
-        "there is no program `docker` here, and a Compose project needs `docker compose` beside its Docker host"
-    )]
-    NoDocker,
+    /// The host does not do what it is told.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// `docker` has no `compose`.
     #[error("`docker` has no `compose` on the Docker host: {0}")]
     NoCompose(String),
@@ -33,22 +32,6 @@ pub enum ComposeError {
         /// Whether the files are wrong, and not what was to be done with them.
         is_usage: bool,
     },
-    /// A file or a program of the host.
-    #[error("could not {what} on the host: {reason}")]
-    Host {
-        /// What was asked.
-        what: String,
-        /// What happened.
-        reason: String,
-    },
-    /// A program took too long.
-    #[error("could not {what} on the host within {seconds} s")]
-    Slow {
-        /// What was asked.
-        what: String,
-        /// How long it had.
-        seconds: u64,
-    },
     /// What Compose rendered is no project.
     #[error(transparent)]
     Model(#[from] BadModel),
@@ -61,6 +44,11 @@ pub enum ComposeError {
     /// The Compose files do not name a service that they need to.
     #[error("the Compose files hold no service `{0}`")]
     NotInFiles(String),
+    /// The Compose files mean files beside them, and those are not on the host.
+    #[error(
+        "only the Compose files themselves are brought to the host, and they name files beside them: {0}"
+    )]
+    NotBrought(String),
     /// The proxy is not there or does not run.
     #[error("nginx, the service `{0}`, does not run")]
     ProxyDown(String),
@@ -88,6 +76,12 @@ pub enum ComposeError {
         /// What was seen.
         reason: String,
     },
+    /// The migration of another release has not ended.
+    #[error("a migration of another release still runs as `{0}`")]
+    StillMigrating(String),
+    /// A container has the name of the one that migrates.
+    #[error("the container `{0}` is in the way of the migration, and shipkit did not make it")]
+    NotOurs(String),
     /// The service does not remember a good release.
     #[error("service `{0}` remembers no good release to go back to")]
     NothingBefore(String),
@@ -105,18 +99,19 @@ impl ComposeError {
             Self::NothingBefore(_) => Ok("its containers are gone and cannot be made again".to_owned()),
             Self::Engine(_)
             | Self::BadHost(_)
-            | Self::NoDocker
             | Self::NoCompose(_)
-            | Self::Host { .. }
-            | Self::Slow { .. }
+            | Self::Host(_)
             | Self::Model(_)
             | Self::State(_)
             | Self::Refused(_)
             | Self::NotInFiles(_)
+            | Self::NotBrought(_)
             | Self::ProxyDown(_)
             | Self::ProxyRefused { .. }
             | Self::NoVolume { .. }
             | Self::NotUp { .. }
+            | Self::StillMigrating(_)
+            | Self::NotOurs(_)
             | Self::NotDesired(_) => Err(self),
         }
     }
@@ -126,11 +121,8 @@ impl Hint for ComposeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Engine(error) => error.hint(),
+            Self::Host(error) => error.hint(),
             Self::BadHost(_) => Some("use `host: ssh://user@host`, or a socket of this machine".to_owned()),
-            Self::NoDocker => Some(
-                "use `host: ssh://user@host`, or run the program on the Docker host itself (`uses: .../setup`)"
-                    .to_owned(),
-            ),
             Self::NoCompose(_) => {
                 Some("install Docker's plugin `compose` there, 2.20 or newer".to_owned())
             }
@@ -138,35 +130,44 @@ impl Hint for ComposeError {
             Self::State(error) => error.hint(),
             Self::Refused(error) => error.hint(),
             Self::NotInFiles(name) => Some(format!("add `services.{name}` to them, or name further `files`")),
+            Self::NotBrought(_) => Some(
+                "put those files on the host, and name the folder that the paths begin at as `target.directory`".to_owned(),
+            ),
             Self::ProxyDown(name) => Some(format!("see `docker compose logs {name}`, then start it")),
             Self::ProxyRefused { .. } => {
                 Some("correct its configuration; what it had before is in force".to_owned())
             }
             Self::NoVolume { directory, .. } => Some(format!("mount a named volume at `{directory}`")),
             Self::NotUp { service, .. } => Some(format!("see `docker compose logs {service}`")),
+            Self::StillMigrating(name) => {
+                Some(format!("wait for it, or end it with `docker rm --force {name}`"))
+            }
+            Self::NotOurs(name) => Some(format!("remove it with `docker rm {name}`, or give it another name")),
             Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
-            Self::Compose { .. } | Self::Host { .. } | Self::Slow { .. } | Self::NotDesired(_) => None,
+            Self::Compose { .. } | Self::NotDesired(_) => None,
         }
     }
 
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Engine(error) => error.exit_code(),
+            Self::Host(error) => error.exit_code(),
             Self::Model(error) => error.exit_code(),
             Self::State(error) => error.exit_code(),
             Self::Refused(error) => error.exit_code(),
             Self::Compose { is_usage: true, .. }
             | Self::BadHost(_)
-            | Self::NoDocker
             | Self::NoCompose(_)
             | Self::NotInFiles(_)
+            | Self::NotBrought(_)
             | Self::NoVolume { .. }
             | Self::NotDesired(_) => ExitCode::Usage,
-            Self::Host { .. } | Self::Slow { .. } => ExitCode::Unknown,
             Self::Compose { .. }
             | Self::ProxyDown(_)
             | Self::ProxyRefused { .. }
             | Self::NotUp { .. }
+            | Self::StillMigrating(_)
+            | Self::NotOurs(_)
             | Self::NothingBefore(_) => ExitCode::No,
         }
     }

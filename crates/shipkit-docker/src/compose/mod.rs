@@ -8,7 +8,6 @@
 mod change;
 mod container;
 mod error;
-mod host;
 mod observe;
 mod project;
 mod proxy;
@@ -17,17 +16,24 @@ mod tar;
 
 use std::sync::Arc;
 
+use serde_json::json;
+use shipkit_core::SshAddress;
 use shipkit_core::compose::{Model, State};
 use tokio::sync::OnceCell;
 
 pub use change::Applied as ComposeApplied;
 pub use error::ComposeError;
 pub use observe::Found as ComposeFound;
+use project::has_compose;
 pub use project::{ComposeProject, Proxy};
 
 use crate::engine::Engine;
+use crate::error::SwarmError;
+use crate::host::Host;
 use crate::swarm::Access;
-use host::Host;
+
+/// The most that the file with what is remembered may have, in bytes: 16 MiB.
+const STATE: usize = 16 << 20;
 
 /// A Compose project on a Docker host. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -43,18 +49,28 @@ pub struct Compose {
 }
 
 impl Compose {
-    /// Connects to the engine at `unix:///var/run/docker.sock`.
+    /// Connects to the engine at `unix:///var/run/docker.sock`, or at `ssh://user@host` for a host that is reached over SSH.
     ///
     /// # Errors
-    /// When the engine does not answer or is too old, or `docker compose` cannot run where it is.
-    pub async fn connect(host: &str, access: &Access, project: ComposeProject) -> Result<Self, ComposeError> {
-        if !host.starts_with("unix://") {
-            return Err(ComposeError::BadHost(host.to_owned()));
-        }
-        let engine = Engine::connect(host, access).await?;
-        let socket = host.to_owned();
-        let folder = format!("{}/.shipkit/{}", Host.home().await?, project.stack);
-        Ok(Self { engine, host: Host, project: Arc::new(project), socket, folder, model: Arc::default() })
+    /// When `docker compose` cannot run on the host, or the engine does not answer or is too old.
+    pub async fn connect(
+        engine: &str,
+        access: &Access,
+        host: Host,
+        project: ComposeProject,
+    ) -> Result<Self, ComposeError> {
+        let socket = if engine.starts_with("ssh://") {
+            let address: SshAddress = engine.parse().map_err(SwarmError::from)?;
+            format!("unix://{}", address.socket())
+        } else if engine.starts_with("unix://") {
+            engine.to_owned()
+        } else {
+            return Err(ComposeError::BadHost(engine.to_owned()));
+        };
+        has_compose(&host).await?;
+        let engine = Engine::connect(engine, access).await?;
+        let folder = host.folder(&project.stack);
+        Ok(Self { engine, host, project: Arc::new(project), socket, folder, model: Arc::default() })
     }
 
     fn state_path(&self) -> String {
@@ -63,7 +79,7 @@ impl Compose {
 
     /// What is remembered.
     pub(crate) async fn state(&self) -> Result<State, ComposeError> {
-        let text = self.host.read(&self.state_path()).await?;
+        let text = self.host.read(&self.state_path(), STATE).await?;
         Ok(text.map(|text| State::parse(&text)).transpose()?.unwrap_or_default())
     }
 
@@ -71,10 +87,7 @@ impl Compose {
     pub(crate) async fn remember(&self, edit: impl FnOnce(&mut State)) -> Result<(), ComposeError> {
         let mut state = self.state().await?;
         edit(&mut state);
-        let text = serde_json::to_vec_pretty(&state).map_err(|error| ComposeError::Host {
-            what: "write the state".to_owned(),
-            reason: error.to_string(),
-        })?;
-        self.host.write(&self.state_path(), &text).await
+        let text = json!(state).to_string();
+        Ok(self.host.write(&self.state_path(), text.as_bytes()).await?)
     }
 }

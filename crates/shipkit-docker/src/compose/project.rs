@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use shipkit_core::Secret;
 use shipkit_core::compose::Model;
-use shipkit_core::ssh::shell_line;
 
 use super::Compose;
 use super::error::ComposeError;
-use super::host::{Said, last_line};
+use crate::host::Host;
+use crate::ssh::{Ended, Output, RemoteCommand};
 
 /// How long rendering may take.
 const RENDER: Duration = Duration::from_mins(1);
@@ -17,16 +17,8 @@ const RENDER: Duration = Duration::from_mins(1);
 const CREATE: Duration = Duration::from_mins(3);
 /// How long starting a service that shipkit does not replace may take, pulling included.
 const UP: Duration = Duration::from_mins(15);
-/// Takes its first standard input, as many bytes as `$1` says, as assignments of shell variables for the program, so that
-/// values appear in no file and in no list of processes.
-const WITH_SECRETS: &str = r#"
-size=$1
-shift
-set -a
-eval "$(dd bs=1 count="$size" 2> /dev/null)"
-set +a
-exec "$@"
-"#;
+/// The most that Compose may say, in bytes: 16 MiB.
+const OUTPUT: usize = 16 << 20;
 
 /// A Compose project and how traffic reaches its services.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +27,7 @@ pub struct ComposeProject {
     pub stack: String,
     /// The folder on the host that relative paths in the files mean.
     pub directory: String,
-    /// The Compose files on the host, in order; without any Compose looks for them in the folder.
+    /// The Compose files on the host, in order; none where what is remembered is enough, as for going back.
     pub files: Vec<String>,
     /// Files with variables on the host; without any Compose takes `.env` of the folder.
     pub env_files: Vec<String>,
@@ -68,20 +60,10 @@ impl Compose {
     pub(crate) async fn model(&self) -> Result<&Model, ComposeError> {
         let render = || async {
             let what = "render the project";
-            let said = self.compose(what, &["config", "--format", "json"], b"", RENDER).await?;
-            if said.code != Some(0) {
-                self.has_compose().await?;
-            }
+            let said = self.compose(&["config", "--format", "json"], RENDER).await?;
             Ok(Model::parse(&expect(said, what, true)?)?)
         };
         self.model.get_or_try_init(render).await
-    }
-
-    /// Without the plugin, `docker` complains about the first word that it does not know.
-    async fn has_compose(&self) -> Result<(), ComposeError> {
-        let argv = ["docker", "compose", "version"];
-        let said = self.host.run("ask for the version of Compose", &argv, b"", RENDER).await?;
-        if said.code == Some(0) { Ok(()) } else { Err(ComposeError::NoCompose(last_line(&said.stderr))) }
     }
 
     /// Makes the containers of a service that are missing to `total`, and starts none.
@@ -94,7 +76,7 @@ impl Compose {
         let scale = format!("{service}={total}");
         let words = ["create", "--no-recreate", "--no-build", "--pull", "never", "--scale", &scale, service];
         let what = format!("create containers of `{service}`");
-        let said = self.alone(&what, model, &words, CREATE).await?;
+        let said = self.alone(model, &words, CREATE).await?;
         expect(said, &what, false).map(drop)
     }
 
@@ -103,8 +85,8 @@ impl Compose {
         let words = ["up", "--detach", "--no-deps", "--no-recreate", "--no-build", service];
         let what = format!("start `{service}`");
         let said = match model {
-            Some(model) => self.alone(&what, model, &words, UP).await?,
-            None => self.compose(&what, &words, b"", UP).await?,
+            Some(model) => self.alone(model, &words, UP).await?,
+            None => self.compose(&words, UP).await?,
         };
         expect(said, &what, false).map(drop)
     }
@@ -116,76 +98,59 @@ impl Compose {
         let model = self.model().await?.without_dependencies(service);
         let model = model.ok_or_else(|| ComposeError::NotInFiles(service.to_owned()))?;
         let what = format!("create `{service}`");
-        let said = self.alone(&what, &model, &words, UP).await?;
+        let said = self.alone(&model, &words, UP).await?;
         expect(said, &what, false).map(drop)
     }
 
     /// With a rendered project in place of the files.
-    async fn alone(
-        &self,
-        what: &str,
-        model: &Model,
-        words: &[&str],
-        time: Duration,
-    ) -> Result<Said, ComposeError> {
+    async fn alone(&self, model: &Model, words: &[&str], time: Duration) -> Result<Output, ComposeError> {
         let mut all = vec!["--file", "-"];
         all.extend(words);
-        self.run(what, &all, model.value().to_string().as_bytes(), time).await
+        self.run(&all, model.value().to_string().as_bytes(), time).await
     }
 
     /// With the files of the project.
-    async fn compose(
-        &self,
-        what: &str,
-        words: &[&str],
-        stdin: &[u8],
-        time: Duration,
-    ) -> Result<Said, ComposeError> {
+    async fn compose(&self, words: &[&str], time: Duration) -> Result<Output, ComposeError> {
         let files = self.project.files.iter().flat_map(|file| ["--file", file]);
         let mut all: Vec<&str> = files.collect();
         all.extend(words);
-        self.run(what, &all, stdin, time).await
+        self.run(&all, b"", time).await
     }
 
-    async fn run(
-        &self,
-        what: &str,
-        words: &[&str],
-        stdin: &[u8],
-        time: Duration,
-    ) -> Result<Said, ComposeError> {
+    async fn run(&self, words: &[&str], stdin: &[u8], time: Duration) -> Result<Output, ComposeError> {
         let project = &self.project;
         let mut argv = vec!["docker", "--host", &self.socket, "compose", "--project-name", &project.stack];
         argv.extend(["--project-directory", &project.directory]);
         argv.extend(project.env_files.iter().flat_map(|file| ["--env-file", file]));
         argv.extend(words);
-        if project.secrets.is_empty() {
-            return self.host.run(what, &argv, stdin, time).await;
-        }
-        let mut input = assignments(&project.secrets).into_bytes();
-        let size = input.len().to_string();
-        input.extend_from_slice(stdin);
-        let mut all = vec!["sh", "-c", WITH_SECRETS, "sh", &size];
-        all.extend(argv);
-        self.host.run(what, &all, &input, time).await
+        let command = RemoteCommand { argv: &argv, stdin, time, output: OUTPUT };
+        Ok(self.host.run_with(&project.secrets, command).await?)
     }
 }
 
-/// Assignments as a shell reads them.
-fn assignments(secrets: &BTreeMap<String, Secret>) -> String {
-    let line = |(name, value): (&String, &Secret)| {
-        // A value with a NUL byte cannot be in an environment.
-        Some(format!("{name}={}\n", shell_line(&[value.reveal()])?))
-    };
-    secrets.iter().filter_map(line).collect()
+/// Nothing, if `docker` is there and knows Compose: without the plugin it complains about the first word of a command that it
+/// does not know.
+pub(super) async fn has_compose(host: &Host) -> Result<(), ComposeError> {
+    let said = host.run(RemoteCommand::new(&["docker", "compose", "version"])).await?;
+    match said.ended {
+        Ended::Code(0) => Ok(()),
+        Ended::Code(_) | Ended::Signal(_) => Err(ComposeError::NoCompose(last_line(&said.stderr))),
+    }
 }
 
 /// What a program said, or what it had against it.
-fn expect(said: Said, what: &str, is_usage: bool) -> Result<Vec<u8>, ComposeError> {
-    if said.code == Some(0) {
+fn expect(said: Output, what: &str, is_usage: bool) -> Result<Vec<u8>, ComposeError> {
+    if said.ended == Ended::Code(0) {
         return Ok(said.stdout);
     }
     Err(ComposeError::Compose { what: what.to_owned(), reason: last_line(&said.stderr), is_usage })
+}
+
+/// The last line that says something.
+pub(super) fn last_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.unwrap_or("it does not say why").chars().take(1000).collect()
 }
 
 #[cfg(test)]
@@ -193,8 +158,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_reaches_the_shell_as_it_is() {
-        let secrets = BTreeMap::from([("A".to_owned(), Secret::from("it's $(x)\n2"))]);
-        assert_eq!(assignments(&secrets), "A='it'\\''s $(x)\n2'\n");
+    fn the_last_line_that_says_something_is_the_reason() {
+        assert_eq!(last_line(b"warning\n why \n\n"), "why");
+        assert_eq!(last_line(b" \n"), "it does not say why");
     }
 }

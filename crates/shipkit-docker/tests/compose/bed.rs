@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan as _};
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{self, Desired, DesiredService, Observed, Replacement, Settings, Stamp, Update};
 use shipkit_core::{Digest, ImageRef};
-use shipkit_docker::{Access, Compose, ComposeApplied, ComposeError, ComposeProject, Proxy};
+use shipkit_docker::{Access, Compose, ComposeApplied, ComposeError, ComposeProject, Host, Proxy};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use tempfile::TempDir;
 use url::Url;
@@ -167,7 +167,8 @@ impl Bed {
 
     /// Another run: it reads the files again.
     pub(crate) async fn compose(&self) -> Compose {
-        Compose::connect(SOCKET, &Access::default(), self.project.clone()).await.unwrap()
+        let host = Host::here(&std::env::var("HOME").unwrap()).unwrap();
+        Compose::connect(SOCKET, &Access::default(), host, self.project.clone()).await.unwrap()
     }
 
     /// An image that runs these words, pushed.
