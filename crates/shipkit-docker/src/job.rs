@@ -16,7 +16,7 @@ use crate::spec::{self, at, full_name};
 use crate::swarm::{Login, Swarm};
 
 /// How long to wait before looking again.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a job may be about to vanish before one of the same name is made.
 const GONE: Duration = Duration::from_secs(30);
 
@@ -177,18 +177,18 @@ impl Swarm {
 
 /// How far a log was read: the engine gives lines since a second, and each with its time.
 #[derive(Debug, Default)]
-struct Log {
+pub(crate) struct Log {
     last: String,
 }
 
 impl Log {
     /// The whole second of the last line.
-    fn since(&self) -> i64 {
+    pub(crate) fn since(&self) -> i64 {
         self.last.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_second).unwrap_or_default()
     }
 
     /// The lines that are new, without their times.
-    fn take(&mut self, lines: &[String]) -> Vec<String> {
+    pub(crate) fn take(&mut self, lines: &[String]) -> Vec<String> {
         let mut new = Vec::new();
         for (time, text) in lines.iter().filter_map(|line| line.split_once(' ')) {
             // Times are written with nine digits behind the point, so texts compare as times do.

@@ -10,7 +10,7 @@ use shipkit_core::target::Stamp;
 /// The label by which `docker stack` finds what belongs to a stack.
 pub(crate) const NAMESPACE: &str = "com.docker.stack.namespace";
 
-const RELEASE: &str = "dev.shipkit.release";
+pub(crate) const RELEASE: &str = "dev.shipkit.release";
 const VERSION: &str = "dev.shipkit.version";
 const COMMIT: &str = "dev.shipkit.commit";
 const REVISION: &str = "dev.shipkit.revision";

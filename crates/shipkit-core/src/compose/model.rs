@@ -184,6 +184,69 @@ impl Model {
         self.with_only(name, &service)
     }
 
+    /// Everything that Compose starts before a service, in that order.
+    #[must_use]
+    pub fn all_before(&self, name: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        self.add_before(name, &mut all);
+        all
+    }
+
+    fn add_before(&self, name: &str, all: &mut Vec<String>) {
+        // Compose renders no project whose services wait for each other in a circle.
+        for before in self.depends_on(name) {
+            if !all.contains(&before) {
+                self.add_before(&before, all);
+                all.push(before);
+            }
+        }
+    }
+
+    /// A project with one service only, called `name`, that runs once as a container of `service` would: with its image by
+    /// digest, environment, networks, volumes and secrets, and with these `fields` in place of its own. Nobody reaches it by
+    /// a name or a port of `service`. `None` if there is no such service.
+    #[must_use]
+    pub fn once(
+        &self,
+        service: &str,
+        (image, environment): (&ImageRef, &BTreeMap<String, String>),
+        (name, fields): (&str, &Value),
+    ) -> Option<Self> {
+        let mut once = self.alone(service, image, environment)?.service(service)?.clone();
+        without(&mut once, &["ports", "expose", "healthcheck", "deploy", "labels", "hostname"]);
+        let networks = once.get_mut("networks").and_then(Value::as_object_mut);
+        for network in networks.into_iter().flat_map(Map::values_mut) {
+            // Further names and a fixed address.
+            *network = Value::Null;
+        }
+        for (key, value) in fields.as_object()? {
+            once.as_object_mut()?.insert(key.clone(), value.clone());
+        }
+        self.with_only(name, &once)
+    }
+
+    /// The keys that name files below this folder, each with the path in it.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Vec<String> {
+        let inner = |value: &Value, key: &str| {
+            let path = value.get(key)?.as_str()?.strip_prefix(folder)?;
+            Some(if path.is_empty() { ".".to_owned() } else { path.strip_prefix('/')?.to_owned() })
+        };
+        let mut found = Vec::new();
+        for (name, service) in self.all().into_iter().flatten() {
+            let volumes = service.get("volumes").and_then(Value::as_array).into_iter().flatten();
+            let binds = volumes.filter_map(|volume| inner(volume, "source"));
+            found.extend(binds.map(|path| format!("`services.{name}.volumes` (`{path}`)")));
+        }
+        for kind in ["configs", "secrets"] {
+            let all = self.0.get(kind).and_then(Value::as_object);
+            for (name, one) in all.into_iter().flatten() {
+                found.extend(inner(one, "file").map(|path| format!("`{kind}.{name}.file` (`{path}`)")));
+            }
+        }
+        found
+    }
+
     fn with_only(&self, name: &str, service: &Value) -> Option<Self> {
         let mut project = self.0.clone();
         project.as_object_mut()?.insert("services".to_owned(), json!({name: service}));
@@ -338,6 +401,65 @@ mod tests {
         {
             assert_eq!(model.is_mounted("api", path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn what_runs_once_is_a_container_of_the_service_that_nobody_reaches() {
+        let model = edited(|api| {
+            for key in ["ports", "expose", "healthcheck", "hostname"] {
+                api[key] = json!("x");
+            }
+            api["labels"] = json!({"traefik.enable": "true"});
+            api["networks"]["back"] = json!({"aliases": ["api.example"], "ipv4_address": "10.0.0.9"});
+            api["restart"] = json!("always");
+        });
+        let fields = json!({"command": ["migrate"], "container_name": "shop-m", "restart": "no", "labels": {"l": "1"}});
+        let more = environment(&[("B", "$y")]);
+        let once = model.once("api", (&image("1"), &more), ("m", &fields)).unwrap();
+        let expected = json!({
+            "image": image("1").to_string(), "environment": {"A": "x$$y", "B": "$$y"}, "stop_grace_period": "500ms",
+            "networks": {"default": null, "back": null},
+            "volumes": [{"type": "volume", "source": "conf", "target": "/etc/nginx/"}],
+            "command": ["migrate"], "container_name": "shop-m", "restart": "no", "labels": {"l": "1"},
+        });
+        assert_eq!(once.value()["services"], json!({"m": expected}));
+        assert_eq!(once.value()["volumes"], model.value()["volumes"]);
+        assert_eq!(model.once("web", (&image("1"), &more), ("m", &fields)), None);
+    }
+
+    #[test]
+    fn what_comes_before_a_service_comes_in_its_order() {
+        let service = |before: &[&str]| {
+            let before: Map<_, _> = before.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+            json!({"depends_on": before})
+        };
+        let services = json!({
+            "api": service(&["cache", "db"]), "cache": service(&["net"]), "db": service(&["net"]), "net": {}
+        });
+        let model = Model::parse(json!({"services": services}).to_string().as_bytes()).unwrap();
+        assert_eq!(model.all_before("api"), ["net", "cache", "db"]);
+        assert_eq!(model.all_before("net"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn files_beside_the_project_are_named_with_their_keys() {
+        let project = json!({
+            "services": {"nginx": {"volumes": [
+                {"type": "bind", "source": "/up/1/nginx.conf", "target": "/a"},
+                {"type": "bind", "source": "/up/1", "target": "/b"},
+                {"type": "bind", "source": "/up/12/x", "target": "/c"},
+                {"type": "volume", "source": "data", "target": "/d"},
+            ]}},
+            "configs": {"c": {"file": "/up/1/c"}},
+            "secrets": {"s": {"file": "/run/s"}, "t": {"environment": "T"}},
+        });
+        let model = Model::parse(project.to_string().as_bytes()).unwrap();
+        let expected = [
+            "`services.nginx.volumes` (`nginx.conf`)",
+            "`services.nginx.volumes` (`.`)",
+            "`configs.c.file` (`c`)",
+        ];
+        assert_eq!(model.below("/up/1"), expected);
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Compose {
     }
 
     /// Starts a service that is not there, and waits until it is well.
-    async fn start_once(&self, service: &str) -> Result<(), ComposeError> {
+    pub(crate) async fn start_once(&self, service: &str) -> Result<(), ComposeError> {
         if let Some(proxy) = self.project.proxy.as_ref().filter(|proxy| proxy.service == service) {
             self.prepare_proxy(proxy).await?;
         }

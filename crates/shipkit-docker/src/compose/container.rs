@@ -38,7 +38,7 @@ impl Container {
         text(&self.0, &["Name"]).trim_start_matches('/')
     }
 
-    fn label(&self, name: &str) -> Option<&str> {
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
         at(&self.0, &["Config", "Labels", name]).as_str()
     }
 

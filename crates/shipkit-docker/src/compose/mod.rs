@@ -8,6 +8,7 @@
 mod change;
 mod container;
 mod error;
+mod migrate;
 mod observe;
 mod project;
 mod proxy;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shipkit_core::compose::{Deployed, Refusal, ServiceState, State};
+use shipkit_core::compose::{Deployed, Model, Refusal, ServiceState, State};
 use shipkit_core::rollout::Status;
 use shipkit_core::target::{Absent, Desired, Observed, ObservedService, Settings, Update};
 
@@ -48,14 +48,15 @@ impl Compose {
         Ok(desired)
     }
 
-    /// What is there of the project.
+    /// What is there of the project. Without its files, of the services that are remembered and of those that are replaced.
     ///
     /// # Errors
     /// When the host cannot be asked, or Compose cannot render the project.
     pub async fn observe(&self) -> Result<Observed, ComposeError> {
-        let (model, state) = (self.model().await?, self.state().await?);
-        let names: BTreeSet<&str> =
-            model.services().chain(state.services.keys().map(String::as_str)).collect();
+        let state = self.state().await?;
+        let model = if self.project.files.is_empty() { None } else { Some(self.model().await?) };
+        let ours = state.services.keys().chain(self.project.services.keys()).map(String::as_str);
+        let names: BTreeSet<&str> = model.into_iter().flat_map(Model::services).chain(ours).collect();
         let (mut services, mut absent) = (Vec::new(), Vec::new());
         for name in names {
             let containers = self.containers(name).await?;
@@ -102,6 +103,7 @@ impl Compose {
                 ));
             }
         }
+        found.problems.extend(self.not_brought().await?);
         self.look_at_proxy(&mut found).await?;
         self.look_at_images(desired, observed, login, &mut found).await;
         let unfinished = observed.services.iter().filter(|service| !service.is_confirmed);
@@ -109,6 +111,16 @@ impl Compose {
             unfinished.map(|one| format!("service `{}` was left by a deploy that did not finish", one.name)),
         );
         Ok(found)
+    }
+
+    /// What the files mean beside themselves, where only they were brought to the host.
+    async fn not_brought(&self) -> Result<Option<ComposeError>, ComposeError> {
+        let uploads = format!("{}/files/", self.folder);
+        if !self.project.directory.starts_with(&uploads) {
+            return Ok(None);
+        }
+        let keys = self.model().await?.below(&self.project.directory);
+        Ok((!keys.is_empty()).then(|| ComposeError::NotBrought(keys.join(", "))))
     }
 
     async fn look_at_proxy(&self, found: &mut Found) -> Result<(), ComposeError> {
