@@ -22,27 +22,32 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     let is_blue_green = |service: &Service| {
         service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
     };
+    let is_compose = target.kind == TargetKind::Compose;
     let is_cluster = target.kind == TargetKind::Kubernetes;
     let missing = [
         (is_cluster && environment.migrate.is_some(), "migrate"),
         (environment.analysis.is_some(), "analysis"),
-        (!target.files.is_empty(), "target.files"),
-        (target.env_file.is_some(), "target.env_file"),
-        (config.services.values().any(is_blue_green), "strategy: blue-green"),
+        (!is_compose && !target.files.is_empty(), "target.files"),
+        (!is_compose && target.env_file.is_some(), "target.env_file"),
+        (!is_compose && config.services.values().any(is_blue_green), "strategy: blue-green"),
         (target.manifests.is_some(), "target.manifests"),
         (target.kustomize.is_some(), "target.kustomize"),
         (is_cluster && !environment.environment.is_empty(), "environment"),
     ];
     let named: Vec<_> =
         missing.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| format!("`{key}`")).collect();
+    let place = match target.kind {
+        TargetKind::Compose => "in a Compose project",
+        TargetKind::Kubernetes => "in a cluster",
+        TargetKind::Swarm | TargetKind::Command => "on a Swarm",
+    };
     if named.is_empty() {
-        return if is_cluster { Ok(()) } else { refuse_what_compose_knows(config) };
+        return if is_compose || is_cluster { Ok(()) } else { refuse_what_compose_knows(config) };
     }
     let sentence = format!(
-        "`environments.{}` asks for {}, which this version cannot do {}",
+        "`environments.{}` asks for {}, which this version cannot do {place}",
         environment.name,
         named.join(", "),
-        if is_cluster { "in a cluster" } else { "on a Swarm" }
     );
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
 }
@@ -85,10 +90,15 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
         remarks.push(format!("`{key}.notify` is not acted upon: nobody is told"));
     }
     let is_cluster = environment.target.kind == TargetKind::Kubernetes;
-    remarks.extend(left_in_compose(config).filter(|_| !is_cluster));
+    let is_compose = environment.target.kind == TargetKind::Compose;
+    remarks.extend(left_in_compose(config).filter(|_| !is_cluster && !is_compose));
     for (name, service) in &config.services {
         if is_cluster {
             remarks.extend(left_to_manifests(name, service));
+            continue;
+        }
+        if is_compose {
+            remarks.extend(left_to_files(name, service).filter(|_| config.compose.is_none()));
             continue;
         }
         if service.deploy.resources.is_some() {
@@ -122,6 +132,19 @@ fn left_to_manifests(name: &str, service: &Service) -> Vec<String> {
     .collect()
 }
 
+/// Keys of a service that the Compose files of its project state themselves.
+fn left_to_files(name: &str, service: &Service) -> impl Iterator<Item = String> {
+    let keys = [
+        (service.deploy.resources.is_some(), "deploy.resources"),
+        (!service.secrets.is_empty(), "secrets"),
+        (!service.volumes.is_empty(), "volumes"),
+        (service.healthcheck.as_ref().is_some_and(|check| check.test.is_some()), "healthcheck.test"),
+        (service.stop_grace_period.is_some(), "stop_grace_period"),
+    ];
+    let set = keys.into_iter().filter(|(is_set, _)| *is_set);
+    set.map(move |(_, key)| format!("`services.{name}.{key}` is not acted upon: the Compose files state it"))
+}
+
 /// The services that are built here, as they should be in a cluster: their images. Everything else stands in the
 /// manifests, and what is not built here or holds data does so altogether.
 pub(crate) fn workloads(
@@ -146,6 +169,41 @@ pub(crate) fn workloads(
         });
     }
     Ok(Desired { stack: namespace.to_owned(), stamp, services })
+}
+
+/// The services that are built here, as they should be in a Compose project: their images, and how they are replaced where
+/// the Compose files do not say. Everything else stands in those files, and what is not built here does so altogether.
+pub(crate) fn project(
+    project: &Project<'_>,
+    release: &Release,
+    (stack, stamp): (&str, Stamp),
+) -> Result<Desired, Failure> {
+    let mut services = Vec::new();
+    for (name, service) in &project.config.services {
+        if !matches!(service.source, Source::Build(_)) {
+            continue;
+        }
+        let built = release.services.get(name).ok_or_else(|| not_built(release, name))?;
+        // Of a service that stands in a Compose file, Compose itself reads the environment.
+        let mut environment =
+            if project.config.compose.is_some() { BTreeMap::new() } else { service.environment.clone() };
+        environment.extend(project.environment.environment.clone());
+        services.push(DesiredService {
+            name: name.clone(),
+            image: built.image(),
+            platforms: built.platforms.values().cloned().collect(),
+            revision: built.revision.clone(),
+            depends_on: service.depends_on.clone(),
+            stateful: service.stateful,
+            settings: Settings {
+                replicas: service.deploy.replicas,
+                environment,
+                update: update(project, service),
+                ..Settings::default()
+            },
+        });
+    }
+    Ok(Desired { stack: stack.to_owned(), stamp, services })
 }
 
 fn not_built(release: &Release, name: &str) -> Failure {
@@ -233,11 +291,6 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
             }
         }
     }
-    let update = &service.deploy.update;
-    let order = match service.strategy.unwrap_or(project.environment.strategy) {
-        Strategy::Recreate => Order::StopFirst,
-        Strategy::Rolling | Strategy::BlueGreen => update.order,
-    };
     Ok(Settings {
         replicas: service.deploy.replicas,
         environment,
@@ -246,16 +299,28 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
         healthcheck: service.healthcheck.as_ref().and_then(health),
         endpoint_mode: service.deploy.endpoint_mode,
         stop_grace: service.stop_grace_period,
-        update: Update {
-            parallelism: update.parallelism,
-            delay: update.delay,
-            order,
-            monitor: update.monitor,
-            // What replaces tasks by itself knows no other way; `strategy` is in the order.
-            replacement: Replacement::Rolling,
-        },
+        // What replaces tasks by itself knows no other way than task by task; `strategy` is in the order.
+        update: Update { replacement: Replacement::Rolling, ..update(project, service) },
         compose: None,
     })
+}
+
+/// How the service is replaced.
+fn update(project: &Project<'_>, service: &Service) -> Update {
+    let update = &service.deploy.update;
+    let (order, replacement) = match service.strategy.unwrap_or(project.environment.strategy) {
+        Strategy::Recreate => (Order::StopFirst, Replacement::Recreate),
+        Strategy::Rolling => (update.order, Replacement::Rolling),
+        // Nothing in shipkit.yml says how long the old ones still run.
+        Strategy::BlueGreen => (update.order, Replacement::BlueGreen { bake: Duration::ZERO }),
+    };
+    Update {
+        parallelism: update.parallelism,
+        delay: update.delay,
+        order,
+        monitor: update.monitor,
+        replacement,
+    }
 }
 
 /// The container's health check, where the configuration states its command; else the image's own counts.

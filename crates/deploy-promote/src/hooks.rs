@@ -7,7 +7,7 @@ use shipkit_core::config::Migrate;
 use shipkit_core::journal::{Hook, Run};
 use shipkit_core::target::Change;
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Job, JobEnd, Login, Swarm};
+use shipkit_docker::{Job, JobEnd, Login};
 use shipkit_runner::{Failure, Runner};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
@@ -68,7 +68,6 @@ impl Hooks {
             self.back_up(ready, diary, runner).await?;
         }
         let Some(migrate) = &self.migrate else { return Ok(()) };
-        let Target::Swarm { swarm, .. } = &ready.target else { return Ok(()) };
         let is_begun = match diary.hook(Hook::Migrate).map_err(|error| unknown(&error))? {
             Run::Not => {
                 runner.say("migrated before, for this release: not done again");
@@ -79,7 +78,7 @@ impl Hooks {
         };
         diary.note(|journal| journal.hook_begins(Hook::Migrate)).await.map_err(|error| unknown(&error))?;
         runner.say(&format!("migrating: {}", migrate.command.join(" ")));
-        let ended = self::migrate(swarm, (migrate, is_begun), ready, login, runner).await;
+        let ended = self::migrate((migrate, is_begun), ready, login, runner).await;
         match ended {
             Ok(JobEnd::Done) => runner.say("migrated"),
             Ok(JobEnd::DoneBefore) => runner.say("migrated before, for this release: not done again"),
@@ -97,7 +96,13 @@ impl Hooks {
                 });
             }
         }
-        diary.note(|journal| journal.hook_succeeded(Hook::Migrate)).await.map_err(|error| unknown(&error))
+        diary.note(|journal| journal.hook_succeeded(Hook::Migrate)).await.map_err(|error| unknown(&error))?;
+        if let Target::Compose { compose, .. } = &ready.target
+            && let Err(error) = compose.remove_migration().await
+        {
+            runner.say(&format!("the container that migrated could not be removed: {error}"));
+        }
+        Ok(())
     }
 
     async fn back_up(&self, ready: &Ready<'_>, diary: &mut Diary, runner: &Runner) -> Result<(), Outcome> {
@@ -122,7 +127,6 @@ fn unknown(error: &impl ToString) -> Outcome {
 }
 
 async fn migrate(
-    swarm: &Swarm,
     (migrate, is_begun): (&Migrate, bool),
     ready: &Ready<'_>,
     login: Option<&Login>,
@@ -134,7 +138,12 @@ async fn migrate(
     };
     let job = Job { service, command: &migrate.command, is_begun, limit: ready.deadline };
     let show = |line: &str| runner.quote(line, 1);
-    Ok(swarm.migrate(&ready.desired, job, login, show).await?)
+    Ok(match &ready.target {
+        Target::Swarm { swarm, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
+        Target::Compose { compose, .. } => compose.migrate(&ready.desired, job, login, show).await?,
+        // It is refused before anything begins.
+        Target::Cluster(_) => JobEnd::DoneBefore,
+    })
 }
 
 /// Runs one command in the checkout and shows what it writes. It ends with this program, or when its time is up.

@@ -3,6 +3,7 @@
 mod admission;
 mod args;
 mod checks;
+mod compose;
 mod deploy;
 mod desired;
 mod docker;

@@ -143,6 +143,7 @@ fn of_config(project: &Project<'_>, runner: &Runner) -> Result<Problems, Failure
     let mut problems = Problems::default();
     problems.note(desired::refuse_what_is_missing(&project.config, &project.environment));
     project.kind()?;
+    problems.note(project.refuse_missing_secrets());
     for remark in desired::ignored(&project.config, &project.environment) {
         warn(runner, "not acted upon", &remark);
     }
@@ -159,6 +160,10 @@ async fn wanted(
     match target {
         Target::Swarm { stack, .. } => {
             desired::stack(project, &shipped.release, (stack, stamp), registry, observed).await
+        }
+        Target::Compose { compose, stack, .. } => {
+            let desired = desired::project(project, &shipped.release, (stack, stamp))?;
+            Ok(compose.complete(desired).await?)
         }
         Target::Cluster(cluster) => {
             desired::workloads(project, &shipped.release, (cluster.namespace(), stamp))

@@ -13,8 +13,8 @@ use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner, env};
 
 use crate::args::TargetArgs;
-use crate::docker;
 use crate::target::{Target, TargetError};
+use crate::{compose, docker};
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -27,6 +27,10 @@ pub(crate) struct Project<'a> {
     pub(crate) environment: Environment,
     /// What is typed.
     pub(crate) args: &'a TargetArgs,
+    /// Whether a release is to be deployed: all that it needs is read.
+    pub(crate) is_deploy: bool,
+    /// The values of the secrets that the environment names, as far as they are set: for Compose files.
+    pub(crate) values: BTreeMap<String, Secret>,
     /// Everything that must not be shown, the longest first.
     secrets: Vec<Secret>,
 }
@@ -35,6 +39,8 @@ pub(crate) struct Project<'a> {
 pub(crate) enum Kind<'a> {
     /// The stack of this name.
     Swarm(&'a str),
+    /// The Compose project of this name.
+    Compose(&'a str),
     /// A namespace of a cluster.
     Cluster,
 }
@@ -51,7 +57,6 @@ impl<'a> Project<'a> {
         for secret in &secrets {
             runner.mask(secret);
         }
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         let variables = |name: &str| match own.get(name) {
             Some(value) => Some(value.reveal().to_owned()),
             None => runner.env().lookup(name).map(str::to_owned),
@@ -77,7 +82,17 @@ impl<'a> Project<'a> {
             return Err(Failure::usage(format!("there is no environment `{wanted}` in shipkit.yml"))
                 .with_hint(format!("it has {}", names())));
         };
-        Ok(Self { config, environment, args, secrets })
+        let mut values = BTreeMap::new();
+        if is_deploy && environment.target.kind == TargetKind::Compose {
+            let set = environment.secrets.iter().filter_map(|name| Some((name.clone(), variables(name)?)));
+            values.extend(set.map(|(name, value)| (name, Secret::from(value))));
+        }
+        for secret in values.values() {
+            runner.mask(secret);
+        }
+        secrets.extend(values.values().cloned());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
+        Ok(Self { config, environment, args, is_deploy, values, secrets })
     }
 
     /// The text without secrets, for what leaves by other ways than the output of this program. As there, fewer than
@@ -103,14 +118,15 @@ impl<'a> Project<'a> {
     pub(crate) async fn target(&self, runner: &Runner) -> Result<Target, Failure> {
         match self.kind()? {
             Kind::Swarm(stack) => {
-                let configured = self.environment.target.host.as_deref();
-                // As for `docker`: whoever has pointed it at another engine means that one here, too.
-                let elsewhere = || runner.env().get(env::DOCKER_HOST);
-                let host =
-                    self.args.docker_host.as_deref().or(configured).or_else(elsewhere).unwrap_or(SOCKET);
+                let host = self.docker_host(runner);
                 let access = docker::access(host, self.args, runner)?;
                 let swarm = Swarm::connect_with(host, &access).await?;
                 Ok(Target::Swarm { swarm, stack: stack.to_owned() })
+            }
+            Kind::Compose(stack) => {
+                let (compose, host) =
+                    compose::connect(self, (stack, self.docker_host(runner)), runner).await?;
+                Ok(Target::Compose { compose, host, stack: stack.to_owned() })
             }
             Kind::Cluster => {
                 Ok(Target::Cluster(Cluster::connect(&self.access(runner), self.in_cluster()?).await?))
@@ -118,15 +134,39 @@ impl<'a> Project<'a> {
         }
     }
 
+    /// The Docker host. As for `docker`: whoever has pointed it at another engine means that one here, too.
+    fn docker_host<'b>(&'b self, runner: &'b Runner) -> &'b str {
+        let configured = self.environment.target.host.as_deref();
+        let elsewhere = || runner.env().get(env::DOCKER_HOST);
+        self.args.docker_host.as_deref().or(configured).or_else(elsewhere).unwrap_or(SOCKET)
+    }
+
+    /// Nothing, if every secret is set that the Compose files may name.
+    pub(crate) fn refuse_missing_secrets(&self) -> Result<(), Failure> {
+        if self.environment.target.kind != TargetKind::Compose {
+            return Ok(());
+        }
+        let missing = self.environment.secrets.iter().filter(|name| !self.values.contains_key(*name));
+        let missing: Vec<_> = missing.map(|name| format!("`{name}`")).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let name = &self.environment.name;
+        let sentence = format!("`environments.{name}.secrets` names {}, not set here", missing.join(", "));
+        Err(Failure::usage(sentence)
+            .with_hint("set them as lines of `SHIPKIT_ENV`, or as variables of the step"))
+    }
+
     /// The kind of the target, if this version knows it.
     pub(crate) fn kind(&self) -> Result<Kind<'_>, Failure> {
         match (self.environment.target.kind, &self.environment.target.stack) {
             (TargetKind::Swarm, Some(stack)) => Ok(Kind::Swarm(stack)),
+            (TargetKind::Compose, Some(stack)) => Ok(Kind::Compose(stack)),
             (TargetKind::Kubernetes, _) => Ok(Kind::Cluster),
             (TargetKind::Swarm | TargetKind::Compose | TargetKind::Command, _) => {
                 Err(Failure::usage(format!(
-                    "`environments.{}.target` is neither `type: swarm` nor `type: kubernetes`, the targets of this \
-                     version",
+                    "`environments.{}.target` is none of `type: compose`, `type: swarm` and `type: kubernetes`, the \
+                     targets of this version",
                     self.environment.name
                 )))
             }
@@ -136,6 +176,13 @@ impl<'a> Project<'a> {
     /// What is there of this project: where it has groups, of the one that is meant, as if there were no other.
     pub(crate) async fn observe(&self, target: &Target) -> Result<Observed, TargetError> {
         let mut observed = target.observe().await?;
+        // What is built belongs to a release: to this one or, where there are groups, to another.
+        let others = self.config.groups.values().flatten();
+        let others: Vec<_> = others.filter(|name| !self.config.services.contains_key(*name)).collect();
+        let is_built = |name: &str| {
+            self.config.services.get(name).is_some_and(|one| matches!(one.source, Source::Build(_)))
+        };
+        observed.absent.retain(|one| !is_built(&one.name) && !others.contains(&&one.name));
         if self.config.group.is_some() {
             observed.services.retain(|service| self.config.services.contains_key(&service.name));
         }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::rollout::Next;
+use shipkit_core::rollout::slots::Slot;
 use shipkit_core::target::{Change, Desired, Observed, Return};
-use shipkit_docker::{Ledger, Login, Swarm, SwarmError};
+use shipkit_docker::{Compose, ComposeError, Host, Ledger, Login, Swarm, SwarmError};
 use shipkit_kubernetes::{Cluster, ClusterError};
 
 use crate::problems::Problems;
@@ -22,6 +23,15 @@ pub(crate) enum Target {
         /// The stack.
         stack: String,
     },
+    /// One Compose project on a host.
+    Compose {
+        /// The project.
+        compose: Compose,
+        /// Its host.
+        host: Host,
+        /// Its name.
+        stack: String,
+    },
     /// One namespace of a Kubernetes cluster.
     Cluster(Cluster),
 }
@@ -29,7 +39,7 @@ pub(crate) enum Target {
 /// The part of a target that an environment has for itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// `stack` or `namespace`.
+    /// `stack`, `project` or `namespace`.
     pub(crate) kind: &'static str,
     /// Its name.
     pub(crate) name: &'a str,
@@ -40,6 +50,8 @@ pub(crate) struct Place<'a> {
 pub(crate) enum Applied {
     /// A service of a Swarm.
     Swarm(Swarm, shipkit_docker::Applied),
+    /// A service of a Compose project.
+    Compose(Compose, shipkit_docker::ComposeApplied),
     /// A deployment of a cluster.
     Cluster(Cluster, shipkit_kubernetes::Applied),
 }
@@ -58,6 +70,9 @@ pub(crate) enum TargetError {
     /// A Swarm.
     #[error(transparent)]
     Swarm(#[from] SwarmError),
+    /// A Compose project.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
     /// A cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -68,6 +83,7 @@ impl TargetError {
     pub(crate) fn is_unknown(&self) -> bool {
         let is_overtaken = match self {
             Self::Swarm(error) => matches!(error, SwarmError::Overtaken { .. }),
+            Self::Compose(_) => false,
             Self::Cluster(error) => matches!(error, ClusterError::Overtaken(_)),
         };
         is_overtaken || self.exit_code() == ExitCode::Unknown
@@ -78,6 +94,7 @@ impl Hint for TargetError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Swarm(error) => error.hint(),
+            Self::Compose(error) => error.hint(),
             Self::Cluster(error) => error.hint(),
         }
     }
@@ -85,6 +102,7 @@ impl Hint for TargetError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Swarm(error) => error.exit_code(),
+            Self::Compose(error) => error.exit_code(),
             Self::Cluster(error) => error.exit_code(),
         }
     }
@@ -102,6 +120,7 @@ impl Target {
     pub(crate) fn place(&self) -> Place<'_> {
         match self {
             Self::Swarm { stack, .. } => Place { kind: "stack", name: stack, separator: '_' },
+            Self::Compose { stack, .. } => Place { kind: "project", name: stack, separator: '/' },
             Self::Cluster(cluster) => Place { kind: "namespace", name: cluster.namespace(), separator: '/' },
         }
     }
@@ -112,6 +131,9 @@ impl Target {
             Self::Swarm { swarm, stack } => {
                 Some(Ledger::Swarm { swarm: swarm.clone(), stack: stack.clone() })
             }
+            Self::Compose { host, stack, .. } => {
+                Some(Ledger::Host { host: host.clone(), stack: stack.clone() })
+            }
             Self::Cluster(_) => None,
         }
     }
@@ -120,6 +142,7 @@ impl Target {
     pub(crate) fn when_left_alone(&self) -> &'static str {
         match self {
             Self::Swarm { .. } => "the Swarm finishes or undoes by itself what it began",
+            Self::Compose { .. } => "what was begun stays as it is",
             Self::Cluster(_) => "the cluster goes on with what it began",
         }
     }
@@ -128,6 +151,7 @@ impl Target {
     pub(crate) async fn observe(&self) -> Result<Observed, TargetError> {
         Ok(match self {
             Self::Swarm { swarm, stack } => swarm.observe(stack).await?,
+            Self::Compose { compose, .. } => compose.observe().await?,
             Self::Cluster(cluster) => cluster.observe().await?,
         })
     }
@@ -144,6 +168,14 @@ impl Target {
             Self::Swarm { swarm, .. } => {
                 let found =
                     problems.note(swarm.preflight(desired, observed, login).await).unwrap_or_default();
+                for problem in found.problems {
+                    problems.note::<()>(Err(problem));
+                }
+                found.remarks
+            }
+            Self::Compose { compose, .. } => {
+                let found =
+                    problems.note(compose.preflight(desired, observed, login).await).unwrap_or_default();
                 for problem in found.problems {
                     problems.note::<()>(Err(problem));
                 }
@@ -167,6 +199,10 @@ impl Target {
                 let applied = swarm.apply(desired, change, login).await?;
                 applied.map(|applied| Applied::Swarm(swarm.clone(), applied))
             }
+            Self::Compose { compose, .. } => {
+                let applied = compose.apply(desired, change, login).await?;
+                applied.map(|applied| Applied::Compose(compose.clone(), applied))
+            }
             Self::Cluster(cluster) => {
                 let applied = cluster.apply(desired, change).await?;
                 applied.map(|applied| Applied::Cluster(cluster.clone(), applied))
@@ -180,6 +216,9 @@ impl Target {
             Self::Swarm { swarm, stack } => {
                 Applied::Swarm(swarm.clone(), swarm.restore(stack, back, login).await?)
             }
+            Self::Compose { compose, .. } => {
+                Applied::Compose(compose.clone(), compose.restore(back, login).await?)
+            }
             Self::Cluster(cluster) => Applied::Cluster(cluster.clone(), cluster.restore(back).await?),
         })
     }
@@ -188,6 +227,7 @@ impl Target {
     pub(crate) async fn confirm(&self, desired: &Desired, now: Timestamp) -> Result<(), TargetError> {
         match self {
             Self::Swarm { swarm, .. } => swarm.confirm(desired, now).await?,
+            Self::Compose { compose, .. } => compose.confirm(desired).await?,
             Self::Cluster(cluster) => cluster.confirm(desired).await?,
         }
         Ok(())
@@ -199,6 +239,7 @@ impl Applied {
     pub(crate) fn service(&self) -> &str {
         match self {
             Self::Swarm(_, applied) => applied.service(),
+            Self::Compose(_, applied) => applied.service(),
             Self::Cluster(_, applied) => applied.service(),
         }
     }
@@ -213,6 +254,15 @@ impl Applied {
             Self::Swarm(swarm, applied) => {
                 swarm.rollout(applied, deadline, |seen| show(seen.ready, seen.wanted)).await?
             }
+            Self::Compose(compose, applied) => {
+                let rollout = compose.rollout(applied, deadline, |seen, _step| {
+                    let is_new = |slot| slot == Slot::Preview;
+                    let ready =
+                        seen.instances.iter().filter(|one| is_new(one.slot) && one.is_ready()).count();
+                    show(count(ready), count(seen.wanted));
+                });
+                rollout.await?
+            }
             Self::Cluster(cluster, applied) => {
                 cluster.rollout(applied, deadline, |seen| show(seen.updated, seen.wanted)).await?
             }
@@ -224,6 +274,9 @@ impl Applied {
         Ok(match self {
             Self::Swarm(swarm, applied) => {
                 swarm.undo(applied, login).await?.map(|back| Self::Swarm(swarm.clone(), back))
+            }
+            Self::Compose(compose, applied) => {
+                compose.undo(applied, login).await?.map(|back| Self::Compose(compose.clone(), back))
             }
             Self::Cluster(cluster, applied) => {
                 cluster.undo(applied).await?.map(|back| Self::Cluster(cluster.clone(), back))
@@ -238,6 +291,10 @@ impl Applied {
                 let logs = swarm.logs(applied).await?.into_iter();
                 logs.map(|log| Log { source: format!("task {}", log.task), lines: log.lines }).collect()
             }
+            Self::Compose(compose, applied) => {
+                let logs = compose.logs(applied).await?.into_iter();
+                logs.map(|log| Log { source: format!("container {}", log.task), lines: log.lines }).collect()
+            }
             Self::Cluster(cluster, applied) => {
                 let logs = cluster.logs(applied).await?.into_iter();
                 logs.map(|log| Log { source: format!("container {}", log.container), lines: log.lines })
@@ -245,4 +302,8 @@ impl Applied {
             }
         })
     }
+}
+
+fn count(instances: usize) -> u64 {
+    u64::try_from(instances).unwrap_or(u64::MAX)
 }

@@ -253,6 +253,16 @@ impl Bed {
         digest.parse().unwrap()
     }
 
+    /// The image of what holds data: the first.
+    pub(crate) fn data(&self) -> &str {
+        &self.images[0]
+    }
+
+    /// The registry.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Where releases are.
     pub(crate) fn repository(&self) -> Repository {
         format!("{}/{}/release", self.host, self.stack).parse().unwrap()

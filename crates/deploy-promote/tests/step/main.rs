@@ -1,4 +1,5 @@
-//! The program as one step of a workflow: what it refuses, and what it does on a real, active Swarm of one node.
+//! The program as one step of a workflow: what it refuses, and what it does on a real, active Swarm of one node,
+//! in a real Compose project and in a cluster.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +10,7 @@
 
 mod bed;
 mod cluster;
+mod compose;
 mod front;
 mod groups;
 mod hooks;

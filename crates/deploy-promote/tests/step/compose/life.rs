@@ -1,0 +1,125 @@
+//! Releases arrive, replace each other without a request lost, and go back.
+
+use std::collections::BTreeSet;
+
+use shipkit_core::evidence::Kind;
+use shipkit_core::verdict::Verdict;
+use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use tokio::sync::oneshot;
+
+use super::project::Project;
+use crate::bed::commit;
+
+/// Asks 200 times a second, on new connections and kept ones, while something happens.
+fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options = WatchOptions {
+        rate: 200,
+        duration: None,
+        connections: Connections::Both,
+        reads_revision: true,
+        ..WatchOptions::new(project.url().parse().unwrap())
+    };
+    let asking = runtime.spawn(watch(options, stopped));
+    let done = happens();
+    stop.send(()).unwrap();
+    (done, runtime.block_on(asking).unwrap().unwrap())
+}
+
+#[track_caller]
+fn check_lossless(report: &WatchReport, revisions: &[u8]) {
+    assert_eq!((report.failed, report.answered), (0, report.scheduled), "{report:#?}");
+    let seen: BTreeSet<&str> = report.revisions.iter().map(|seen| seen.revision.as_str()).collect();
+    let expected: Vec<String> = revisions.iter().map(|digit| commit(*digit)).collect();
+    assert_eq!(seen, expected.iter().map(String::as_str).collect(), "{report:#?}");
+}
+
+#[test]
+fn a_release_arrives_is_replaced_without_a_loss_and_comes_back_without_a_registry() {
+    let mut project = Project::new("compose");
+    let (one, two) = (project.bed.image(1, "good"), project.bed.image(2, "good"));
+    let (first, second) = (project.release(1, &one), project.release(2, &two));
+
+    let run = project.deploy(&first).input("dry-run", "true").run().ended(0, "dry run: nothing was changed");
+    for line in ["create `api`", "create `web`", "start `nginx`, which is not there", "start `db`"] {
+        assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
+    }
+    assert_eq!((project.everything(), project.remembered().as_str()), (Vec::new(), ""));
+
+    project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    assert_eq!(project.running("api"), vec![one.to_string(); 2]);
+    assert_eq!(project.running("web"), [one.to_string()]);
+    for kind in [Kind::Deployment, Kind::Smoke] {
+        assert_eq!(project.bed.evidence(&first, kind, "staging").unwrap().verdict, Verdict::Pass);
+    }
+    let (data, nginx) = (project.id("db"), project.id("nginx"));
+
+    let before = (project.everything(), project.remembered());
+    let run = project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    assert_eq!((project.everything(), project.remembered()), before, "{run:#?}");
+
+    let (run, report) = watched(&project, || project.deploy(&second).run());
+    let run = run.ended(0, "1.2.0 serves in staging");
+    assert_eq!(run.outputs["previous"], first.as_str());
+    check_lossless(&report, &[1, 2]);
+    assert_eq!(project.running("api"), vec![two.to_string(); 2]);
+    let run = project.step("status").input("json", "true").run().ended(0, "1.2.0 serves");
+    let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(said["project"], project.bed.stack.as_str());
+
+    project.bed.stop_registry();
+    // The way back needs no file of the checkout but shipkit.yml.
+    std::fs::remove_file(project.folder.path().join("compose.yaml")).unwrap();
+    let kept = project.containers("api");
+    let run = project.step("rollback").input("dry-run", "true").run().ended(0, "dry run");
+    assert!(run.stdout.contains("return `api`"), "{}", run.stdout);
+    let (run, report) = watched(&project, || project.step("rollback").run());
+    run.ended(0, "1.1.0 serves in staging again");
+    check_lossless(&report, &[1, 2]);
+    let ids = |lines: &[String]| -> BTreeSet<String> {
+        lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    assert!(ids(&project.containers("api")).is_subset(&ids(&kept)), "kept ones are started, none is made");
+    assert_eq!(project.running("api"), vec![one.to_string(); 2]);
+    project.step("rollback").run().ended(1, "remembers no good release before it");
+    project.step("status").run().ended(0, "1.1.0 serves");
+    assert_eq!((project.id("db"), project.id("nginx")), (data, nginx));
+}
+
+#[test]
+fn what_holds_data_is_the_same_container_after_ten_deploys_and_a_rollback() {
+    let mut project = Project::new("data");
+    let images = [project.bed.image(1, "good"), project.bed.image(2, "good")];
+    let api = images[0].clone();
+    project.edit("compose.yaml", "replicas: 2", "replicas: 1");
+    let releases: Vec<_> =
+        (0..2).map(|at| project.bed.release(at + 1, (&api, 1), (&images[usize::from(at)], at + 1))).collect();
+    project.deploy(&releases[0]).run().ended(0, "1.1.0 serves");
+    let kept = (project.id("db"), project.id("nginx"), project.id("api"));
+    for round in 1..10 {
+        project.deploy(&releases[round % 2]).run().ended(0, "serves in staging");
+    }
+    project.step("rollback").run().ended(0, "serves in staging again");
+    assert_eq!((project.id("db"), project.id("nginx"), project.id("api")), kept);
+}
+
+#[test]
+fn secrets_reach_the_services_and_nobody_else() {
+    let mut project = Project::new("secret");
+    let one = project.bed.image(1, "crash");
+    project.edit("shipkit.yml", "    timeout: 40s\n", "    timeout: 40s\n    secrets: [CANARY]\n");
+    project.edit(
+        "compose.yaml",
+        "    build: api\n",
+        "    build: api\n    environment: ['CANARY=${CANARY:?}']\n",
+    );
+    let first = project.release(1, &one);
+    let run =
+        project.deploy(&first).run().ended(2, "`environments.staging.secrets` names `CANARY`, not set here");
+    assert_eq!(project.everything(), Vec::<String>::new(), "{run:#?}");
+    let run = project.deploy(&first).var("CANARY", "s3cret-canary").run().ended(1, "rolled back: ");
+    assert!(run.stderr.contains("CANARY is ***"), "{}", run.stderr);
+    assert!(!run.everything().contains("s3cret"), "{run:#?}");
+    assert!(!project.state().join("env").exists());
+}

@@ -1,0 +1,9 @@
+//! Releases in a real Compose project, behind a real nginx (`scripts/bed up docker compose images` makes what it needs).
+
+mod fails;
+mod hooks;
+mod kills;
+mod life;
+mod project;
+mod refused;
+mod remote;
