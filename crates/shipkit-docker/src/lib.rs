@@ -1,8 +1,8 @@
-//! Docker hosts: a Swarm through the Engine API, and what runs and lies on a host, this one or one over SSH.
+//! Docker hosts: a Swarm through the Engine API, Compose projects, and what runs and lies on a host, this one or one over SSH.
 //!
 //! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout`; here is what it takes to see
-//! a stack and to change it. Nothing is remembered between runs: releases, and the way back, stand in the labels of
-//! the services themselves.
+//! a stack and to change it. Nothing is remembered here between runs: releases, and the way back, stand in the labels of
+//! the services of a Swarm, and in a file on the host of a Compose project.
 
 mod change;
 mod compose;

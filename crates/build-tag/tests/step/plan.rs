@@ -113,7 +113,7 @@ fn the_outputs_are_what_the_jobs_after_it_need() {
     let expected = format!(
         "builder=default\ncause=shop 0.0.0-main.g0123456789ab from {COMMIT}\ncommit={COMMIT}\nenvironment-1=staging\n\
          environment-1-url=http://staging.localhost\nenvironment-2=\nenvironment-2-url=\nenvironment-3=\n\
-         environment-3-url=\nenvironment-4=\nenvironment-4-url=\nenvironments=[\"staging\"]\npush=true\n\
+         environment-3-url=\nenvironment-4=\nenvironment-4-url=\nenvironments=[\"staging\"]\nkeep=false\npush=true\n\
          repository=ghcr.io/acme/shop/release\nservices=[\"api\",\"web\"]\nverdict=pass\n\
          version=0.0.0-main.g0123456789ab"
     );

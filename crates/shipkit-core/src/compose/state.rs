@@ -81,7 +81,8 @@ pub struct Deployed {
     pub stamp: Option<Stamp>,
     /// Whether the deploy was seen to succeed.
     pub is_confirmed: bool,
-    /// What Compose makes its containers from: a return needs nothing else, even when all containers are gone.
+    /// What Compose makes its containers from: a return needs nothing else, even when all containers are gone. It holds the
+    /// values of variables, as the containers do, so the file is for its owner alone.
     pub model: Value,
 }
 

@@ -259,6 +259,12 @@ impl<'a> Driver<'a> {
         compose.create(&model, service, before.len().saturating_add(count)).await?;
         let mut made = compose.containers(service).await?;
         made.retain(|one| one.is_fresh() && before.iter().all(|other| other.id() != one.id()));
+        if made.is_empty() {
+            // Asked again, it would make none again.
+            let (what, reason) =
+                (format!("create containers of `{service}`"), "Compose made no container".to_owned());
+            return Err(ComposeError::Compose { what, reason, is_usage: false });
+        }
         Ok(made)
     }
 
