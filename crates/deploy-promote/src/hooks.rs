@@ -140,7 +140,9 @@ async fn migrate(
     let show = |line: &str| runner.quote(line, 1);
     Ok(match &ready.target {
         Target::Swarm { swarm, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
-        Target::Compose { compose, .. } => compose.migrate(&ready.desired, job, login, show).await?,
+        Target::Compose { compose, .. } => {
+            Box::pin(compose.migrate(&ready.desired, job, login, show)).await?
+        }
         // It is refused before anything begins.
         Target::Cluster(_) => JobEnd::DoneBefore,
     })

@@ -26,7 +26,8 @@ use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Failure, Runner};
 
 /// Does what the command line asks for. When it is cancelled, what runs on the target is left as it is: every step is
-/// one request that the target carries out wholly or not at all, and the target finishes or undoes an update by itself.
+/// one request that the target carries out wholly or not at all. A Swarm or a cluster finishes or undoes an update by itself;
+/// in a Compose project the next run does.
 ///
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code.

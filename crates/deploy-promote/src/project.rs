@@ -124,8 +124,8 @@ impl<'a> Project<'a> {
                 Ok(Target::Swarm { swarm, stack: stack.to_owned() })
             }
             Kind::Compose(stack) => {
-                let (compose, host) =
-                    compose::connect(self, (stack, self.docker_host(runner)), runner).await?;
+                let connecting = compose::connect(self, (stack, self.docker_host(runner)), runner);
+                let (compose, host) = Box::pin(connecting).await?;
                 Ok(Target::Compose { compose, host, stack: stack.to_owned() })
             }
             Kind::Cluster => {

@@ -51,7 +51,7 @@ pub(crate) enum Applied {
     /// A service of a Swarm.
     Swarm(Swarm, shipkit_docker::Applied),
     /// A service of a Compose project.
-    Compose(Compose, shipkit_docker::ComposeApplied),
+    Compose(Compose, Box<shipkit_docker::ComposeApplied>),
     /// A deployment of a cluster.
     Cluster(Cluster, shipkit_kubernetes::Applied),
 }
@@ -151,7 +151,7 @@ impl Target {
     pub(crate) async fn observe(&self) -> Result<Observed, TargetError> {
         Ok(match self {
             Self::Swarm { swarm, stack } => swarm.observe(stack).await?,
-            Self::Compose { compose, .. } => compose.observe().await?,
+            Self::Compose { compose, .. } => Box::pin(compose.observe()).await?,
             Self::Cluster(cluster) => cluster.observe().await?,
         })
     }
@@ -174,8 +174,9 @@ impl Target {
                 found.remarks
             }
             Self::Compose { compose, .. } => {
-                let found =
-                    problems.note(compose.preflight(desired, observed, login).await).unwrap_or_default();
+                let found = problems
+                    .note(Box::pin(compose.preflight(desired, observed, login)).await)
+                    .unwrap_or_default();
                 for problem in found.problems {
                     problems.note::<()>(Err(problem));
                 }
@@ -200,8 +201,8 @@ impl Target {
                 applied.map(|applied| Applied::Swarm(swarm.clone(), applied))
             }
             Self::Compose { compose, .. } => {
-                let applied = compose.apply(desired, change, login).await?;
-                applied.map(|applied| Applied::Compose(compose.clone(), applied))
+                let applied = Box::pin(compose.apply(desired, change, login)).await?;
+                applied.map(|applied| Applied::Compose(compose.clone(), Box::new(applied)))
             }
             Self::Cluster(cluster) => {
                 let applied = cluster.apply(desired, change).await?;
@@ -217,7 +218,7 @@ impl Target {
                 Applied::Swarm(swarm.clone(), swarm.restore(stack, back, login).await?)
             }
             Self::Compose { compose, .. } => {
-                Applied::Compose(compose.clone(), compose.restore(back, login).await?)
+                Applied::Compose(compose.clone(), Box::new(compose.restore(back, login).await?))
             }
             Self::Cluster(cluster) => Applied::Cluster(cluster.clone(), cluster.restore(back).await?),
         })
@@ -261,7 +262,7 @@ impl Applied {
                         seen.instances.iter().filter(|one| is_new(one.slot) && one.is_ready()).count();
                     show(count(ready), count(seen.wanted));
                 });
-                rollout.await?
+                Box::pin(rollout).await?
             }
             Self::Cluster(cluster, applied) => {
                 cluster.rollout(applied, deadline, |seen| show(seen.updated, seen.wanted)).await?
@@ -276,7 +277,7 @@ impl Applied {
                 swarm.undo(applied, login).await?.map(|back| Self::Swarm(swarm.clone(), back))
             }
             Self::Compose(compose, applied) => {
-                compose.undo(applied, login).await?.map(|back| Self::Compose(compose.clone(), back))
+                compose.undo(applied, login).await?.map(|back| Self::Compose(compose.clone(), Box::new(back)))
             }
             Self::Cluster(cluster, applied) => {
                 cluster.undo(applied).await?.map(|back| Self::Cluster(cluster.clone(), back))

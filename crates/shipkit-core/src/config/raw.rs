@@ -362,7 +362,7 @@ pub(super) struct RawEnvironment {
     pub(super) backup: Option<RawCommands>,
     /// Environment variables of every service that is built here, over those of the service.
     pub(super) environment: Option<TextMap>,
-    /// Names of secrets that must exist on the target.
+    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read.
     pub(super) secrets: Option<Vec<String>>,
     /// Checks after the rollout, in order.
     pub(super) smoke: Option<Vec<RawCheck>>,

@@ -406,7 +406,7 @@ pub struct Environment {
     pub backup: Vec<String>,
     /// Environment variables of every service that is built here, over those of the service.
     pub environment: BTreeMap<String, String>,
-    /// Names of secrets that must exist on the target.
+    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read.
     pub secrets: Vec<String>,
     /// Checks after the rollout, in order.
     pub smoke: Vec<Check>,

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use shipkit_core::Digest;
 
 use super::project::Project;
+use crate::bed::terminate;
 
 /// Starts a deploy and kills it, as nothing can be caught, once it has said that a service changes.
 fn kill(project: &Project, release: &Digest, says: &str) {
@@ -35,6 +36,26 @@ fn a_deploy_that_is_killed_is_finished_by_the_next_one_or_by_reconcile() {
     project.step("reconcile").run().ended(0, "1.1.0 serves in staging");
     assert_eq!(project.running("api"), vec![one.to_string(); 2]);
     assert_eq!(project.running("web"), [one.to_string()]);
+}
+
+#[test]
+fn a_cancelled_deploy_gives_its_lease_up_and_says_what_serves() {
+    let mut project = Project::new("cancelled");
+    let (one, two) = (project.bed.image(1, "good"), project.bed.image(2, "good"));
+    let (first, second) = (project.release(1, &one), project.release(2, &two));
+    project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    let step = project.deploy(&second);
+    let mut child = step.start();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    said.find(|line| line.contains("update `api`")).unwrap();
+    terminate(&child);
+    let rest = std::thread::spawn(move || said.count());
+    let run = step.finish(child).ended(143, "cancelled by SIGTERM: in the middle of a rollout; ");
+    rest.join().unwrap();
+    assert!(run.outputs["cause"].contains("; what was begun stays as it is; deploy again"), "{run:#?}");
+    let run = project.step("rollback").run().ended(0, "1.1.0 serves in staging again");
+    assert!(!run.stderr.contains("waiting: "), "{}", run.stderr);
+    assert_eq!(project.running("api"), vec![one.to_string(); 2]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
 use tokio::sync::oneshot;
 
 use super::project::Project;
-use crate::bed::commit;
+use crate::bed::{commit, docker};
 
 /// Asks 200 times a second, on new connections and kept ones, while something happens.
 fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {
@@ -122,4 +122,24 @@ fn secrets_reach_the_services_and_nobody_else() {
     assert!(run.stderr.contains("CANARY is ***"), "{}", run.stderr);
     assert!(!run.everything().contains("s3cret"), "{run:#?}");
     assert!(!project.state().join("env").exists());
+}
+
+#[test]
+fn services_that_only_the_compose_file_names_are_deployed_as_it_says() {
+    let mut project = Project::new("beside");
+    let one = project.bed.image(1, "good");
+    let first = project.release(1, &one);
+    let config = project.config();
+    let (before, rest) = config.split_once("services:\n").unwrap();
+    let (_, after) = rest.split_once("environments:\n").unwrap();
+    project.write("shipkit.yml", &format!("{before}environments:\n{after}"));
+    let more = "    build: api\n    expose: ['8080']\n    environment: ['GREETING=${GREETING}']\n";
+    project.edit("compose.yaml", "    build: api\n", more);
+    project.write(".env", "GREETING=hello\n");
+    project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    let id = project.containers("api")[0].split(' ').next().unwrap().to_owned();
+    assert!(docker(&["inspect", "--format", "{{.Config.Env}}", &id]).contains("GREETING=hello"));
+    let remembered: serde_json::Value = serde_json::from_str(&project.remembered()).unwrap();
+    // What is added to the files, and not what they say themselves.
+    assert_eq!(remembered["services"]["api"]["now"]["environment"], serde_json::json!({}));
 }
