@@ -52,6 +52,21 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
 }
 
+/// nginx that is to know nobody would only look as if it did: who it passes requests on to has a `port`.
+pub(crate) fn refuse_proxy_for_nobody(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let is_behind =
+        |one: &Service| matches!(one.source, Source::Build(_)) && !one.stateful && one.port.is_some();
+    if environment.target.proxy.is_none() || config.services.values().any(is_behind) {
+        return Ok(());
+    }
+    let sentence = format!(
+        "`environments.{}.target.proxy` has nobody to pass requests on to: no service that is built has a `port`",
+        environment.name
+    );
+    Err(Failure::usage(sentence)
+        .with_hint("name the services in shipkit.yml, with the `port` of each that is reached through it"))
+}
+
 /// A service of a Compose file whose command or data cannot be given to a Swarm would be another one there.
 fn refuse_what_compose_knows(config: &Config) -> Result<(), Failure> {
     let Some(Compose { file, left }) = &config.compose else { return Ok(()) };

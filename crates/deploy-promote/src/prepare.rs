@@ -142,6 +142,7 @@ pub(crate) async fn prepare<'a>(
 fn of_config(project: &Project<'_>, runner: &Runner) -> Result<Problems, Failure> {
     let mut problems = Problems::default();
     problems.note(desired::refuse_what_is_missing(&project.config, &project.environment));
+    problems.note(desired::refuse_proxy_for_nobody(&project.config, &project.environment));
     project.kind()?;
     problems.note(project.refuse_missing_secrets());
     for remark in desired::ignored(&project.config, &project.environment) {

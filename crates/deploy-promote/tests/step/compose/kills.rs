@@ -48,6 +48,8 @@ fn a_cancelled_deploy_gives_its_lease_up_and_says_what_serves() {
     let mut child = step.start();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     said.find(|line| line.contains("update `api`")).unwrap();
+    // Said before it is done.
+    std::iter::repeat_with(|| project.remembered()).find(|text| text.contains(second.as_str())).unwrap();
     terminate(&child);
     let rest = std::thread::spawn(move || said.count());
     let run = step.finish(child).ended(143, "cancelled by SIGTERM: in the middle of a rollout; ");

@@ -133,7 +133,11 @@ fn services_that_only_the_compose_file_names_are_deployed_as_it_says() {
     let (before, rest) = config.split_once("services:\n").unwrap();
     let (_, after) = rest.split_once("environments:\n").unwrap();
     project.write("shipkit.yml", &format!("{before}environments:\n{after}"));
-    let more = "    build: api\n    expose: ['8080']\n    environment: ['GREETING=${GREETING}']\n";
+    let run = project.step("check").input("release", first.as_str()).run();
+    run.ended(2, "`environments.staging.target.proxy` has nobody to pass requests on to");
+    project.edit("shipkit.yml", ", proxy: {nginx: nginx}", "");
+    project.edit("nginx.conf", "http://api;", "http://api:8080;");
+    let more = "    build: api\n    environment: ['GREETING=${GREETING}']\n";
     project.edit("compose.yaml", "    build: api\n", more);
     project.write(".env", "GREETING=hello\n");
     project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
