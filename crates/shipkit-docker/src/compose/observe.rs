@@ -130,7 +130,7 @@ impl Compose {
             Ok(configuration) if configuration.contains("keepalive_min_timeout") => {}
             Ok(_) => found.remarks.push(format!(
                 "nginx, the service `{}`, closes kept connections when traffic shifts: `keepalive_min_timeout 5s;` in its \
-                 `http` (1.27.4 or newer) lets them finish",
+                 `http` (1.27.4 or newer) lets them finish, if no `stop_grace_period` is shorter",
                 proxy.service
             )),
             Err(error) => found.problems.push(error),

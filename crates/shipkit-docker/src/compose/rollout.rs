@@ -19,7 +19,8 @@ use super::error::ComposeError;
 use crate::SwarmError;
 use crate::rollout::{TaskLog, text};
 
-/// How long an instance runs on at least after nginx was told: it takes up its new file a moment later.
+/// How long an instance runs on at least after nginx was told: it takes up its new file a moment later. Beyond that it has
+/// the time that it has to stop, for what it has begun and for what kept connections still bring.
 const RELOAD: Duration = Duration::from_secs(2);
 /// Times in archives are whole seconds.
 const COARSE: Duration = Duration::from_secs(1);

@@ -125,10 +125,10 @@ impl Bed {
     /// The same behind a newer nginx, which closes no connection that is kept when it is told of a change.
     pub(crate) fn keeping(name: &str) -> Self {
         let bed = Self::new(name);
-        bed.write(&[
-            ("api", API),
-            ("nginx", &PROXY.replace("shop-base/nginx:1.22", "shipkit-test/nginx:newer")),
-        ]);
+        // What a kept connection brings to an old worker of nginx still goes to the old containers.
+        let api = API.replace("stop_grace_period: 1s", "stop_grace_period: 6s\n    stop_signal: SIGKILL");
+        let nginx = PROXY.replace("shop-base/nginx:1.22", "shipkit-test/nginx:newer");
+        bed.write(&[("api", &api), ("nginx", &nginx)]);
         bed.write_nginx(|conf| {
             conf.replace("access_log off;", "access_log off;\n    keepalive_min_timeout 5s;")
         });
