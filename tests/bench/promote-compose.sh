@@ -36,7 +36,7 @@ services:
     healthcheck: {test: [CMD, /container, ask], interval: 300ms, timeout: 2s, retries: 3}
     deploy:
       replicas: 2
-      update_config: {parallelism: 0, monitor: 0s, order: start-first}
+      update_config: {parallelism: 0, monitor: 1ms, order: start-first}
   nginx:
     image: shipkit-test/nginx:newer
     command: [nginx, -g, daemon off;]

@@ -89,7 +89,9 @@ impl Times {
         let ended = match next {
             Next::Done => "done",
             Next::RollBack { .. } => "failed",
-            Next::Wait(_) | Next::RolledBack { .. } | Next::Overtaken { .. } | Next::Stuck { .. } => "undecided",
+            Next::Wait(_) | Next::RolledBack { .. } | Next::Overtaken { .. } | Next::Stuck { .. } => {
+                "undecided"
+            }
         };
         let known = since(Some(self.start), Some(Instant::now()));
         let shifted = since(Some(self.start), self.shifted);
