@@ -97,8 +97,8 @@ impl Container {
         Some(text(&self.0, &["State", "Error"])).filter(|error| !error.is_empty())
     }
 
-    /// Since when it does what it does. Of a health check the last results are known: it has been well since the first of
-    /// those that passed in a row.
+    /// Since when it does what it does. Of a health check the last results are known, those from before it was started again
+    /// too: it has been well since the first of those since then that passed in a row.
     fn since(&self) -> Option<Timestamp> {
         let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
         let started = time(at(&self.0, &["State", "StartedAt"]));
@@ -106,8 +106,10 @@ impl Container {
             State::Stopped { .. } => time(at(&self.0, &["State", "FinishedAt"])),
             State::Ready => {
                 let results: Vec<&Value> = items(at(&self.0, &["State", "Health", "Log"])).collect();
-                let passed = results.iter().rev().take_while(|result| at(result, &["ExitCode"]) == 0);
-                passed.last().map_or(started, |result| time(at(result, &["End"])))
+                let end = |result: &Value| time(at(result, &["End"]));
+                let has_passed = |result: &Value| at(result, &["ExitCode"]) == 0 && started <= end(result);
+                let passed = results.into_iter().rev().take_while(|result| has_passed(result));
+                passed.last().map_or(started, end)
             }
             State::Starting | State::Unhealthy | State::Gone => started,
         }
@@ -224,6 +226,11 @@ mod tests {
         let log = json!([result(0, "10"), result(1, "20"), result(0, "30"), result(0, "40")]);
         check_age(json!({"Status": "running", "Health": {"Status": "healthy", "Log": log}}), 30);
         check_age(json!({"Status": "running", "Health": {"Status": "healthy", "Log": []}}), 60);
+        // It was stopped and started again.
+        let before = json!({"ExitCode": 0, "End": "2026-01-02T02:50:00Z"});
+        let log = json!([before, result(0, "30"), result(0, "40")]);
+        check_age(json!({"Status": "running", "Health": {"Status": "healthy", "Log": log}}), 30);
+        check_age(json!({"Status": "running", "Health": {"Status": "healthy", "Log": [before]}}), 60);
         // The clock of the target was set back.
         check_age(json!({"Status": "exited", "FinishedAt": "2027-01-01T00:00:00Z"}), 0);
     }

@@ -190,6 +190,13 @@ impl Bed {
         self.image(version, &["/container", "http", version])
     }
 
+    /// Takes an image from the host and ends the registry that has it.
+    pub(crate) fn lose(&mut self, image: &ImageRef) {
+        let id = docker(&["image", "inspect", "--format", "{{.Id}}", &image.to_string()]);
+        docker(&["rmi", "--force", &id]);
+        self.registry = DockerRegistry::start();
+    }
+
     /// The next release: each is deployed a second after the one before.
     pub(crate) fn release(&mut self, services: Vec<DesiredService>) -> Desired {
         self.releases += 1;

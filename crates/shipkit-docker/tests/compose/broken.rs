@@ -1,6 +1,7 @@
 //! Releases that have something wrong with them, and people who meddle: what served before serves on.
 
 use shipkit_core::rollout::Next;
+use shipkit_core::rollout::slots::{Slot, Step};
 use shipkit_core::target;
 use shipkit_core::{Digest, Hint as _, ImageRef};
 use shipkit_docker::ComposeError;
@@ -29,6 +30,92 @@ async fn a_release_that_crashes_or_is_never_ready_is_taken_back_and_the_old_one_
     let seen = bed.observe().await;
     let api = seen.services.iter().find(|service| service.name == "api").unwrap();
     assert_eq!((api.stamp.as_ref(), api.is_confirmed), (Some(&first.stamp), true));
+}
+
+#[tokio::test]
+async fn one_that_starts_slowly_is_waited_for_while_the_old_one_serves() {
+    let mut bed = Bed::new("slow");
+    let patient = ONE.replace("retries: 3}", "retries: 3, start_period: 50s}");
+    bed.write(&[("api", &patient), ("nginx", PROXY)]);
+    // Longer than the checks that may fail take without the period for the start.
+    let (one, slow) = (bed.good("1"), bed.image("2", &["/container", "http", "2", "4"]));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let second = bed.release(vec![service("api", &slow)]);
+    let compose = bed.compose().await;
+    let desired = compose.complete(second).await.unwrap();
+    let change = &target::plan(&desired, &compose.observe().await.unwrap())[0];
+    let applied = compose.apply(&desired, change, None).await.unwrap().unwrap();
+    let mut waited = Vec::new();
+    let rollout = compose.rollout(&applied, DEADLINE, |seen, _| {
+        if seen.instances.iter().any(|one| one.slot == Slot::Preview && !one.is_ready()) {
+            waited.push(bed.answer());
+        }
+    });
+    assert_eq!(rollout.await.unwrap(), Next::Done);
+    assert!(waited.iter().all(|answer| answer == r#"{"version":"1"}"#) && !waited.is_empty(), "{waited:?}");
+    bed.check_containers("api", &[(&slow, "running", 1), (&one, "exited", 1)]);
+    assert_eq!(bed.answer(), r#"{"version":"2"}"#);
+}
+
+#[tokio::test]
+async fn what_crashes_after_it_got_the_traffic_is_taken_back_and_the_old_one_serves() {
+    let mut bed = Bed::new("later");
+    bed.write(&[("api", ONE), ("nginx", PROXY)]);
+    let (one, two) = (bed.good("1"), bed.good("2"));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let (id, conf) = (bed.id("api"), bed.conf());
+    let second = bed.release(vec![service("api", &two)]);
+    let compose = bed.compose().await;
+    let desired = compose.complete(second).await.unwrap();
+    let change = &target::plan(&desired, &compose.observe().await.unwrap())[0];
+    let applied = compose.apply(&desired, change, None).await.unwrap().unwrap();
+    let mut killed = Vec::new();
+    let rollout = compose.rollout(&applied, DEADLINE, |seen, step| {
+        // Where the old one has stopped, nothing is left to watch.
+        assert!(!matches!(step, Step::Stop { .. }), "{seen:#?}");
+        for new in seen.instances.iter().filter(|one| one.slot == Slot::Preview && one.has_traffic) {
+            if new.is_ready() {
+                docker(&["kill", new.id.rsplit('@').next().unwrap()]);
+                killed.push(new.id.clone());
+            }
+        }
+    });
+    let Next::RollBack { cause } = rollout.await.unwrap() else { panic!("not taken back: {killed:?}") };
+    // Of the second failure the first is the cause.
+    let expected = format!("`api` keeps failing: instance `{}` ended with exit code 137", killed[0]);
+    assert_eq!((cause, killed.len()), (expected, 2));
+    let back = compose.undo(&applied, None).await.unwrap().unwrap();
+    assert_eq!(compose.rollout(&back, DEADLINE, |_, _| {}).await.unwrap(), Next::Done);
+    assert_eq!((bed.id("api"), bed.conf()), (id, conf));
+    assert_eq!(bed.answer(), r#"{"version":"1"}"#);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_down_is_named_and_what_is_on_the_host_needs_none() {
+    let mut bed = Bed::bare("down");
+    let (one, two) = (bed.image("1", &["/container", "serve"]), bed.image("2", &["/container", "serve"]));
+    let first = bed.release(vec![service("worker", &one)]);
+    bed.deploy(&first).await;
+    let id = bed.id("worker");
+    bed.lose(&two);
+    let second = bed.release(vec![service("worker", &two)]);
+    let (cause, _) = bed.fail(&second).await;
+    let name = two.to_string();
+    let registry = name.split('/').next().unwrap();
+    assert!(cause.starts_with(&format!("`worker` cannot start: Get \"http://{registry}/v2/\"")), "{cause}");
+    assert!(cause.ends_with("connection refused"), "{cause}");
+    assert_eq!(bed.id("worker"), id);
+    let compose = bed.compose().await;
+    let desired = compose.complete(second).await.unwrap();
+    let found = compose.preflight(&desired, &compose.observe().await.unwrap(), None).await.unwrap();
+    assert!(
+        found.problems.iter().any(|problem| problem.to_string().contains("connection refused")),
+        "{found:?}"
+    );
+    assert_eq!(bed.deploy(&first).await, ["done"]);
+    bed.check_containers("worker", &[(&one, "running", 1)]);
 }
 
 #[tokio::test]
