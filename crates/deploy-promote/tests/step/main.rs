@@ -11,6 +11,7 @@ mod bed;
 mod cluster;
 mod front;
 mod groups;
+mod history;
 mod hooks;
 mod kills;
 mod life;
