@@ -77,12 +77,14 @@ pub enum Command {
     Deploy(DeployArgs),
     /// Find everything that is in the way of a deploy, and change nothing.
     Check(DeployArgs),
-    /// Put the release before back. Needs nothing but the target.
+    /// Put the release before back, or one that was confirmed earlier. Needs nothing but the target.
     Rollback(RollbackArgs),
     /// Finish or take back what a run that was killed has left.
     Reconcile,
     /// Say what runs there, since when, by which run.
     Status,
+    /// List the releases that were confirmed there, and which of them `rollback --to` reaches.
+    History,
 }
 
 /// Inputs of `deploy`.
@@ -106,7 +108,12 @@ pub struct DeployArgs {
 /// Inputs of `rollback`.
 #[derive(Debug, clap::Args)]
 pub struct RollbackArgs {
-    /// Go back although a migration of what runs now is not compatible with what ran before, for this reason.
+    /// The release to go back to, as `history` lists it: its version, its digest, or the first digits of its digest or
+    /// commit; by default the one before.
+    #[arg(long, value_name = "RELEASE")]
+    pub to: Option<String>,
+    /// Go back although a migration of what runs now is not compatible with what ran before, for this reason; it is kept
+    /// as evidence on the release that is left, if the registry can be reached.
     #[arg(long, value_name = "REASON")]
     pub break_glass: Option<String>,
 }

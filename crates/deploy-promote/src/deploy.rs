@@ -7,6 +7,7 @@ use shipkit_core::journal::{Journal, Migration};
 use shipkit_core::plan::deployed_tag;
 use shipkit_core::target::Change;
 use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_docker::Memory;
 use shipkit_registry::Move;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 
@@ -89,7 +90,7 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
         Some(migrate) if !migrate.compatible => Migration::Breaking,
         Some(_) | None => Migration::Compatible,
     };
-    let mut diary = match hold.begin(&ready.desired.stamp, migration).await {
+    let mut diary = match hold.begin(&ready.desired.stamp, &ready.shipped.repository, migration).await {
         Ok(diary) => diary,
         Err(error) => return Outcome::inconclusive(format!("{UNTOUCHED}: {error}")),
     };
@@ -117,8 +118,11 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
     } else {
         settled(&outcome, ready)
     };
-    let mut outcome =
-        if outcome.verdict == Verdict::Pass { confirmed(outcome, ready, runner).await } else { outcome };
+    let mut outcome = if outcome.verdict == Verdict::Pass {
+        confirmed(outcome, ready, &diary, runner).await
+    } else {
+        outcome
+    };
     outcome.cause = ready.project.redact(&outcome.cause);
     diary.note_or_say(Journal::end, runner).await;
     let outcome = keep_evidence(ready, &outcome, smoke, runner).await;
@@ -232,14 +236,35 @@ fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {
     Outcome { verdict, cause }
 }
 
-async fn confirmed(outcome: Outcome, ready: &Ready<'_>, runner: &Runner) -> Outcome {
+async fn confirmed(outcome: Outcome, ready: &Ready<'_>, diary: &Diary, runner: &Runner) -> Outcome {
     match ready.target.confirm(&ready.desired, runner.now()).await {
-        Ok(()) => outcome,
+        Ok(()) => {
+            remember(ready, diary, runner).await;
+            outcome
+        }
         Err(error) => Outcome::inconclusive(format!(
             "{}; but that could not be written to the target: {error}",
             outcome.cause
         )),
     }
+}
+
+/// Keeps what it takes to come back one day. The release serves, whether that can be kept or not.
+async fn remember(ready: &Ready<'_>, diary: &Diary, runner: &Runner) {
+    let migration = if diary.why_not_back().is_some() { Migration::Breaking } else { Migration::Compatible };
+    let why = match ready.target.remember(&ready.desired, migration, runner.now()).await {
+        Ok(Memory::Kept) => return,
+        Ok(Memory::OnlyListed { bytes }) => {
+            format!("its specifications have {} kB, and the engine keeps fewer than 500 kB", bytes / 1024)
+        }
+        Err(error) => error.to_string(),
+    };
+    let version = &ready.shipped.release.version;
+    warn(
+        runner,
+        "after the rollout",
+        &format!("`rollback --to {version}` will not reach this release: {why}"),
+    );
 }
 
 /// Writes what was found as evidence on the release. Evidence that cannot be written turns a pass into `inconclusive`:

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use shipkit_core::Repository;
 use shipkit_core::journal::{Hook, Journal, JournalError, Migration, Run};
 use shipkit_core::lease::{Claim, Claimant, DURATION, RENEW_EVERY};
 use shipkit_core::target::Stamp;
@@ -114,12 +115,17 @@ impl Hold {
         Diary { at, journal }
     }
 
-    /// Begins the journal of a deploy.
-    pub(crate) async fn begin(&self, stamp: &Stamp, migration: Migration) -> Result<Diary, LedgerError> {
+    /// Begins the journal of a deploy of a release that this repository holds.
+    pub(crate) async fn begin(
+        &self,
+        stamp: &Stamp,
+        repository: &Repository,
+        migration: Migration,
+    ) -> Result<Diary, LedgerError> {
         let Some(held) = &self.held else { return Ok(self.diary(None)) };
         let before = self.journal().await?;
         let journal = Journal::begin(before.as_ref(), stamp.clone(), held.token, migration);
-        let mut diary = self.diary(Some(journal));
+        let mut diary = self.diary(Some(journal.of_repository(repository.clone())));
         diary.note(|_| {}).await?;
         Ok(diary)
     }

@@ -1,4 +1,4 @@
-//! What `deploy-promote` does: `deploy` a release to an environment, `rollback`, `status`.
+//! What `deploy-promote` does: `deploy` a release to an environment, `rollback`, `status`, `history`.
 
 mod admission;
 mod args;
@@ -8,6 +8,8 @@ mod deploy;
 mod desired;
 mod docker;
 mod github;
+mod glass;
+mod history;
 mod hold;
 mod hooks;
 mod prepare;
@@ -40,5 +42,6 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         Command::Rollback(rollback) => rollback::run(&project, rollback, &runner).await,
         Command::Reconcile => reconcile::run(&project, &runner).await,
         Command::Status => status::run(&project, &runner).await,
+        Command::History => history::run(&project, &runner).await,
     }
 }

@@ -203,6 +203,11 @@ pub(crate) fn reason(given: Option<&str>) -> Result<Option<&str>, Failure> {
     Ok(reason)
 }
 
+/// Who gives a reason.
+pub(crate) fn actor(runner: &Runner) -> Option<&str> {
+    runner.env().get(env::GITHUB_ACTOR).or_else(|| runner.env().get(env::USER))
+}
+
 /// The record of a refusal that is passed over; `None` where none is, or where there is nothing to pass over.
 fn broken_glass(
     project: &Project<'_>,
@@ -216,10 +221,10 @@ fn broken_glass(
         return Ok(None);
     }
     let environment = &project.environment.name;
-    let actor = runner.env().get(env::GITHUB_ACTOR).or_else(|| runner.env().get(env::USER));
-    let record = admission::break_glass(admission, &project.redact(reason), actor, |kind, outcome| {
-        admission::record(kind, outcome, environment, runner.now(), run_url(runner))
-    });
+    let record =
+        admission::break_glass(admission, &project.redact(reason), actor(runner), |kind, outcome| {
+            admission::record(kind, outcome, environment, runner.now(), run_url(runner))
+        });
     warn(runner, "break-glass", &record.cause);
     Ok(Some(record))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use shipkit_core::config::{Config, Environment, Needed, Source, TargetKind};
+use shipkit_core::history::Entry;
 use shipkit_core::target::Observed;
 use shipkit_core::{Repository, Secret};
 use shipkit_docker::{Login, Swarm};
@@ -187,6 +188,24 @@ impl<'a> Project<'a> {
             observed.services.retain(|service| self.config.services.contains_key(&service.name));
         }
         Ok(observed)
+    }
+
+    /// The releases that were confirmed on the target, the newest first; of the group that is meant where there are groups.
+    /// What cannot be read of them is said. `None` where the target keeps none.
+    pub(crate) async fn history(
+        &self,
+        target: &Target,
+        runner: &Runner,
+    ) -> Result<Option<Vec<Entry>>, TargetError> {
+        let Some(mut history) = target.history().await? else { return Ok(None) };
+        if self.config.group.is_some() {
+            let is_ours = |name: &String| self.config.services.contains_key(name);
+            history.entries.retain(|entry| entry.services.keys().any(is_ours));
+        }
+        for why in &history.unreadable {
+            runner.say(&format!("a part of the history is passed over: {why}"));
+        }
+        Ok(Some(history.entries))
     }
 
     /// How the cluster is reached: what is typed, else what `kubectl` would take, else the cluster that this runs in.

@@ -1,5 +1,6 @@
 //! `deploy-promote reconcile`: finishes or takes back what a run that was killed has left.
 
+use shipkit_core::Digest;
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::{Failure, Runner};
@@ -8,7 +9,7 @@ use crate::args::DeployArgs;
 use crate::deploy::{self, refuse_pull_requests};
 use crate::hold::Hold;
 use crate::project::Project;
-use crate::rollback;
+use crate::rollback::{self, Wanted};
 use crate::target::Target;
 
 /// Takes the lease, so that whoever wrote the journal is known to be over, and does what the journal says.
@@ -30,43 +31,66 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),
     };
+    let ended = settle(project, &target, &hold, runner).await;
+    // A deploy takes the lease itself.
+    hold.end(runner).await;
+    match ended? {
+        Settled::Ended(outcome) => Ok(outcome),
+        Settled::ToFinish(args) => deploy::run(project, &args, runner).await,
+    }
+}
+
+/// What became of what was left.
+enum Settled {
+    /// Nothing is left.
+    Ended(Outcome),
+    /// This deploy is.
+    ToFinish(DeployArgs),
+}
+
+/// Under the lease: does what the journal says, up to a deploy.
+async fn settle(
+    project: &Project<'_>,
+    target: &Target,
+    hold: &Hold,
+    runner: &Runner,
+) -> Result<Settled, Failure> {
     let journal = hold.journal().await?;
     let resume = resume(journal.as_ref(), Intent::Reconcile);
     runner.say(why(&resume));
-    let ended = match (&resume, &journal) {
+    let ended = match (resume, journal) {
         (Resume::Finish { .. }, Some(journal)) => {
-            let args = DeployArgs {
+            return Ok(Settled::ToFinish(DeployArgs {
                 release: journal.stamp().release.to_string(),
-                repository: None,
+                repository: journal.repository().cloned(),
                 timeout: None,
                 break_glass: None,
-            };
-            // It takes the lease itself.
-            hold.end(runner).await;
-            return deploy::run(project, &args, runner).await;
+            }));
         }
-        (Resume::Undo { why }, Some(_)) => undo(project, (&target, &hold), why, runner).await,
-        (Resume::Hold { why }, _) => Ok(Outcome::fail(why)),
-        (Resume::Nothing { why } | Resume::Finish { why } | Resume::Undo { why }, _) => {
-            Ok(Outcome::pass(why))
+        (Resume::Undo { why }, Some(journal)) => {
+            undo(project, (target, hold), (&why, journal), runner).await?
         }
+        (Resume::Hold { why }, _) => Outcome::fail(why),
+        (Resume::Nothing { why } | Resume::Finish { why } | Resume::Undo { why }, _) => Outcome::pass(why),
     };
-    hold.end(runner).await;
-    ended
+    Ok(Settled::Ended(ended))
 }
 
 /// Goes back; where nothing is left to go back from, only the journal is closed.
 async fn undo(
     project: &Project<'_>,
     (target, hold): (&Target, &Hold),
-    why: &str,
+    (why, journal): (&str, Journal),
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
-    let is_left = project.observe(target).await?.services.iter().any(|service| !service.is_confirmed);
+    // Who went to a release by its name has left services that are confirmed.
+    let wanted = Wanted { to: journal.unreached().map(Digest::as_str), reason: None };
+    let is_left = wanted.to.is_some()
+        || project.observe(target).await?.services.iter().any(|service| !service.is_confirmed);
     if is_left {
-        return rollback::go_back(project, target, hold, None, runner).await;
+        return rollback::go_back(project, (target, hold), &wanted, runner).await;
     }
-    hold.diary(hold.journal().await?).note(Journal::end).await?;
+    hold.diary(Some(journal)).note(Journal::end).await?;
     Ok(Outcome { verdict: Verdict::Pass, cause: format!("nothing was left to do: {why}") })
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use shipkit_core::config::Config;
-use shipkit_core::target::{Change, Observed, ObservedService, Return};
+use shipkit_core::history::Entry;
+use shipkit_core::target::{Change, Observed, ObservedService, Stamp, WayBack};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::{code, table, text};
 use shipkit_runner::{Annotation, Failure, Level, Runner};
@@ -23,9 +24,12 @@ pub(crate) fn plan(hooks: &Hooks, changes: &[Change]) -> String {
     hooks.lines().into_iter().chain(changes).collect::<Vec<_>>().join("\n")
 }
 
-/// The way back, a line a service.
-pub(crate) fn way_back(returns: &[Return]) -> String {
-    returns.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+/// The way back, a line a service, and what stays.
+pub(crate) fn way_back(way: &WayBack) -> String {
+    let returns = way.returns.iter().map(ToString::to_string);
+    let data = way.data.iter().map(|name| format!("leave `{name}`, which holds data"));
+    let stay = way.stay.iter().map(|name| format!("leave `{name}`, which was no part of it"));
+    returns.chain(data).chain(stay).collect::<Vec<_>>().join("\n")
 }
 
 /// Says what was asked for and what was found.
@@ -171,6 +175,57 @@ pub(crate) fn status_summary(place: Place<'_>, observed: &Observed) -> String {
         .map(|service| vec![code(&service.name), text(&version(service)), code(&image(service))])
         .collect();
     format!("### {}\n\n{}", text(place.name), table(&["service", "release", "image"], &rows))
+}
+
+/// The releases that were confirmed, for people.
+pub(crate) fn history(place: Place<'_>, entries: &[Entry], observed: &Observed) -> String {
+    if entries.is_empty() {
+        return format!("{}: no confirmed releases\n", place.name);
+    }
+    let line = |entry: &Entry| {
+        let run = entry.stamp.run.as_ref().map(|run| format!(" by {run}")).unwrap_or_default();
+        format!(
+            "{} commit {} {}, confirmed {}{run}: {}\n",
+            entry.stamp.version,
+            entry.stamp.commit,
+            entry.stamp.release,
+            entry.confirmed,
+            standing(entry, observed)
+        )
+    };
+    entries.iter().map(line).collect()
+}
+
+/// The same as JSON.
+pub(crate) fn history_json(place: Place<'_>, entries: &[Entry], observed: &Observed) -> Value {
+    let release = |entry: &Entry| {
+        let images = entry.services.iter().map(|(name, kept)| (name.clone(), json!(kept.image)));
+        json!({"stamp": entry.stamp, "confirmed": entry.confirmed, "migration": entry.migration,
+            "runs": entry.runs(observed), "reachable": entry.is_reachable(), "services": images.collect::<Value>()})
+    };
+    json!({place.kind: place.name, "releases": entries.iter().map(release).collect::<Vec<_>>()})
+}
+
+/// The same as a table in the step summary.
+pub(crate) fn history_summary(place: Place<'_>, entries: &[Entry], observed: &Observed) -> String {
+    let row = |entry: &Entry| {
+        let Stamp { version, commit, release, .. } = &entry.stamp;
+        let time = entry.confirmed.to_string();
+        vec![text(version), code(commit), code(release.short()), text(&time), text(standing(entry, observed))]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    let columns = ["release", "commit", "digest", "confirmed", ""];
+    format!("### {}\n\n{}", text(place.name), table(&columns, &rows))
+}
+
+fn standing(entry: &Entry, observed: &Observed) -> &'static str {
+    if entry.runs(observed) {
+        "runs now"
+    } else if entry.is_reachable() {
+        "`rollback --to` reaches it"
+    } else {
+        "only listed, too large to be kept"
+    }
 }
 
 fn version(service: &ObservedService) -> String {

@@ -1,99 +1,202 @@
 //! `deploy-promote rollback`: needs nothing but the target.
 
-use shipkit_core::journal::Journal;
+use shipkit_core::Digest;
+use shipkit_core::history::{self, Entry, why_not_to};
+use shipkit_core::journal::{Journal, JournalError};
 use shipkit_core::rollout::Next;
-use shipkit_core::target::{WayBack, way_back};
+use shipkit_core::target::{Stamp, WayBack, way_back};
 use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_docker::{HostError, LedgerError, SwarmError};
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::RollbackArgs;
 use crate::deploy::{refuse_pull_requests, run_url, warn};
 use crate::github::{Record, Shipment};
+use crate::glass::BrokenGlass;
+use crate::history::kept;
 use crate::hold::Hold;
 use crate::prepare::reason;
 use crate::project::Project;
 use crate::target::Target;
 use crate::{report, rollout};
 
-/// Puts every service of the last release back to the one before, all together.
+/// What is asked for.
+pub(crate) struct Wanted<'a> {
+    /// The release to go to; `None` for the one before.
+    pub(crate) to: Option<&'a str>,
+    /// Why it should go back although a migration holds it.
+    pub(crate) reason: Option<&'a str>,
+}
+
+/// A way back that was found.
+struct Way {
+    back: WayBack,
+    /// Where it leads; `None` for what each service remembers itself.
+    entry: Option<Entry>,
+    /// Why nobody must go it without saying so.
+    held: Option<String>,
+}
+
+/// Puts every service of the last release back to the one before, or to one that was confirmed earlier, all together.
 pub(crate) async fn run(
     project: &Project<'_>,
     args: &RollbackArgs,
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
-    let reason = reason(args.break_glass.as_deref())?;
+    let wanted = Wanted { to: args.to.as_deref(), reason: reason(args.break_glass.as_deref())? };
     let target = project.target(runner).await?;
-    if project.args.dry_run {
-        return Ok(match find(project, &target).await? {
-            Ok(back) => {
-                runner.data(&report::way_back(&back.returns));
-                Outcome::pass("dry run: nothing was changed")
-            }
-            Err(none) => none,
-        });
-    }
     // What cannot go back needs no lease to say so.
-    if let Err(none) = find(project, &target).await? {
-        return Ok(none);
+    let seen = journal(&target).await?.unwrap_or_default();
+    let way = match find(project, &target, &wanted, seen.as_ref(), runner).await? {
+        Ok(way) => way,
+        Err(none) => return Ok(none),
+    };
+    if project.args.dry_run {
+        runner.data(&report::way_back(&way.back));
+        let held = why_held(&way, seen.as_ref()).map(|why| format!("; it would be held: {why}"));
+        return Ok(Outcome::pass(format!("dry run: nothing was changed{}", held.unwrap_or_default())));
     }
     let hold = match Hold::take(&target, project.environment.timeout, runner).await? {
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),
     };
-    let ended = go_back(project, &target, &hold, reason, runner).await;
+    let ended = go_back(project, (&target, &hold), &wanted, runner).await;
     hold.end(runner).await;
     ended
 }
 
+/// The journal of the last run. Inside, why it is none: that must not keep anybody from going back.
+async fn journal(target: &Target) -> Result<Result<Option<Journal>, JournalError>, Failure> {
+    let Some(ledger) = target.ledger() else { return Ok(Ok(None)) };
+    match ledger.journal().await {
+        Ok(journal) => Ok(Ok(journal)),
+        Err(
+            LedgerError::Journal(error)
+            | LedgerError::Swarm(SwarmError::Journal(error))
+            | LedgerError::Host(HostError::Journal(error)),
+        ) => Ok(Err(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The way back; `Err` says that there is none.
-async fn find(project: &Project<'_>, target: &Target) -> Result<Result<WayBack, Outcome>, Failure> {
+async fn find(
+    project: &Project<'_>,
+    target: &Target,
+    wanted: &Wanted<'_>,
+    journal: Option<&Journal>,
+    runner: &Runner,
+) -> Result<Result<Way, Outcome>, Failure> {
     let observed = project.observe(target).await?;
-    Ok(way_back(target.place().name, &observed)
-        .map_err(|error| Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed)))))
+    let entries = match (project.history(target, runner).await, wanted.to) {
+        (Ok(entries), Some(_)) => kept(entries)?,
+        (Ok(entries), None) => entries.unwrap_or_default(),
+        (Err(error), Some(_)) => return Err(error.into()),
+        // Who goes to the release before needs no list of releases.
+        (Err(error), None) => {
+            runner.say(&format!("the history is passed over: {error}"));
+            Vec::new()
+        }
+    };
+    let entries = &entries;
+    // Another group of the stack may have left the journal.
+    let unreached = journal.and_then(Journal::unreached);
+    let unreached = unreached.filter(|to| entries.iter().any(|entry| entry.stamp.release == **to));
+    if let Some(name) = wanted.to.or(unreached.map(Digest::as_str)) {
+        let entry = history::find(entries, name)?;
+        if !entry.is_reachable() {
+            let version = &entry.stamp.version;
+            return Ok(Err(Outcome::fail(format!(
+                "{version} is only listed, because its specifications were too large to be kept; deploy it again; {}",
+                report::serves(&project.config, &observed)
+            ))));
+        }
+        let held = why_not_to(entries, entry);
+        return Ok(Ok(Way { back: entry.way_to(&observed), entry: Some(entry.clone()), held }));
+    }
+    Ok(match way_back(target.place().name, &observed) {
+        Ok(back) => {
+            let left: Vec<&Stamp> = back.returns.iter().filter_map(|service| service.from.as_ref()).collect();
+            let held = history::why_not_back(entries, &left);
+            Ok(Way { back, entry: None, held })
+        }
+        Err(error) => Err(Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed)))),
+    })
 }
 
 /// Under the lease.
 pub(crate) async fn go_back(
     project: &Project<'_>,
-    target: &Target,
-    hold: &Hold,
-    reason: Option<&str>,
+    (target, hold): (&Target, &Hold),
+    wanted: &Wanted<'_>,
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
-    let back = match find(project, target).await? {
-        Ok(back) => back,
+    let journal = journal(target).await?.unwrap_or_else(|error| {
+        let why =
+            format!("{error}, so it is not known whether a migration holds this; going back all the same");
+        warn(runner, "the journal is passed over", &why);
+        None
+    });
+    let way = match find(project, target, wanted, journal.as_ref(), runner).await? {
+        Ok(way) => way,
         Err(none) => return Ok(none),
     };
-    let mut diary = hold.diary(hold.journal().await?);
-    match (diary.why_not_back(), reason) {
+    let glass = match (why_held(&way, journal.as_ref()), wanted.reason) {
         (Some(why), None) => {
             let hint = "`--break-glass REASON` goes back all the same";
             return Ok(Outcome::fail(format!("nothing was rolled back: {why}; {hint}")));
         }
-        (Some(why), Some(reason)) => warn(runner, "break-glass", &format!("{reason}; it was held: {why}")),
-        (None, _) => {}
-    }
-    runner.say(&report::way_back(&back.returns));
-    diary.note_or_say(|journal| journal.turn_back("it was asked for"), runner).await;
+        (Some(why), Some(reason)) => {
+            warn(runner, "break-glass", &format!("{reason}; it was held: {why}"));
+            Some(BrokenGlass::new(&why, reason, &way.back, journal.as_ref()))
+        }
+        (None, _) => None,
+    };
+    runner.say(&report::way_back(&way.back));
+    let mut diary = hold.diary(journal);
+    let cause = "it was asked for";
+    let turn = |journal: &mut Journal| match &way.entry {
+        Some(entry) => journal.turn_back_to(entry.stamp.release.clone(), cause),
+        None => journal.turn_back(cause),
+    };
+    diary.note_or_say(turn, runner).await;
     let outcome = tokio::select! {
         biased;
         _signal = runner.cancelled() => Outcome::inconclusive(format!(
-            "in the middle of a rollback; run `deploy-promote rollback --environment {}` again to finish it", project.environment.name
+            "in the middle of a rollback; run `{}` again to finish it", command(project, &way)
         )),
         why = hold.lost() => Outcome::inconclusive(format!("in the middle of a rollback, {why}")),
-        outcome = put_back(target, project, &back, runner) => outcome,
+        outcome = put_back(target, project, &way, runner) => outcome,
     };
     if outcome.verdict == Verdict::Pass {
         diary.note_or_say(Journal::end, runner).await;
     }
-    record(project, &back, &outcome, runner).await;
+    record(project, &way.back, &outcome, runner).await;
+    if let Some(glass) = glass {
+        glass.keep(project, runner).await;
+    }
     let now = project.observe(target).await?;
     runner.summary(&report::status_summary(target.place(), &now))?;
     if runner.is_json() {
         runner.data(&report::status_json(target.place(), &now).to_string());
     }
     Ok(outcome)
+}
+
+/// Why nobody must go this way without saying so: what the history says, and what the last run did that may not stand there.
+fn why_held(way: &Way, journal: Option<&Journal>) -> Option<String> {
+    let is_its_own = |journal: &&Journal| {
+        way.entry.as_ref().is_some_and(|entry| entry.stamp.release == journal.stamp().release)
+    };
+    let last_run = || journal.filter(|journal| !is_its_own(journal)).and_then(Journal::why_not_back);
+    way.held.clone().or_else(last_run)
+}
+
+/// What to type to go this way.
+fn command(project: &Project<'_>, way: &Way) -> String {
+    let to = way.entry.as_ref().map(|entry| format!(" --to {}", entry.stamp.version)).unwrap_or_default();
+    format!("deploy-promote rollback --environment {}{to}", project.environment.name)
 }
 
 /// Tells GitHub, afterwards: nothing there can hold a rollback up.
@@ -106,7 +209,8 @@ async fn record(project: &Project<'_>, back: &WayBack, outcome: &Outcome, runner
     }
 }
 
-async fn put_back(target: &Target, project: &Project<'_>, back: &WayBack, runner: &Runner) -> Outcome {
+async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Runner) -> Outcome {
+    let back = &way.back;
     let mut failed = Vec::new();
     // All are put back before one is waited for: a mixture of releases should not last. One that cannot be put back is
     // no reason to leave the others.
@@ -114,9 +218,15 @@ async fn put_back(target: &Target, project: &Project<'_>, back: &WayBack, runner
     for service in &back.returns {
         let registry =
             service.to.image.as_ref().map(|image| image.repository.registry().to_owned()).unwrap_or_default();
-        match target.restore(service, project.login(&registry).as_ref()).await {
+        match target.restore(service, way.entry.as_ref(), project.login(&registry).as_ref()).await {
             Ok(applied) => arriving.push(applied),
             Err(error) => failed.push(format!("`{}`: {error}", service.service)),
+        }
+    }
+    // Going back once more must not lead these, and only these, to a release in between.
+    for service in back.stay.iter().filter(|_| way.entry.is_some()) {
+        if let Err(error) = target.forget(service).await {
+            failed.push(format!("`{service}`: {error}"));
         }
     }
     for applied in &arriving {
@@ -136,10 +246,10 @@ async fn put_back(target: &Target, project: &Project<'_>, back: &WayBack, runner
             format!("`deploy-promote status --environment {}` shows what serves", project.environment.name);
         return Outcome::fail(format!("the rollback failed: {}; {again}", failed.join("; ")));
     }
-    let unmoved = if back.stay.is_empty() {
-        String::new()
-    } else {
-        format!("; {} came with the release that was left, and stays", back.stay.join(", "))
+    let unmoved = match back.stay.as_slice() {
+        [] => String::new(),
+        [one] => format!("; {one} was no part of it, and stays"),
+        several => format!("; {} were no part of it, and stay", several.join(", ")),
     };
     let version = back
         .returns

@@ -6,10 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
+use shipkit_core::history::Entry;
+use shipkit_core::journal::Migration;
 use shipkit_core::rollout::Next;
 use shipkit_core::rollout::slots::Slot;
 use shipkit_core::target::{Change, Desired, Observed, Return};
-use shipkit_docker::{Compose, ComposeError, Host, Ledger, Login, Swarm, SwarmError};
+use shipkit_docker::{Compose, ComposeError, History, Host, Ledger, Login, Memory, Swarm, SwarmError};
 use shipkit_kubernetes::{Cluster, ClusterError};
 
 use crate::problems::Problems;
@@ -211,12 +213,22 @@ impl Target {
         })
     }
 
-    /// Puts one service back to the last good state that the target remembers.
-    pub(crate) async fn restore(&self, back: &Return, login: Option<&Login>) -> Result<Applied, TargetError> {
+    /// Puts one service back to what `entry` keeps of it; without one, to the last good state that the target remembers.
+    pub(crate) async fn restore(
+        &self,
+        back: &Return,
+        entry: Option<&Entry>,
+        login: Option<&Login>,
+    ) -> Result<Applied, TargetError> {
         Ok(match self {
             Self::Swarm { swarm, stack } => {
-                Applied::Swarm(swarm.clone(), swarm.restore(stack, back, login).await?)
+                let applied = match entry {
+                    Some(entry) => swarm.come_back(stack, entry, &back.service, login).await?,
+                    None => swarm.restore(stack, back, login).await?,
+                };
+                Applied::Swarm(swarm.clone(), applied)
             }
+            // Neither keeps entries.
             Self::Compose { compose, .. } => {
                 Applied::Compose(compose.clone(), Box::new(compose.restore(back, login).await?))
             }
@@ -230,6 +242,36 @@ impl Target {
             Self::Swarm { swarm, .. } => swarm.confirm(desired, now).await?,
             Self::Compose { compose, .. } => compose.confirm(desired).await?,
             Self::Cluster(cluster) => cluster.confirm(desired).await?,
+        }
+        Ok(())
+    }
+
+    /// Keeps on the target what it takes to come back to what was just confirmed.
+    pub(crate) async fn remember(
+        &self,
+        desired: &Desired,
+        migration: Migration,
+        now: Timestamp,
+    ) -> Result<Memory, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, .. } => swarm.remember(desired, migration, now).await?,
+            Self::Compose { .. } | Self::Cluster(_) => Memory::Kept,
+        })
+    }
+
+    /// The releases that were confirmed; `None` where the target keeps none.
+    pub(crate) async fn history(&self) -> Result<Option<History>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack } => Some(swarm.history(stack).await?),
+            Self::Compose { .. } | Self::Cluster(_) => None,
+        })
+    }
+
+    /// Makes a service that stays forget the release before it.
+    pub(crate) async fn forget(&self, service: &str) -> Result<(), TargetError> {
+        match self {
+            Self::Swarm { swarm, stack } => swarm.forget(stack, service).await?,
+            Self::Compose { .. } | Self::Cluster(_) => {}
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::exit::ExitCode;
 use crate::hint::Hint;
+use crate::reference::Repository;
 use crate::target::Stamp;
 
 /// The one version of a journal that this program writes and reads. What an unknown one asks for is not known, so it is
@@ -23,6 +24,8 @@ const VERSION: u64 = 1;
 pub struct Journal {
     version: u64,
     stamp: Stamp,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    repository: Option<Repository>,
     token: u64,
     direction: Direction,
     migration: Migration,
@@ -41,6 +44,9 @@ pub enum Direction {
     Back {
         /// Why, in one sentence.
         cause: String,
+        /// The release that was asked for; `None` for the one before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        to: Option<Digest>,
     },
 }
 
@@ -156,7 +162,14 @@ impl Journal {
         let same = before.filter(|before| before.stamp.release == stamp.release);
         let hooks = same.map(|before| before.hooks.clone()).unwrap_or_default();
         let (version, direction, done) = (VERSION, Direction::Forward, BTreeSet::new());
-        Self { version, stamp, token, direction, migration, hooks, done, has_ended: false }
+        let repository = None;
+        Self { version, stamp, repository, token, direction, migration, hooks, done, has_ended: false }
+    }
+
+    /// The same, with the repository that holds the release.
+    #[must_use]
+    pub fn of_repository(self, repository: Repository) -> Self {
+        Self { repository: Some(repository), ..self }
     }
 
     /// Reads what lies on the target.
@@ -179,6 +192,21 @@ impl Journal {
     #[must_use]
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
+    }
+
+    /// The repository that holds the release; `None` if that was not written.
+    #[must_use]
+    pub fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
+    /// The release that a run goes back to, was asked for by name and has not reached.
+    #[must_use]
+    pub fn unreached(&self) -> Option<&Digest> {
+        match &self.direction {
+            Direction::Back { to, .. } if !self.has_ended => to.as_ref(),
+            Direction::Back { .. } | Direction::Forward => None,
+        }
     }
 
     /// Which way the run goes.
@@ -208,9 +236,17 @@ impl Journal {
     /// The run turns back: no service has arrived where it goes now. To be written before anything goes back, and not
     /// without having asked [`why_not_back`](Self::why_not_back).
     pub fn turn_back(&mut self, cause: impl Into<String>) {
-        self.direction = Direction::Back { cause: cause.into() };
+        self.direction = Direction::Back { cause: cause.into(), to: None };
         self.done.clear();
         self.has_ended = false;
+    }
+
+    /// The same, to a release that was asked for.
+    pub fn turn_back_to(&mut self, to: Digest, cause: impl Into<String>) {
+        self.turn_back(cause);
+        if let Direction::Back { to: asked, .. } = &mut self.direction {
+            *asked = Some(to);
+        }
     }
 
     /// A service has arrived.
@@ -282,7 +318,7 @@ pub fn resume(journal: Option<&Journal>, intent: Intent<'_>) -> Resume {
     if journal.has_ended {
         return Resume::Nothing { why: format!("the last run, of release {version}, has ended") };
     }
-    if let Direction::Back { cause } = &journal.direction {
+    if let Direction::Back { cause, .. } = &journal.direction {
         let why = format!("a run that went back from release {version} did not end; it went back: {cause}");
         return Resume::Undo { why };
     }
@@ -476,6 +512,23 @@ mod tests {
         assert_eq!(Journal::parse(&text).unwrap(), journal);
         let shape = r#""token":7,"direction":{"back":{"cause":"`api` keeps failing"}},"migration":"compatible","hooks":{"backup":"succeeded","migrate":"begun"},"done":["api"],"hasEnded":false}"#;
         assert!(text.starts_with(r#"{"version":1,"stamp":{"#) && text.ends_with(shape), "{text}");
+    }
+
+    #[test]
+    fn it_knows_the_repository_and_the_release_that_was_asked_for_until_it_has_ended() {
+        let repository: Repository = "ghcr.io/acme/shop/release".parse().unwrap();
+        let mut journal = begun(Migration::Compatible).of_repository(repository.clone());
+        let text = serde_json::to_string(&journal).unwrap();
+        assert_eq!(Journal::parse(&text).unwrap().repository(), Some(&repository));
+        assert_eq!((begun(Migration::Compatible).repository(), journal.unreached()), (None, None));
+        journal.turn_back_to(stamp("1").release, "asked for");
+        journal = Journal::parse(&serde_json::to_string(&journal).unwrap()).unwrap();
+        assert_eq!(journal.unreached(), Some(&stamp("1").release));
+        assert!(matches!(resume(Some(&journal), Intent::Reconcile), Resume::Undo { .. }));
+        journal.end();
+        assert_eq!(journal.unreached(), None);
+        journal.turn_back("asked for");
+        assert_eq!(journal.unreached(), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod exit;
 pub mod explained;
 pub mod hint;
+pub mod history;
 pub mod journal;
 pub mod lease;
 pub mod meta;

@@ -435,8 +435,10 @@ pub fn strangers<'a>(desired: &Desired, observed: &'a Observed) -> Vec<&'a str> 
 pub struct Return {
     /// The service's name within the stack.
     pub service: String,
-    /// The release that it leaves.
-    pub from: Stamp,
+    /// Whether it is there; what is not is created again.
+    pub is_there: bool,
+    /// The release that it leaves; `None` if it was not deployed by shipkit.
+    pub from: Option<Stamp>,
     /// What it runs now; `None` if that is not named by digest.
     pub from_image: Option<ImageRef>,
     /// Where it goes.
@@ -448,8 +450,10 @@ pub struct Return {
 pub struct WayBack {
     /// The services that go back, together.
     pub returns: Vec<Return>,
-    /// Services that first came with the release that is left: they have nothing to go back to and stay.
+    /// Services that came after the release that comes back: they have nothing to go back to and stay.
     pub stay: Vec<String>,
+    /// Services of the release that comes back that hold data: they are never touched.
+    pub data: Vec<String>,
 }
 
 /// Why a stack cannot go back.
@@ -489,7 +493,8 @@ pub fn way_back(stack: &str, observed: &Observed) -> Result<WayBack, NoWayBack> 
         match &service.previous {
             Some(previous) => returns.push(Return {
                 service: service.name.clone(),
-                from: stamp.clone(),
+                is_there: true,
+                from: Some(stamp.clone()),
                 from_image: service.image.clone(),
                 to: previous.clone(),
             }),
@@ -499,7 +504,7 @@ pub fn way_back(stack: &str, observed: &Observed) -> Result<WayBack, NoWayBack> 
     if returns.is_empty() {
         return Err(NoWayBack::NothingBefore { stack: stack.to_owned(), version: newest.version.clone() });
     }
-    Ok(WayBack { returns, stay })
+    Ok(WayBack { returns, stay, data: Vec::new() })
 }
 
 impl Change {
@@ -557,8 +562,12 @@ impl fmt::Display for Return {
             image.as_ref().map_or_else(|| "a tag".to_owned(), |image| image.digest.short().to_owned())
         };
         let to = self.to.stamp.as_ref().map_or("what ran before shipkit", |stamp| &stamp.version);
+        if !self.is_there {
+            return write!(f, "create `{}` again at {} (release {to})", self.service, short(&self.to.image));
+        }
+        let from = self.from.as_ref().map_or("what is not of shipkit", |stamp| &stamp.version);
         write!(f, "return `{}` {} -> {}", self.service, short(&self.from_image), short(&self.to.image))?;
-        write!(f, " (release {} -> {to})", self.from.version)
+        write!(f, " (release {from} -> {to})")
     }
 }
 

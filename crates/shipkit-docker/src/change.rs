@@ -35,20 +35,31 @@ impl Swarm {
         let ids = self.ids(&desired.stack).await?;
         let after = spec::merged(None, desired, service, &ids);
         let name = full_name(&desired.stack, &service.name);
+        self.create_as((&service.name, &name), after, Purpose::Deploy, login).await
+    }
+
+    /// Creates a service of this specification, which names it.
+    pub(crate) async fn create_as(
+        &self,
+        (service, name): (&str, &str),
+        after: Value,
+        purpose: Purpose,
+        login: Option<&Login>,
+    ) -> Result<Applied, SwarmError> {
         let created = self.engine.post("create a service", "/services/create", &after, login).await;
         match created {
             Ok(_) => {}
             // Either the answer was lost, or somebody else was quicker: the label tells.
             Err(error @ (SwarmError::NoAnswer { .. } | SwarmError::Refused { status: 409, .. })) => {
-                let there = self.service(&name).await?.ok_or(error)?;
+                let there = self.service(name).await?.ok_or(error)?;
                 if labels::mark(at(&there, &["Spec"])) != labels::mark(&after) {
-                    return Err(SwarmError::Overtaken { service: name });
+                    return Err(SwarmError::Overtaken { service: name.to_owned() });
                 }
             }
             Err(error) => return Err(error),
         }
         let swapped = Swapped { before: Value::Null, after, known: Some(BTreeSet::new()) };
-        self.applied(&service.name, &name, Purpose::Deploy, swapped).await
+        self.applied(service, name, purpose, swapped).await
     }
 
     pub(crate) async fn update(

@@ -8,6 +8,7 @@ mod change;
 mod compose;
 mod engine;
 mod error;
+mod history;
 mod host;
 mod job;
 mod labels;
@@ -21,6 +22,7 @@ mod tls;
 
 pub use compose::{Compose, ComposeApplied, ComposeError, ComposeFound, ComposeProject, Proxy};
 pub use error::SwarmError;
+pub use history::{History, Memory};
 pub use host::{Host, HostError};
 pub use job::{Job, JobEnd};
 pub use ledger::{Ledger, LedgerError};

@@ -259,7 +259,7 @@ impl Swarm {
     }
 
     /// The services of a stack, without the job that migrates.
-    async fn services(&self, stack: &str) -> Result<Vec<Value>, SwarmError> {
+    pub(crate) async fn services(&self, stack: &str) -> Result<Vec<Value>, SwarmError> {
         let label = format!("{}={stack}", labels::NAMESPACE);
         let answer =
             self.engine.get("list services", &filtered("/services", &json!({"label": [label]}))).await?;

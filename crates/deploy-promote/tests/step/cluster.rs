@@ -194,6 +194,9 @@ fn what_cannot_be_done_in_a_cluster_is_refused_before_anything_changes() {
     with("timeout: 60s", "secrets: [key]").run().ended(2, "secrets do not exist in the namespace: `key`");
     let none = Step::new("status", &shop.config()).input("environment", "staging");
     none.run().ended(2, "no cluster is named");
+    for step in [shop.step("history"), shop.step("rollback").input("to", "1.1.0")] {
+        step.run().ended(2, "confirmed releases are kept on a Swarm, and this is a cluster");
+    }
 
     // The least role, but for one verb; as the text of a kubeconfig, whose token is never shown.
     let reader = shop.namespace.user(

@@ -145,9 +145,13 @@ fn a_migration_that_is_not_compatible_holds_every_way_back_until_somebody_says_w
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
     rollback(&config).run().ended(1, "nothing was rolled back: release 1.2.0 has migrated the data");
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
-    let run = rollback(&config).input("break-glass", "data restored by hand").run();
-    let run = run.ended(0, "1.1.0 serves in staging again");
+    assert!(bed.evidence(&second, Kind::BreakGlass, "staging").is_none());
+    let step = rollback(&config).input("break-glass", "data restored by hand").var("GITHUB_ACTOR", "alice");
+    let run = step.run().ended(0, "1.1.0 serves in staging again");
     assert!(run.stderr.contains("data restored by hand"), "{}", run.stderr);
+    let kept = bed.evidence(&second, Kind::BreakGlass, "staging").unwrap();
+    assert_eq!((kept.verdict, &kept.details["actor"]), (Verdict::Fail, &"alice".into()), "{kept:?}");
+    assert!(kept.cause.starts_with("data restored by hand; it was held: release 1.2.0 has"), "{kept:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 
 use shipkit_core::Digest;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Step, release_of, wait};
 
 /// After which of its lines a deploy is killed: the steps that change the target first, then all others. A deploy of
 /// three services says fewer than this many lines.
@@ -17,7 +17,10 @@ fn kills() -> usize {
 
 /// Starts a deploy and kills it, as nothing can be caught, once it has said this many lines.
 fn kill_after(bed: &Bed, release: &Digest, lines: usize) -> usize {
-    let step = bed.deploy(release, "staging");
+    kill_step_after(&bed.deploy(release, "staging"), lines)
+}
+
+fn kill_step_after(step: &Step, lines: usize) -> usize {
     let mut child = step.start();
     let said = BufReader::new(child.stderr.take().unwrap()).lines().take(lines).count();
     child.kill().unwrap();
@@ -64,6 +67,20 @@ fn what_a_killed_run_left_is_finished_or_taken_back_by_reconcile() {
     bed.step("reconcile", "staging").run().ended(0, "1.2.0 serves in staging");
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
     bed.step("reconcile", "staging").run().ended(0, "has ended");
+}
+
+#[test]
+fn reconcile_finds_a_release_that_lies_in_a_repository_of_its_own() {
+    let mut bed = Bed::new("elsewhere");
+    let one = bed.image(1, "good");
+    bed.release(1, (&one, 1), (&one, 1));
+    let elsewhere = format!("{}-elsewhere", bed.repository()).parse().unwrap();
+    let release = release_of(3, &[("api", one.clone(), 1), ("web", one.clone(), 1)]);
+    let release = wait(async { bed.client().put_release(&elsewhere, &release).await }).unwrap();
+    kill_step_after(&bed.deploy(&release, "staging").input("repository", &elsewhere.to_string()), 7);
+    bed.lease_ends();
+    bed.step("reconcile", "staging").run().ended(0, "1.3.0 serves in staging");
+    assert_eq!(bed.versions(), ["1.3.0", "1.3.0", "1.3.0"]);
 }
 
 #[test]

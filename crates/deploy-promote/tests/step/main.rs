@@ -13,6 +13,7 @@ mod cluster;
 mod compose;
 mod front;
 mod groups;
+mod history;
 mod hooks;
 mod kills;
 mod life;

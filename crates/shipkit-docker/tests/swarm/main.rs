@@ -10,6 +10,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod history;
 mod lease;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,7 +188,9 @@ impl Drop for Bed {
         for secret in &self.secrets {
             quiet(&["secret", "rm", secret]);
         }
-        quiet(&["config", "rm", &format!("{}_shipkit", self.stack)]);
+        for config in lines(&["config", "ls", "--quiet", "--filter", &namespace]) {
+            quiet(&["config", "rm", &config]);
+        }
         // Containers hold the network, volumes and images; waiting for their end is what `docker wait` does.
         let filter = format!("name={}_", self.stack);
         for container in lines(&["ps", "--all", "--quiet", "--filter", &filter]) {

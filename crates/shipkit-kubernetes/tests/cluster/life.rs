@@ -66,7 +66,9 @@ fn a_rollback_takes_all_services_to_the_release_before_and_no_further() {
     let from_to: Vec<_> = back
         .returns
         .iter()
-        .map(|one| (one.from.version.as_str(), one.to.stamp.as_ref().unwrap().version.as_str()))
+        .map(|one| {
+            (one.from.as_ref().unwrap().version.as_str(), one.to.stamp.as_ref().unwrap().version.as_str())
+        })
         .collect();
     assert_eq!(from_to, [("2", "1"), ("2", "1")]);
     for service in &back.returns {
