@@ -11,7 +11,7 @@ use shipkit_core::rollout::Next;
 use shipkit_core::rollout::slots::{Observation, Slot, Step};
 use shipkit_core::target::{self, Desired, DesiredService, Settings, Stamp};
 use shipkit_core::{Digest, ImageRef};
-use shipkit_docker::{Access, Compose, ComposeApplied, ComposeProject, Proxy};
+use shipkit_docker::{Access, Compose, ComposeApplied, ComposeProject, Host, Proxy};
 use shipkit_smoke::{Connections, WatchOptions, watch};
 use tokio::process::Command;
 
@@ -108,7 +108,8 @@ async fn connect(stack: &str, folder: &str) -> Result<Compose, Failure> {
         proxy: Some(Proxy { service: "nginx".to_owned(), directory: "/etc/nginx/shipkit".to_owned() }),
         ..ComposeProject::default()
     };
-    Ok(Compose::connect(SOCKET, &Access::default(), project).await?)
+    let host = Host::here(&std::env::var("HOME")?)?;
+    Ok(Compose::connect(SOCKET, &Access::default(), host, project).await?)
 }
 
 /// A release of one image.
