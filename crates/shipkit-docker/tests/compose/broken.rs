@@ -75,6 +75,9 @@ async fn what_crashes_after_it_got_the_traffic_is_taken_back_and_the_old_one_ser
     let rollout = compose.rollout(&applied, DEADLINE, |seen, step| {
         // Where the old one has stopped, nothing is left to watch.
         assert!(!matches!(step, Step::Stop { .. }), "{seen:#?}");
+        // The old one serves again before another new one is tried.
+        let has_traffic = |slot| seen.instances.iter().any(|one| one.slot == slot && one.has_traffic);
+        assert!(!matches!(step, Step::Start { .. }) || has_traffic(Slot::Active), "{seen:#?}");
         for new in seen.instances.iter().filter(|one| one.slot == Slot::Preview && one.has_traffic) {
             if new.is_ready() {
                 docker(&["kill", new.id.rsplit('@').next().unwrap()]);
