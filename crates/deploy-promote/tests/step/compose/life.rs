@@ -37,7 +37,7 @@ fn check_lossless(report: &WatchReport, revisions: &[u8]) {
 
 #[test]
 fn a_release_arrives_is_replaced_without_a_loss_and_comes_back_without_a_registry() {
-    let mut project = Project::new("compose");
+    let mut project = Project::alone("compose");
     let (one, two) = (project.bed.image(1, "good"), project.bed.image(2, "good"));
     let (first, second) = (project.release(1, &one), project.release(2, &two));
 

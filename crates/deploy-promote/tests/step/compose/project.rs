@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use shipkit_core::lease::Lease;
 use shipkit_core::{Digest, ImageRef};
@@ -49,7 +49,7 @@ const COMPOSE: &str = "services:
     command: [/container, http]
     depends_on: [db]
     stop_grace_period: 1s
-    healthcheck: {test: [CMD, /container, ask], interval: 300ms, timeout: 2s, retries: 3}
+    healthcheck: {test: [CMD, /container, ask], interval: 1s, timeout: 5s, retries: 2}
     deploy: {replicas: 2, update_config: {monitor: 500ms, order: start-first}}
   web:
     build: web
@@ -59,20 +59,42 @@ const COMPOSE: &str = "services:
 volumes: {shipkit: {}, data: {}}
 ";
 
+/// Written by the test that counts lost requests, read by all others: a machine that is busy with them loses some by itself.
+static QUIET: RwLock<()> = RwLock::new(());
+
+/// Held as long as a project is there.
+enum Quiet {
+    Shared(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'static, ()>),
+    Alone(#[expect(dead_code, reason = "it is held")] RwLockWriteGuard<'static, ()>),
+}
+
 /// A checkout, and what it becomes; all of it is removed at its end.
 pub(crate) struct Project {
     pub(crate) bed: Bed,
     pub(crate) folder: TempDir,
     front: Front,
+    _quiet: Quiet,
 }
 
 impl Project {
     pub(crate) fn new(name: &str) -> Self {
+        Self::with(name, Quiet::Shared(QUIET.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// While no other one is there. Its `api` answers kept connections as long as nginx keeps them.
+    pub(crate) fn alone(name: &str) -> Self {
+        let project = Self::with(name, Quiet::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner)));
+        let long = "depends_on: [db]\n    stop_grace_period: 7s\n    stop_signal: SIGKILL\n";
+        project.edit("compose.yaml", "depends_on: [db]\n    stop_grace_period: 1s\n", long);
+        project
+    }
+
+    fn with(name: &str, quiet: Quiet) -> Self {
         let mut bed = Bed::new(name);
         let stack: Arc<str> = bed.stack.as_str().into();
         let front = Front::start(move |path| ask_nginx(&stack, path));
         bed.image(9, "good");
-        let project = Self { bed, folder: tempfile::tempdir().unwrap(), front };
+        let project = Self { bed, folder: tempfile::tempdir().unwrap(), front, _quiet: quiet };
         project.write("nginx.conf", NGINX);
         project.write("compose.yaml", &project.compose());
         project.write("shipkit.yml", &project.config());
