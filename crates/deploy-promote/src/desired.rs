@@ -172,16 +172,7 @@ pub(crate) fn workloads(
         if !matches!(service.source, Source::Build(_)) || service.stateful {
             continue;
         }
-        let built = release.services.get(name).ok_or_else(|| not_built(release, name))?;
-        services.push(DesiredService {
-            name: name.clone(),
-            image: built.image(),
-            platforms: built.platforms.values().cloned().collect(),
-            revision: built.revision.clone(),
-            depends_on: service.depends_on.clone(),
-            stateful: false,
-            settings: Settings::default(),
-        });
+        services.push(built(release, name, service)?);
     }
     Ok(Desired { stack: namespace.to_owned(), stamp, services })
 }
@@ -198,27 +189,33 @@ pub(crate) fn project(
         if !matches!(service.source, Source::Build(_)) {
             continue;
         }
-        let built = release.services.get(name).ok_or_else(|| not_built(release, name))?;
         // Of a service that stands in a Compose file, Compose itself reads the environment.
         let mut environment =
             if project.config.compose.is_some() { BTreeMap::new() } else { service.environment.clone() };
         environment.extend(project.environment.environment.clone());
-        services.push(DesiredService {
-            name: name.clone(),
-            image: built.image(),
-            platforms: built.platforms.values().cloned().collect(),
-            revision: built.revision.clone(),
-            depends_on: service.depends_on.clone(),
-            stateful: service.stateful,
-            settings: Settings {
-                replicas: service.deploy.replicas,
-                environment,
-                update: update(project, service),
-                ..Settings::default()
-            },
-        });
+        let settings = Settings {
+            replicas: service.deploy.replicas,
+            environment,
+            update: update(project, service),
+            ..Settings::default()
+        };
+        services.push(DesiredService { settings, ..built(release, name, service)? });
     }
     Ok(Desired { stack: stack.to_owned(), stamp, services })
+}
+
+/// A service that is built here, with the image that the release has of it.
+fn built(release: &Release, name: &str, service: &Service) -> Result<DesiredService, Failure> {
+    let built = release.services.get(name).ok_or_else(|| not_built(release, name))?;
+    Ok(DesiredService {
+        name: name.to_owned(),
+        image: built.image(),
+        platforms: built.platforms.values().cloned().collect(),
+        revision: built.revision.clone(),
+        depends_on: service.depends_on.clone(),
+        stateful: service.stateful,
+        settings: Settings::default(),
+    })
 }
 
 fn not_built(release: &Release, name: &str) -> Failure {

@@ -2,6 +2,7 @@
 
 use shipkit_core::exit::ExitCode;
 use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_docker::Preflight;
 use shipkit_runner::Failure;
 
 /// What was found so far.
@@ -12,6 +13,13 @@ impl Problems {
     /// Keeps an error, and gives what came instead of one.
     pub(crate) fn note<T>(&mut self, found: Result<T, impl Into<Failure>>) -> Option<T> {
         found.map_err(|error| self.0.push(error.into())).ok()
+    }
+
+    /// Keeps what a target found in the way of a deploy, or why it could not be asked; gives what a person should know.
+    pub(crate) fn found<E: Into<Failure>>(&mut self, found: Result<Preflight<E>, E>) -> Vec<String> {
+        let Some(found) = self.note(found) else { return Vec::new() };
+        self.0.extend(found.problems.into_iter().map(Into::into));
+        found.remarks
     }
 
     /// Keeps a refusal.

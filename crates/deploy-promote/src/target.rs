@@ -167,22 +167,9 @@ impl Target {
         problems: &mut Problems,
     ) -> Vec<String> {
         match self {
-            Self::Swarm { swarm, .. } => {
-                let found =
-                    problems.note(swarm.preflight(desired, observed, login).await).unwrap_or_default();
-                for problem in found.problems {
-                    problems.note::<()>(Err(problem));
-                }
-                found.remarks
-            }
+            Self::Swarm { swarm, .. } => problems.found(swarm.preflight(desired, observed, login).await),
             Self::Compose { compose, .. } => {
-                let found = problems
-                    .note(Box::pin(compose.preflight(desired, observed, login)).await)
-                    .unwrap_or_default();
-                for problem in found.problems {
-                    problems.note::<()>(Err(problem));
-                }
-                found.remarks
+                problems.found(Box::pin(compose.preflight(desired, observed, login)).await)
             }
             Self::Cluster(cluster) => {
                 problems.note(cluster.preflight(desired, observed).await).unwrap_or_default()

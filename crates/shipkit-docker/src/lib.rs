@@ -20,13 +20,13 @@ mod ssh;
 mod swarm;
 mod tls;
 
-pub use compose::{Compose, ComposeApplied, ComposeError, ComposeFound, ComposeProject, Proxy};
+pub use compose::{Compose, ComposeApplied, ComposeError, ComposeProject, Proxy};
 pub use error::SwarmError;
 pub use history::{History, Memory};
 pub use host::{Host, HostError};
 pub use job::{Job, JobEnd};
 pub use ledger::{Ledger, LedgerError};
 pub use rollout::{Applied, TaskLog};
-pub use ssh::{Ended, Output, RemoteCommand, Ssh, SshError, SshOptions, Stream};
+pub use ssh::{Ended, HostCommand, Output, Ssh, SshError, SshOptions, Stream};
 pub use swarm::{Access, Login, Preflight, Swarm};
 pub use tls::TlsOptions;

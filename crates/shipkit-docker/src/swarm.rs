@@ -51,10 +51,10 @@ pub struct Login {
 }
 
 /// What was found out before a deploy.
-#[derive(Debug, Default)]
-pub struct Preflight {
-    /// What prevents it: secrets that are missing, images that cannot be pulled.
-    pub problems: Vec<SwarmError>,
+#[derive(Debug)]
+pub struct Preflight<E> {
+    /// What prevents it, such as images that cannot be pulled.
+    pub problems: Vec<E>,
     /// What a person should know and what does not prevent it, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -107,7 +107,7 @@ impl Swarm {
         desired: &Desired,
         observed: &Observed,
         login: Option<&Login>,
-    ) -> Result<Preflight, SwarmError> {
+    ) -> Result<Preflight<SwarmError>, SwarmError> {
         let there = self.secrets().await?;
         let wanted = desired.services.iter().flat_map(|service| &service.settings.secrets);
         let missing: BTreeSet<String> = wanted

@@ -24,7 +24,6 @@ use tokio::sync::OnceCell;
 
 pub use change::Applied as ComposeApplied;
 pub use error::ComposeError;
-pub use observe::Found as ComposeFound;
 use project::has_compose;
 pub use project::{ComposeProject, Proxy};
 

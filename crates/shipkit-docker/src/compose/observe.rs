@@ -9,19 +9,10 @@ use shipkit_core::target::{Absent, Desired, Observed, ObservedService, Settings,
 use super::Compose;
 use super::container::Container;
 use super::error::ComposeError;
-use crate::swarm::Login;
+use crate::swarm::{Login, Preflight};
 
 /// How many problems of one service are named.
 const PROBLEMS: usize = 3;
-
-/// What was found out before a deploy.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// What prevents it.
-    pub problems: Vec<ComposeError>,
-    /// What a person should know and what does not prevent it, a sentence each.
-    pub remarks: Vec<String>,
-}
 
 impl Compose {
     /// What the Compose files say of the desired services, written into them: how many, how they are replaced, and the
@@ -89,9 +80,9 @@ impl Compose {
         desired: &Desired,
         observed: &Observed,
         login: Option<&Login>,
-    ) -> Result<Found, ComposeError> {
+    ) -> Result<Preflight<ComposeError>, ComposeError> {
         let model = self.model().await?;
-        let mut found = Found::default();
+        let mut found = Preflight { problems: Vec::new(), remarks: Vec::new() };
         for service in desired.services.iter().filter(|service| !service.stateful) {
             let proxy = self.project.proxied(&service.name).map(|(_, proxy)| proxy.service.as_str());
             let (settings, name) = (&service.settings, &service.name);
@@ -123,7 +114,7 @@ impl Compose {
         Ok((!keys.is_empty()).then(|| ComposeError::NotBrought(keys.join(", "))))
     }
 
-    async fn look_at_proxy(&self, found: &mut Found) -> Result<(), ComposeError> {
+    async fn look_at_proxy(&self, found: &mut Preflight<ComposeError>) -> Result<(), ComposeError> {
         let Some(proxy) = &self.project.proxy else { return Ok(()) };
         let model = self.model().await?;
         if model.service(&proxy.service).is_none() {
@@ -156,7 +147,7 @@ impl Compose {
         desired: &Desired,
         observed: &Observed,
         login: Option<&Login>,
-        found: &mut Found,
+        found: &mut Preflight<ComposeError>,
     ) {
         let there = |name: &str| observed.services.iter().find(|one| one.name == name);
         for service in &desired.services {

@@ -9,7 +9,7 @@ use shipkit_core::compose::Model;
 use super::Compose;
 use super::error::ComposeError;
 use crate::host::Host;
-use crate::ssh::{Ended, Output, RemoteCommand};
+use crate::ssh::{Ended, HostCommand, Output};
 
 /// How long rendering may take.
 const RENDER: Duration = Duration::from_mins(1);
@@ -123,7 +123,7 @@ impl Compose {
         argv.extend(["--project-directory", &project.directory]);
         argv.extend(project.env_files.iter().flat_map(|file| ["--env-file", file]));
         argv.extend(words);
-        let command = RemoteCommand { argv: &argv, stdin, time, output: OUTPUT };
+        let command = HostCommand { argv: &argv, stdin, time, output: OUTPUT };
         Ok(self.host.run_with(&project.secrets, command).await?)
     }
 }
@@ -131,7 +131,7 @@ impl Compose {
 /// Nothing, if `docker` is there and knows Compose: without the plugin it complains about the first word of a command that it
 /// does not know.
 pub(super) async fn has_compose(host: &Host) -> Result<(), ComposeError> {
-    let said = host.run(RemoteCommand::new(&["docker", "compose", "version"])).await?;
+    let said = host.run(HostCommand::new(&["docker", "compose", "version"])).await?;
     match said.ended {
         Ended::Code(0) => Ok(()),
         Ended::Code(_) | Ended::Signal(_) => Err(ComposeError::NoCompose(last_line(&said.stderr))),

@@ -1,7 +1,7 @@
 //! Files on the host: written whole or not at all, read, removed.
 
 use super::{Host, HostError, TIME, WORDS};
-use crate::ssh::{Ended, RemoteCommand};
+use crate::ssh::{Ended, HostCommand};
 
 /// How `READ` ends when there is no such file: no shell ends like this by itself.
 const ABSENT: u32 = 44;
@@ -67,7 +67,7 @@ impl Host {
         is_absolute(path)?;
         let argv = ["sh", "-c", READ, "sh", path];
         let room = limit.saturating_add(WORDS);
-        let output = self.run(RemoteCommand { argv: &argv, stdin: b"", time: TIME, output: room }).await?;
+        let output = self.run(HostCommand { argv: &argv, stdin: b"", time: TIME, output: room }).await?;
         if output.ended == Ended::Code(ABSENT) {
             return Ok(None);
         }

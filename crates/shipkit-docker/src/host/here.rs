@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::HostError;
-use crate::ssh::{Ended, RemoteCommand, Stream};
+use crate::ssh::{Ended, HostCommand, Stream};
 
 /// How much is read at once, in bytes.
 const PART: usize = 16 << 10;
@@ -31,7 +31,7 @@ impl Drop for Group {
 }
 
 pub(super) async fn stream(
-    command: &RemoteCommand<'_>,
+    command: &HostCommand<'_>,
     said: impl FnMut(Stream, &[u8]),
 ) -> Result<(Ended, bool), HostError> {
     let mut group = start(command)?;
@@ -43,7 +43,7 @@ pub(super) async fn stream(
     }
 }
 
-fn start(command: &RemoteCommand<'_>) -> Result<Group, HostError> {
+fn start(command: &HostCommand<'_>) -> Result<Group, HostError> {
     let (program, arguments) = command.argv.split_first().unwrap_or((&"", &[]));
     let child = Command::new(program)
         .args(arguments)
@@ -67,7 +67,7 @@ fn start(command: &RemoteCommand<'_>) -> Result<Group, HostError> {
 /// Feeds a command, hands on what it says, and waits for its end: for that last, see [`Group`].
 async fn follow(
     child: &mut Child,
-    command: &RemoteCommand<'_>,
+    command: &HostCommand<'_>,
     mut said: impl FnMut(Stream, &[u8]),
 ) -> std::io::Result<(ExitStatus, bool)> {
     let (stdin, mut stdout, mut stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

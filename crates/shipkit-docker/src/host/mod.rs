@@ -10,7 +10,7 @@ mod upload;
 use std::fmt;
 use std::time::Duration;
 
-use crate::ssh::{Ended, Output, RemoteCommand, Ssh, Stream};
+use crate::ssh::{Ended, HostCommand, Output, Ssh, Stream};
 
 pub use error::HostError;
 
@@ -82,7 +82,7 @@ impl Host {
     ///
     /// # Errors
     /// As for [`stream`](Self::stream).
-    pub async fn run(&self, command: RemoteCommand<'_>) -> Result<Output, HostError> {
+    pub async fn run(&self, command: HostCommand<'_>) -> Result<Output, HostError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (ended, is_cut) = self
             .stream(command, |stream, part| match stream {
@@ -101,7 +101,7 @@ impl Host {
     /// When there is no such program, it cannot be started, does not end in time, or the connection is lost.
     pub async fn stream(
         &self,
-        command: RemoteCommand<'_>,
+        command: HostCommand<'_>,
         said: impl FnMut(Stream, &[u8]),
     ) -> Result<(Ended, bool), HostError> {
         let end = self.follow(command, said).await?;
@@ -116,7 +116,7 @@ impl Host {
 
     async fn follow(
         &self,
-        command: RemoteCommand<'_>,
+        command: HostCommand<'_>,
         said: impl FnMut(Stream, &[u8]),
     ) -> Result<(Ended, bool), HostError> {
         match &self.machine {
@@ -128,7 +128,7 @@ impl Host {
     /// Nothing, if there is such a program. Others, too, may end as the shell does that finds none.
     async fn is_there(&self, program: &str) -> Result<(), HostError> {
         let argv = ["sh", "-c", FIND, "sh", program];
-        match self.follow(RemoteCommand::new(&argv), |_, _| {}).await?.0 {
+        match self.follow(HostCommand::new(&argv), |_, _| {}).await?.0 {
             Ended::Code(0) => Ok(()),
             Ended::Code(_) | Ended::Signal(_) => Err(self.no_program(program)),
         }
@@ -137,7 +137,7 @@ impl Host {
     /// Runs a small script. What it works on are arguments, never parts of its text.
     async fn script(&self, script: &str, arguments: &[&str], stdin: &[u8]) -> Result<Output, HostError> {
         let argv = [&["sh", "-c", script, "sh"], arguments].concat();
-        self.run(RemoteCommand { argv: &argv, stdin, time: TIME, output: WORDS }).await
+        self.run(HostCommand { argv: &argv, stdin, time: TIME, output: WORDS }).await
     }
 
     /// The same for one that must not be cut short: what was begun goes on if nobody waits for it any more.

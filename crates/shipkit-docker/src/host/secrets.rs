@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use shipkit_core::{Secret, ssh::shell_line};
 
 use super::{Host, HostError, NO_PROGRAM};
-use crate::ssh::{Ended, Output, RemoteCommand};
+use crate::ssh::{Ended, HostCommand, Output};
 
 /// Arguments: how many bytes of the input are the variables, as lines for the shell, and the command, which reads the rest.
 const WITH: &str = r#"eval "$(dd bs=1 count="$1" 2> /dev/null)" && shift && exec "$@""#;
@@ -20,7 +20,7 @@ impl Host {
     pub async fn run_with(
         &self,
         variables: &BTreeMap<String, Secret>,
-        command: RemoteCommand<'_>,
+        command: HostCommand<'_>,
     ) -> Result<Output, HostError> {
         let mut lines = String::new();
         for (name, value) in variables {
@@ -32,7 +32,7 @@ impl Host {
         let size = lines.len().to_string();
         let argv = [&["sh", "-c", WITH, "sh", &size], command.argv].concat();
         let stdin = [lines.as_bytes(), command.stdin].concat();
-        let output = self.run(RemoteCommand { argv: &argv, stdin: &stdin, ..command }).await?;
+        let output = self.run(HostCommand { argv: &argv, stdin: &stdin, ..command }).await?;
         if let (Ended::Code(NO_PROGRAM), Some(program)) = (&output.ended, command.argv.first()) {
             self.is_there(program).await?;
         }

@@ -1,4 +1,4 @@
-//! `RemoteCommand`: a command on the server, its input, its output and its end.
+//! `HostCommand`: a command on the server, its input, its output and its end.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const STDERR: u32 = 1;
 
 /// A command for a server, or for any other [`Host`](crate::Host).
 #[derive(Debug, Clone, Copy)]
-pub struct RemoteCommand<'a> {
+pub struct HostCommand<'a> {
     /// The program and its arguments, which reach it exactly as they are; on a server the login shell must be a POSIX shell.
     pub argv: &'a [&'a str],
     /// What it reads.
@@ -61,7 +61,7 @@ pub enum Stream {
     Stderr,
 }
 
-impl<'a> RemoteCommand<'a> {
+impl<'a> HostCommand<'a> {
     /// A command that reads nothing, with a minute and 1 MiB of output.
     #[must_use]
     pub fn new(argv: &'a [&'a str]) -> Self {
@@ -74,7 +74,7 @@ impl Ssh {
     ///
     /// # Errors
     /// When the server runs no commands, the connection is lost, or the command does not end in time.
-    pub async fn run(&self, command: RemoteCommand<'_>) -> Result<Output, SshError> {
+    pub async fn run(&self, command: HostCommand<'_>) -> Result<Output, SshError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (ended, is_cut) = self
             .stream(command, |stream, part| match stream {
@@ -92,7 +92,7 @@ impl Ssh {
     /// When the server runs no commands, the connection is lost, or the command does not end in time.
     pub async fn stream(
         &self,
-        command: RemoteCommand<'_>,
+        command: HostCommand<'_>,
         said: impl FnMut(Stream, &[u8]),
     ) -> Result<(Ended, bool), SshError> {
         let line = shell_line(command.argv).ok_or_else(|| SshError::BadArgument {
@@ -108,7 +108,7 @@ impl Ssh {
 async fn run(
     connection: &Connection,
     line: String,
-    command: &RemoteCommand<'_>,
+    command: &HostCommand<'_>,
     mut said: impl FnMut(Stream, &[u8]),
 ) -> Result<(Ended, bool), SshError> {
     let (mut reader, writer) = connection.session().await?.split();

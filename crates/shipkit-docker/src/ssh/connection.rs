@@ -10,7 +10,7 @@ use russh::{Channel, ChannelOpenFailure, ChannelStream, Error, Preferred, SshId}
 use shipkit_core::SshAddress;
 use tokio::net::TcpStream;
 
-use super::command::RemoteCommand;
+use super::command::HostCommand;
 use super::error::SshError;
 use super::host_keys::HostKeys;
 use super::login::Login;
@@ -119,7 +119,7 @@ impl Connection {
         SshError::Garbled { host: self.address.to_string(), reason: reason.to_owned() }
     }
 
-    pub(super) fn too_slow(&self, command: &RemoteCommand<'_>) -> SshError {
+    pub(super) fn too_slow(&self, command: &HostCommand<'_>) -> SshError {
         SshError::TooSlow {
             host: self.address.to_string(),
             command: command.argv.first().copied().unwrap_or_default().to_owned(),

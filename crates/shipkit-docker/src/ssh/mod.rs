@@ -15,7 +15,7 @@ use std::time::Duration;
 use shipkit_core::{Secret, SshAddress};
 use tokio::sync::Mutex;
 
-pub use command::{Ended, Output, RemoteCommand, Stream};
+pub use command::{Ended, HostCommand, Output, Stream};
 pub use error::SshError;
 
 use connection::Connection;

@@ -1,6 +1,6 @@
 //! A stream to a socket of the server.
 
-use super::command::{Ended, RemoteCommand};
+use super::command::{Ended, HostCommand};
 use super::{Ssh, SshError, Tunnel};
 
 /// Argument: path.
@@ -23,7 +23,7 @@ impl Ssh {
             return Ok(tunnel);
         }
         // The same answer for every reason, so the server's shell is asked.
-        let looked = self.run(RemoteCommand::new(&["sh", "-c", LOOK, "sh", socket])).await;
+        let looked = self.run(HostCommand::new(&["sh", "-c", LOOK, "sh", socket])).await;
         let (host, socket) = (self.address().to_string(), socket.to_owned());
         Err(match looked.map(|output| output.ended) {
             Ok(Ended::Code(ABSENT)) => SshError::SocketAbsent { host, socket },

@@ -5,7 +5,7 @@ use std::fs;
 
 use shipkit_core::exit::ExitCode;
 use shipkit_core::{Hint as _, Secret};
-use shipkit_docker::{Ended, HostError, RemoteCommand};
+use shipkit_docker::{Ended, HostCommand, HostError};
 
 use crate::place::{Place, names};
 
@@ -24,7 +24,7 @@ async fn a_command_gets_the_values_as_they_are_and_they_stand_nowhere_else() {
         for value in ODD {
             let argv = ["sh", "-c", SHOW, "sh", "x y"];
             let command =
-                RemoteCommand { stdin: value.as_bytes(), output: 16 << 20, ..RemoteCommand::new(&argv) };
+                HostCommand { stdin: value.as_bytes(), output: 16 << 20, ..HostCommand::new(&argv) };
             let secrets = secrets(&[("A", value), ("B_1", "s3cret-of-this-test")]);
             let output = place.host.run_with(&secrets, command).await.unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -44,7 +44,7 @@ async fn what_no_shell_takes_is_refused_by_name_alone() {
         [("a b", "s3cret"), ("1A", "s3cret"), ("", "s3cret"), ("A;id", "s3cret"), ("A", "s3\0cret")]
     {
         let secrets = secrets(&[(name, value)]);
-        let error = place.host.run_with(&secrets, RemoteCommand::new(&["true"])).await.unwrap_err();
+        let error = place.host.run_with(&secrets, HostCommand::new(&["true"])).await.unwrap_err();
         assert!(matches!(&error, HostError::BadVariable(bad) if bad == name), "{error}");
         assert!(!format!("{error} {error:?}").contains("cret"), "{error:?}");
         assert_eq!(error.exit_code(), ExitCode::Usage);
@@ -55,9 +55,9 @@ async fn what_no_shell_takes_is_refused_by_name_alone() {
 async fn a_program_that_is_not_there_is_named_here_as_well() {
     for place in Place::both().await {
         let argv = ["dokker", "compose"];
-        let error = place.host.run_with(&secrets(&[]), RemoteCommand::new(&argv)).await.unwrap_err();
+        let error = place.host.run_with(&secrets(&[]), HostCommand::new(&argv)).await.unwrap_err();
         assert!(error.to_string().starts_with("there is no program `dokker`"), "{error}");
-        let command = RemoteCommand::new(&["sh", "-c", "exit 127"]);
+        let command = HostCommand::new(&["sh", "-c", "exit 127"]);
         let output = place.host.run_with(&secrets(&[]), command).await.unwrap();
         assert_eq!(output.ended, Ended::Code(127));
     }
@@ -74,7 +74,7 @@ async fn compose_takes_them_for_what_its_files_leave_open_and_over_those_of_an_e
     let argv =
         ["docker", "compose", "-p", "x", "-f", &file, "--env-file", &env, "config", "--format", "json"];
     let secrets = secrets(&[("A", ODD[1]), ("B", ODD[2])]);
-    let output = place.host.run_with(&secrets, RemoteCommand::new(&argv)).await.unwrap();
+    let output = place.host.run_with(&secrets, HostCommand::new(&argv)).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let model: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said);
     let environment = &model["services"]["a"]["environment"];

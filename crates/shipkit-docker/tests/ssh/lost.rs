@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use shipkit_core::Hint as _;
 use shipkit_core::exit::ExitCode;
-use shipkit_docker::{Ended, RemoteCommand, Ssh, SshError, SshOptions};
+use shipkit_docker::{Ended, HostCommand, Ssh, SshError, SshOptions};
 
 use shipkit_tests::server::sshd::{Sshd, output, pipe};
 
@@ -95,7 +95,7 @@ async fn meanwhile(sshd: &Sshd, ssh: &Ssh, signal: &str) -> SshError {
         sshd.signal(signal);
         (number, Instant::now())
     };
-    let (ran, (number, start)) = tokio::join!(ssh.run(RemoteCommand::new(&argv)), cut);
+    let (ran, (number, start)) = tokio::join!(ssh.run(HostCommand::new(&argv)), cut);
     assert!(start.elapsed() < PATIENCE * 3, "{:?}", start.elapsed());
     output("kill", &[&number]);
     let error = ran.unwrap_err();
@@ -109,7 +109,7 @@ async fn a_connection_that_is_cut_is_told_and_the_next_call_makes_another() {
     let sshd = Sshd::start();
     let ssh = connect(&sshd).await;
     meanwhile(&sshd, &ssh, "KILL").await;
-    let output = ssh.clone().run(RemoteCommand::new(&["true"])).await.unwrap();
+    let output = ssh.clone().run(HostCommand::new(&["true"])).await.unwrap();
     assert_eq!(output.ended, Ended::Code(0));
 }
 
@@ -125,6 +125,6 @@ async fn a_server_that_falls_silent_is_noticed_in_time() {
 async fn a_command_that_is_silent_for_long_is_no_lost_connection() {
     let sshd = Sshd::start();
     let ssh = Ssh::connect(&sshd.address(), &impatient(&sshd)).await.unwrap();
-    let output = ssh.run(RemoteCommand::new(&["sleep", "5"])).await.unwrap();
+    let output = ssh.run(HostCommand::new(&["sleep", "5"])).await.unwrap();
     assert_eq!(output.ended, Ended::Code(0));
 }
