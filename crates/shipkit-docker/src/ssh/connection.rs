@@ -1,6 +1,7 @@
 //! `Connection`: one connection to an SSH server, logged in.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelOpenFailure, ChannelStream, Error, Preferred, SshId};
 use shipkit_core::SshAddress;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 use super::command::HostCommand;
 use super::error::SshError;
@@ -22,11 +24,16 @@ pub(crate) type Tunnel = ChannelStream<Msg>;
 const WORDS: usize = 300;
 /// A connection is lost when this many questions whether it is alive, at equal distances, have no answer.
 const QUESTIONS: u32 = 3;
+/// How long to wait until a server has room for one more command.
+const ROOM: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 pub(super) struct Connection {
     address: SshAddress,
     handle: Handle<Guard>,
     end: Arc<OnceLock<String>>,
+    /// Whether the server has run a command on it.
+    had_session: AtomicBool,
 }
 
 /// Watches over a connection: whether it is the right server, and how it ends.
@@ -90,7 +97,8 @@ impl Connection {
             Broken::HostKey(error) => error,
             Broken::Protocol(error) => failed(address, &error),
         })?;
-        let mut connection = Self { address: address.clone(), handle, end };
+        let had_session = AtomicBool::new(false);
+        let mut connection = Self { address: address.clone(), handle, end, had_session };
         let answer = login.log_in(&mut connection.handle, address).await;
         // A server that ends the connection meanwhile has refused nothing.
         if connection.is_alive() { answer.map(|()| connection) } else { Err(connection.ended()) }
@@ -127,12 +135,28 @@ impl Connection {
         }
     }
 
-    /// A channel on which one command can be run.
+    /// A channel on which one command can be run. A server has room for few at once (`MaxSessions` of OpenSSH), and one that
+    /// has just ended may still take its place: where there was one before, this one waits.
     pub(super) async fn session(&self) -> Result<Channel<Msg>, SshError> {
-        self.handle.channel_open_session().await.map_err(|error| {
-            let is_refused = matches!(error, Error::ChannelOpenFailure(_));
-            if is_refused { self.no_commands() } else { self.broken(&error) }
-        })
+        let start = Instant::now();
+        let mut is_first = true;
+        loop {
+            match self.handle.channel_open_session().await {
+                Ok(channel) => {
+                    self.had_session.store(true, Ordering::Relaxed);
+                    return Ok(channel);
+                }
+                // The first time another one may just be coming to know that it has its place.
+                Err(Error::ChannelOpenFailure(_))
+                    if is_first || (self.had_session.load(Ordering::Relaxed) && start.elapsed() < ROOM) =>
+                {
+                    is_first = false;
+                    sleep(LOOK_AGAIN).await;
+                }
+                Err(Error::ChannelOpenFailure(_)) => return Err(self.no_commands()),
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
     }
 
     /// Connects to a socket of the server; `None` if the server says only that this fails.

@@ -105,7 +105,7 @@ pub enum SshError {
         /// What was wrong.
         reason: String,
     },
-    /// The server runs no commands for this user.
+    /// The server runs no commands for this user, or no more of them at once.
     #[error("`{0}` runs no commands for this user")]
     NoCommands(String),
     /// A command that cannot be handed over.
@@ -178,7 +178,7 @@ impl Hint for SshError {
             Self::LoginRefused { .. } => {
                 Some("is the public key in `~/.ssh/authorized_keys` of that user on the server?".to_owned())
             }
-            Self::NoCommands(_) => Some("allow the user a shell on that server".to_owned()),
+            Self::NoCommands(_) => Some("allow the user a shell on that server, and more sessions at once if it has none left (`MaxSessions`)".to_owned()),
             Self::SocketAbsent { .. } => Some("start Docker there, or put the socket's path behind the host".to_owned()),
             Self::SocketDenied { .. } => {
                 Some("put the user into the group `docker` on that server, or log in as another".to_owned())

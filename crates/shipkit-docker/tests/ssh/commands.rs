@@ -130,3 +130,18 @@ async fn a_server_that_runs_no_commands_is_told_so() {
     let error = connect(&sshd).await.run(HostCommand::new(&["true"])).await.unwrap_err();
     assert!(matches!(error, SshError::NoCommands(_)), "{error}");
 }
+
+#[tokio::test]
+async fn commands_wait_for_one_another_where_a_server_runs_few_at_once() {
+    let sshd = Sshd::with("MaxSessions 1");
+    let ssh = connect(&sshd).await;
+    let running: Vec<_> = (0..6)
+        .map(|n| {
+            let ssh = ssh.clone();
+            tokio::spawn(async move { ssh.run(HostCommand::new(&["echo", &n.to_string()])).await })
+        })
+        .collect();
+    for (n, one) in running.into_iter().enumerate() {
+        assert_eq!(one.await.unwrap().unwrap().stdout, format!("{n}\n").into_bytes());
+    }
+}
