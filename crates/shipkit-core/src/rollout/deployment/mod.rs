@@ -5,12 +5,14 @@
 //! that say themselves what they run and stay up for a while. "Broken" is read from the new pods: the cluster's own
 //! deadline is ten minutes, and a crash shows after seconds.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+mod seen;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{CRASH_LOOP, Next, Purpose, one_line};
-use crate::digest::Digest;
+pub use seen::{Container, End, Pod, Seen, State, Wanted, problems};
+use seen::{containers, count, ending, key, runs, trouble, unplaced};
 
 /// How long a pod may wait for what can still come: an image, a mount, a node that an autoscaler starts.
 const GRACE: Duration = Duration::from_secs(30);
@@ -18,8 +20,6 @@ const GRACE: Duration = Duration::from_secs(30);
 const REFUSED: Duration = Duration::from_secs(5);
 /// Reasons of a waiting container that nothing but another deploy changes.
 const FOR_GOOD: [&str; 3] = ["InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"];
-/// Reasons of a waiting container that are no trouble.
-const ON_THE_WAY: [&str; 3] = ["", "ContainerCreating", "PodInitializing"];
 
 /// The rollout of one Kubernetes deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,101 +38,6 @@ pub struct Deployment {
     refused_since: Option<Duration>,
     /// Since when all is as it should be, and the restarts then.
     steady: Option<(Duration, u64)>,
-}
-
-/// What a container should run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The image as the pod template names it.
-    pub image: String,
-    /// The digests by which a node may identify it: that of the index and those of its manifests. Empty where the image
-    /// is named by tag, which only what ran before shipkit is: then no pod is asked.
-    pub digests: BTreeSet<Digest>,
-}
-
-/// What is seen of a Kubernetes deployment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Whether the specification is still the one that this rollout put there.
-    pub is_ours: bool,
-    /// Whether somebody paused it: then no pod is replaced.
-    pub is_paused: bool,
-    /// The generation that the controller has seen.
-    pub observed_generation: i64,
-    /// How many pods should run.
-    pub wanted: u64,
-    /// How many pods there are, of whatever revision.
-    pub replicas: u64,
-    /// How many pods of the new revision there are.
-    pub updated: u64,
-    /// How many pods of whatever revision have been ready for long enough.
-    pub available: u64,
-    /// What the cluster says when its own deadline has passed.
-    pub gave_up: Option<String>,
-    /// Why the API server refuses to create pods.
-    pub refused: Option<String>,
-    /// The images of the newest replica set by container; empty while there is none.
-    pub images: BTreeMap<String, String>,
-    /// The pods of the newest replica set that are meant to run.
-    pub pods: Vec<Pod>,
-}
-
-/// A pod of the new revision.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pod {
-    /// Its name.
-    pub name: String,
-    /// Whether it is ready.
-    pub is_ready: bool,
-    /// Why no node takes it.
-    pub unplaced: Option<String>,
-    /// Its containers, those of the initialisation first.
-    pub containers: Vec<Container>,
-}
-
-/// A container of a pod.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Container {
-    /// Its name.
-    pub name: String,
-    /// Whether it runs before the others and then ends.
-    pub is_init: bool,
-    /// How the node identifies what it runs; empty before it runs.
-    pub image_id: String,
-    /// How often it was started again.
-    pub restarts: u64,
-    /// What it does now.
-    pub state: State,
-    /// How it ended the last time.
-    pub ended_before: Option<End>,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum State {
-    /// It runs.
-    #[default]
-    Running,
-    /// It waits to be started.
-    Waiting {
-        /// One word; empty if none is given.
-        reason: String,
-        /// A sentence, if one is given.
-        message: String,
-    },
-    /// It has ended.
-    Ended(End),
-}
-
-/// How a container ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct End {
-    /// Its exit code.
-    pub exit_code: i64,
-    /// One word, such as `OOMKilled`.
-    pub reason: String,
-    /// What it left as its last words, if any.
-    pub message: String,
 }
 
 impl Deployment {
@@ -334,94 +239,17 @@ impl Deployment {
     }
 }
 
-impl Container {
-    /// The reason for which it waits; empty if it does not.
-    fn reason(&self) -> &str {
-        match &self.state {
-            State::Waiting { reason, .. } => reason,
-            State::Running | State::Ended(_) => "",
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ended with exit code {}", self.exit_code)?;
-        if !matches!(self.reason.as_str(), "" | "Error" | "Completed") {
-            write!(f, " ({})", one_line(&self.reason))?;
-        }
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", one_line(&self.message)) }
-    }
-}
-
-/// What is wrong with pods, one sentence each: for people who ask how it is.
-#[must_use]
-pub fn problems(pods: &[Pod]) -> Vec<String> {
-    let of_pod = |pod: &Pod| {
-        let of_container = |container: &Container| match &container.state {
-            State::Ended(end) if !container.is_init || end.exit_code != 0 => Some(ending(pod, container)),
-            State::Waiting { reason, .. } if reason == "CrashLoopBackOff" => Some(ending(pod, container)),
-            State::Running | State::Waiting { .. } | State::Ended(_) => trouble(pod, container),
-        };
-        let unplaced = pod.unplaced.as_ref().map(|why| not_placed(pod, why));
-        unplaced.into_iter().chain(pod.containers.iter().filter_map(of_container)).collect::<Vec<_>>()
-    };
-    pods.iter().flat_map(of_pod).collect()
-}
-
-fn containers(seen: &Seen) -> impl Iterator<Item = (&Pod, &Container)> {
-    seen.pods.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)))
-}
-
-fn key(pod: &Pod, container: &Container) -> (String, String) {
-    (pod.name.clone(), container.name.clone())
-}
-
-fn count<T>(items: impl Iterator<Item = T>) -> u64 {
-    u64::try_from(items.count()).unwrap_or(u64::MAX)
-}
-
 /// Sets a time when something begins to be so, and forgets it when it ends.
 fn since(time: &mut Option<Duration>, is_so: bool, elapsed: Duration) {
     *time = is_so.then(|| time.unwrap_or(elapsed));
 }
 
-/// Nodes write `repository@digest`, with or without a scheme before it.
-fn runs(container: &Container, wanted: &Wanted) -> bool {
-    wanted.digests.iter().any(|digest| container.image_id.ends_with(digest.as_str()))
-}
-
-fn unplaced(seen: &Seen) -> Option<String> {
-    seen.pods.iter().find_map(|pod| Some(not_placed(pod, pod.unplaced.as_ref()?)))
-}
-
-fn not_placed(pod: &Pod, why: &str) -> String {
-    format!("no node takes pod `{}`: {}", pod.name, one_line(why))
-}
-
-/// Why a container waits, if it is not simply on its way. A crash loop is told by its last end.
-fn trouble(pod: &Pod, container: &Container) -> Option<String> {
-    let State::Waiting { reason, message } = &container.state else { return None };
-    if ON_THE_WAY.contains(&reason.as_str()) || reason == "CrashLoopBackOff" {
-        return None;
-    }
-    let said = if message.is_empty() { String::new() } else { format!(": {}", one_line(message)) };
-    Some(format!("container `{}` of pod `{}` waits, {}{said}", container.name, pod.name, one_line(reason)))
-}
-
-/// How a container ended, now or the last time.
-fn ending(pod: &Pod, container: &Container) -> String {
-    let end = match &container.state {
-        State::Ended(end) => Some(end),
-        State::Running | State::Waiting { .. } => container.ended_before.as_ref(),
-    };
-    let end = end.map_or_else(|| "restarts again and again".to_owned(), ToString::to_string);
-    format!("container `{}` of pod `{}` {end}", container.name, pod.name)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::digest::Digest;
 
     const MONITOR: Duration = Duration::from_secs(5);
     const DEADLINE: Duration = Duration::from_mins(2);
