@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use shipkit_core::Outcome;
@@ -275,15 +276,20 @@ impl<'a> Driver<'a> {
         self.run(&containers, slot.unwrap_or(Slot::Preview)).await
     }
 
-    /// Starts containers, under the name that the files give them.
+    /// Starts containers at the same time, under the name that the files give them.
     async fn run(&mut self, containers: &[Container], slot: Slot) -> Result<(), ComposeError> {
+        let given = self.deployed(slot).and_then(|deployed| deployed.container_name.clone());
         for container in containers {
-            let name = self.deployed(slot).and_then(|deployed| deployed.container_name.clone());
-            if let Some(name) = name.filter(|name| name != container.name()) {
-                self.rename(container, &name).await?;
+            if let Some(name) = given.as_ref().filter(|name| *name != container.name()) {
+                self.rename(container, name).await?;
             }
+        }
+        let compose = self.compose;
+        let start = |container: &Container| {
             let path = format!("/containers/{}/start", container.id());
-            let started = self.compose.engine.change_within("start a container", &path, STOPPING).await;
+            async move { compose.engine.change_within("start a container", &path, STOPPING).await }
+        };
+        for started in join_all(containers.iter().map(start)).await {
             if let Err(error) = started {
                 self.refuse(error.into())?;
             }
