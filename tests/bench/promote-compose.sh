@@ -163,18 +163,11 @@ END
 )
 
 promote_compose() {
-  local name value unit peer peer_value goal holds is_wanted=
-  for name in "${compose_names[@]}"; do if wanted "$name"; then is_wanted=yes; fi; done
-  if [ -z "$is_wanted" ]; then return; fi
+  if ! any_wanted "${compose_names[@]}"; then return; fi
   if ! scripts/bed running; then trap 'scripts/bed down' EXIT; fi
   scripts/bed up docker compose registry images
   . target/bed.env
-  while read -r name value unit peer peer_value goal holds; do
-    if [ "$name" = end ]; then return; fi
-    row "$name" "$value" "$unit" "${peer//_/ }" "$peer_value" "${goal//_/ }" "$holds"
-  done < <(compose_figures)
-  echo "bench: replacing services of a Compose project could not be measured to its end" >&2
-  return 1
+  add_rows compose_figures "replacing services of a Compose project"
 }
 
 promote_compose

@@ -226,16 +226,4 @@ promote_figures() (
   echo end
 )
 
-promote() {
-  local name value unit peer peer_value goal holds is_wanted=
-  for name in "${promote_names[@]}"; do if wanted "$name"; then is_wanted=yes; fi; done
-  if [ -z "$is_wanted" ]; then return; fi
-  while read -r name value unit peer peer_value goal holds; do
-    if [ "$name" = end ]; then return; fi
-    row "$name" "$value" "$unit" "$peer" "$peer_value" "${goal//_/ }" "$holds"
-  done < <(promote_figures)
-  echo "bench: promotion could not be measured to its end" >&2
-  return 1
-}
-
-promote
+if any_wanted "${promote_names[@]}"; then add_rows promote_figures promotion; fi
