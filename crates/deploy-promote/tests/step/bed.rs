@@ -1,9 +1,7 @@
 //! `Step`: the program as one step of a workflow. `Bed`: a project with registry, images and stacks of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::lease::Lease;
@@ -12,6 +10,7 @@ use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef, Repository};
 use shipkit_docker::Swarm;
 use shipkit_registry::{Credentials, Registry};
+use shipkit_tests::container::{docker, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use shipkit_tests::step::outputs;
 use tempfile::TempDir;
@@ -120,37 +119,6 @@ pub(crate) fn terminate(child: &Child) {
     assert!(status.success());
 }
 
-pub(crate) fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().expect("the docker program");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "docker {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The archive of a root folder with the one static program; made once for each text of the program.
-fn root_archive() -> &'static PathBuf {
-    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
-    ARCHIVE.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let archive = kept.join(format!("step-{}.tar", Digest::of(&std::fs::read(source).unwrap()).short()));
-        if !archive.exists() {
-            let folder = tempfile::tempdir_in(&kept).unwrap();
-            let run = |program: &str, arguments: &[&str]| {
-                let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
-                assert!(status.success(), "{program} {arguments:?}");
-            };
-            let is_static = "-Ctarget-feature=+crt-static";
-            run("rustc", &["--edition=2024", is_static, "-Cstrip=symbols", "-o", "container", source]);
-            run("mkdir", &["bin"]);
-            run("ln", &["container", "bin/sh"]);
-            run("tar", &["-cf", "root.tar", "container", "bin"]);
-            std::fs::rename(folder.path().join("root.tar"), &archive).unwrap();
-        }
-        archive
-    })
-}
-
 /// Waits for a future; the tests themselves are not async.
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -245,7 +213,9 @@ impl Bed {
         let tagged = format!("{repository}:{revision}{mode}");
         let (revision, mode) = (format!("ENV REVISION={}", commit(revision)), format!("ENV MODE={mode}"));
         let command = "CMD [\"/container\", \"serve\"]";
-        let archive = root_archive().to_str().unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
+        let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
+        let archive = archive.to_str().unwrap();
         docker(&["import", "-c", &revision, "-c", &mode, "-c", command, archive, &tagged]);
         docker(&["push", "--quiet", &tagged]);
         let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use shipkit_core::Digest;
 use shipkit_core::evidence::Kind;
+use shipkit_tests::container::docker;
 
-use crate::bed::{Bed, Step, docker, record, release_of, wait};
+use crate::bed::{Bed, Step, record, release_of, wait};
 
 /// The configuration of `bed` without `web`.
 fn without_web(bed: &Bed) -> String {

@@ -3,8 +3,9 @@
 use shipkit_core::Digest;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
+use shipkit_tests::container::docker;
 
-use crate::bed::{Bed, Step, docker, record, release_of, wait};
+use crate::bed::{Bed, Step, record, release_of, wait};
 
 /// The configuration of `bed` with these hooks in `staging`.
 fn with(bed: &Bed, hooks: &str) -> String {

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
@@ -12,6 +10,7 @@ use shipkit_core::rollout::Next;
 use shipkit_core::target::{self, Desired, DesiredService, Observed, Replacement, Settings, Stamp, Update};
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Access, Compose, ComposeApplied, ComposeError, ComposeProject, Host, Proxy};
+use shipkit_tests::container::{docker, remove_project, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use tempfile::TempDir;
 use url::Url;
@@ -73,35 +72,6 @@ pub(crate) const PROXY: &str = "
       - shipkit:/etc/nginx/shipkit
       - ./nginx.conf:/etc/nginx/nginx.conf:ro
 ";
-
-pub(crate) fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().expect("the docker program");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "docker {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The archive of a root folder with the one static program; made once for each text of the program.
-fn root_archive() -> &'static PathBuf {
-    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
-    ARCHIVE.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let archive = kept.join(format!("root-{}.tar", Digest::of(&fs::read(source).unwrap()).short()));
-        if !archive.exists() {
-            let folder = tempfile::tempdir_in(&kept).unwrap();
-            let run = |program: &str, arguments: &[&str]| {
-                let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
-                assert!(status.success(), "{program} {arguments:?}");
-            };
-            let is_static = "-Ctarget-feature=+crt-static";
-            run("rustc", &["--edition=2024", is_static, "-Cstrip=symbols", "-o", "container", source]);
-            run("tar", &["-cf", "root.tar", "container"]);
-            fs::rename(folder.path().join("root.tar"), &archive).unwrap();
-        }
-        archive
-    })
-}
 
 pub(crate) struct Bed {
     pub(crate) project: ComposeProject,
@@ -177,7 +147,9 @@ impl Bed {
         let tagged = format!("{repository}:{version}");
         let change = format!("CMD {}", serde_json::to_string(command).unwrap());
         let label = format!("LABEL version={version}");
-        let archive = root_archive().to_str().unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
+        let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
+        let archive = archive.to_str().unwrap();
         docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
         docker(&["push", "--quiet", &tagged]);
         let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
@@ -326,22 +298,9 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        let quiet = |arguments: &[&str]| Command::new("docker").args(arguments).output().unwrap();
-        let lines = |arguments: &[&str]| -> Vec<String> {
-            String::from_utf8_lossy(&quiet(arguments).stdout).lines().map(str::to_owned).collect()
-        };
-        let filter = format!("label=com.docker.compose.project={}", self.project.stack);
-        for container in lines(&["ps", "--all", "--quiet", "--filter", &filter]) {
-            quiet(&["rm", "--force", "--volumes", &container]);
-        }
-        for volume in lines(&["volume", "ls", "--quiet", "--filter", &filter]) {
-            quiet(&["volume", "rm", "--force", &volume]);
-        }
-        for network in lines(&["network", "ls", "--quiet", "--filter", &filter]) {
-            quiet(&["network", "rm", &network]);
-        }
+        remove_project(&self.project.stack);
         for image in &self.images {
-            quiet(&["rmi", "--force", image]);
+            Command::new("docker").args(["rmi", "--force", image]).output().unwrap();
         }
         let home = std::env::var("HOME").unwrap();
         fs::remove_dir_all(format!("{home}/.shipkit/{}", self.project.stack)).ok();

@@ -5,8 +5,9 @@ use shipkit_core::rollout::slots::{Slot, Step};
 use shipkit_core::target;
 use shipkit_core::{Digest, Hint as _, ImageRef};
 use shipkit_docker::ComposeError;
+use shipkit_tests::container::docker;
 
-use crate::bed::{Bed, DEADLINE, ONE, PROXY, WORKER, docker, service};
+use crate::bed::{Bed, DEADLINE, ONE, PROXY, WORKER, service};
 
 #[tokio::test]
 async fn a_release_that_crashes_or_is_never_ready_is_taken_back_and_the_old_one_serves() {

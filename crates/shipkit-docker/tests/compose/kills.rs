@@ -1,9 +1,10 @@
 //! Runs that are killed: the next one goes on from what is there, and it ends the same.
 
 use shipkit_core::target::{self, Desired};
+use shipkit_tests::container::docker;
 use tokio::sync::mpsc;
 
-use crate::bed::{Bed, DEADLINE, ONE, PROXY, docker, service};
+use crate::bed::{Bed, DEADLINE, ONE, PROXY, service};
 
 /// Begins a deploy and drops it when the first step that begins with this word is under way.
 async fn killed_at(bed: &Bed, desired: &Desired, word: &str) {

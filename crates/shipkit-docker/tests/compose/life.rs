@@ -5,8 +5,9 @@ use std::net::TcpListener;
 
 use shipkit_core::target::{self, Change, DesiredService, Replacement};
 use shipkit_core::{ImageRef, Secret};
+use shipkit_tests::container::docker;
 
-use crate::bed::{Bed, ONE, PROXY, WORKER, docker, replaced, service};
+use crate::bed::{Bed, ONE, PROXY, WORKER, replaced, service};
 
 #[tokio::test]
 async fn a_release_comes_behind_nginx_is_replaced_and_comes_back_from_what_was_kept() {

@@ -14,9 +14,8 @@ mod history;
 mod lease;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
@@ -27,39 +26,11 @@ use shipkit_core::target::{
 };
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Applied, Swarm, SwarmError};
+use shipkit_tests::container::{docker, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 
 const SOCKET: &str = "unix:///var/run/docker.sock";
 const DEADLINE: Duration = Duration::from_mins(1);
-
-fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().expect("the docker program");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "docker {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The archive of a root folder with the one static program; made once for each text of the program.
-fn root_archive() -> &'static PathBuf {
-    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
-    ARCHIVE.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let archive = kept.join(format!("root-{}.tar", Digest::of(&std::fs::read(source).unwrap()).short()));
-        if !archive.exists() {
-            let folder = tempfile::tempdir_in(&kept).unwrap();
-            let run = |program: &str, arguments: &[&str]| {
-                let status = Command::new(program).args(arguments).current_dir(&folder).status().unwrap();
-                assert!(status.success(), "{program} {arguments:?}");
-            };
-            let is_static = "-Ctarget-feature=+crt-static";
-            run("rustc", &["--edition=2024", is_static, "-Cstrip=symbols", "-o", "container", source]);
-            run("tar", &["-cf", "root.tar", "container"]);
-            std::fs::rename(folder.path().join("root.tar"), &archive).unwrap();
-        }
-        archive
-    })
-}
 
 /// One stack and all that belongs to it.
 struct Bed {
@@ -89,7 +60,9 @@ impl Bed {
         let tagged = format!("{repository}:{version}");
         let change = format!("CMD {}", serde_json::to_string(command).unwrap());
         let label = format!("LABEL version={version}");
-        let archive = root_archive().to_str().unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
+        let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
+        let archive = archive.to_str().unwrap();
         docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
         docker(&["push", "--quiet", &tagged]);
         let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);

@@ -1,7 +1,8 @@
 //! A migration runs once for a release, before anything is replaced.
 
+use shipkit_tests::container::docker;
+
 use super::project::Project;
-use crate::bed::docker;
 
 fn migrating(project: &Project, command: &str) {
     let hook = format!("    migrate: {{service: api, command: {command}, compatible: true}}\n");

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
 use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_tests::container::docker;
 use tokio::sync::oneshot;
 
 use super::project::Project;
-use crate::bed::{commit, docker};
+use crate::bed::commit;
 
 /// Asks 200 times a second, on new connections and kept ones, while something happens.
 fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {

@@ -8,9 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use shipkit_core::lease::Lease;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::Host;
+use shipkit_tests::container::{docker, remove_project};
 use tempfile::TempDir;
 
-use crate::bed::{Bed, Step, docker, wait};
+use crate::bed::{Bed, Step, wait};
 use crate::front::Front;
 
 const NGINX: &str = "events {}
@@ -220,19 +221,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let quiet = |arguments: &[&str]| Command::new("docker").args(arguments).output().unwrap();
-        let lines = |arguments: &[&str]| -> Vec<String> {
-            String::from_utf8_lossy(&quiet(arguments).stdout).lines().map(str::to_owned).collect()
-        };
-        let filter = format!("label=com.docker.compose.project={}", self.bed.stack);
-        for container in lines(&["ps", "--all", "--quiet", "--filter", &filter]) {
-            quiet(&["rm", "--force", "--volumes", &container]);
-        }
-        for kind in ["volume", "network"] {
-            for one in lines(&[kind, "ls", "--quiet", "--filter", &filter]) {
-                quiet(&[kind, "rm", &one]);
-            }
-        }
+        remove_project(&self.bed.stack);
         fs::remove_dir_all(self.state()).ok();
     }
 }
