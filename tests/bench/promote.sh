@@ -58,6 +58,8 @@ promote_copy() {
 promote_wall() {
   local began ended
   promote_fresh=$((promote_fresh + 1))
+  # What the one before wrote is not for this one to wait for.
+  sync
   began=$EPOCHREALTIME
   promote_copy "$1" "$2/bench/source@$4" "$3/bench/$1-$promote_fresh" v1
   ended=$EPOCHREALTIME
