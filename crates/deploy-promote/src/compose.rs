@@ -28,12 +28,11 @@ pub(crate) async fn connect(
         stack: stack.to_owned(),
         secrets: project.values.clone(),
         services: replaced(project),
-        proxy: project
-            .environment
-            .target
-            .proxy
-            .as_ref()
-            .map(|proxy| Proxy { service: proxy.nginx.clone(), directory: proxy.directory.clone() }),
+        proxy: project.environment.target.proxy.as_ref().map(|proxy| Proxy {
+            kind: proxy.kind,
+            service: proxy.service.clone(),
+            directory: proxy.directory.clone(),
+        }),
         ..compose
     };
     Ok((Compose::connect(address, &access, host.clone(), compose).await?, host))
@@ -49,7 +48,7 @@ async fn host(address: &str, access: &Access, runner: &Runner) -> Result<Host, F
     Ok(Host::over(ssh).await?)
 }
 
-/// The services that are built here, each with the port at which nginx reaches it. What holds data is never replaced.
+/// The services that are built here, each with the port at which the proxy reaches it. What holds data is never replaced.
 fn replaced(project: &Project<'_>) -> std::collections::BTreeMap<String, Option<u16>> {
     let has_proxy = project.environment.target.proxy.is_some();
     let services = project.config.services.iter();

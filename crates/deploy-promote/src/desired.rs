@@ -52,7 +52,7 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
 }
 
-/// nginx that is to know nobody would only look as if it did: who it passes requests on to has a `port`.
+/// A proxy that is to know nobody would only look as if it did: who it passes requests on to has a `port`.
 pub(crate) fn refuse_proxy_for_nobody(config: &Config, environment: &Environment) -> Result<(), Failure> {
     let is_behind =
         |one: &Service| matches!(one.source, Source::Build(_)) && !one.stateful && one.port.is_some();

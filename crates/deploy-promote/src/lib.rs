@@ -19,6 +19,7 @@ mod reconcile;
 mod report;
 mod rollback;
 mod rollout;
+mod space;
 mod status;
 mod target;
 

@@ -19,7 +19,7 @@ use crate::hooks::Hooks;
 use crate::problems::Problems;
 use crate::project::Project;
 use crate::target::Target;
-use crate::{checks, desired, report};
+use crate::{checks, desired, report, space};
 
 /// What a check says that found nothing.
 const CLEAR: &str = "nothing is in the way";
@@ -109,6 +109,8 @@ pub(crate) async fn prepare<'a>(
     for remark in target.preflight(&desired, &observed, login.as_ref(), &mut problems).await {
         warn(runner, "before the rollout", &remark);
     }
+    let home = (&registry, shipped.repository.registry());
+    problems.note(space::check(&target, &desired, &observed, home).await);
     let changes = plan(&desired, &observed);
     let environment = &project.environment;
     let hooks = Hooks::of(&environment.backup, environment.migrate.as_ref(), &changes);

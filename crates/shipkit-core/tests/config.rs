@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use shipkit_core::Hint as _;
+use shipkit_core::compose::ProxyKind;
 use shipkit_core::config::{
     BuildArg, CheckKind, Config, ConfigError, EnvFile, Latest, Needed, Proxy, Rule, Source, Strategy,
     TagKind, TargetKind,
@@ -154,11 +155,14 @@ fn what_a_compose_target_does_not_say_has_a_default() {
     assert_eq!(full.files[0].as_str(), "deploy/compose.yml");
     assert_eq!(full.env_file, Some(EnvFile::Project(".env".parse().unwrap())));
     let directory = "/etc/nginx/shipkit".to_owned();
-    assert_eq!(full.proxy, Some(Proxy { nginx: "edge".to_owned(), directory }));
+    assert_eq!(full.proxy, Some(Proxy { kind: ProxyKind::Nginx, service: "edge".to_owned(), directory }));
     let on_host =
         target("{type: compose, env_file: /srv/shop/.env, proxy: {nginx: edge, directory: /shipkit}}");
     assert_eq!(on_host.env_file, Some(EnvFile::Host("/srv/shop/.env".to_owned())));
     assert_eq!(on_host.proxy.unwrap().directory, "/shipkit");
+    let traefik = target("{type: compose, proxy: {traefik: edge}}").proxy;
+    let directory = "/etc/traefik/shipkit".to_owned();
+    assert_eq!(traefik, Some(Proxy { kind: ProxyKind::Traefik, service: "edge".to_owned(), directory }));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use shipkit_core::compose::ProxyKind;
 use shipkit_core::rollout::Next;
 use shipkit_core::rollout::slots::{Observation, Slot, Step};
 use shipkit_core::target::{self, Desired, DesiredService, Settings, Stamp};
@@ -105,7 +106,11 @@ async fn connect(stack: &str, folder: &str) -> Result<Compose, Failure> {
         directory: folder.to_owned(),
         files: vec![format!("{folder}/compose.yml")],
         services: BTreeMap::from([("api".to_owned(), Some(8080))]),
-        proxy: Some(Proxy { service: "nginx".to_owned(), directory: "/etc/nginx/shipkit".to_owned() }),
+        proxy: Some(Proxy {
+            kind: ProxyKind::Nginx,
+            service: "nginx".to_owned(),
+            directory: ProxyKind::Nginx.directory().to_owned(),
+        }),
         ..ComposeProject::default()
     };
     let host = Host::here(&std::env::var("HOME")?)?;

@@ -1,15 +1,15 @@
 //! Compose projects: what is decided about them, as plain values. The rendered model and what is refused in it, what
-//! shipkit remembers on the host, and the file by which nginx knows who gets the traffic.
+//! shipkit remembers on the host, and the file by which a proxy knows who gets the traffic.
 
 mod model;
+mod proxy;
 mod refusal;
 mod state;
-mod upstream;
 
 pub use model::{BadModel, Model};
+pub use proxy::{ProxyKind, Server};
 pub use refusal::Refusal;
 pub use state::{BadState, Deployed, Returned, ServiceState, State, Working};
-pub use upstream::{Server, instances, upstream};
 
 /// The label of a container that says which image and which settings it was made from.
 pub const KEY: &str = "dev.shipkit.key";

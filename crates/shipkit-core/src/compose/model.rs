@@ -135,6 +135,13 @@ impl Model {
         networks.into_iter().flat_map(Map::keys).map(String::as_str).collect()
     }
 
+    /// What the files say of how a service is started, as text: its entry point, command and environment.
+    #[must_use]
+    pub fn how_it_starts(&self, name: &str) -> String {
+        let said = |key| self.service(name).and_then(|service| service.get(key)).map(ToString::to_string);
+        ["entrypoint", "command", "environment"].into_iter().filter_map(said).collect()
+    }
+
     /// Whether something is mounted at or above this absolute path.
     #[must_use]
     pub fn is_mounted(&self, name: &str, path: &str) -> bool {

@@ -36,7 +36,7 @@ impl Hint for Refusal {
 
 impl Refusal {
     /// Everything about a service that is in the way, all at once. `replicas` is how many containers should run,
-    /// `proxy` is the service of nginx, if the traffic of this one comes through it.
+    /// `proxy` is the service that is the proxy, if the traffic of this one comes through it.
     #[must_use]
     pub fn all(model: &Model, name: &str, update: &Update, replicas: u64, proxy: Option<&str>) -> Vec<Self> {
         let Some(service) = model.service(name) else { return Vec::new() };
@@ -75,7 +75,7 @@ impl Refusal {
         if let Some(proxy) = proxy.filter(|proxy| *proxy != name) {
             let theirs = model.networks(proxy);
             if !model.networks(name).iter().any(|network| theirs.contains(network)) {
-                refuse("networks", "has none in common with nginx", "put both services into one network");
+                refuse("networks", "has none in common with the proxy", "put both services into one network");
             }
         }
         found

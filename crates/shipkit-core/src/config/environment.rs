@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
-use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawMigrate, RawTarget};
+use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawMigrate, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
 use super::types::{Analysis, EnvFile, Environment, Migrate, Proxy, Query, Target, TargetKind, Threshold};
@@ -11,10 +11,8 @@ use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
 use super::{Needed, rules};
+use crate::compose::ProxyKind;
 use crate::project_path::{NotInProject, ProjectPath};
-
-/// Where nginx finds its upstreams, where nothing else is said.
-const UPSTREAMS: &str = "/etc/nginx/shipkit";
 
 /// All environments in the order of `needs`, and otherwise of the file.
 pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment> {
@@ -112,10 +110,7 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
         files,
         env_file,
         directory: raw.and_then(|raw| raw.directory.clone()),
-        proxy: raw.and_then(|raw| raw.proxy.as_ref()).map(|proxy| Proxy {
-            nginx: proxy.nginx.clone(),
-            directory: proxy.directory.clone().unwrap_or_else(|| UPSTREAMS.to_owned()),
-        }),
+        proxy: raw.and_then(|raw| raw.proxy.as_ref()).and_then(|raw| proxy(context, &path, raw)),
         manifests: raw.and_then(|raw| raw.manifests.clone()),
         kustomize: raw.and_then(|raw| raw.kustomize.clone()),
         namespace: raw.and_then(|raw| raw.namespace.clone()),
@@ -123,6 +118,27 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
         run: list(raw.and_then(|raw| raw.run.as_ref())),
         stack,
     }
+}
+
+/// The one proxy that is named.
+fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy> {
+    let (kind, service) = match (&raw.nginx, &raw.traefik) {
+        (Some(service), None) => (ProxyKind::Nginx, service),
+        (None, Some(service)) => (ProxyKind::Traefik, service),
+        (Some(_), Some(_)) => {
+            let hint = Some("keep one of them");
+            context.wrong_key(&join(path, "proxy"), "both `nginx` and `traefik` are given", hint);
+            return None;
+        }
+        (None, None) => {
+            let hint =
+                Some("say which service of the Compose files it is: `nginx: SERVICE` or `traefik: SERVICE`");
+            context.wrong_key(&join(path, "proxy"), "neither `nginx` nor `traefik` is given", hint);
+            return None;
+        }
+    };
+    let directory = raw.directory.clone().unwrap_or_else(|| kind.directory().to_owned());
+    Some(Proxy { kind, service: service.clone(), directory })
 }
 
 /// The path of a file beside the configuration; what is none is noted.

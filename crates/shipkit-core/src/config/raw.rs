@@ -415,12 +415,15 @@ pub(super) struct RawTarget {
 
 /// What passes requests on to the services of a Compose target.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping with `nginx`")]
+#[serde(deny_unknown_fields, expecting = "a mapping with `nginx` or `traefik`")]
 pub(super) struct RawProxy {
     /// The service in the Compose files that is nginx. A service with a `port` is an `upstream` of its own name there.
-    pub(super) nginx: String,
-    /// The folder in its container with a file `<service>.conf` for each such service, which its configuration includes: a
-    /// named volume, so that they are still there when it starts again. Default: `/etc/nginx/shipkit`.
+    pub(super) nginx: Option<String>,
+    /// The service in the Compose files that is Traefik. A service with a `port` is the service `<its name>@file` there.
+    pub(super) traefik: Option<String>,
+    /// The folder in its container with a file for each such service, which nginx includes (`*.conf`) and Traefik's file
+    /// provider watches: a named volume, so that they are still there when it starts again. Default:
+    /// `/etc/nginx/shipkit` or `/etc/traefik/shipkit`.
     pub(super) directory: Option<String>,
 }
 

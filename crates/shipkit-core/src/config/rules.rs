@@ -11,8 +11,9 @@ use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
 use super::resolve::Context;
 use super::test_rules::is_variable;
-use super::types::{Build, BuildContext, Config, Environment, Service, Source, TargetKind};
+use super::types::{Build, BuildContext, Config, Environment, Proxy, Service, Source, TargetKind};
 use super::yaml::join;
+use crate::compose::ProxyKind;
 use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
 use crate::ssh::SshAddress;
@@ -385,9 +386,12 @@ fn target(context: &mut Context<'_>, one: &Environment) {
         context.wrong(&join(&path, "host"), error.to_string(), Some("write `ssh://user@host:port`"));
     }
     let proxy = one.target.proxy.as_ref();
-    if let Some(nginx) = proxy.map(|proxy| &proxy.nginx).filter(|nginx| !is_volume(nginx)) {
-        let path = join(&path, "proxy.nginx");
-        context.wrong(&path, format!("`{nginx}` is not the name of a service"), None);
+    if let Some(Proxy { kind, service, .. }) = proxy.filter(|proxy| !is_volume(&proxy.service)) {
+        let key = match kind {
+            ProxyKind::Nginx => "proxy.nginx",
+            ProxyKind::Traefik => "proxy.traefik",
+        };
+        context.wrong(&join(&path, key), format!("`{service}` is not the name of a service"), None);
     }
     let folders =
         [("directory", one.target.directory.as_ref()), ("proxy.directory", proxy.map(|one| &one.directory))];

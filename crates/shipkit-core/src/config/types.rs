@@ -11,6 +11,7 @@ use super::check::Check;
 use super::compose::Compose;
 use super::template::Part;
 use super::units::BasisPoints;
+use crate::compose::ProxyKind;
 use crate::policy::Severity;
 use crate::project_path::ProjectPath;
 use crate::reference::Repository;
@@ -487,9 +488,11 @@ pub enum EnvFile {
 /// What passes requests on to the services of a Compose target, and is itself one of the services in the Compose files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// The service that is nginx.
-    pub nginx: String,
-    /// The folder in its container where `<service>.conf` is written for each service, `/etc/nginx/shipkit` by default.
+    /// What it is.
+    pub kind: ProxyKind,
+    /// Its service.
+    pub service: String,
+    /// The folder in its container where a file is written for each service, [`ProxyKind::directory`] by default.
     pub directory: String,
 }
 

@@ -244,7 +244,10 @@ impl Compose {
     }
 
     /// Whether the engine has an image.
-    pub(crate) async fn has_image(&self, image: &str) -> Result<bool, ComposeError> {
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn has_image(&self, image: &str) -> Result<bool, ComposeError> {
         Ok(self.engine.find("show an image", &format!("/images/{image}/json")).await?.is_some())
     }
 

@@ -1,7 +1,7 @@
 //! `ComposeError`: why a Compose project cannot be seen or does not do what it is asked.
 
 use shipkit_core::Hint;
-use shipkit_core::compose::{BadModel, BadState, Refusal};
+use shipkit_core::compose::{BadModel, BadState, ProxyKind, Refusal};
 use shipkit_core::exit::ExitCode;
 
 use crate::error::SwarmError;
@@ -50,20 +50,37 @@ pub enum ComposeError {
     )]
     NotBrought(String),
     /// The proxy is not there or does not run.
-    #[error("nginx, the service `{0}`, does not run")]
-    ProxyDown(String),
-    /// nginx does not take its configuration.
-    #[error("nginx, the service `{service}`, refuses its configuration: {reason}")]
+    #[error("{kind}, the service `{service}`, does not run", kind = .kind.name())]
+    ProxyDown {
+        /// What it is.
+        kind: ProxyKind,
+        /// Its service.
+        service: String,
+    },
+    /// The proxy does not take its configuration.
+    #[error("{kind}, the service `{service}`, refuses its configuration: {reason}", kind = .kind.name())]
     ProxyRefused {
-        /// The service of nginx.
+        /// What it is.
+        kind: ProxyKind,
+        /// Its service.
         service: String,
         /// Its own words.
         reason: String,
     },
-    /// What is written for nginx would be gone with its container.
-    #[error("`{directory}` of the service `{service}`, which is nginx, is not on a volume")]
+    /// Traefik would not see what is written for it.
+    #[error("no file provider of Traefik, the service `{service}`, watches `{directory}`")]
+    NotWatched {
+        /// Its service.
+        service: String,
+        /// The folder in its container.
+        directory: String,
+    },
+    /// What is written for the proxy would be gone with its container.
+    #[error("`{directory}` of the service `{service}`, which is {kind}, is not on a volume", kind = .kind.name())]
     NoVolume {
-        /// The service of nginx.
+        /// What it is.
+        kind: ProxyKind,
+        /// Its service.
         service: String,
         /// The folder in its container.
         directory: String,
@@ -82,6 +99,14 @@ pub enum ComposeError {
     /// A container has the name of the one that migrates.
     #[error("the container `{0}` is in the way of the migration, and shipkit did not make it")]
     NotOurs(String),
+    /// The host does not say how much room is left.
+    #[error("it is not known how much room is left in `{folder}` on the host: {reason}")]
+    NoSpaceSaid {
+        /// The folder.
+        folder: String,
+        /// The words of `df`.
+        reason: String,
+    },
     /// The service does not remember a good release.
     #[error("service `{0}` remembers no good release to go back to")]
     NothingBefore(String),
@@ -106,12 +131,14 @@ impl ComposeError {
             | Self::Refused(_)
             | Self::NotInFiles(_)
             | Self::NotBrought(_)
-            | Self::ProxyDown(_)
+            | Self::ProxyDown { .. }
             | Self::ProxyRefused { .. }
+            | Self::NotWatched { .. }
             | Self::NoVolume { .. }
             | Self::NotUp { .. }
             | Self::StillMigrating(_)
             | Self::NotOurs(_)
+            | Self::NoSpaceSaid { .. }
             | Self::NotDesired(_) => Err(self),
         }
     }
@@ -133,10 +160,15 @@ impl Hint for ComposeError {
             Self::NotBrought(_) => Some(
                 "put those files on the host, and name the folder that the paths begin at as `target.directory`".to_owned(),
             ),
-            Self::ProxyDown(name) => Some(format!("see `docker compose logs {name}`, then start it")),
+            Self::ProxyDown { service, .. } => {
+                Some(format!("see `docker compose logs {service}`, then start it"))
+            }
             Self::ProxyRefused { .. } => {
                 Some("correct its configuration; what it had before is in force".to_owned())
             }
+            Self::NotWatched { directory, .. } => Some(format!(
+                "start it with `--providers.file.directory={directory}`, and do not switch its `watch` off"
+            )),
             Self::NoVolume { directory, .. } => Some(format!("mount a named volume at `{directory}`")),
             Self::NotUp { service, .. } => Some(format!("see `docker compose logs {service}`")),
             Self::StillMigrating(name) => {
@@ -144,7 +176,7 @@ impl Hint for ComposeError {
             }
             Self::NotOurs(name) => Some(format!("remove it with `docker rm {name}`, or give it another name")),
             Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
-            Self::Compose { .. } | Self::NotDesired(_) => None,
+            Self::Compose { .. } | Self::NoSpaceSaid { .. } | Self::NotDesired(_) => None,
         }
     }
 
@@ -155,15 +187,17 @@ impl Hint for ComposeError {
             Self::Model(error) => error.exit_code(),
             Self::State(error) => error.exit_code(),
             Self::Refused(error) => error.exit_code(),
+            Self::NoSpaceSaid { .. } => ExitCode::Unknown,
             Self::Compose { is_usage: true, .. }
             | Self::BadHost(_)
             | Self::NoCompose(_)
             | Self::NotInFiles(_)
             | Self::NotBrought(_)
+            | Self::NotWatched { .. }
             | Self::NoVolume { .. }
             | Self::NotDesired(_) => ExitCode::Usage,
             Self::Compose { .. }
-            | Self::ProxyDown(_)
+            | Self::ProxyDown { .. }
             | Self::ProxyRefused { .. }
             | Self::NotUp { .. }
             | Self::StillMigrating(_)

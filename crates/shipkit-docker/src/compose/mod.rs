@@ -30,6 +30,8 @@ pub use project::{ComposeProject, Proxy};
 use crate::engine::Engine;
 use crate::error::SwarmError;
 use crate::host::Host;
+use crate::rollout::text;
+use crate::ssh::{Ended, HostCommand};
 use crate::swarm::Access;
 
 /// The most that the file with what is remembered may have, in bytes: 16 MiB.
@@ -73,6 +75,23 @@ impl Compose {
         Ok(Self { engine, host, project: Arc::new(project), socket, folder, model: Arc::default() })
     }
 
+    /// Where the engine keeps images on the host, and how many bytes are left there.
+    ///
+    /// # Errors
+    /// When the host cannot be asked, or does not say.
+    pub async fn free_space(&self) -> Result<(String, u64), ComposeError> {
+        let info = self.engine.get("describe itself", "/info").await?;
+        let folder = text(&info, &["DockerRootDir"]).to_owned();
+        let said = self.host.run(HostCommand::new(&["df", "-Pk", "--", &folder])).await?;
+        let free = free_in(&String::from_utf8_lossy(&said.stdout));
+        match (said.ended, free) {
+            (Ended::Code(0), Some(free)) => Ok((folder, free)),
+            (Ended::Code(_) | Ended::Signal(_), _) => {
+                Err(ComposeError::NoSpaceSaid { folder, reason: project::last_line(&said.stderr) })
+            }
+        }
+    }
+
     fn state_path(&self) -> String {
         format!("{}/state.json", self.folder)
     }
@@ -89,5 +108,26 @@ impl Compose {
         edit(&mut state);
         let text = json!(state).to_string();
         Ok(self.host.write(&self.state_path(), text.as_bytes()).await?)
+    }
+}
+
+/// The bytes that are left, as `df -Pk` says of one file system: the fourth word of its second line, in kibibytes (POSIX,
+/// "df").
+fn free_in(said: &str) -> Option<u64> {
+    let kibibytes: u64 = said.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_the_fourth_word_of_the_second_line() {
+        let said = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 100 60 40 60% /\n";
+        assert_eq!(free_in(said), Some(40 * 1024));
+        for strange in ["", "a\n", "a\n/dev/vda 1 2 - 3 /"] {
+            assert_eq!(free_in(strange), None);
+        }
     }
 }

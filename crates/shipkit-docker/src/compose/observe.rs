@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shipkit_core::compose::{Deployed, Model, Refusal, ServiceState, State};
+use shipkit_core::compose::{Deployed, Model, ProxyKind, Refusal, ServiceState, State};
 use shipkit_core::rollout::Status;
 use shipkit_core::target::{Absent, Desired, Observed, ObservedService, Settings, Update};
 
@@ -62,7 +62,7 @@ impl Compose {
         Ok(Observed { has_network: true, absent, services })
     }
 
-    /// What is started before a service that is not there. nginx comes before the services behind it.
+    /// What is started before a service that is not there. A proxy comes before the services behind it.
     async fn comes_after(&self, name: &str) -> Result<Vec<String>, ComposeError> {
         let mut before = self.model().await?.depends_on(name);
         if self.project.proxy.as_ref().is_some_and(|proxy| proxy.service == name) {
@@ -90,7 +90,7 @@ impl Compose {
             found.problems.extend(refusals.into_iter().map(ComposeError::from));
             if proxy.is_none() {
                 found.remarks.push(format!(
-                    "names resolve to new containers of `{name}` as soon as they start: its traffic does not come through nginx"
+                    "names resolve to new containers of `{name}` as soon as they start: its traffic does not come through a proxy"
                 ));
             }
         }
@@ -123,15 +123,23 @@ impl Compose {
         }
         if !model.is_mounted(&proxy.service, &proxy.directory) {
             let (service, directory) = (proxy.service.clone(), proxy.directory.clone());
-            found.problems.push(ComposeError::NoVolume { service, directory });
+            found.problems.push(ComposeError::NoVolume { kind: proxy.kind, service, directory });
         }
         // One that is not there is started by the deploy.
         if self.containers(&proxy.service).await?.is_empty() {
             return Ok(());
         }
-        match self.check_proxy(proxy).await {
-            Ok(configuration) if configuration.contains("keepalive_min_timeout") => {}
-            Ok(_) => found.remarks.push(format!(
+        let checked = match proxy.kind {
+            ProxyKind::Nginx => {
+                self.check_nginx(proxy).await.map(|conf| conf.contains("keepalive_min_timeout"))
+            }
+            ProxyKind::Traefik => {
+                self.check_traefik(proxy, &model.how_it_starts(&proxy.service)).await.map(|()| true)
+            }
+        };
+        match checked {
+            Ok(true) => {}
+            Ok(false) => found.remarks.push(format!(
                 "nginx, the service `{}`, closes kept connections when traffic shifts: `keepalive_min_timeout 5s;` in its \
                  `http` (1.27.4 or newer) lets them finish, if no `stop_grace_period` is shorter",
                 proxy.service

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shipkit_core::Secret;
-use shipkit_core::compose::Model;
+use shipkit_core::compose::{Model, ProxyKind};
 
 use super::Compose;
 use super::error::ComposeError;
@@ -33,23 +33,25 @@ pub struct ComposeProject {
     pub env_files: Vec<String>,
     /// Variables that the files may name and that are kept nowhere.
     pub secrets: BTreeMap<String, Secret>,
-    /// The services that are replaced, each with the port at which nginx reaches it, if its traffic comes that way.
+    /// The services that are replaced, each with the port at which the proxy reaches it, if its traffic comes that way.
     pub services: BTreeMap<String, Option<u16>>,
     /// Where the traffic comes from.
     pub proxy: Option<Proxy>,
 }
 
-/// nginx as a service of the project.
+/// What passes requests on, as a service of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
+    /// What it is.
+    pub kind: ProxyKind,
     /// The service.
     pub service: String,
-    /// The folder in its container from which it includes `*.conf`.
+    /// The folder in its container from which it takes its files.
     pub directory: String,
 }
 
 impl ComposeProject {
-    /// The port of a service whose traffic comes through nginx, and nginx.
+    /// The port of a service whose traffic comes through the proxy, and the proxy.
     pub(crate) fn proxied(&self, service: &str) -> Option<(u16, &Proxy)> {
         Some(((*self.services.get(service)?)?, self.proxy.as_ref()?))
     }

@@ -1,13 +1,14 @@
-//! nginx: who gets the traffic of a service, read from and written to a file in its container.
+//! nginx and Traefik: who gets the traffic of a service, read from and written to a file in the container.
 //!
-//! A file is put beside the one in force and takes its place only together with what the old one was, so that a run that
-//! is killed in between leaves a mark, and the next one finishes: the new file if nginx takes it, else the old one.
+//! For nginx a file is put beside the one in force and takes its place only together with what the old one was, so that a
+//! run that is killed in between leaves a mark, and the next one finishes: the new file if nginx takes it, else the old
+//! one. Traefik watches the folder, and a file is in force as soon as it has its name.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shipkit_core::compose::{Server, instances, upstream};
+use shipkit_core::compose::{ProxyKind, Server};
 
 use super::Compose;
 use super::container::Container;
@@ -50,31 +51,33 @@ rm -f "$2.before"
 exit "$code"
 "##;
 
+/// Arguments: folder, service, text. Gives `<service>.yml` a new text at once: Traefik sees what becomes of its folder, and
+/// nothing below it.
+const REPLACE: &str = r#"
+cd "$1" && mkdir -p .shipkit && printf %s "$3" > ".shipkit/$2" && mv -f ".shipkit/$2" "$2.yml"
+"#;
+/// Where Traefik looks for what it was started with (doc.traefik.io, "Static configuration").
+const STATIC: &str = "/etc/traefik";
+
 /// Who gets the traffic of a service.
 pub(crate) struct Traffic {
     /// The instances.
     pub(crate) instances: Vec<String>,
     /// Since when, by the clock of the host; `None` where nobody has decided yet.
     pub(crate) since: Option<Timestamp>,
-    /// Whether nginx may not know it.
+    /// Whether the proxy may not know it.
     pub(crate) is_unsettled: bool,
 }
 
 impl Compose {
-    /// Who gets the traffic of a service, as nginx's file says.
+    /// Who gets the traffic of a service, as the proxy's file says.
     pub(crate) async fn proxied(&self, proxy: &Proxy, service: &str) -> Result<Traffic, ComposeError> {
         let container = self.proxy_container(proxy).await?;
-        let path = format!("/containers/{}/archive?path={}", container.id(), query(&proxy.directory));
-        let archive = match self.engine.get_bytes("read nginx's files", &path).await {
-            Ok(bytes) => bytes.to_vec(),
-            Err(crate::SwarmError::Refused { status: 404, .. }) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let entries = unpack(&archive);
+        let entries = self.files(&container, &proxy.directory).await?;
         let find = |end: &str| entries.iter().find(|entry: &&Entry| entry.name == format!("{service}.{end}"));
-        Ok(match find("conf") {
+        Ok(match find(proxy.kind.ending()) {
             Some(entry) => Traffic {
-                instances: instances(&String::from_utf8_lossy(&entry.bytes)),
+                instances: proxy.kind.instances(&String::from_utf8_lossy(&entry.bytes)),
                 since: Some(entry.modified),
                 is_unsettled: find("before").is_some(),
             },
@@ -90,8 +93,17 @@ impl Compose {
         to: &[&Container],
     ) -> Result<(), ComposeError> {
         let container = self.running_proxy(proxy).await?;
-        self.put(&container, proxy, &format!("{service}.next"), &text_of(service, port, to)).await?;
-        self.settle_in(&container, proxy, service, "next").await
+        let text = text_of(proxy.kind, service, port, to);
+        match proxy.kind {
+            ProxyKind::Nginx => {
+                self.put(&container, proxy, &format!("{service}.next"), &text).await?;
+                self.settle_in(&container, proxy, service, "next").await
+            }
+            ProxyKind::Traefik => {
+                let argv = ["sh", "-c", REPLACE, "sh", &proxy.directory, service, &text];
+                self.told(&container, proxy, &argv).await.map(drop)
+            }
+        }
     }
 
     /// Tells nginx what its file says, in case that a run was killed before it did.
@@ -100,25 +112,55 @@ impl Compose {
         self.settle_in(&container, proxy, service, "").await
     }
 
-    /// Makes nginx's container with a file for every service whose traffic comes through it, so that it can start before
-    /// any of them: it does not start with an `upstream` that is missing.
+    /// Makes the proxy's container with a file for every service whose traffic comes through it, so that it can start before
+    /// any of them: nginx does not start with an `upstream` that is missing.
     pub(crate) async fn prepare_proxy(&self, proxy: &Proxy) -> Result<(), ComposeError> {
         self.create_as_written(&proxy.service).await?;
         let container = self.proxy_container(proxy).await?;
         for (service, port) in &self.project.services {
             let Some(port) = *port else { continue };
             if self.proxied(proxy, service).await?.since.is_none() {
-                let text = text_of(service, port, &[]);
-                self.put(&container, proxy, &format!("{service}.conf"), &text).await?;
+                let text = text_of(proxy.kind, service, port, &[]);
+                self.put(&container, proxy, &format!("{service}.{}", proxy.kind.ending()), &text).await?;
             }
         }
         Ok(())
     }
 
     /// What nginx says against its configuration, if it runs; else its configuration.
-    pub(crate) async fn check_proxy(&self, proxy: &Proxy) -> Result<String, ComposeError> {
+    pub(crate) async fn check_nginx(&self, proxy: &Proxy) -> Result<String, ComposeError> {
         let container = self.running_proxy(proxy).await?;
-        self.nginx(&container, proxy, &["nginx", "-T"]).await
+        self.told(&container, proxy, &["nginx", "-T"]).await
+    }
+
+    /// Whether Traefik, which runs, was started so that it sees what is written for it. `said` is what the Compose files say
+    /// of that; the rest stands in a file in its container.
+    pub(crate) async fn check_traefik(&self, proxy: &Proxy, said: &str) -> Result<(), ComposeError> {
+        let container = self.running_proxy(proxy).await?;
+        let mut said = said.to_owned();
+        for entry in self.files(&container, STATIC).await? {
+            if matches!(entry.name.as_str(), "traefik.yml" | "traefik.yaml" | "traefik.toml") {
+                said.push_str(&String::from_utf8_lossy(&entry.bytes));
+            }
+        }
+        said.retain(|letter| !letter.is_whitespace() && letter != '"');
+        let said = said.to_lowercase();
+        let is_off = ["file.watch=false", "file_watch:false"].iter().any(|off| said.contains(off));
+        if said.contains(&proxy.directory.to_lowercase()) && !is_off {
+            return Ok(());
+        }
+        let (service, directory) = (proxy.service.clone(), proxy.directory.clone());
+        Err(ComposeError::NotWatched { service, directory })
+    }
+
+    /// The plain files in a folder of a container, and below it.
+    async fn files(&self, container: &Container, folder: &str) -> Result<Vec<Entry>, ComposeError> {
+        let path = format!("/containers/{}/archive?path={}", container.id(), query(folder));
+        match self.engine.get_bytes("read the proxy's files", &path).await {
+            Ok(bytes) => Ok(unpack(&bytes)),
+            Err(crate::SwarmError::Refused { status: 404, .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn settle_in(
@@ -129,11 +171,11 @@ impl Compose {
         which: &str,
     ) -> Result<(), ComposeError> {
         let argv = ["sh", "-c", SETTLE, "sh", &proxy.directory, service, which];
-        self.nginx(container, proxy, &argv).await.map(drop)
+        self.told(container, proxy, &argv).await.map(drop)
     }
 
     /// What a program says that ends well.
-    async fn nginx(
+    async fn told(
         &self,
         container: &Container,
         proxy: &Proxy,
@@ -146,7 +188,7 @@ impl Compose {
         let lines: Vec<&str> = said.lines().collect();
         let reason = lines.iter().find(|line| line.contains("[emerg]")).or(lines.last());
         let reason = reason.map_or_else(|| format!("it ends with {code}"), |line| last_line(line.as_bytes()));
-        Err(ComposeError::ProxyRefused { service: proxy.service.clone(), reason })
+        Err(ComposeError::ProxyRefused { kind: proxy.kind, service: proxy.service.clone(), reason })
     }
 
     async fn put(
@@ -158,13 +200,13 @@ impl Compose {
     ) -> Result<(), ComposeError> {
         let path = format!("/containers/{}/archive?path={}", container.id(), query(&proxy.directory));
         let archive = pack(name, content.as_bytes());
-        Ok(self.engine.put_archive("write a file for nginx", &path, archive).await?)
+        Ok(self.engine.put_archive("write a file for the proxy", &path, archive).await?)
     }
 
     /// Runs a program in a container: its exit code, and what it said.
     async fn exec(&self, id: &str, argv: &[&str]) -> Result<(i64, String), ComposeError> {
         let body = json!({"AttachStdout": true, "AttachStderr": true, "Cmd": argv});
-        let what = "run a program in nginx's container";
+        let what = "run a program in the proxy's container";
         let made = self.engine.post(what, &format!("/containers/{id}/exec"), &body, None).await?;
         let exec = text(&made, &["Id"]);
         let body = json!({"Detach": false, "Tty": false});
@@ -175,22 +217,26 @@ impl Compose {
         Ok((code.ok_or_else(|| self.engine.garbled("it does not say how a program ended"))?, log_text(&said)))
     }
 
-    /// The container of nginx, running if one does.
+    /// The container of the proxy, running if one does.
     async fn proxy_container(&self, proxy: &Proxy) -> Result<Container, ComposeError> {
         let mut all = self.containers(&proxy.service).await?;
         all.sort_by_key(|container| !container.is_running());
-        all.into_iter().next().ok_or_else(|| ComposeError::ProxyDown(proxy.service.clone()))
+        all.into_iter().next().ok_or_else(|| down(proxy))
     }
 
     async fn running_proxy(&self, proxy: &Proxy) -> Result<Container, ComposeError> {
         let found = self.proxy_container(proxy).await?;
-        if found.is_running() { Ok(found) } else { Err(ComposeError::ProxyDown(proxy.service.clone())) }
+        if found.is_running() { Ok(found) } else { Err(down(proxy)) }
     }
 }
 
-fn text_of(service: &str, port: u16, to: &[&Container]) -> String {
+fn down(proxy: &Proxy) -> ComposeError {
+    ComposeError::ProxyDown { kind: proxy.kind, service: proxy.service.clone() }
+}
+
+fn text_of(kind: ProxyKind, service: &str, port: u16, to: &[&Container]) -> String {
     let server = |one: &&Container| Server { instance: one.instance(), host: one.name().to_owned() };
-    upstream(service, port, &to.iter().map(server).collect::<Vec<_>>())
+    kind.text(service, port, &to.iter().map(server).collect::<Vec<_>>())
 }
 
 /// A path as a part of a query.

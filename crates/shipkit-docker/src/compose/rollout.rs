@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use shipkit_core::Outcome;
-use shipkit_core::compose::{Deployed, Model, ServiceState, Working};
+use shipkit_core::compose::{Deployed, Model, ProxyKind, ServiceState, Working};
 use shipkit_core::rollout::slots::{Instance, Observation, Plan, Slot, Slots, State, Step};
 use shipkit_core::rollout::{Next, Purpose};
 use tokio::task::JoinSet;
@@ -20,9 +20,6 @@ use super::error::ComposeError;
 use crate::SwarmError;
 use crate::rollout::{TaskLog, text};
 
-/// How long an instance runs on at least after nginx was told: it takes up its new file a moment later. Beyond that it has
-/// the time that it has to stop, for what it has begun and for what kept connections still bring.
-const RELOAD: Duration = Duration::from_secs(2);
 /// Times in archives are whole seconds.
 const COARSE: Duration = Duration::from_secs(1);
 /// As good as for ever: nobody has decided where the traffic goes.
@@ -50,13 +47,23 @@ struct Driver<'a> {
     state: Option<ServiceState>,
 }
 
+/// How long an instance runs on at least after the proxy was told: it takes up its new file a moment later. Beyond that it
+/// has the time that it has to stop, for what it has begun and for what kept connections still bring.
+const fn reload(kind: ProxyKind) -> Duration {
+    match kind {
+        ProxyKind::Nginx => Duration::from_secs(2),
+        // It takes files up every two seconds at most (`providersThrottleDuration`).
+        ProxyKind::Traefik => Duration::from_secs(4),
+    }
+}
+
 impl Compose {
     /// Carries out the rollout of a changed service until it is decided: everything but [`Next::Wait`]. `seen` is shown
     /// every observation and the step that follows, before it is carried out. Dropping the future stops at any point, and
     /// another rollout goes on from there.
     ///
     /// # Errors
-    /// When the host cannot be asked any more, or nginx refuses its configuration.
+    /// When the host cannot be asked any more, or the proxy refuses its configuration.
     pub async fn rollout(
         &self,
         applied: &Applied,
@@ -65,7 +72,7 @@ impl Compose {
     ) -> Result<Next, ComposeError> {
         let update = &applied.now.update;
         let drain = match self.project.proxied(&applied.service) {
-            Some(_) => applied.now.stop_grace.max(RELOAD),
+            Some((_, proxy)) => applied.now.stop_grace.max(reload(proxy.kind)),
             None => Duration::ZERO,
         };
         let plan = Plan::new(update.strategy(), update.monitor, drain, deadline);
@@ -196,7 +203,7 @@ impl<'a> Driver<'a> {
         };
         let mut seen = self.compose.proxied(proxy, self.service()).await?;
         if seen.is_unsettled {
-            // A run was killed before nginx was told.
+            // A run was killed before the proxy was told.
             self.compose.settle(proxy, self.service()).await?;
             seen = self.compose.proxied(proxy, self.service()).await?;
         }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
+use shipkit_core::compose::ProxyKind;
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{self, Desired, DesiredService, Observed, Replacement, Settings, Stamp, Update};
 use shipkit_core::{Digest, ImageRef};
@@ -26,9 +27,16 @@ http {
     server {
         listen 80;
         location / {
+            proxy_request_buffering off;
             proxy_next_upstream off;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
+            proxy_pass http://api;
+        }
+        location /echo {
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
             proxy_pass http://api;
         }
     }
@@ -73,6 +81,23 @@ pub(crate) const PROXY: &str = "
       - ./nginx.conf:/etc/nginx/nginx.conf:ro
 ";
 
+/// Traefik, whose router is a label of its own and whose service is a file of ours.
+pub(crate) const TRAEFIK: &str = "
+    image: shipkit-test/traefik:3
+    command: [traefik, '--entrypoints.web.address=:80', --providers.docker=true,
+              --providers.docker.exposedbydefault=false, --providers.file.directory=/etc/traefik/shipkit]
+    stop_grace_period: 1s
+    depends_on: [api]
+    expose: ['80']
+    labels:
+      traefik.enable: 'true'
+      traefik.http.routers.api.rule: PathPrefix(`/`)
+      traefik.http.routers.api.service: api@file
+    volumes:
+      - shipkit:/etc/traefik/shipkit
+      - /var/run/docker.sock:/var/run/docker.sock
+";
+
 pub(crate) struct Bed {
     pub(crate) project: ComposeProject,
     folder: TempDir,
@@ -86,8 +111,8 @@ impl Bed {
     pub(crate) fn new(name: &str) -> Self {
         let mut bed = Self::bare(name);
         bed.project.services = BTreeMap::from([("api".to_owned(), Some(8080))]);
-        let directory = "/etc/nginx/shipkit".to_owned();
-        bed.project.proxy = Some(Proxy { service: "nginx".to_owned(), directory });
+        let (kind, directory) = (ProxyKind::Nginx, "/etc/nginx/shipkit".to_owned());
+        bed.project.proxy = Some(Proxy { kind, service: "nginx".to_owned(), directory });
         bed.write(&[("api", API), ("nginx", PROXY)]);
         bed
     }
@@ -96,7 +121,7 @@ impl Bed {
     pub(crate) fn keeping(name: &str) -> Self {
         let bed = Self::new(name);
         // What a kept connection brings to an old worker of nginx still goes to the old containers.
-        let api = API.replace("stop_grace_period: 1s", "stop_grace_period: 6s\n    stop_signal: SIGKILL");
+        let api = patient();
         let nginx = PROXY.replace("shop-base/nginx:1.22", "shipkit-test/nginx:newer");
         bed.write(&[("api", &api), ("nginx", &nginx)]);
         bed.write_nginx(|conf| {
@@ -105,7 +130,17 @@ impl Bed {
         bed
     }
 
-    /// A project whose only service is `worker`, without nginx.
+    /// A project whose only service is `api`, behind Traefik.
+    pub(crate) fn traefik(name: &str) -> Self {
+        let mut bed = Self::bare(name);
+        bed.project.services = BTreeMap::from([("api".to_owned(), Some(8080))]);
+        let (kind, directory) = (ProxyKind::Traefik, "/etc/traefik/shipkit".to_owned());
+        bed.project.proxy = Some(Proxy { kind, service: "edge".to_owned(), directory });
+        bed.write(&[("api", API), ("edge", TRAEFIK)]);
+        bed
+    }
+
+    /// A project whose only service is `worker`, without a proxy.
     pub(crate) fn bare(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("nginx.conf"), NGINX).unwrap();
@@ -277,22 +312,24 @@ impl Bed {
         assert_eq!(there.len(), all, "{there:#?}");
     }
 
-    /// Where nginx answers.
+    /// Where the proxy answers.
     pub(crate) fn url(&self) -> Url {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let address = docker(&["inspect", "--format", format, &self.id("nginx")]);
+        let proxy = &self.project.proxy.as_ref().unwrap().service;
+        let address = docker(&["inspect", "--format", format, &self.id(proxy)]);
         format!("http://{address}/").parse().unwrap()
     }
 
-    /// What nginx answers now.
+    /// What the proxy answers now.
     pub(crate) fn answer(&self) -> String {
         let output = Command::new("curl").args(["-sS", "-m", "5", self.url().as_str()]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The file of nginx for `api`.
+    /// The file of the proxy for `api`.
     pub(crate) fn conf(&self) -> String {
-        docker(&["exec", &self.id("nginx"), "cat", "/etc/nginx/shipkit/api.conf"])
+        let Proxy { kind, service, directory } = self.project.proxy.as_ref().unwrap();
+        docker(&["exec", &self.id(service), "cat", &format!("{directory}/api.{}", kind.ending())])
     }
 }
 
@@ -305,6 +342,11 @@ impl Drop for Bed {
         let home = std::env::var("HOME").unwrap();
         fs::remove_dir_all(format!("{home}/.shipkit/{}", self.project.stack)).ok();
     }
+}
+
+/// What `API` says, with time to end what was begun.
+pub(crate) fn patient() -> String {
+    API.replace("stop_grace_period: 1s", "stop_grace_period: 6s\n    stop_signal: SIGKILL")
 }
 
 pub(crate) fn service(name: &str, image: &ImageRef) -> DesiredService {

@@ -7,7 +7,7 @@ use shipkit_core::{Digest, Hint as _, ImageRef};
 use shipkit_docker::ComposeError;
 use shipkit_tests::container::docker;
 
-use crate::bed::{Bed, DEADLINE, ONE, PROXY, WORKER, service};
+use crate::bed::{API, Bed, DEADLINE, ONE, PROXY, TRAEFIK, WORKER, service};
 
 #[tokio::test]
 async fn a_release_that_crashes_or_is_never_ready_is_taken_back_and_the_old_one_serves() {
@@ -220,7 +220,7 @@ async fn everything_that_is_in_the_way_is_found_at_once() {
     let expected = [
         "`services.api.container_name` of the Compose files is taken while the old container runs",
         "`services.api.ports (8080:8080)` of the Compose files is taken while the old container runs",
-        "`services.api.networks` of the Compose files has none in common with nginx",
+        "`services.api.networks` of the Compose files has none in common with the proxy",
         "`/etc/nginx/shipkit` of the service `nginx`, which is nginx, is not on a volume",
     ];
     assert_eq!(problems, expected);
@@ -266,4 +266,27 @@ async fn a_container_that_a_person_removes_is_made_again_and_a_return_survives_a
     bed.rollback().await;
     bed.check_containers("api", &[(&one, "running", 1)]);
     assert_eq!(bed.answer(), r#"{"version":"1"}"#);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_traefik_would_not_see_is_not_deployed() {
+    let mut bed = Bed::traefik("blind");
+    let image = bed.good("1");
+    let desired = bed.release(vec![service("api", &image)]);
+    bed.deploy(&desired).await;
+    let seen = async |said: &str| {
+        bed.write(&[
+            ("api", API),
+            ("edge", &TRAEFIK.replace("--providers.file.directory=/etc/traefik/shipkit", said)),
+        ]);
+        let compose = bed.compose().await;
+        let desired = compose.complete(desired.clone()).await.unwrap();
+        let found = compose.preflight(&desired, &bed.observe().await, None).await.unwrap();
+        found.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let expected = "no file provider of Traefik, the service `edge`, watches `/etc/traefik/shipkit`";
+    assert_eq!(seen("--providers.file.directory=/etc/traefik/elsewhere").await, [expected]);
+    let off = "--providers.file.directory=/etc/traefik/shipkit, --providers.file.watch=false";
+    assert_eq!(seen(off).await, [expected]);
+    assert!(seen("--providers.file.directory=/etc/traefik/shipkit").await.is_empty());
 }

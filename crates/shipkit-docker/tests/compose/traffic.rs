@@ -1,16 +1,44 @@
-//! What visitors notice of a rollout: 200 requests a second through nginx, on new connections and kept ones.
+//! What visitors notice of a rollout: 200 requests a second through a proxy, on new connections and kept ones.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::thread::scope;
 use std::time::Duration;
 
 use shipkit_core::target::Replacement;
 use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_tests::container::docker;
+use shipkit_tests::server::sshd::until;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
+use tokio::task::block_in_place;
 
-use crate::bed::{Bed, replaced, service};
+use crate::bed::{API, Bed, TRAEFIK, patient, replaced, service};
 
 /// One test at a time: a machine that is busy with the others' requests loses some by itself.
 static QUIET: Mutex<()> = Mutex::const_new(());
+
+/// A request of which a part was sent.
+struct Begun {
+    stream: BufReader<TcpStream>,
+}
+
+impl Begun {
+    fn send(bed: &Bed, text: &str) -> Self {
+        let mut stream = TcpStream::connect((bed.url().host_str().unwrap(), 80)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(text.replace('\n', "\r\n").as_bytes()).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends the rest, and gives the first line of the answer that has this in it.
+    fn end(&mut self, text: &str, expected: &str) -> String {
+        self.stream.get_mut().write_all(text.as_bytes()).unwrap();
+        let mut lines = (&mut self.stream).lines().map_while(Result::ok);
+        lines.find(|line| line.contains(expected)).unwrap_or_else(|| panic!("no {expected}"))
+    }
+}
 
 /// Asks while something happens.
 async fn watched<T>(bed: &Bed, happens: impl Future<Output = T>) -> (T, WatchReport) {
@@ -84,4 +112,64 @@ async fn recreate_has_a_gap() {
     assert!(0 < report.failed && 0 < report.answered, "{report:#?}");
     assert!(report.failures.contains_key("status 502"), "{report:#?}");
     bed.check_containers("api", &[(&two, "running", 2), (&one, "exited", 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_traefik_nothing_is_lost_there_and_back() {
+    let _quiet = QUIET.lock().await;
+    let mut bed = Bed::traefik("traefik");
+    let hasty = API.replace("stop_grace_period: 1s", "stop_grace_period: 100ms");
+    bed.write(&[("api", &hasty), ("edge", TRAEFIK)]);
+    let (one, two, bad) = (bed.good("1"), bed.good("2"), bed.image("3", &["/container", "exit", "7"]));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    until("Traefik has its first file", || bed.answer().contains("1")).await;
+    // Others write there, too: Traefik looks at its folder every two seconds at most.
+    let others = "while :; do date > /etc/traefik/shipkit/others.txt; sleep 0.1; done";
+    docker(&["exec", "--detach", &bed.id("edge"), "sh", "-c", others]);
+    let second = bed.release(vec![service("api", &two)]);
+    let (_, report) = watched(&bed, Box::pin(bed.deploy(&second))).await;
+    check_lossless(&report, &["1", "2"]);
+    let third = bed.release(vec![service("api", &bad)]);
+    let ((cause, _), report) = watched(&bed, Box::pin(bed.fail(&third))).await;
+    assert!(cause.contains("exit code 7"), "{cause}");
+    check_lossless(&report, &["2"]);
+    let (_, report) = watched(&bed, Box::pin(bed.rollback())).await;
+    check_lossless(&report, &["1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_begun_before_a_shift_ends_where_it_began() {
+    let traefik = Bed::traefik("begun-traefik");
+    traefik.write(&[("api", &patient()), ("edge", TRAEFIK)]);
+    for mut bed in [Bed::keeping("begun"), traefik] {
+        let way = Replacement::BlueGreen { bake: Duration::ZERO };
+        let (one, two) = (bed.good("1"), bed.good("2"));
+        let first = bed.release(vec![replaced(service("api", &one), way)]);
+        bed.deploy(&first).await;
+        until("the first release answers", || bed.answer().contains('1')).await;
+        let before = bed.conf();
+        let mut upload =
+            Begun::send(&bed, "POST / HTTP/1.1\nhost: x\nconnection: close\ncontent-length: 3\n\na");
+        let mut upgrade =
+            Begun::send(&bed, "GET /echo HTTP/1.1\nhost: x\nconnection: upgrade\nupgrade: echo\n\n");
+        assert_eq!(upgrade.end("", "101"), "HTTP/1.1 101 Switching Protocols");
+        assert_eq!(upgrade.end("before\n", "before"), "1 before");
+        let second = bed.release(vec![replaced(service("api", &two), way)]);
+        let (bed, runtime) = (&bed, Handle::current());
+        let shifted = || {
+            runtime.block_on(until("the traffic goes elsewhere", || bed.conf() != before));
+            runtime.block_on(until("the second release answers", || bed.answer().contains('2')));
+            assert_eq!(upgrade.end("after\n", "after"), "1 after");
+            assert_eq!(upload.end("bc", "version"), "{\"version\":\"1\"}");
+        };
+        // On a thread of its own: asking the engine takes the time that the deploy needs.
+        block_in_place(|| {
+            scope(|threads| {
+                threads.spawn(shifted);
+                runtime.block_on(bed.deploy(&second));
+            });
+        });
+        bed.check_containers("api", &[(&two, "running", 2), (&one, "exited", 2)]);
+    }
 }

@@ -1,7 +1,8 @@
 //! A Compose project on a host that is reached over SSH, at a real sshd.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use shipkit_tests::container::docker;
 use shipkit_tests::server::sshd::{Sshd, fingerprint, output};
 
 use super::project::Project;
@@ -42,6 +43,16 @@ fn a_release_goes_to_a_host_behind_ssh_with_its_files_and_comes_back() {
         "    build: api\n",
         "    build: api\n    environment: {GREETING: '${GREETING:?}'}\n",
     );
+    // The engine of this server is that of the tests, and has what they make.
+    docker(&["rmi", "--force", &one.to_string()]);
+    let df = sshd.path("bin").join("df");
+    let script = "#!/bin/sh\nprintf 'Filesystem 1024-blocks Used Available Capacity Mounted\\n/dev/x 9 8 1 99%% /\\n'\n";
+    std::fs::write(&df, script).unwrap();
+    std::fs::set_permissions(&df, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run =
+        check().run().ended(1, "on the host has 1 MB left, and the images of the release need at least");
+    assert!(run.stderr.contains("docker image prune"), "{}", run.stderr);
+    std::fs::remove_file(&df).unwrap();
     check().run().ended(0, "nothing is in the way");
     over(project.deploy(&first)).run().ended(0, "1.1.0 serves in staging");
     assert!(project.remembered().contains("from-a-file"));
