@@ -37,7 +37,7 @@ pub(crate) async fn check(
             None => BTreeSet::new(),
         };
         let new = platforms(registry, &service.image).await?;
-        coming.extend(least(&new.iter().map(|one| layers(one)).collect::<Vec<_>>(), &known));
+        coming.extend(least(&new.iter().map(layers).collect::<Vec<_>>(), &known));
     }
     if coming.is_empty() {
         return Ok(());

@@ -123,7 +123,7 @@ async fn behind_traefik_nothing_is_lost_there_and_back() {
     let (one, two, bad) = (bed.good("1"), bed.good("2"), bed.image("3", &["/container", "exit", "7"]));
     let first = bed.release(vec![service("api", &one)]);
     bed.deploy(&first).await;
-    until("Traefik has its first file", || bed.answer().contains("1")).await;
+    until("Traefik has its first file", || bed.answer().contains('1')).await;
     // Others write there, too: Traefik looks at its folder every two seconds at most.
     let others = "while :; do date > /etc/traefik/shipkit/others.txt; sleep 0.1; done";
     docker(&["exec", "--detach", &bed.id("edge"), "sh", "-c", others]);
