@@ -54,6 +54,8 @@ pub enum Means {
     HoldsData,
     /// Nothing: the specifications of the release were too large to be kept.
     TooLarge,
+    /// Nothing: others started it from an image that no digest names.
+    NotKnown,
 }
 
 /// What is written when a release is confirmed.
@@ -142,8 +144,22 @@ impl Entry {
     /// Whether a rollback can come back to it.
     #[must_use]
     pub fn is_reachable(&self) -> bool {
+        self.why_not_reachable().is_none()
+    }
+
+    /// Why no rollback can come back to it, if that is so, as it stands after "because".
+    #[must_use]
+    pub fn why_not_reachable(&self) -> Option<&'static str> {
         let has = |wanted: fn(&Means) -> bool| self.services.values().any(|kept| wanted(&kept.means));
-        has(|means| matches!(means, Means::Specification(_))) && !has(|means| *means == Means::TooLarge)
+        if has(|means| *means == Means::TooLarge) {
+            Some("its specifications were too large to be kept")
+        } else if has(|means| *means == Means::NotKnown) {
+            Some("no digest names an image of it")
+        } else if has(|means| matches!(means, Means::Specification(_))) {
+            None
+        } else {
+            Some("it holds nothing that is ever replaced")
+        }
     }
 
     /// Whether every service of it runs as this deploy left it, apart from what holds data.
@@ -201,7 +217,8 @@ impl Entry {
     /// The release in a few words, by all the names that it has.
     fn named(&self) -> String {
         let Stamp { release, version, commit, .. } = &self.stamp;
-        format!("{version} (sha256:{}, commit {})", release.short(), commit.get(..7).unwrap_or(commit))
+        let commit = if self.stamp.is_adopted() { "none known" } else { commit.get(..7).unwrap_or(commit) };
+        format!("{version} (sha256:{}, commit {commit})", release.short())
     }
 }
 
@@ -408,8 +425,10 @@ mod tests {
     fn what_was_too_large_is_listed_and_not_reached() {
         let entry = entry("1", 1, &[("api", specified()), ("db", Means::HoldsData)]);
         assert!(entry.is_reachable());
+        let unknown = self::entry("1", 1, &[("api", specified()), ("web", Means::NotKnown)]);
+        assert_eq!(unknown.why_not_reachable(), Some("no digest names an image of it"));
         let listed = entry.only_listed();
-        assert!(!listed.is_reachable());
+        assert_eq!(listed.why_not_reachable(), Some("its specifications were too large to be kept"));
         assert_eq!(listed.services["db"].means, Means::HoldsData);
     }
 

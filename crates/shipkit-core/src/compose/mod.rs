@@ -1,6 +1,7 @@
 //! Compose projects: what is decided about them, as plain values. The rendered model and what is refused in it, what
 //! shipkit remembers on the host, and the file by which a proxy knows who gets the traffic.
 
+mod history;
 mod model;
 mod proxy;
 mod refusal;

@@ -162,11 +162,9 @@ impl Model {
         image: &ImageRef,
         environment: &BTreeMap<String, String>,
     ) -> Option<Self> {
-        let mut service = self.service(name)?.clone();
+        let mut service = self.at(name, image)?;
         let key = self.key(name, image, environment)?;
-        without(&mut service, &["build", "depends_on", "scale", "profiles", "pull_policy", "container_name"]);
         let fields = service.as_object_mut()?;
-        fields.insert("image".to_owned(), json!(image.to_string()));
         let variables = fields.entry("environment").or_insert_with(|| json!({}));
         if variables.is_null() {
             *variables = json!({});
@@ -181,6 +179,21 @@ impl Model {
         labels.as_object_mut()?.insert(KEY.to_owned(), json!(key));
         labels.as_object_mut()?.insert(SERVICE.to_owned(), json!(name));
         self.with_only(name, &service)
+    }
+
+    /// The same as others would start it: without our labels, so that its containers are told from ours. `None` if there
+    /// is no such service.
+    #[must_use]
+    pub fn of_others(&self, name: &str, image: &ImageRef) -> Option<Self> {
+        self.with_only(name, &self.at(name, image)?)
+    }
+
+    /// A service with its image by digest, and without what is not about one container.
+    fn at(&self, name: &str, image: &ImageRef) -> Option<Value> {
+        let mut service = self.service(name)?.clone();
+        without(&mut service, &["build", "depends_on", "scale", "profiles", "pull_policy", "container_name"]);
+        service.as_object_mut()?.insert("image".to_owned(), json!(image.to_string()));
+        Some(service)
     }
 
     /// A project with this service only, as it is, without what comes before it. `None` if there is no such service.
@@ -519,6 +532,16 @@ mod tests {
         assert_eq!(service["labels"], json!({KEY: key, SERVICE: "api"}));
         assert_eq!(project["volumes"], json!({"data": {"name": "shop_data"}}));
         assert_eq!(model().alone("web", &image("1"), &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn what_others_started_is_made_again_without_our_labels() {
+        let theirs = model().of_others("api", &image("1")).unwrap();
+        let service = &theirs.value()["services"]["api"];
+        assert_eq!((&service["image"], &service["labels"]), (&json!(image("1").to_string()), &Value::Null));
+        assert_eq!((theirs.depends_on("api").len(), theirs.container_name("api")), (0, None));
+        assert_eq!(theirs.value()["volumes"], model().value()["volumes"]);
+        assert_eq!(model().of_others("web", &image("1")), None);
     }
 
     #[test]

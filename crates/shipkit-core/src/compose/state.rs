@@ -58,9 +58,9 @@ pub struct Working {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deployed {
-    /// The label of its containers; `None` for those that others started.
+    /// The label of its containers; `None` for those that others started, adopted or not.
     pub key: Option<String>,
-    /// Its image; `None` if others started it.
+    /// Its image; `None` if others started it from one that no digest names.
     pub image: Option<ImageRef>,
     /// The digest of what the Compose files said.
     pub compose: Option<Digest>,
@@ -77,7 +77,7 @@ pub struct Deployed {
     /// The name that its one container has while it runs, if the files give it one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub container_name: Option<String>,
-    /// What was deployed; `None` if others started it.
+    /// What was deployed; `None` if others started it and nobody has adopted it.
     pub stamp: Option<Stamp>,
     /// Whether the deploy was seen to succeed.
     pub is_confirmed: bool,
@@ -150,7 +150,7 @@ impl State {
         let Some(ServiceState { previous, older, working, .. }) = self.services.remove(service) else {
             return;
         };
-        let Some(now) = previous.filter(|deployed| deployed.key.is_some()) else { return };
+        let Some(now) = previous.filter(|deployed| !deployed.is_of_others()) else { return };
         let previous = match returned {
             Returned::Undone => older,
             Returned::RolledBack => None,
@@ -213,6 +213,12 @@ impl Deployed {
             is_confirmed: true,
             model: Value::Null,
         }
+    }
+
+    /// Whether others started it and nobody has adopted it.
+    #[must_use]
+    pub fn is_of_others(&self) -> bool {
+        self.key.is_none() && self.stamp.is_none()
     }
 
     /// Whether both are from the same deploy.

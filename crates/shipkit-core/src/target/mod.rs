@@ -1,9 +1,11 @@
 //! What should run on a target and what does, as plain values, the plan that leads from one to the other, and the way back.
 
+mod adopt;
 mod plan;
 #[cfg(test)]
 mod sample;
 mod way_back;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,8 +18,10 @@ use crate::reference::ImageRef;
 use crate::rollout::Status;
 use crate::rollout::slots::Strategy;
 
+pub use adopt::{Adopted, Adoption, Candidate, Found, NotAdopted, adoption};
 pub use plan::{Change, differences, plan, strangers};
 pub use way_back::{NoWayBack, Return, WayBack, way_back};
+pub use written::{Written, failing_first};
 
 /// What should run as one stack: the services of one release, deployed together and rolled back together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +37,11 @@ pub struct Desired {
 /// What was deployed, when and by whom. It is kept on the target itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The digest of the release.
+    /// The digest of the release; of what was found, where that was adopted and its release is not known.
     pub release: Digest,
-    /// Its version for people.
+    /// Its version for people; `adopted` where it names no release.
     pub version: String,
-    /// The full commit of the release.
+    /// The full commit of the release; empty where it names none.
     pub commit: String,
     /// The environment it was deployed to.
     pub environment: String,
@@ -46,6 +50,38 @@ pub struct Stamp {
     pub run: Option<String>,
     /// When the deploy began.
     pub time: Timestamp,
+}
+
+/// A service of a deploy, as far as it is kept once that is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Its name within the stack.
+    pub name: &'a str,
+    /// Whether it holds data.
+    pub is_stateful: bool,
+}
+
+impl Stamp {
+    /// Whether it names no release: what it is on was started by others and then adopted.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        self.commit.is_empty()
+    }
+
+    /// What it names, as it stands in a sentence.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        if self.is_adopted() { "what was adopted" } else { &self.version }
+    }
+}
+
+impl Desired {
+    /// Its services, as far as they are kept.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        let services = self.services.iter();
+        services.map(|service| Part { name: &service.name, is_stateful: service.stateful }).collect()
+    }
 }
 
 /// One service as it should be.
