@@ -7,10 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use shipkit_core::Digest;
 use shipkit_core::history::{Entry, Kept, Means, growth};
 use shipkit_core::journal::Migration;
 use shipkit_core::rollout::Purpose;
-use shipkit_core::target::{Desired, Stamp};
+use shipkit_core::target::{Desired, Part, Stamp};
 
 use crate::engine::filtered;
 use crate::error::SwarmError;
@@ -76,8 +77,17 @@ impl Swarm {
         migration: Migration,
         time: Timestamp,
     ) -> Result<Memory, SwarmError> {
-        let stack = &desired.stack;
-        let Some(entry) = self.entry(desired, migration, time).await? else { return Ok(Memory::Kept) };
+        self.remember_parts((&desired.stack, &desired.stamp.release, &desired.parts()), migration, time).await
+    }
+
+    pub(crate) async fn remember_parts(
+        &self,
+        of: (&str, &Digest, &[Part<'_>]),
+        migration: Migration,
+        time: Timestamp,
+    ) -> Result<Memory, SwarmError> {
+        let Some(entry) = self.entry(of, migration, time).await? else { return Ok(Memory::Kept) };
+        let stack = of.0;
         for _ in 0..TRIES {
             let there = self.numbered(stack).await?;
             let there = there.into_iter().map(|(number, entry)| (number, entry.ok())).collect();
@@ -134,25 +144,25 @@ impl Swarm {
         self.swap(&full_name(stack, service), edit, None).await.map(drop)
     }
 
-    /// What is there of this deploy; `None` if nothing is.
+    /// What is there of a deploy to a stack; `None` if nothing is.
     async fn entry(
         &self,
-        desired: &Desired,
+        (stack, release, parts): (&str, &Digest, &[Part<'_>]),
         migration: Migration,
         time: Timestamp,
     ) -> Result<Option<Entry>, SwarmError> {
-        let release = desired.stamp.release.as_str();
         let mut stamp = None;
         let mut services = BTreeMap::new();
-        for service in self.services(&desired.stack).await? {
+        for service in self.services(stack).await? {
             let mut spec = at(&service, &["Spec"]).clone();
-            let name = text(&spec, &["Name"]).strip_prefix(&full_name(&desired.stack, "")).map(str::to_owned);
-            let wanted = desired.services.iter().find(|wanted| Some(&wanted.name) == name.as_ref());
-            let (Some(name), Some(wanted)) = (name, wanted) else { continue };
+            let name = text(&spec, &["Name"]).strip_prefix(&full_name(stack, "")).map(str::to_owned);
+            let part = parts.iter().find(|part| Some(part.name) == name.as_deref());
+            let (Some(name), Some(part)) = (name, part) else { continue };
             let image = spec::image(&spec);
-            if wanted.stateful {
+            if part.is_stateful {
                 services.insert(name, Kept { image, means: Means::HoldsData });
-            } else if labels::mark(&spec).is_some_and(|(of, _)| of == release) && labels::is_confirmed(&spec)
+            } else if labels::mark(&spec).is_some_and(|(of, _)| of == release.as_str())
+                && labels::is_confirmed(&spec)
             {
                 let newer = |one: Stamp, other: Stamp| if one.time < other.time { other } else { one };
                 stamp = stamp.into_iter().chain(labels::stamp(&spec)).reduce(newer);

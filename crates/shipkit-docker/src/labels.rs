@@ -87,24 +87,42 @@ pub(crate) fn last_good(spec: &Value) -> Option<Value> {
 
 /// The labels for a deploy over `before` (`None` for a new service). Labels of others stay.
 pub(crate) fn for_deploy(before: Option<&Value>, stack: &str, stamp: &Stamp, revision: &str) -> Value {
-    let mut labels = before.and_then(|spec| spec.get("Labels")?.as_object().cloned()).unwrap_or_default();
+    let mut labels = theirs(before);
+    put_stamp(&mut labels, stack, stamp);
+    labels.insert(REVISION.to_owned(), json!(revision));
+    if let Some(mut good) = before.and_then(last_good) {
+        forget_previous(&mut good);
+        labels.insert(PREVIOUS.to_owned(), json!(good.to_string()));
+    }
+    Value::Object(labels)
+}
+
+/// The labels of what others started and nobody will deploy: it is confirmed, for it serves. Labels of others stay.
+pub(crate) fn for_adoption(before: &Value, stack: &str, stamp: &Stamp) -> Value {
+    let mut labels = theirs(Some(before));
+    put_stamp(&mut labels, stack, stamp);
+    labels.insert(CONFIRMED.to_owned(), json!(stamp.time.to_string()));
+    Value::Object(labels)
+}
+
+/// The labels that are not ours.
+fn theirs(spec: Option<&Value>) -> Map<String, Value> {
+    let mut labels = spec.and_then(|spec| spec.get("Labels")?.as_object().cloned()).unwrap_or_default();
     labels.retain(|name, _| !name.starts_with("dev.shipkit."));
+    labels
+}
+
+fn put_stamp(labels: &mut Map<String, Value>, stack: &str, stamp: &Stamp) {
     let mut put = |name: &str, text: String| labels.insert(name.to_owned(), Value::String(text));
     put(NAMESPACE, stack.to_owned());
     put(RELEASE, stamp.release.to_string());
     put(VERSION, stamp.version.clone());
     put(COMMIT, stamp.commit.clone());
-    put(REVISION, revision.to_owned());
     put(ENVIRONMENT, stamp.environment.clone());
     put(DEPLOYED, stamp.time.to_string());
     if let Some(run) = &stamp.run {
         put(RUN, run.clone());
     }
-    if let Some(mut good) = before.and_then(last_good) {
-        forget_previous(&mut good);
-        put(PREVIOUS, good.to_string());
-    }
-    Value::Object(labels)
 }
 
 /// The specification without its own memory: what a label keeps, and what a rollback writes. A rollback must not
@@ -181,6 +199,17 @@ mod tests {
         assert_eq!(previous(&one), Some(foreign));
         assert_eq!(label(&one, "team"), Some("a"));
         assert!(!is_confirmed(&one));
+    }
+
+    #[test]
+    fn what_is_adopted_is_good_from_now_on_and_keeps_its_own_labels() {
+        let foreign = json!({"Name": "0", "Labels": {"team": "a"}});
+        let stamp = Stamp { commit: String::new(), ..stamp_of("0") };
+        let adopted = json!({"Name": "0", "Labels": for_adoption(&foreign, "shop", &stamp)});
+        assert_eq!((label(&adopted, "team"), label(&adopted, NAMESPACE)), (Some("a"), Some("shop")));
+        assert_eq!((self::stamp(&adopted), revision(&adopted)), (Some(stamp), None));
+        assert!(is_confirmed(&adopted) && previous(&adopted).is_none());
+        assert_eq!(previous(&deployed(Some(&adopted), "1")), Some(adopted));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a stack and to change it. Nothing is remembered here between runs: releases, and the way back, stand in the labels of
 //! the services of a Swarm, and in a file on the host of a Compose project.
 
+mod adopt;
 mod change;
 mod compose;
 mod engine;
@@ -19,6 +20,7 @@ mod spec;
 mod ssh;
 mod swarm;
 mod tls;
+mod written;
 
 pub use compose::{Compose, ComposeApplied, ComposeError, ComposeProject, Proxy};
 pub use error::SwarmError;

@@ -16,7 +16,7 @@ use crate::swarm::Swarm;
 /// How many lines of a task's log are shown.
 const LOG_LINES: usize = 50;
 /// Of how many failed tasks the log is read: the later ones say the same.
-const LOGS: usize = 3;
+pub(crate) const LOGS: usize = 3;
 
 /// A service that was just changed (or found as it should be): what is needed to watch it and to undo it.
 #[derive(Debug, Clone)]

@@ -193,7 +193,7 @@ impl Cluster {
         })
     }
 
-    async fn list_deployments(&self) -> Result<Vec<Deployment>, ClusterError> {
+    pub(crate) async fn list_deployments(&self) -> Result<Vec<Deployment>, ClusterError> {
         let deployments = self.deployments();
         let every = ListParams::default();
         Ok(self.ask("list deployments", deployments.list(&every)).await?.items)

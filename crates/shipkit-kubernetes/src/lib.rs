@@ -10,6 +10,7 @@ mod annotations;
 mod change;
 mod cluster;
 mod error;
+mod logs;
 mod observe;
 mod rollout;
 
@@ -17,4 +18,4 @@ pub use access::Access;
 pub use change::Applied;
 pub use cluster::{Cluster, Place, Workload};
 pub use error::ClusterError;
-pub use rollout::PodLog;
+pub use logs::PodLog;

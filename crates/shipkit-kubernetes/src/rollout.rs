@@ -8,11 +8,10 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::LogParams;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use shipkit_core::rollout::Next;
-use shipkit_core::rollout::deployment::{self as rule, Seen, State};
+use shipkit_core::rollout::deployment::{self as rule, Seen};
 use tokio::time::{Instant, timeout};
 
 use crate::annotations;
@@ -23,19 +22,6 @@ use crate::observe::{Owned, Set, images, seen, selector};
 
 /// How long the cluster may not answer before it is not known any more how the rollout goes.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How many lines of a container's log are shown.
-const LOG_LINES: i64 = 50;
-/// Of how many containers the log is read: the others say the same.
-const LOGS: usize = 3;
-
-/// The last lines of a container that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodLog {
-    /// The pod, and the container in it.
-    pub container: String,
-    /// What it wrote, oldest first, at most 50 lines. Foreign text.
-    pub lines: Vec<String>,
-}
 
 /// Something that was seen.
 enum Sight {
@@ -183,42 +169,6 @@ impl Cluster {
             let Next::Wait(left) = next else { return Ok(next) };
             pause = left.min(SILENCE);
         }
-    }
-
-    /// The last lines of the containers that keep the newest pods of a deployment from being ready. A log that cannot be
-    /// read is left out: it is gone with its node or its pod, or may not be read.
-    ///
-    /// # Errors
-    /// When the cluster cannot be asked for the pods.
-    pub async fn logs(&self, applied: &Applied) -> Result<Vec<PodLog>, ClusterError> {
-        let deployment = self.deployment(&applied.workload.deployment).await?;
-        let sets = self.replica_sets();
-        let selected = kube::api::ListParams::default().labels_from(&selector(&deployment));
-        let sets = self.ask("list replicasets", sets.list(&selected)).await?;
-        let sets: Vec<Set> = sets.iter().map(Set::from).collect();
-        let pods = self.list_pods(&deployment).await?;
-        let seen = seen(&deployment, &sets, &pods);
-        let failed = seen.pods.iter().filter(|pod| !pod.is_ready).flat_map(|pod| {
-            pod.containers
-                .iter()
-                .filter(|one| 0 < one.restarts || one.state != State::Running)
-                .map(move |one| (pod, one))
-        });
-        let mut logs = Vec::new();
-        for (pod, container) in failed.take(LOGS) {
-            let how = LogParams {
-                container: Some(container.name.clone()),
-                tail_lines: Some(LOG_LINES),
-                previous: matches!(container.state, State::Waiting { .. }) && 0 < container.restarts,
-                ..LogParams::default()
-            };
-            let pods = self.pods();
-            if let Ok(text) = self.ask("get pods/log", pods.logs(&pod.name, &how)).await {
-                let container = format!("{}/{}", pod.name, container.name);
-                logs.push(PodLog { container, lines: text.lines().map(str::to_owned).collect() });
-            }
-        }
-        Ok(logs)
     }
 
     /// Everything that happens to a deployment, its replica sets and its pods. The number of requests does not depend on

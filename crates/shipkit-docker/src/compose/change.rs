@@ -132,10 +132,15 @@ impl Compose {
         login: Option<&Login>,
     ) -> Result<Applied, ComposeError> {
         let now = self.deployed(desired, service).await?;
-        let running = self.containers(&service.name).await?.iter().filter(|one| one.is_running()).count();
-        let found = u64::try_from(running).ok().filter(|running| 0 < *running).map(Deployed::by_others);
+        let found = self.found_running(&service.name).await?;
         self.remember(|state| state.begin(&service.name, now.clone(), found)).await?;
         Ok(applied(&service.name, Purpose::Deploy, now, login))
+    }
+
+    /// What runs of a service, as it counts where others started it.
+    pub(crate) async fn found_running(&self, service: &str) -> Result<Option<Deployed>, ComposeError> {
+        let running = self.containers(service).await?.iter().filter(|one| one.is_running()).count();
+        Ok(u64::try_from(running).ok().filter(|running| 0 < *running).map(Deployed::by_others))
     }
 
     /// The service as it is written down.
@@ -270,7 +275,7 @@ impl Compose {
     }
 }
 
-fn applied(service: &str, purpose: Purpose, now: Deployed, login: Option<&Login>) -> Applied {
+pub(crate) fn applied(service: &str, purpose: Purpose, now: Deployed, login: Option<&Login>) -> Applied {
     Applied {
         service: service.to_owned(),
         purpose,

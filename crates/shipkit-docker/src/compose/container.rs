@@ -14,10 +14,10 @@ use crate::engine::filtered;
 use crate::rollout::{log_lines, text};
 use crate::spec::{at, items};
 
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
+pub(crate) const PROJECT: &str = "com.docker.compose.project";
+pub(crate) const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
-const ONEOFF: &str = "com.docker.compose.oneoff";
+pub(crate) const ONEOFF: &str = "com.docker.compose.oneoff";
 /// How long a container has to stop where it does not say.
 const GRACE: u64 = 10;
 /// How many digits of its identifier name a container.
@@ -28,6 +28,12 @@ const SHORT: usize = 12;
 pub(crate) struct Container(Value);
 
 impl Container {
+    /// As the engine shows it.
+    #[cfg(test)]
+    pub(crate) fn of(shown: Value) -> Self {
+        Self(shown)
+    }
+
     /// The engine's identifier.
     pub(crate) fn id(&self) -> &str {
         text(&self.0, &["Id"])
@@ -58,6 +64,11 @@ impl Container {
     /// The image that it was made from, if that was named by digest.
     pub(crate) fn image(&self) -> Option<ImageRef> {
         text(&self.0, &["Config", "Image"]).parse().ok()
+    }
+
+    /// The image that it was made from as it was named then, and its identifier on this engine.
+    pub(crate) fn image_names(&self) -> (&str, &str) {
+        (text(&self.0, &["Config", "Image"]), text(&self.0, &["Image"]))
     }
 
     /// How long it has to stop.

@@ -5,15 +5,18 @@
 //! told apart by a label. Starting, stopping and removing them goes through the Engine API, in the steps that
 //! `shipkit_core::rollout::slots` decides. What is remembered lies in `~/.shipkit/<stack>` on the host.
 
+mod adopt;
 mod change;
 mod container;
 mod error;
+mod history;
 mod migrate;
 mod observe;
 mod project;
 mod proxy;
 mod rollout;
 mod tar;
+mod written;
 
 use std::sync::Arc;
 

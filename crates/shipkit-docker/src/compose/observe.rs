@@ -81,13 +81,11 @@ impl Compose {
         observed: &Observed,
         login: Option<&Login>,
     ) -> Result<Preflight<ComposeError>, ComposeError> {
-        let model = self.model().await?;
         let mut found = Preflight { problems: Vec::new(), remarks: Vec::new() };
         for service in desired.services.iter().filter(|service| !service.stateful) {
             let proxy = self.project.proxied(&service.name).map(|(_, proxy)| proxy.service.as_str());
             let (settings, name) = (&service.settings, &service.name);
-            let refusals = Refusal::all(model, name, &settings.update, settings.replicas.unwrap_or(1), proxy);
-            found.problems.extend(refusals.into_iter().map(ComposeError::from));
+            found.problems.extend(self.refusals(name, &settings.update, settings.replicas).await?);
             if proxy.is_none() {
                 found.remarks.push(format!(
                     "names resolve to new containers of `{name}` as soon as they start: its traffic does not come through a proxy"
@@ -102,6 +100,33 @@ impl Compose {
             unfinished.map(|one| format!("service `{}` was left by a deploy that did not finish", one.name)),
         );
         Ok(found)
+    }
+
+    /// What the Compose files say of a service that cannot be replaced as they, and `otherwise` where they say nothing, ask
+    /// for.
+    ///
+    /// # Errors
+    /// When Compose cannot render the project.
+    pub async fn refusals_of(
+        &self,
+        service: &str,
+        otherwise: Update,
+        replicas: Option<u64>,
+    ) -> Result<Vec<ComposeError>, ComposeError> {
+        let model = self.model().await?;
+        let update = model.update(service, otherwise);
+        self.refusals(service, &update, model.replicas(service).or(replicas)).await
+    }
+
+    async fn refusals(
+        &self,
+        service: &str,
+        update: &Update,
+        replicas: Option<u64>,
+    ) -> Result<Vec<ComposeError>, ComposeError> {
+        let proxy = self.project.proxied(service).map(|(_, proxy)| proxy.service.as_str());
+        let refusals = Refusal::all(self.model().await?, service, update, replicas.unwrap_or(1), proxy);
+        Ok(refusals.into_iter().map(ComposeError::from).collect())
     }
 
     /// What the files mean beside themselves, where only they were brought to the host.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use shipkit_core::Outcome;
-use shipkit_core::compose::{Deployed, Model, ProxyKind, ServiceState, Working};
+use shipkit_core::compose::{Deployed, Model, ProxyKind, Returned, ServiceState, Working};
 use shipkit_core::rollout::slots::{Instance, Observation, Plan, Slot, Slots, State, Step};
 use shipkit_core::rollout::{Next, Purpose};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use super::change::Applied;
 use super::container::Container;
 use super::error::ComposeError;
 use crate::SwarmError;
-use crate::rollout::{TaskLog, text};
+use crate::rollout::{LOGS, TaskLog, text};
 
 /// Times in archives are whole seconds.
 const COARSE: Duration = Duration::from_secs(1);
@@ -26,8 +26,6 @@ const COARSE: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_hours(1);
 /// How much longer than the time that a container has to stop the engine may take for it.
 const STOPPING: Duration = Duration::from_secs(30);
-/// Of how many failed containers the log is shown: the later ones say the same.
-const LOGS: usize = 3;
 
 /// A rollout under way.
 struct Driver<'a> {
@@ -392,7 +390,12 @@ impl<'a> Driver<'a> {
             Purpose::Deploy => Ok(()),
             Purpose::Restore => {
                 let (service, returned) = (self.service(), self.applied.returned);
-                self.compose.remember(|state| state.returned(service, returned)).await
+                self.compose.remember(|state| state.returned(service, returned)).await?;
+                match returned {
+                    // What was kept before counts again.
+                    Returned::Undone => Ok(()),
+                    Returned::RolledBack => self.compose.sweep(service).await,
+                }
             }
         }
     }

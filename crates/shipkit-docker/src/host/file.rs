@@ -3,7 +3,10 @@
 use super::{Host, HostError, TIME, WORDS};
 use crate::ssh::{Ended, HostCommand};
 
-/// How `READ` ends when there is no such file: no shell ends like this by itself.
+/// The most that the names in a folder may have, in bytes: 1 MiB.
+const NAMES: usize = 1 << 20;
+
+/// How `READ` and `LIST` end when there is no such file or folder: no shell ends like this by itself.
 const ABSENT: u32 = 44;
 
 /// Arguments: folder, path, size. `mktemp` makes a file that nobody else can read, and it gets its name when it is on the
@@ -33,6 +36,13 @@ const READ: &str = r#"
 export LC_ALL=C
 [ -e "$1" ] || [ -L "$1" ] || exit 44
 exec cat "$1"
+"#;
+
+/// Argument: folder.
+const LIST: &str = r#"
+export LC_ALL=C
+[ -d "$1" ] || exit 44
+exec ls -1A "$1"
 "#;
 
 /// Argument: path.
@@ -76,6 +86,25 @@ impl Host {
         }
         self.succeeded(&output, &format!("read `{path}`"))?;
         Ok(Some(output.stdout))
+    }
+
+    /// The names in a folder, a line each as `ls` prints them; none where there is no such folder.
+    ///
+    /// # Errors
+    /// When the path is not absolute, the folder cannot be read, or the connection is lost.
+    pub async fn list(&self, path: &str) -> Result<Vec<String>, HostError> {
+        is_absolute(path)?;
+        let argv = ["sh", "-c", LIST, "sh", path];
+        let output = self.run(HostCommand { argv: &argv, stdin: b"", time: TIME, output: NAMES }).await?;
+        if output.ended == Ended::Code(ABSENT) {
+            return Ok(Vec::new());
+        }
+        let what = format!("list `{path}`");
+        self.succeeded(&output, &what)?;
+        if output.is_cut {
+            return Err(self.failed(&what, "it holds too many files"));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
     /// Removes a file; that there is none is fine.

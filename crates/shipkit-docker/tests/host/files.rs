@@ -46,6 +46,11 @@ async fn a_file_is_replaced_by_another_and_never_written_over() {
             assert_eq!(place.host.read(&path, 1).await.unwrap(), None);
         }
         assert_eq!(names(&place.home), [""; 0]);
+        assert_eq!(place.host.list(&place.text("gone")).await.unwrap(), [""; 0]);
+        for name in ["x", ".y"] {
+            place.host.write(&place.text(&format!("-folder/{name}")), b"").await.unwrap();
+        }
+        assert_eq!(place.host.list(&place.text("-folder")).await.unwrap(), [".y", "x"]);
         place.host.write(&place.text("empty"), b"").await.unwrap();
         assert_eq!(place.host.read(&place.text("empty"), 0).await.unwrap(), Some(Vec::new()));
     }
