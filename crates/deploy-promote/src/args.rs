@@ -85,6 +85,10 @@ pub enum Command {
     Status,
     /// List the releases that were confirmed there, and which of them `rollback --to` reaches.
     History,
+    /// Take over what other tools started, as it runs: nothing restarts, and the next deploy has a way back to it.
+    Adopt,
+    /// Show the last lines of the containers, those that fail first.
+    Logs(LogsArgs),
 }
 
 /// Inputs of `deploy`.
@@ -116,4 +120,15 @@ pub struct RollbackArgs {
     /// as evidence on the release that is left, if the registry can be reached.
     #[arg(long, value_name = "REASON")]
     pub break_glass: Option<String>,
+}
+
+/// Inputs of `logs`.
+#[derive(Debug, clap::Args)]
+pub struct LogsArgs {
+    /// The service; by default all of the environment.
+    #[arg(value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// How many lines of each container at most.
+    #[arg(long, value_name = "LINES", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub tail: u32,
 }

@@ -318,7 +318,7 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
 }
 
 /// How the service is replaced.
-fn update(project: &Project<'_>, service: &Service) -> Update {
+pub(crate) fn update(project: &Project<'_>, service: &Service) -> Update {
     let update = &service.deploy.update;
     let (order, replacement) = match service.strategy.unwrap_or(project.environment.strategy) {
         Strategy::Recreate => (Order::StopFirst, Replacement::Recreate),

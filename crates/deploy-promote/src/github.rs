@@ -44,10 +44,11 @@ impl Shipment {
         }
     }
 
-    /// The release that a rollback returns to, as the target remembers it; `None` where that was not deployed by
-    /// shipkit.
+    /// The release that a rollback returns to, as the target remembers it; `None` where that is not known, for others
+    /// started it.
     pub(crate) fn returned(back: &WayBack) -> Option<Self> {
-        let stamp = back.returns.iter().find_map(|service| service.to.stamp.as_ref())?;
+        let mut stamps = back.returns.iter().filter_map(|service| service.to.stamp.as_ref());
+        let stamp = stamps.find(|stamp| !stamp.is_adopted())?;
         let digest =
             |service: &Return| Some((service.service.clone(), service.to.image.as_ref()?.digest.clone()));
         Some(Self {

@@ -32,7 +32,7 @@ impl BrokenGlass {
     /// Somebody went this way for this reason, although it was held.
     pub(crate) fn new(why: &str, reason: &str, way: &WayBack, journal: Option<&Journal>) -> Self {
         let stamps = way.returns.iter().filter_map(|service| service.from.as_ref());
-        let left = stamps.max_by_key(|stamp| stamp.time).map(|stamp| {
+        let left = stamps.filter(|stamp| !stamp.is_adopted()).max_by_key(|stamp| stamp.time).map(|stamp| {
             let journal = journal.filter(|journal| journal.stamp().release == stamp.release);
             (stamp.clone(), journal.and_then(Journal::repository).cloned())
         });

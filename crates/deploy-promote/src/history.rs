@@ -10,7 +10,7 @@ use crate::report;
 /// The releases, where the target keeps any.
 pub(crate) fn kept(entries: Option<Vec<Entry>>) -> Result<Vec<Entry>, Failure> {
     entries.ok_or_else(|| {
-        Failure::usage("only a Swarm keeps the releases that were confirmed there, and this is none")
+        Failure::usage("a cluster does not keep the releases that were confirmed there")
             .with_hint("`rollback` goes to the release before, and `deploy` to any of the registry")
     })
 }

@@ -1,6 +1,7 @@
-//! What `deploy-promote` does: `deploy` a release to an environment, `rollback`, `status`, `history`.
+//! What `deploy-promote` does: `deploy` a release to an environment, `rollback`, `status`, `history`, `adopt`, `logs`.
 
 mod admission;
+mod adopt;
 mod args;
 mod checks;
 mod compose;
@@ -12,6 +13,7 @@ mod glass;
 mod history;
 mod hold;
 mod hooks;
+mod logs;
 mod prepare;
 mod problems;
 mod project;
@@ -35,7 +37,8 @@ use shipkit_runner::{Failure, Runner};
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
-    let is_deploy = matches!(args.command, Command::Deploy(_) | Command::Check(_) | Command::Reconcile);
+    let is_deploy =
+        matches!(args.command, Command::Deploy(_) | Command::Check(_) | Command::Reconcile | Command::Adopt);
     let project = project::Project::open(&args.target, is_deploy, &runner)?;
     match &args.command {
         Command::Deploy(deploy) => deploy::run(&project, deploy, &runner).await,
@@ -44,5 +47,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         Command::Reconcile => reconcile::run(&project, &runner).await,
         Command::Status => status::run(&project, &runner).await,
         Command::History => history::run(&project, &runner).await,
+        Command::Adopt => adopt::run(&project, &runner).await,
+        Command::Logs(logs) => logs::run(&project, logs, &runner).await,
     }
 }

@@ -83,15 +83,15 @@ impl<'a> Project<'a> {
             return Err(Failure::usage(format!("there is no environment `{wanted}` in shipkit.yml"))
                 .with_hint(format!("it has {}", names())));
         };
-        let mut values = BTreeMap::new();
-        if is_deploy && environment.target.kind == TargetKind::Compose {
-            let set = environment.secrets.iter().filter_map(|name| Some((name.clone(), variables(name)?)));
-            values.extend(set.map(|(name, value)| (name, Secret::from(value))));
-        }
+        let set = environment.secrets.iter().filter_map(|name| Some((name.clone(), variables(name)?)));
+        let mut values: BTreeMap<_, _> = set.map(|(name, value)| (name, Secret::from(value))).collect();
         for secret in values.values() {
             runner.mask(secret);
         }
         secrets.extend(values.values().cloned());
+        if !is_deploy || environment.target.kind != TargetKind::Compose {
+            values.clear();
+        }
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         Ok(Self { config, environment, args, is_deploy, values, secrets })
     }

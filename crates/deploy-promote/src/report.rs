@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use shipkit_core::config::Config;
 use shipkit_core::history::Entry;
-use shipkit_core::target::{Change, Observed, ObservedService, Stamp, WayBack};
+use shipkit_core::target::{Adoption, Change, Observed, ObservedService, Stamp, WayBack, Written};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::{code, table, text};
 use shipkit_runner::{Annotation, Failure, Level, Runner};
@@ -54,7 +54,7 @@ pub(crate) fn serves(config: &Config, observed: &Observed) -> String {
     let (mut versions, mut unsure) = (BTreeSet::new(), Vec::new());
     for service in observed.services.iter().filter(|service| !is_stateful(&service.name)) {
         match &service.stamp {
-            Some(stamp) if service.is_confirmed => drop(versions.insert(stamp.version.clone())),
+            Some(stamp) if service.is_confirmed => drop(versions.insert(stamp.called().to_owned())),
             Some(stamp) => {
                 unsure.push(format!("`{}` changes to {}, unconfirmed", service.name, stamp.version));
             }
@@ -102,7 +102,9 @@ pub(crate) fn deployed(
         .services
         .iter()
         .filter_map(|service| service.stamp.as_ref())
-        .max_by_key(|stamp| stamp.time);
+        .max_by_key(|stamp| stamp.time)
+        // What was adopted is no release that anybody could look up.
+        .filter(|stamp| !stamp.is_adopted());
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &digests.to_string())?;
     runner.output("previous", previous.map_or("", |stamp| stamp.release.as_str()))?;
@@ -183,15 +185,11 @@ pub(crate) fn history(place: Place<'_>, entries: &[Entry], observed: &Observed) 
         return format!("{}: no confirmed releases\n", place.name);
     }
     let line = |entry: &Entry| {
+        let Stamp { version, commit, release, .. } = &entry.stamp;
         let run = entry.stamp.run.as_ref().map(|run| format!(" by {run}")).unwrap_or_default();
-        format!(
-            "{} commit {} {}, confirmed {}{run}: {}\n",
-            entry.stamp.version,
-            entry.stamp.commit,
-            entry.stamp.release,
-            entry.confirmed,
-            standing(entry, observed)
-        )
+        let commit = if entry.stamp.is_adopted() { String::new() } else { format!("commit {commit} ") };
+        let (confirmed, standing) = (entry.confirmed, standing(entry, observed));
+        format!("{version} {commit}{release}, confirmed {confirmed}{run}: {standing}\n")
     };
     entries.iter().map(line).collect()
 }
@@ -211,21 +209,51 @@ pub(crate) fn history_summary(place: Place<'_>, entries: &[Entry], observed: &Ob
     let row = |entry: &Entry| {
         let Stamp { version, commit, release, .. } = &entry.stamp;
         let time = entry.confirmed.to_string();
-        vec![text(version), code(commit), code(release.short()), text(&time), text(standing(entry, observed))]
+        vec![
+            text(version),
+            code(commit),
+            code(release.short()),
+            text(&time),
+            text(&standing(entry, observed)),
+        ]
     };
     let rows: Vec<_> = entries.iter().map(row).collect();
     let columns = ["release", "commit", "digest", "confirmed", ""];
     format!("### {}\n\n{}", text(place.name), table(&columns, &rows))
 }
 
-fn standing(entry: &Entry, observed: &Observed) -> &'static str {
-    if entry.runs(observed) {
-        "runs now"
-    } else if entry.is_reachable() {
-        "`rollback --to` reaches it"
-    } else {
-        "only listed, too large to be kept"
+fn standing(entry: &Entry, observed: &Observed) -> String {
+    match entry.why_not_reachable() {
+        _ if entry.runs(observed) => "runs now".to_owned(),
+        None => "`rollback --to` reaches it".to_owned(),
+        Some(why) => format!("only listed, because {why}"),
     }
+}
+
+/// What is adopted, a line a service, and what is not there.
+pub(crate) fn adoption(adoption: &Adoption) -> String {
+    let adopted = adoption.services.iter().map(ToString::to_string);
+    let absent = adoption.absent.iter().map(|name| format!("leave out `{name}`, which is not there"));
+    adopted.chain(absent).collect::<Vec<_>>().join("\n")
+}
+
+/// The last lines of containers, each behind the name of its container.
+pub(crate) fn written(all: &[Written]) -> String {
+    let lines = |one: &Written| {
+        let (mark, name) = (if one.is_failing { " (failing)" } else { "" }, &one.container);
+        match one.lines.as_deref() {
+            None => vec![format!("{name}{mark}: its log cannot be read")],
+            Some([]) => vec![format!("{name}{mark}: has written nothing")],
+            Some(lines) => lines.iter().map(|line| format!("{name}{mark} | {line}")).collect(),
+        }
+    };
+    all.iter().flat_map(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// The same as JSON.
+pub(crate) fn written_json(place: Place<'_>, all: &[Written]) -> Value {
+    let one = |one: &Written| json!({"service": one.service, "container": one.container, "failing": one.is_failing, "lines": one.lines});
+    json!({place.kind: place.name, "containers": all.iter().map(one).collect::<Vec<_>>()})
 }
 
 fn version(service: &ObservedService) -> String {

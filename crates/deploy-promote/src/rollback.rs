@@ -4,13 +4,13 @@ use shipkit_core::Digest;
 use shipkit_core::history::{self, Entry, why_not_to};
 use shipkit_core::journal::{Journal, JournalError};
 use shipkit_core::rollout::Next;
-use shipkit_core::target::{Stamp, WayBack, way_back};
+use shipkit_core::target::{Return, Stamp, WayBack, way_back};
 use shipkit_core::verdict::{Outcome, Verdict};
-use shipkit_docker::{HostError, LedgerError, SwarmError};
+use shipkit_docker::{HostError, LedgerError, Login, SwarmError};
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::RollbackArgs;
-use crate::deploy::{refuse_pull_requests, run_url, warn};
+use crate::deploy::{UNTOUCHED, refuse_pull_requests, run_url, warn};
 use crate::github::{Record, Shipment};
 use crate::glass::BrokenGlass;
 use crate::history::kept;
@@ -105,10 +105,10 @@ async fn find(
     let unreached = unreached.filter(|to| entries.iter().any(|entry| entry.stamp.release == **to));
     if let Some(name) = wanted.to.or(unreached.map(Digest::as_str)) {
         let entry = history::find(entries, name)?;
-        if !entry.is_reachable() {
+        if let Some(why) = entry.why_not_reachable() {
             let version = &entry.stamp.version;
             return Ok(Err(Outcome::fail(format!(
-                "{version} is only listed, because its specifications were too large to be kept; deploy it again; {}",
+                "{version} is only listed, because {why}; deploy what should serve; {}",
                 report::serves(&project.config, &observed)
             ))));
         }
@@ -154,6 +154,14 @@ pub(crate) async fn go_back(
         (None, _) => None,
     };
     runner.say(&report::way_back(&way.back));
+    let missing = tokio::select! {
+        biased;
+        _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
+        missing = bring(target, project, &way) => missing,
+    };
+    if let Some(missing) = missing {
+        return Ok(missing);
+    }
     let mut diary = hold.diary(journal);
     let cause = "it was asked for";
     let turn = |journal: &mut Journal| match &way.entry {
@@ -209,6 +217,32 @@ async fn record(project: &Project<'_>, back: &WayBack, outcome: &Outcome, runner
     }
 }
 
+/// The login for the registry of what comes back.
+fn login(project: &Project<'_>, service: &Return) -> Option<Login> {
+    let registry = service.to.image.as_ref().map(|image| image.repository.registry().to_owned());
+    project.login(&registry.unwrap_or_default())
+}
+
+/// Makes sure that everything can run that comes back: a mixture would be worse than what serves. Gives how it ends if not.
+async fn bring(target: &Target, project: &Project<'_>, way: &Way) -> Option<Outcome> {
+    let entry = way.entry.as_ref()?;
+    let mut missing = Vec::new();
+    for service in &way.back.returns {
+        let login = login(project, service);
+        if let Err(error) = target.bring(entry, &service.service, login.as_ref()).await {
+            missing.push((service, error));
+        }
+    }
+    let is_unknown = missing.iter().any(|(_, error)| error.is_unknown());
+    let all: Vec<_> =
+        missing.into_iter().map(|(service, error)| format!("`{}`: {error}", service.service)).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let cause = format!("{UNTOUCHED}: what comes back is not all on the host: {}", all.join("; "));
+    Some(if is_unknown { Outcome::inconclusive(cause) } else { Outcome::fail(cause) })
+}
+
 async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Runner) -> Outcome {
     let back = &way.back;
     let mut failed = Vec::new();
@@ -216,9 +250,7 @@ async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Ru
     // no reason to leave the others.
     let mut arriving = Vec::new();
     for service in &back.returns {
-        let registry =
-            service.to.image.as_ref().map(|image| image.repository.registry().to_owned()).unwrap_or_default();
-        match target.restore(service, way.entry.as_ref(), project.login(&registry).as_ref()).await {
+        match target.restore(service, way.entry.as_ref(), login(project, service).as_ref()).await {
             Ok(applied) => arriving.push(applied),
             Err(error) => failed.push(format!("`{}`: {error}", service.service)),
         }
@@ -255,6 +287,6 @@ async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Ru
         .returns
         .iter()
         .find_map(|service| service.to.stamp.as_ref())
-        .map_or("what was there before", |stamp| &stamp.version);
+        .map_or("what was there before", Stamp::called);
     Outcome::pass(format!("{version} serves in {} again{unmoved}", project.environment.name))
 }

@@ -10,7 +10,7 @@ use shipkit_core::history::Entry;
 use shipkit_core::journal::Migration;
 use shipkit_core::rollout::Next;
 use shipkit_core::rollout::slots::Slot;
-use shipkit_core::target::{Change, Desired, Observed, Return};
+use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
 use shipkit_docker::{Compose, ComposeError, History, Host, Ledger, Login, Memory, Swarm, SwarmError};
 use shipkit_kubernetes::{Cluster, ClusterError};
 
@@ -215,10 +215,14 @@ impl Target {
                 };
                 Applied::Swarm(swarm.clone(), applied)
             }
-            // Neither keeps entries.
             Self::Compose { compose, .. } => {
-                Applied::Compose(compose.clone(), Box::new(compose.restore(back, login).await?))
+                let applied = match entry {
+                    Some(entry) => compose.come_back(entry, &back.service, login).await?,
+                    None => compose.restore(back, login).await?,
+                };
+                Applied::Compose(compose.clone(), Box::new(applied))
             }
+            // It keeps no entries.
             Self::Cluster(cluster) => Applied::Cluster(cluster.clone(), cluster.restore(back).await?),
         })
     }
@@ -242,7 +246,11 @@ impl Target {
     ) -> Result<Memory, TargetError> {
         Ok(match self {
             Self::Swarm { swarm, .. } => swarm.remember(desired, migration, now).await?,
-            Self::Compose { .. } | Self::Cluster(_) => Memory::Kept,
+            Self::Compose { compose, .. } => {
+                compose.record(desired, migration, now).await?;
+                Memory::Kept
+            }
+            Self::Cluster(_) => Memory::Kept,
         })
     }
 
@@ -250,17 +258,68 @@ impl Target {
     pub(crate) async fn history(&self) -> Result<Option<History>, TargetError> {
         Ok(match self {
             Self::Swarm { swarm, stack } => Some(swarm.history(stack).await?),
-            Self::Compose { .. } | Self::Cluster(_) => None,
+            Self::Compose { compose, .. } => Some(compose.history().await?),
+            Self::Cluster(_) => None,
         })
+    }
+
+    /// Makes sure that what `entry` keeps of a service can run, before anything goes back. The nodes of a Swarm find that
+    /// out themselves.
+    pub(crate) async fn bring(
+        &self,
+        entry: &Entry,
+        service: &str,
+        login: Option<&Login>,
+    ) -> Result<(), TargetError> {
+        match self {
+            Self::Compose { compose, .. } => compose.bring(entry, service, login).await?,
+            Self::Swarm { .. } | Self::Cluster(_) => {}
+        }
+        Ok(())
     }
 
     /// Makes a service that stays forget the release before it.
     pub(crate) async fn forget(&self, service: &str) -> Result<(), TargetError> {
         match self {
             Self::Swarm { swarm, stack } => swarm.forget(stack, service).await?,
-            Self::Compose { .. } | Self::Cluster(_) => {}
+            Self::Compose { compose, .. } => compose.forget(service).await?,
+            Self::Cluster(_) => {}
         }
         Ok(())
+    }
+
+    /// What there is of each of these services, whoever started it; `None` where nothing is adopted.
+    pub(crate) async fn found(&self, services: &[&str]) -> Result<Option<Vec<Found>>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack } => Some(swarm.found(stack, services).await?),
+            Self::Compose { compose, .. } => Some(compose.found(services).await?),
+            Self::Cluster(_) => None,
+        })
+    }
+
+    /// Writes down that these services serve as they are.
+    pub(crate) async fn adopt(&self, adoption: &Adoption, now: Timestamp) -> Result<Memory, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack } => swarm.adopt(stack, adoption, now).await?,
+            Self::Compose { compose, .. } => {
+                compose.adopt(adoption, now).await?;
+                Memory::Kept
+            }
+            Self::Cluster(_) => Memory::Kept,
+        })
+    }
+
+    /// The last lines of all containers, or of those of one service.
+    pub(crate) async fn written(
+        &self,
+        service: Option<&str>,
+        tail: u32,
+    ) -> Result<Vec<Written>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack } => swarm.written(stack, service, tail).await?,
+            Self::Compose { compose, .. } => compose.written(service, tail).await?,
+            Self::Cluster(cluster) => cluster.written(service, tail).await?,
+        })
     }
 }
 

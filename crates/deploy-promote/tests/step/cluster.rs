@@ -195,8 +195,9 @@ fn what_cannot_be_done_in_a_cluster_is_refused_before_anything_changes() {
     let none = Step::new("status", &shop.config()).input("environment", "staging");
     none.run().ended(2, "no cluster is named");
     for step in [shop.step("history"), shop.step("rollback").input("to", "1.1.0")] {
-        step.run().ended(2, "only a Swarm keeps the releases that were confirmed there, and this is none");
+        step.run().ended(2, "a cluster does not keep the releases that were confirmed there");
     }
+    shop.step("adopt").run().ended(2, "a cluster has nothing to adopt");
 
     // The least role, but for one verb; as the text of a kubeconfig, whose token is never shown.
     let reader = shop.namespace.user(

@@ -8,6 +8,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod adopt;
 mod bed;
 mod cluster;
 mod compose;
