@@ -107,10 +107,15 @@ fn the_last_lines_of_what_fails_come_first_and_tell_no_secret() {
     assert_eq!(said.last().unwrap(), &format!("{}: has written nothing", name("db")));
     assert!(!run.everything().contains("s3cret"), "{run:#?}");
 
-    let run = step("logs").input("service", "web").input("tail", "1").input("json", "true").run();
-    let run = run.ended(0, "1 containers, 1 of them failing");
-    let shown: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    let lines = shown["containers"][0]["lines"].as_array().unwrap();
-    assert_eq!((shown["containers"][0]["failing"].clone(), lines.len()), (true.into(), 1));
+    let json = |tail: &str| {
+        let step = step("logs").input("service", "web").input("tail", tail).input("json", "true");
+        let run = step.run().ended(0, "1 containers, 1 of them failing");
+        assert!(!run.everything().contains("s3cret"), "{run:#?}");
+        let shown: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(shown["containers"][0]["failing"], true);
+        shown["containers"][0]["lines"].as_array().unwrap().clone()
+    };
+    assert!(json("50").contains(&"CANARY is ***".into()));
+    assert_eq!(json("1").len(), 1);
     step("logs").input("service", "api").run().ended(2, "nothing of a service `api` is in project `");
 }
