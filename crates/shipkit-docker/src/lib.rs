@@ -22,10 +22,10 @@ mod swarm;
 mod tls;
 mod written;
 
-pub use compose::{Compose, ComposeApplied, ComposeError, ComposeProject, Proxy};
+pub use compose::{Compose, ComposeApplied, ComposeError, ComposeProject, Preview, Proxy};
 pub use error::SwarmError;
 pub use history::{History, Memory};
-pub use host::{Host, HostError};
+pub use host::{Host, HostError, Reached};
 pub use job::{Job, JobEnd};
 pub use ledger::{Ledger, LedgerError};
 pub use rollout::{Applied, TaskLog};

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use shipkit_core::{Outcome, Verdict};
 
 use crate::check::Severity;
+use crate::class::Class;
 
 /// What a run found.
 #[derive(Debug, Clone, Serialize)]
@@ -35,6 +36,9 @@ pub struct CheckReport {
     pub took: Duration,
     /// Whether it passed, but only after a retry, which should not stay hidden.
     pub is_flaky: bool,
+    /// How the last attempt ended, if it ended badly.
+    #[serde(skip)]
+    pub class: Option<Class>,
     /// Where it stands in the configuration.
     pub line: Option<u64>,
     /// A shell command that asks the same.

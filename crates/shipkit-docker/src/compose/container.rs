@@ -1,5 +1,6 @@
 //! `Container`: one container of a service, as the engine shows it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -91,6 +92,15 @@ impl Container {
             ("removing", _) => State::Gone,
             _ => State::Stopped { exit_code },
         }
+    }
+
+    /// Its address as its host sees it: that of the host itself, if it has no network of its own.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        if text(&self.0, &["HostConfig", "NetworkMode"]) == "host" {
+            return Some(Ipv4Addr::LOCALHOST.into());
+        }
+        let networks = at(&self.0, &["NetworkSettings", "Networks"]).as_object()?;
+        networks.values().find_map(|network| text(network, &["IPAddress"]).parse().ok())
     }
 
     /// Whether it runs, well or not.
@@ -214,6 +224,20 @@ mod tests {
             let state = json!({"Status": status, "ExitCode": 3, "Health": {"Status": health}});
             assert_eq!(container(&state).state(), expected, "{status} {health}");
         }
+    }
+
+    #[test]
+    fn it_is_asked_at_its_first_address_or_at_its_host() {
+        let networked = |mode: &str, first: &str, second: &str| {
+            let networks = json!({"a": {"IPAddress": first}, "b": {"IPAddress": second}});
+            let settings = json!({"Networks": networks});
+            Container(json!({"HostConfig": {"NetworkMode": mode}, "NetworkSettings": settings})).ip()
+        };
+        let ip = |text: &str| text.parse().ok();
+        assert_eq!(networked("shop_default", "172.19.0.2", "172.18.0.3"), ip("172.19.0.2"));
+        assert_eq!(networked("shop_default", "", "172.18.0.3"), ip("172.18.0.3"));
+        assert_eq!(networked("host", "", ""), ip("127.0.0.1"));
+        assert_eq!(networked("none", "", ""), None);
     }
 
     #[track_caller]

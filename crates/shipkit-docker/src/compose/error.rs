@@ -93,6 +93,9 @@ pub enum ComposeError {
         /// What was seen.
         reason: String,
     },
+    /// A container is in no network in which its host could reach it.
+    #[error("the container of `{0}` has no address")]
+    NoAddress(String),
     /// The migration of another release has not ended.
     #[error("a migration of another release still runs as `{0}`")]
     StillMigrating(String),
@@ -136,6 +139,7 @@ impl ComposeError {
             | Self::NotWatched { .. }
             | Self::NoVolume { .. }
             | Self::NotUp { .. }
+            | Self::NoAddress(_)
             | Self::StillMigrating(_)
             | Self::NotOurs(_)
             | Self::NoSpaceSaid { .. }
@@ -171,6 +175,7 @@ impl Hint for ComposeError {
             )),
             Self::NoVolume { directory, .. } => Some(format!("mount a named volume at `{directory}`")),
             Self::NotUp { service, .. } => Some(format!("see `docker compose logs {service}`")),
+            Self::NoAddress(_) => Some("give it a network".to_owned()),
             Self::StillMigrating(name) => {
                 Some(format!("wait for it, or end it with `docker rm --force {name}`"))
             }
@@ -195,6 +200,7 @@ impl Hint for ComposeError {
             | Self::NotBrought(_)
             | Self::NotWatched { .. }
             | Self::NoVolume { .. }
+            | Self::NoAddress(_)
             | Self::NotDesired(_) => ExitCode::Usage,
             Self::Compose { .. }
             | Self::ProxyDown { .. }

@@ -12,6 +12,7 @@ mod error;
 mod history;
 mod migrate;
 mod observe;
+mod preview;
 mod project;
 mod proxy;
 mod rollout;
@@ -27,6 +28,7 @@ use tokio::sync::OnceCell;
 
 pub use change::Applied as ComposeApplied;
 pub use error::ComposeError;
+pub use preview::Preview;
 use project::has_compose;
 pub use project::{ComposeProject, Proxy};
 

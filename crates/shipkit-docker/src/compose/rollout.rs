@@ -1,6 +1,6 @@
 //! The loop that looks at a service, asks `shipkit_core::rollout::slots` and does what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,6 +17,7 @@ use super::Compose;
 use super::change::Applied;
 use super::container::Container;
 use super::error::ComposeError;
+use super::preview::Preview;
 use crate::SwarmError;
 use crate::rollout::{LOGS, TaskLog, text};
 
@@ -24,6 +25,8 @@ use crate::rollout::{LOGS, TaskLog, text};
 const COARSE: Duration = Duration::from_secs(1);
 /// As good as for ever: nobody has decided where the traffic goes.
 const LONG: Duration = Duration::from_hours(1);
+/// How often it is looked whether instances that are verified are still well.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How much longer than the time that a container has to stop the engine may take for it.
 const STOPPING: Duration = Duration::from_secs(30);
 
@@ -37,6 +40,8 @@ struct Driver<'a> {
     /// Why the engine refused to start a container.
     refused: Option<String>,
     verification: Option<Outcome>,
+    /// The instances that were verified.
+    verified: BTreeSet<String>,
     /// Since when each instance has been seen ready: more than its last few health checks show.
     ready: BTreeMap<String, Instant>,
     /// The containers as they were last seen, by instance.
@@ -58,7 +63,7 @@ const fn reload(kind: ProxyKind) -> Duration {
 impl Compose {
     /// Carries out the rollout of a changed service until it is decided: everything but [`Next::Wait`]. `seen` is shown
     /// every observation and the step that follows, before it is carried out. Dropping the future stops at any point, and
-    /// another rollout goes on from there.
+    /// another rollout goes on from there. New containers are not asked anything before traffic goes to them.
     ///
     /// # Errors
     /// When the host cannot be asked any more, or the proxy refuses its configuration.
@@ -66,7 +71,24 @@ impl Compose {
         &self,
         applied: &Applied,
         deadline: Duration,
+        seen: impl FnMut(&Observation, &Step),
+    ) -> Result<Next, ComposeError> {
+        let nothing =
+            async |_: Vec<Preview>, _: Duration| Outcome::skipped("nothing is verified before the shift");
+        self.rollout_verified(applied, deadline, seen, nothing).await
+    }
+
+    /// The same, but `verify` is asked about new containers before traffic goes to them: each once, and with the time that
+    /// is left. If it says `skipped`, it is not asked again. One that fails while it is asked ends the question.
+    ///
+    /// # Errors
+    /// As for [`rollout`](Self::rollout).
+    pub async fn rollout_verified(
+        &self,
+        applied: &Applied,
+        deadline: Duration,
         mut seen: impl FnMut(&Observation, &Step),
+        verify: impl AsyncFn(Vec<Preview>, Duration) -> Outcome,
     ) -> Result<Next, ComposeError> {
         let update = &applied.now.update;
         let drain = match self.project.proxied(&applied.service) {
@@ -93,9 +115,7 @@ impl Compose {
                 Step::Stuck { cause } => return Ok(Next::Stuck { cause }),
                 Step::Start { slot, count } => driver.start(slot, count).await?,
                 Step::Restart { instances } => driver.restart(&instances).await?,
-                Step::Verify { .. } => {
-                    driver.verification = Some(Outcome::skipped("nothing is verified before the shift"));
-                }
+                Step::Verify { instances } => driver.verify(&instances, deadline, &verify).await?,
                 Step::Shift { to } => driver.shift(&to).await?,
                 Step::Stop { instances } => driver.stop(&instances).await?,
                 Step::Remove { instances } => driver.remove(&instances).await?,
@@ -132,6 +152,7 @@ impl<'a> Driver<'a> {
             start: Instant::now(),
             refused: None,
             verification: None,
+            verified: BTreeSet::new(),
             ready: BTreeMap::new(),
             containers: BTreeMap::new(),
             state: None,
@@ -176,6 +197,7 @@ impl<'a> Driver<'a> {
             instances,
             settled,
             verification: self.verification.clone(),
+            verified: self.verified.clone(),
             refused: self.refused.clone(),
         };
         self.containers.extend(containers.into_iter().map(|one| (one.instance(), one)));
@@ -321,6 +343,38 @@ impl<'a> Driver<'a> {
     fn refuse(&mut self, error: ComposeError) -> Result<(), ComposeError> {
         self.refused = Some(error.refusal()?);
         Ok(())
+    }
+
+    /// Asks about new instances, as long as all of them are well.
+    async fn verify(
+        &mut self,
+        instances: &[String],
+        deadline: Duration,
+        verify: &impl AsyncFn(Vec<Preview>, Duration) -> Outcome,
+    ) -> Result<(), ComposeError> {
+        let previews = self.found(instances).iter().map(|one| self.compose.preview(one)).collect();
+        let left = deadline.saturating_sub(self.start.elapsed());
+        let said = tokio::select! {
+            said = verify(previews, left) => said,
+            // What that means is decided as if nobody had been asked.
+            failed = self.until_one_fails(instances) => return failed,
+        };
+        self.verified.extend(instances.iter().cloned());
+        self.verification = Some(said);
+        Ok(())
+    }
+
+    async fn until_one_fails(&self, instances: &[String]) -> Result<(), ComposeError> {
+        loop {
+            sleep(LOOK_AGAIN).await;
+            let containers = self.compose.containers(self.service()).await?;
+            let is_well = |id: &String| {
+                containers.iter().any(|one| one.instance() == *id && one.state() == State::Ready)
+            };
+            if !instances.iter().all(is_well) {
+                return Ok(());
+            }
+        }
     }
 
     async fn shift(&self, to: &[String]) -> Result<(), ComposeError> {

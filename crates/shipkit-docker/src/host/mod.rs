@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod here;
 mod lease;
+mod reach;
 mod secrets;
 mod upload;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::ssh::{Ended, HostCommand, Output, Ssh, Stream};
 
 pub use error::HostError;
+pub use reach::Reached;
 
 /// How long a small script may take.
 const TIME: Duration = Duration::from_mins(1);

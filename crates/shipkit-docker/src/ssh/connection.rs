@@ -1,6 +1,7 @@
 //! `Connection`: one connection to an SSH server, logged in.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::error::SshError;
 use super::host_keys::HostKeys;
 use super::login::Login;
 
-/// A stream to a socket of the server.
+/// A stream to a socket of the server, or to an address as the server sees it.
 pub(crate) type Tunnel = ChannelStream<Msg>;
 
 /// The most that is repeated of what a server says, in characters.
@@ -161,11 +162,28 @@ impl Connection {
 
     /// Connects to a socket of the server; `None` if the server says only that this fails.
     pub(super) async fn tunnel(&self, socket: &str) -> Result<Option<Tunnel>, SshError> {
-        match self.handle.channel_open_direct_streamlocal(socket).await {
+        let opened = self.handle.channel_open_direct_streamlocal(socket).await;
+        self.opened(opened, |host| SshError::NoForwarding { host, socket: socket.to_owned() })
+    }
+
+    /// Connects to an address as the server sees it; `None` if the server says only that this fails.
+    pub(super) async fn forward(&self, there: SocketAddr) -> Result<Option<Tunnel>, SshError> {
+        let (ip, port) = (there.ip().to_string(), there.port().into());
+        // Who asks is nobody in particular: servers only write it down.
+        let opened = self.handle.channel_open_direct_tcpip(ip, port, "127.0.0.1", 0).await;
+        self.opened(opened, |host| SshError::NoTcpForwarding { host, address: there })
+    }
+
+    fn opened(
+        &self,
+        opened: Result<Channel<Msg>, Error>,
+        forbidden: impl FnOnce(String) -> SshError,
+    ) -> Result<Option<Tunnel>, SshError> {
+        match opened {
             Ok(channel) => Ok(Some(channel.into_stream())),
             Err(Error::ChannelOpenFailure(
                 ChannelOpenFailure::AdministrativelyProhibited | ChannelOpenFailure::UnknownChannelType,
-            )) => Err(SshError::NoForwarding { host: self.address.to_string(), socket: socket.to_owned() }),
+            )) => Err(forbidden(self.address.to_string())),
             Err(Error::ChannelOpenFailure(_)) => Ok(None),
             Err(error) => Err(self.broken(&error)),
         }

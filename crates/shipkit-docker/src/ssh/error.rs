@@ -1,5 +1,6 @@
 //! `SshError`: why a host is not reached over SSH, or does not do there what it is told.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use shipkit_core::Hint;
@@ -152,6 +153,14 @@ pub enum SshError {
         /// The path on the server.
         socket: String,
     },
+    /// The server makes no connections for who has logged in.
+    #[error("`{host}` makes no connection to `{address}` for those who log in")]
+    NoTcpForwarding {
+        /// The server.
+        host: String,
+        /// The address as the server sees it.
+        address: SocketAddr,
+    },
 }
 
 impl Hint for SshError {
@@ -188,6 +197,9 @@ impl Hint for SshError {
                  `DisableForwarding no`)?"
                     .to_owned(),
             ),
+            Self::NoTcpForwarding { .. } => Some(
+                "let its `sshd_config` say `AllowTcpForwarding yes` (and `DisableForwarding no`)".to_owned(),
+            ),
             Self::WrongPassphrase
             | Self::Agent { .. }
             | Self::RevokedHostKey { .. }
@@ -219,7 +231,8 @@ impl Hint for SshError {
             | Self::Unreachable { .. }
             | Self::Garbled { .. }
             | Self::TooSlow { .. }
-            | Self::NoForwarding { .. } => ExitCode::Unknown,
+            | Self::NoForwarding { .. }
+            | Self::NoTcpForwarding { .. } => ExitCode::Unknown,
         }
     }
 }

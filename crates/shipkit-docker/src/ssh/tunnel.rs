@@ -1,4 +1,6 @@
-//! A stream to a socket of the server.
+//! A stream to a socket of the server, or to an address as the server sees it.
+
+use std::net::SocketAddr;
 
 use super::command::{Ended, HostCommand};
 use super::{Ssh, SshError, Tunnel};
@@ -14,6 +16,14 @@ const ABSENT: u32 = 44;
 const DENIED: u32 = 45;
 
 impl Ssh {
+    /// Connects to an address as the server sees it; `None` if nothing answers there.
+    ///
+    /// # Errors
+    /// When the server makes no such connections, or it is lost.
+    pub(crate) async fn forward(&self, there: SocketAddr) -> Result<Option<Tunnel>, SshError> {
+        self.connection().await?.forward(there).await
+    }
+
     /// Connects to a socket of the server.
     ///
     /// # Errors

@@ -23,11 +23,13 @@ pub(super) struct Log {
     /// Only the attempts since the last good one count: what was before was mended.
     bad_in_a_row: u32,
     is_silent: bool,
+    /// How the last attempt ended, if badly.
+    class: Option<Class>,
 }
 
 impl Log {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now(), attempts: Vec::new(), bad_in_a_row: 0, is_silent: true }
+        Self { start: Instant::now(), attempts: Vec::new(), bad_in_a_row: 0, is_silent: true, class: None }
     }
 
     /// Writes an attempt down and gives back whether it was bad.
@@ -37,8 +39,8 @@ impl Log {
             Err(bad) => (false, bad.detail.clone(), Err(bad)),
         };
         self.bad_in_a_row = if is_good { 0 } else { self.bad_in_a_row.saturating_add(1) };
-        let class = result.as_ref().err().map(|bad: &Bad| bad.class);
-        self.is_silent &= class.is_some_and(Class::is_silence);
+        self.class = result.as_ref().err().map(|bad: &Bad| bad.class);
+        self.is_silent &= self.class.is_some_and(Class::is_silence);
         if KEPT <= self.attempts.len() {
             self.attempts.remove(0);
         }
@@ -94,6 +96,7 @@ impl Log {
             severity: asked.check.severity,
             line: asked.check.line,
             took: self.start.elapsed(),
+            class: self.class,
             attempts: self.attempts,
             url: harmless(url).to_string(),
             is_flaky,

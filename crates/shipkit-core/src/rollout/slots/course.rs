@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Instance, Observation, Slot, Slots, State, Step, Strategy};
 use crate::rollout::{LOOK_AGAIN, Purpose};
 use crate::target::Order;
+use crate::verdict::Verdict;
 
 /// A step to take now, or nothing to do here: go on to the next question.
 type Decision = ControlFlow<Step>;
@@ -264,15 +265,19 @@ impl<'a> Course<'a> {
         Decision::Continue(())
     }
 
-    /// Nothing new gets traffic, and start-first nothing old stops, before the preview slot is verified.
+    /// No new instance gets traffic, and start-first nothing old stops, before it is verified. What has nothing to verify
+    /// is asked about once.
     fn verify(&self) -> Decision {
-        let is_asked = self.slots.purpose == Purpose::Deploy && self.seen.verification.is_none();
-        let good = ids(self.arriving().filter(|one| self.is_good(one)));
+        let is_verified = |one: &&Instance| match &self.seen.verification {
+            Some(said) => said.verdict == Verdict::Skipped || self.seen.verified.contains(&one.id),
+            None => false,
+        };
+        let unverified = ids(self.arriving().filter(|one| self.is_good(one)).filter(|one| !is_verified(one)));
         let is_over = self.is_traffic(&self.traffic()) && !self.leavers().any(Instance::is_running);
-        if !is_asked || good.is_empty() || is_over {
+        if self.slots.purpose != Purpose::Deploy || unverified.is_empty() || is_over {
             return Decision::Continue(());
         }
-        Decision::Break(Step::Verify { instances: good })
+        Decision::Break(Step::Verify { instances: unverified })
     }
 
     /// Who should get traffic when the batch is up.

@@ -1,5 +1,6 @@
 //! What is seen of a service whose instances shipkit itself starts and stops.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct Observation {
     /// What the verification of the preview slot said, once it has been run; `skipped` where there is nothing to verify.
     /// After the shift it may be replaced by what is seen then.
     pub verification: Option<Outcome>,
+    /// The instances that it was about, by their ids.
+    pub verified: BTreeSet<String>,
     /// Why the target refused to start an instance, if it did: a missing image, a port that is taken.
     pub refused: Option<String>,
 }

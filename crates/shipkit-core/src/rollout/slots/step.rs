@@ -22,7 +22,7 @@ pub enum Step {
         /// Their ids.
         instances: Vec<String>,
     },
-    /// Verify the preview slot, at these instances, before traffic goes to it.
+    /// Verify these instances of the preview slot, before traffic goes to them.
     Verify {
         /// Their ids.
         instances: Vec<String>,
