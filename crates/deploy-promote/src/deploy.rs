@@ -1,28 +1,21 @@
 //! `deploy-promote deploy`.
 
-use serde_json::{Value, json};
-use shipkit_core::config::{OnInconclusive, Rollback};
-use shipkit_core::evidence::{Kind, Record};
+use serde_json::Value;
 use shipkit_core::journal::{Journal, Migration};
-use shipkit_core::plan::deployed_tag;
-use shipkit_core::target::Change;
+use shipkit_core::target::{Change, Observed};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_docker::Memory;
-use shipkit_registry::Move;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 
 use crate::args::DeployArgs;
 use crate::hold::{Diary, Hold};
 use crate::prepare::{Prepared, Ready, prepare};
 use crate::project::Project;
+use crate::report::{self, Done};
 use crate::rollout::{Ended, Rollout};
-use crate::{admission, github, report};
 
 /// What a run says that was cancelled early enough.
 pub(crate) const UNTOUCHED: &str = "nothing was changed";
-
-/// The smoke evidence: the verdict, and what each check found.
-type Smoke = (Outcome, Value);
 
 /// Admission, preflight, rollout, verification, record; what fails after the first change is taken back as a whole.
 pub(crate) async fn run(
@@ -42,7 +35,7 @@ pub(crate) async fn run(
         Prepared::Ended(outcome) => return Ok(outcome),
         Prepared::Ready(ready) => ready,
     };
-    let hold = match Hold::take(&ready.target, ready.deadline, runner).await? {
+    let hold = match Hold::take(&ready.target, ready.candidate.deadline, runner).await? {
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),
     };
@@ -62,16 +55,11 @@ pub(crate) async fn run(
 
 /// From here on the target changes. A cancelled run stops waiting and says what serves.
 async fn carry_out(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Result<Outcome, Failure> {
-    let (project, shipped) = (ready.project, &ready.shipped);
-    if let Some(broken_glass) = &ready.broken_glass {
-        let kept = ready.registry.put_evidence(&shipped.repository, &shipped.digest, broken_glass).await;
-        kept.map_err(|error| Failure::from(error).context("why the release goes there could not be kept"))?;
-    }
-    let shipment = github::Shipment::of(&shipped.digest, &shipped.release);
+    ready.candidate.keep_broken_glass().await?;
     let record = tokio::select! {
         biased;
         _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
-        record = github::Record::begin(project, &shipment, ready.run.as_deref(), runner) => record,
+        record = ready.candidate.begin_record(runner) => record,
     };
     let outcome = tokio::select! {
         biased;
@@ -80,28 +68,41 @@ async fn carry_out(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Result<Ou
         outcome = roll_out_and_verify(ready, hold, runner) => outcome,
     };
     record.end(&outcome, runner).await;
-    let now = ready.project.observe(&ready.target).await.ok();
-    report::deployed(ready, &outcome, now.as_ref(), runner)?;
+    let now = ready.candidate.project.observe(&ready.target).await.ok();
+    report::deployed(&ready.candidate, &done(ready, now.as_ref()), &outcome, runner)?;
     Ok(outcome)
 }
 
+/// What was planned, what served before, and what serves now: after a failure that is not what was shipped.
+fn done(ready: &Ready<'_>, now: Option<&Observed>) -> Done {
+    let stamps = ready.observed.services.iter().filter_map(|service| service.stamp.as_ref());
+    // What was adopted is no release that anybody could look up.
+    let previous = stamps.max_by_key(|stamp| stamp.time).filter(|stamp| !stamp.is_adopted());
+    Done {
+        steps: ready.changes.iter().map(ToString::to_string).collect(),
+        previous: previous.map(|stamp| stamp.release.clone()),
+        digests: now.map_or(Value::Null, report::digests),
+    }
+}
+
 async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Outcome {
-    let migration = match &ready.project.environment.migrate {
+    let candidate = &ready.candidate;
+    let migration = match &candidate.project.environment.migrate {
         Some(migrate) if !migrate.compatible => Migration::Breaking,
         Some(_) | None => Migration::Compatible,
     };
-    let mut diary = match hold.begin(&ready.desired.stamp, &ready.shipped.repository, migration).await {
+    let mut diary = match hold.begin(&ready.desired.stamp, &candidate.shipped.repository, migration).await {
         Ok(diary) => diary,
         Err(error) => return Outcome::inconclusive(format!("{UNTOUCHED}: {error}")),
     };
-    let login = ready.project.login(ready.shipped.repository.registry());
+    let login = candidate.project.login(candidate.shipped.repository.registry());
     if let Err(outcome) = ready.hooks.run(ready, &mut diary, login.as_ref(), runner).await {
         let cause = format!("{}; nothing was rolled out, {}", outcome.cause, serves(ready).await);
         diary.note_or_say(Journal::end, runner).await;
-        let outcome = Outcome { cause: ready.project.redact(&cause), ..outcome };
-        return keep_evidence(ready, &outcome, None, runner).await;
+        let outcome = Outcome { cause: candidate.project.redact(&cause), ..outcome };
+        return candidate.keep_evidence(&outcome, None, runner).await;
     }
-    let mut rollout = Rollout::new(&ready.target, &ready.desired, login, ready.deadline);
+    let mut rollout = Rollout::new(ready, login);
     let mut outcome = match rollout.forward(&ready.changes, runner).await {
         Ended::Done => Outcome::pass(""),
         Ended::Failed { cause, is_unknown: false } => Outcome::fail(cause),
@@ -109,11 +110,11 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
     };
     let mut smoke = None;
     if outcome.verdict == Verdict::Pass {
-        let found = verify(ready, runner).await;
+        let found = candidate.verify(runner).await;
         outcome = found.0.clone();
         smoke = Some(found);
     }
-    let outcome = if goes_back(outcome.verdict, ready) && has_changed(ready) {
+    let outcome = if candidate.goes_back(outcome.verdict) && has_changed(ready) {
         back(&outcome, &mut rollout, &mut diary, ready, runner).await
     } else {
         settled(&outcome, ready)
@@ -123,53 +124,13 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
     } else {
         outcome
     };
-    outcome.cause = ready.project.redact(&outcome.cause);
+    outcome.cause = candidate.project.redact(&outcome.cause);
     diary.note_or_say(Journal::end, runner).await;
-    let outcome = keep_evidence(ready, &outcome, smoke, runner).await;
+    let outcome = candidate.keep_evidence(&outcome, smoke, runner).await;
     if outcome.verdict == Verdict::Pass {
-        point_at_it(ready, runner).await;
+        candidate.point_at_it(runner).await;
     }
     outcome
-}
-
-/// Whether the environment wants back what was there, after such a verdict.
-fn goes_back(verdict: Verdict, ready: &Ready<'_>) -> bool {
-    match verdict {
-        Verdict::Pass | Verdict::Skipped => false,
-        Verdict::Fail => ready.project.environment.rollback == Rollback::Auto,
-        Verdict::Inconclusive | Verdict::Unreachable => {
-            ready.project.environment.on_inconclusive == OnInconclusive::Rollback
-        }
-    }
-}
-
-/// Moves the tag that names what is deployed: for people, and for `build-tag plan`, which says what changed since. What
-/// runs is the target's to say, so a tag that could not be moved is a remark.
-async fn point_at_it(ready: &Ready<'_>, runner: &Runner) {
-    let Ok(tag) = deployed_tag(&ready.project.environment.name) else { return };
-    let image = ready.shipped.repository.at(&ready.shipped.digest);
-    if let Err(error) = ready.registry.tag(&image, &tag, Move::Moving).await {
-        warn(runner, "after the rollout", &format!("the tag `{tag}` could not be moved: {error}"));
-    }
-}
-
-/// Asks the running release. Without a `url` nothing can be asked, and that is said.
-async fn verify(ready: &Ready<'_>, runner: &Runner) -> Smoke {
-    let Some((url, checks)) = &ready.checks else {
-        return (Outcome::skipped("the environment has no `url`, so nothing was verified"), Value::Null);
-    };
-    runner.say(&format!("verifying {url}"));
-    let options = shipkit_smoke::Options { deadline: ready.deadline, ..shipkit_smoke::Options::default() };
-    match shipkit_smoke::run(url, checks.clone(), &options).await {
-        Ok(report) => {
-            report::smoke(&report, &ready.project.args.config, runner);
-            let details = ready.project.redact_all(json!(report.checks));
-            (report.outcome, details)
-        }
-        Err(error) => {
-            (Outcome::inconclusive(format!("the verification could not be run: {error}")), Value::Null)
-        }
-    }
 }
 
 async fn back(
@@ -179,7 +140,7 @@ async fn back(
     ready: &Ready<'_>,
     runner: &Runner,
 ) -> Outcome {
-    let (verdict, name) = (outcome.verdict, &ready.project.environment.name);
+    let (verdict, name) = (outcome.verdict, &ready.candidate.project.environment.name);
     if let Some(why) = diary.why_not_back() {
         let cause = format!(
             "{}; nothing was rolled back: {why}; {}; \
@@ -208,32 +169,18 @@ fn has_changed(ready: &Ready<'_>) -> bool {
 
 /// Which release serves now, in one phrase.
 async fn serves(ready: &Ready<'_>) -> String {
-    match ready.project.observe(&ready.target).await {
-        Ok(observed) => report::serves(&ready.project.config, &observed),
+    match ready.candidate.project.observe(&ready.target).await {
+        Ok(observed) => report::serves(&ready.candidate.project.config, &observed),
         Err(error) => format!("what serves could not be found out: {error}"),
     }
 }
 
 fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {
-    let version = &ready.shipped.release.version;
-    let (name, cause) = (&ready.project.environment.name, &outcome.cause);
-    let cause = match outcome.verdict {
-        Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable
-            if goes_back(outcome.verdict, ready) && !has_changed(ready) =>
-        {
-            format!("{cause}; nothing had changed, so nothing was taken back")
-        }
-        Verdict::Pass => format!("{version} serves in {name}: {cause}"),
-        Verdict::Skipped => format!("{version} runs in {name}: {cause}"),
-        Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable => {
-            format!(
-                "{cause}; nothing was rolled back, `deploy-promote rollback --environment {name}` does it"
-            )
-        }
-    };
-    // Deployed and not verified is a deployment; that nothing was verified stands in the smoke evidence.
-    let verdict = if outcome.verdict == Verdict::Skipped { Verdict::Pass } else { outcome.verdict };
-    Outcome { verdict, cause }
+    if ready.candidate.goes_back(outcome.verdict) && !has_changed(ready) {
+        let cause = format!("{}; nothing had changed, so nothing was taken back", outcome.cause);
+        return Outcome { verdict: outcome.verdict, cause };
+    }
+    ready.candidate.settled(outcome)
 }
 
 async fn confirmed(outcome: Outcome, ready: &Ready<'_>, diary: &Diary, runner: &Runner) -> Outcome {
@@ -259,45 +206,12 @@ async fn remember(ready: &Ready<'_>, diary: &Diary, runner: &Runner) {
         }
         Err(error) => error.to_string(),
     };
-    let version = &ready.shipped.release.version;
+    let version = &ready.candidate.shipped.release.version;
     warn(
         runner,
         "after the rollout",
         &format!("`rollback --to {version}` will not reach this release: {why}"),
     );
-}
-
-/// Writes what was found as evidence on the release. Evidence that cannot be written turns a pass into `inconclusive`:
-/// the next environment could not admit the release.
-async fn keep_evidence(
-    ready: &Ready<'_>,
-    outcome: &Outcome,
-    smoke: Option<Smoke>,
-    runner: &Runner,
-) -> Outcome {
-    let environment = &ready.project.environment.name;
-    let mut records =
-        vec![admission::record(Kind::Deployment, outcome, environment, runner.now(), ready.run.clone())];
-    if let Some((found, details)) = smoke {
-        let found = Outcome { cause: ready.project.redact(&found.cause), ..found };
-        let record = admission::record(Kind::Smoke, &found, environment, runner.now(), ready.run.clone());
-        records.push(Record { details, ..record });
-    }
-    for record in &records {
-        if let Err(error) =
-            ready.registry.put_evidence(&ready.shipped.repository, &ready.shipped.digest, record).await
-        {
-            let said = format!(
-                "{}; but the {} evidence could not be stored: {error}",
-                outcome.cause,
-                record.kind.word()
-            );
-            let verdict =
-                if outcome.verdict == Verdict::Fail { Verdict::Fail } else { Verdict::Inconclusive };
-            return Outcome { verdict, cause: said };
-        }
-    }
-    outcome.clone()
 }
 
 /// Somebody else has the target now.
@@ -306,7 +220,7 @@ async fn lost(why: &str, ready: &Ready<'_>) -> Outcome {
 }
 
 async fn cancelled(ready: &Ready<'_>) -> Outcome {
-    let name = &ready.project.environment.name;
+    let name = &ready.candidate.project.environment.name;
     let (serves, left) = (serves(ready).await, ready.target.when_left_alone());
     Outcome::inconclusive(format!(
         "in the middle of a rollout; {serves}; {left}; \

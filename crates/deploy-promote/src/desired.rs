@@ -24,25 +24,27 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     };
     let is_compose = target.kind == TargetKind::Compose;
     let is_cluster = target.kind == TargetKind::Kubernetes;
+    let is_command = target.kind == TargetKind::Command;
     let missing = [
-        (is_cluster && environment.migrate.is_some(), "migrate"),
+        ((is_cluster || is_command) && environment.migrate.is_some(), "migrate"),
         (environment.analysis.is_some(), "analysis"),
         (!is_compose && !target.files.is_empty(), "target.files"),
         (!is_compose && target.env_file.is_some(), "target.env_file"),
         (!is_compose && config.services.values().any(is_blue_green), "strategy: blue-green"),
         (target.manifests.is_some(), "target.manifests"),
         (target.kustomize.is_some(), "target.kustomize"),
-        (is_cluster && !environment.environment.is_empty(), "environment"),
+        ((is_cluster || is_command) && !environment.environment.is_empty(), "environment"),
     ];
     let named: Vec<_> =
         missing.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| format!("`{key}`")).collect();
     let place = match target.kind {
         TargetKind::Compose => "in a Compose project",
         TargetKind::Kubernetes => "in a cluster",
-        TargetKind::Swarm | TargetKind::Command => "on a Swarm",
+        TargetKind::Swarm => "on a Swarm",
+        TargetKind::Command => "with commands",
     };
     if named.is_empty() {
-        return if is_compose || is_cluster { Ok(()) } else { refuse_what_compose_knows(config) };
+        return if target.kind == TargetKind::Swarm { refuse_what_compose_knows(config) } else { Ok(()) };
     }
     let sentence = format!(
         "`environments.{}` asks for {}, which this version cannot do {place}",
@@ -106,6 +108,10 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
     }
     let is_cluster = environment.target.kind == TargetKind::Kubernetes;
     let is_compose = environment.target.kind == TargetKind::Compose;
+    if environment.target.kind == TargetKind::Command {
+        // How services run is all for the commands to say.
+        return remarks;
+    }
     remarks.extend(left_in_compose(config).filter(|_| !is_cluster && !is_compose));
     for (name, service) in &config.services {
         if is_cluster {

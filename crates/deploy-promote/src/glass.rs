@@ -13,8 +13,8 @@ use shipkit_runner::{Failure, Runner, env};
 use tokio::time::timeout;
 
 use crate::admission;
+use crate::candidate::actor;
 use crate::deploy::{run_url, warn};
-use crate::prepare::actor;
 use crate::project::Project;
 
 /// How long the registry may take. A rollback does not need it.

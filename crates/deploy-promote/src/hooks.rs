@@ -1,7 +1,7 @@
 //! What runs before a release is rolled out: `backup`, then `migrate`. While they run, and if they fail, the release before
 //! serves.
 
-use std::process::Stdio;
+use std::collections::BTreeMap;
 
 use shipkit_core::config::Migrate;
 use shipkit_core::journal::{Hook, Run};
@@ -9,15 +9,12 @@ use shipkit_core::target::Change;
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{Job, JobEnd, Login};
 use shipkit_runner::{Failure, Runner};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::Command;
 
+use crate::candidate::Candidate;
 use crate::hold::Diary;
 use crate::prepare::Ready;
+use crate::shell::Shell;
 use crate::target::{Target, TargetError};
-
-/// The shell of the commands that run here, as ship.yml's jobs have it.
-const SHELL: &str = "bash";
 
 /// What there is to do before a rollout.
 pub(crate) struct Hooks {
@@ -43,17 +40,9 @@ impl Hooks {
         backup.chain(migrate).collect()
     }
 
-    /// Whether this program can run commands where it is: the image of the action has no shell.
+    /// Whether this program can run commands where it is.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        if self.backup.is_empty() {
-            return Ok(());
-        }
-        let asked = Command::new(SHELL).args(["-c", ":"]).stdin(Stdio::null()).status().await;
-        if asked.is_ok_and(|status| status.success()) {
-            return Ok(());
-        }
-        Err(Failure::usage(format!("`backup` needs `{SHELL}`, which is not here"))
-            .with_hint("run it on the host: `org/shipkit/setup` puts the programs there"))
+        if self.backup.is_empty() { Ok(()) } else { Shell::look("backup").await }
     }
 
     /// Runs them, in order, each once for a release. `Err` says why the release must not be rolled out.
@@ -111,9 +100,16 @@ impl Hooks {
             return Ok(());
         }
         diary.note(|journal| journal.hook_begins(Hook::Backup)).await.map_err(|error| unknown(&error))?;
+        let Candidate { project, shipped, deadline, .. } = &ready.candidate;
+        let variables = BTreeMap::from([
+            ("SHIPKIT_ENVIRONMENT".to_owned(), project.environment.name.clone()),
+            ("SHIPKIT_RELEASE".to_owned(), shipped.digest.to_string()),
+            ("SHIPKIT_VERSION".to_owned(), shipped.release.version.clone()),
+        ]);
+        let shell = Shell::new(project, variables, *deadline, runner);
         for command in &self.backup {
             runner.say(&format!("backing up: {command}"));
-            if let Err(why) = back_up(command, ready, runner).await {
+            if let Err(why) = shell.run(command, runner).await {
                 diary.note_or_say(|journal| journal.hook_failed(Hook::Backup), runner).await;
                 return Err(Outcome::fail(format!("the backup failed: {why}")));
             }
@@ -136,7 +132,7 @@ async fn migrate(
         let cause = format!("`{}` is not a service of this release", migrate.service);
         return Ok(JobEnd::Failed { cause });
     };
-    let job = Job { service, command: &migrate.command, is_begun, limit: ready.deadline };
+    let job = Job { service, command: &migrate.command, is_begun, limit: ready.candidate.deadline };
     let show = |line: &str| runner.quote(line, 1);
     Ok(match &ready.target {
         Target::Swarm { swarm, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
@@ -146,39 +142,4 @@ async fn migrate(
         // It is refused before anything begins.
         Target::Cluster(_) => JobEnd::DoneBefore,
     })
-}
-
-/// Runs one command in the checkout and shows what it writes. It ends with this program, or when its time is up.
-async fn back_up(command: &str, ready: &Ready<'_>, runner: &Runner) -> Result<(), String> {
-    let child = Command::new(SHELL)
-        .args(["-euo", "pipefail", "-c", command])
-        .current_dir(runner.env().workspace().join(&ready.project.args.directory))
-        .env("SHIPKIT_ENVIRONMENT", &ready.project.environment.name)
-        .env("SHIPKIT_RELEASE", ready.shipped.digest.as_str())
-        .env("SHIPKIT_VERSION", &ready.shipped.release.version)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = child.map_err(|error| format!("`{command}` cannot be started: {error}"))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let ended = async {
-        tokio::join!(show(out, runner), show(err, runner));
-        child.wait().await
-    };
-    match tokio::time::timeout(ready.deadline, ended).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(format!("`{command}` ended with {status}")),
-        Ok(Err(error)) => Err(format!("`{command}`: {error}")),
-        Err(_elapsed) => Err(format!("`{command}` did not end within {} s", ready.deadline.as_secs())),
-    }
-}
-
-async fn show(stream: Option<impl AsyncRead + Unpin>, runner: &Runner) {
-    let Some(stream) = stream else { return };
-    let mut lines = BufReader::new(stream).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        runner.quote(&String::from_utf8_lossy(&line), 1);
-    }
 }

@@ -3,7 +3,9 @@
 mod admission;
 mod adopt;
 mod args;
+mod candidate;
 mod checks;
+mod command;
 mod compose;
 mod deploy;
 mod desired;
@@ -15,18 +17,21 @@ mod hold;
 mod hooks;
 mod logs;
 mod prepare;
+mod preview;
 mod problems;
 mod project;
 mod reconcile;
 mod report;
 mod rollback;
 mod rollout;
+mod shell;
 mod space;
 mod status;
 mod target;
 
 pub use args::Args;
 use args::Command;
+use shipkit_core::config::TargetKind;
 use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Failure, Runner};
 
@@ -40,6 +45,9 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let is_deploy =
         matches!(args.command, Command::Deploy(_) | Command::Check(_) | Command::Reconcile | Command::Adopt);
     let project = project::Project::open(&args.target, is_deploy, &runner)?;
+    if project.environment.target.kind == TargetKind::Command {
+        return command::run(&project, &args.command, &runner).await;
+    }
     match &args.command {
         Command::Deploy(deploy) => deploy::run(&project, deploy, &runner).await,
         Command::Check(deploy) => prepare::check(&project, deploy, &runner).await,

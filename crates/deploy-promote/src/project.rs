@@ -30,7 +30,7 @@ pub(crate) struct Project<'a> {
     pub(crate) args: &'a TargetArgs,
     /// Whether a release is to be deployed: all that it needs is read.
     pub(crate) is_deploy: bool,
-    /// The values of the secrets that the environment names, as far as they are set: for Compose files.
+    /// The values of the secrets that the environment names, as far as they are set: for Compose files and commands.
     pub(crate) values: BTreeMap<String, Secret>,
     /// Everything that must not be shown, the longest first.
     secrets: Vec<Secret>,
@@ -89,7 +89,8 @@ impl<'a> Project<'a> {
             runner.mask(secret);
         }
         secrets.extend(values.values().cloned());
-        if !is_deploy || environment.target.kind != TargetKind::Compose {
+        let is_command = environment.target.kind == TargetKind::Command;
+        if !is_command && (!is_deploy || environment.target.kind != TargetKind::Compose) {
             values.clear();
         }
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
@@ -142,9 +143,9 @@ impl<'a> Project<'a> {
         self.args.docker_host.as_deref().or(configured).or_else(elsewhere).unwrap_or(SOCKET)
     }
 
-    /// Nothing, if every secret is set that the Compose files may name.
+    /// Nothing, if every secret is set that the Compose files or the commands may name.
     pub(crate) fn refuse_missing_secrets(&self) -> Result<(), Failure> {
-        if self.environment.target.kind != TargetKind::Compose {
+        if !matches!(self.environment.target.kind, TargetKind::Compose | TargetKind::Command) {
             return Ok(());
         }
         let missing = self.environment.secrets.iter().filter(|name| !self.values.contains_key(*name));
@@ -166,10 +167,10 @@ impl<'a> Project<'a> {
             (TargetKind::Kubernetes, _) => Ok(Kind::Cluster),
             (TargetKind::Swarm | TargetKind::Compose | TargetKind::Command, _) => {
                 Err(Failure::usage(format!(
-                    "`environments.{}.target` is none of `type: compose`, `type: swarm` and `type: kubernetes`, the \
-                     targets of this version",
+                    "`environments.{}.target` is of `type: command`, and nothing but its own commands can reach it",
                     self.environment.name
-                )))
+                ))
+                .with_hint("`deploy`, `check`, `rollback` and `status` are there for it"))
             }
         }
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use shipkit_core::Digest;
 use shipkit_core::config::Config;
 use shipkit_core::history::Entry;
 use shipkit_core::target::{Adoption, Change, Observed, ObservedService, Stamp, WayBack, Written};
@@ -14,8 +15,9 @@ use shipkit_runner::{Annotation, Failure, Level, Runner};
 use shipkit_smoke::Report;
 
 use crate::admission::Admission;
+use crate::candidate::Candidate;
 use crate::hooks::Hooks;
-use crate::prepare::Ready;
+use crate::project::Project;
 use crate::target::Place;
 
 /// The plan, a line a step.
@@ -87,46 +89,45 @@ pub(crate) fn smoke(report: &Report, config: &Path, runner: &Runner) {
     }
 }
 
+/// What a deploy did, beside its outcome.
+pub(crate) struct Done {
+    /// Its steps, a line each.
+    pub(crate) steps: Vec<String>,
+    /// The release that served before.
+    pub(crate) previous: Option<Digest>,
+    /// The digest that each service runs now, as far as that is known.
+    pub(crate) digests: Value,
+}
+
 /// Outputs and summary of a deploy.
 pub(crate) fn deployed(
-    ready: &Ready<'_>,
+    candidate: &Candidate<'_>,
+    done: &Done,
     outcome: &Outcome,
-    now: Option<&Observed>,
     runner: &Runner,
 ) -> Result<(), Failure> {
-    let (project, shipped, changes) = (ready.project, &ready.shipped, &ready.changes);
-    // What serves now, which after a failure is not what was shipped.
-    let digests = now.map_or(Value::Null, digests);
-    let previous = ready
-        .observed
-        .services
-        .iter()
-        .filter_map(|service| service.stamp.as_ref())
-        .max_by_key(|stamp| stamp.time)
-        // What was adopted is no release that anybody could look up.
-        .filter(|stamp| !stamp.is_adopted());
+    let Candidate { project, shipped, .. } = candidate;
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
-    runner.output("digests", &digests.to_string())?;
-    runner.output("previous", previous.map_or("", |stamp| stamp.release.as_str()))?;
-    let mut summary = format!(
-        "### {}: {} {}\n\n{}\n\n",
-        text(&project.environment.name),
-        text(&shipped.release.version),
-        outcome.verdict,
-        text(&outcome.cause)
-    );
-    if let Some(broken_glass) = &ready.broken_glass {
+    runner.output("digests", &done.digests.to_string())?;
+    runner.output("previous", done.previous.as_ref().map_or("", Digest::as_str))?;
+    let mut summary = headline(project, &shipped.release.version, outcome);
+    if let Some(broken_glass) = &candidate.broken_glass {
         write!(summary, "**Break-glass:** {}\n\n", text(&broken_glass.cause)).ok();
     }
-    let rows: Vec<_> = changes.iter().map(|change| vec![text(&change.to_string())]).collect();
+    let rows: Vec<_> = done.steps.iter().map(|step| vec![text(step)]).collect();
     summary.push_str(&table(&["plan"], &rows));
     runner.summary(&summary)?;
     if runner.is_json() {
-        let steps: Vec<_> = changes.iter().map(ToString::to_string).collect();
         runner.data(&json!({"environment": project.environment.name, "release": shipped.digest, "version": shipped.release.version,
-            "verdict": outcome.verdict, "cause": outcome.cause, "changes": steps, "digests": digests}).to_string());
+            "verdict": outcome.verdict, "cause": outcome.cause, "changes": done.steps, "digests": done.digests}).to_string());
     }
     Ok(())
+}
+
+/// What became of a release in an environment, at the head of a summary.
+pub(crate) fn headline(project: &Project<'_>, version: &str, outcome: &Outcome) -> String {
+    let (name, cause) = (text(&project.environment.name), text(&outcome.cause));
+    format!("### {name}: {} {}\n\n{cause}\n\n", text(version), outcome.verdict)
 }
 
 /// The digest that each service runs.

@@ -10,12 +10,12 @@ use shipkit_docker::{HostError, LedgerError, Login, SwarmError};
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::RollbackArgs;
+use crate::candidate::reason;
 use crate::deploy::{UNTOUCHED, refuse_pull_requests, run_url, warn};
 use crate::github::{Record, Shipment};
 use crate::glass::BrokenGlass;
 use crate::history::kept;
 use crate::hold::Hold;
-use crate::prepare::reason;
 use crate::project::Project;
 use crate::target::Target;
 use crate::{report, rollout};

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired};
-use shipkit_docker::Login;
+use shipkit_core::verdict::Outcome;
+use shipkit_docker::{Login, Preview};
 use shipkit_runner::Runner;
 
+use crate::prepare::Ready;
+use crate::preview::Previews;
 use crate::target::{Applied, Target, TargetError};
 
 /// How long putting one service back may take.
@@ -35,18 +38,22 @@ pub(crate) struct Rollout<'a> {
     pub(crate) login: Option<Login>,
     /// The longest time for one service.
     pub(crate) deadline: Duration,
+    /// What new instances are asked before traffic goes to them.
+    pub(crate) previews: &'a Previews,
     applied: Vec<Applied>,
 }
 
 impl<'a> Rollout<'a> {
     /// Nothing is changed yet.
-    pub(crate) fn new(
-        target: &'a Target,
-        desired: &'a Desired,
-        login: Option<Login>,
-        deadline: Duration,
-    ) -> Self {
-        Self { target, desired, login, deadline, applied: Vec::new() }
+    pub(crate) fn new(ready: &'a Ready<'_>, login: Option<Login>) -> Self {
+        Self {
+            target: &ready.target,
+            desired: &ready.desired,
+            login,
+            deadline: ready.candidate.deadline,
+            previews: &ready.previews,
+            applied: Vec::new(),
+        }
     }
 
     /// Carries out the changes in order and stops at the first that fails.
@@ -58,7 +65,12 @@ impl<'a> Rollout<'a> {
                 Ok(None) => continue,
                 Err(error) => return broken(&error),
             };
-            let next = applied.rollout(self.deadline, watching(runner, &applied)).await;
+            let questions = self.previews.get(applied.service());
+            let verify = async |instances: Vec<Preview>, left| match questions {
+                Some(questions) => questions.ask(&instances, left, runner).await,
+                None => Outcome::skipped("nothing can be asked of its instances"),
+            };
+            let next = applied.rollout(self.deadline, watching(runner, &applied), verify).await;
             self.applied.push(applied);
             match next {
                 Ok(Next::Done | Next::Wait(_)) => {}
@@ -112,7 +124,9 @@ async fn put_back(applied: &Applied, login: Option<&Login>, runner: &Runner) -> 
 
 /// Waits for a service that was put back.
 pub(crate) async fn arrive(applied: &Applied, runner: &Runner) -> Result<Next, TargetError> {
-    applied.rollout(BACK, watching(runner, applied)).await
+    let nothing =
+        async |_: Vec<Preview>, _: Duration| Outcome::skipped("what served before is not verified again");
+    applied.rollout(BACK, watching(runner, applied), nothing).await
 }
 
 /// Shows on a terminal how far a service is.

@@ -9,9 +9,12 @@ use shipkit_core::exit::ExitCode;
 use shipkit_core::history::Entry;
 use shipkit_core::journal::Migration;
 use shipkit_core::rollout::Next;
-use shipkit_core::rollout::slots::Slot;
+use shipkit_core::rollout::slots::{Observation, Slot, Step};
 use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
-use shipkit_docker::{Compose, ComposeError, History, Host, Ledger, Login, Memory, Swarm, SwarmError};
+use shipkit_core::verdict::Outcome;
+use shipkit_docker::{
+    Compose, ComposeError, History, Host, Ledger, Login, Memory, Preview, Swarm, SwarmError,
+};
 use shipkit_kubernetes::{Cluster, ClusterError};
 
 use crate::problems::Problems;
@@ -333,24 +336,26 @@ impl Applied {
         }
     }
 
-    /// Waits until the rollout is decided. `show` is told how many are ready, and how many there should be.
+    /// Waits until the rollout is decided. `show` is told how many are ready, and how many there should be. `verify` is asked
+    /// about new instances before traffic goes to them, where the target shows them before.
     pub(crate) async fn rollout(
         &self,
         deadline: Duration,
         mut show: impl FnMut(u64, u64),
+        verify: impl AsyncFn(Vec<Preview>, Duration) -> Outcome,
     ) -> Result<Next, TargetError> {
         Ok(match self {
             Self::Swarm(swarm, applied) => {
                 swarm.rollout(applied, deadline, |seen| show(seen.ready, seen.wanted)).await?
             }
             Self::Compose(compose, applied) => {
-                let rollout = compose.rollout(applied, deadline, |seen, _step| {
+                let show = |seen: &Observation, _: &Step| {
                     let is_new = |slot| slot == Slot::Preview;
                     let ready =
                         seen.instances.iter().filter(|one| is_new(one.slot) && one.is_ready()).count();
                     show(count(ready), count(seen.wanted));
-                });
-                Box::pin(rollout).await?
+                };
+                Box::pin(compose.rollout_verified(applied, deadline, show, verify)).await?
             }
             Self::Cluster(cluster, applied) => {
                 cluster.rollout(applied, deadline, |seen| show(seen.updated, seen.wanted)).await?

@@ -11,6 +11,7 @@
 mod adopt;
 mod bed;
 mod cluster;
+mod commands;
 mod compose;
 mod front;
 mod groups;

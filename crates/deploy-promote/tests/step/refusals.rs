@@ -245,10 +245,6 @@ fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
     }
     let config = shop.config().replace("{context: api}", "{context: api}\n    strategy: blue-green");
     shop.deploy_as("staging", &config).run().ended(2, "`strategy: blue-green`");
-    let config = shop.config().replacen("type: swarm", "type: command, run: ./deploy", 1);
-    shop.deploy_as("staging", &config)
-        .run()
-        .ended(2, "`environments.staging.target` is none of `type: compose`, `type: swarm` and");
     assert_eq!(shop.registry.requests().len(), before);
 }
 

@@ -116,6 +116,7 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
         namespace: raw.and_then(|raw| raw.namespace.clone()),
         context: raw.and_then(|raw| raw.context.clone()),
         run: list(raw.and_then(|raw| raw.run.as_ref())),
+        rollback: list(raw.and_then(|raw| raw.rollback.as_ref())),
         stack,
     }
 }

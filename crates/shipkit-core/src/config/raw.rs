@@ -362,7 +362,8 @@ pub(super) struct RawEnvironment {
     pub(super) backup: Option<RawCommands>,
     /// Environment variables of every service that is built here, over those of the service.
     pub(super) environment: Option<TextMap>,
-    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read.
+    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read, and for commands
+    /// names of variables that they get.
     pub(super) secrets: Option<Vec<String>>,
     /// Checks after the rollout, in order.
     pub(super) smoke: Option<Vec<RawCheck>>,
@@ -407,8 +408,10 @@ pub(super) struct RawTarget {
     pub(super) namespace: Option<String>,
     /// Kubernetes: the context of the kubeconfig.
     pub(super) context: Option<String>,
-    /// Command: what deploys.
+    /// Command: what deploys, one command or several, in a shell in the checkout.
     pub(super) run: Option<Texts>,
+    /// Command: what puts the release before back. Default: `run` once more, with what it has.
+    pub(super) rollback: Option<Texts>,
     /// Compose and Swarm: the prefix of the services' names. Default: `<name>-<environment>`.
     pub(super) stack: Option<String>,
 }

@@ -101,8 +101,8 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
             for (key, entry) in entries {
                 // Commands are the shell's, and what is sent or expected is taken as it is.
                 let is_free = match key.as_str() {
-                    "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "command" | "body"
-                    | "json" => true,
+                    "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "rollback"
+                    | "command" | "body" | "json" => true,
                     "test" => !entry.is_object(),
                     _ => false,
                 };
@@ -349,12 +349,16 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
         context.wrong(&path, message, Some("it begins with `https://` or `http://`"));
     }
     target(context, one);
-    if one.target.kind == TargetKind::Compose {
+    let reads_secrets = match one.target.kind {
+        TargetKind::Compose => Some("Compose files read secrets as `${NAME}`"),
+        TargetKind::Command => Some("commands read secrets as `$NAME`"),
+        TargetKind::Swarm | TargetKind::Kubernetes => None,
+    };
+    if let Some(hint) = reads_secrets {
         let path = origin(context, &one.name, "secrets");
         for (index, secret) in one.secrets.iter().enumerate().filter(|(_, name)| !is_variable(name)) {
             let message = format!("`{secret}` is not the name of an environment variable");
-            let hint = Some("Compose files read secrets as `${NAME}`");
-            context.wrong(&format!("{path}[{index}]"), message, hint);
+            context.wrong(&format!("{path}[{index}]"), message, Some(hint));
         }
     }
     let smoke = origin(context, &one.name, "smoke");
@@ -369,11 +373,12 @@ fn target(context: &mut Context<'_>, one: &Environment) {
         TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack", "directory", "proxy"]),
         TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack"]),
         TargetKind::Kubernetes => ("kubernetes", &["manifests", "kustomize", "namespace", "context"]),
-        TargetKind::Command => ("command", &["run"]),
+        TargetKind::Command => ("command", &["run", "rollback"]),
     };
     let kubernetes = ["manifests", "kustomize", "namespace", "context"];
-    let all =
-        ["host", "files", "env_file", "stack", "directory", "proxy", "run"].into_iter().chain(kubernetes);
+    let all = ["host", "files", "env_file", "stack", "directory", "proxy", "run", "rollback"]
+        .into_iter()
+        .chain(kubernetes);
     for key in all.filter(|key| !allowed.contains(key)) {
         let path = join(&path, key);
         if context.document.has(&path) {

@@ -407,7 +407,8 @@ pub struct Environment {
     pub backup: Vec<String>,
     /// Environment variables of every service that is built here, over those of the service.
     pub environment: BTreeMap<String, String>,
-    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read.
+    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read, and for commands
+    /// names of variables that they get.
     pub secrets: Vec<String>,
     /// Checks after the rollout, in order.
     pub smoke: Vec<Check>,
@@ -472,6 +473,8 @@ pub struct Target {
     pub context: Option<String>,
     /// Commands that deploy.
     pub run: Vec<String>,
+    /// Commands that put the release before back; none where `run` does that.
+    pub rollback: Vec<String>,
     /// The prefix of the services' names, `<name>-<environment>` by default; `None` unless the kind is Swarm or Compose.
     pub stack: Option<String>,
 }

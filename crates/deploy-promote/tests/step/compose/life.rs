@@ -12,7 +12,7 @@ use super::project::Project;
 use crate::bed::commit;
 
 /// Asks 200 times a second, on new connections and kept ones, while something happens.
-fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {
+pub(super) fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let options = WatchOptions {

@@ -54,7 +54,11 @@ fn a_release_goes_to_a_host_behind_ssh_with_its_files_and_comes_back() {
     assert!(run.stderr.contains("docker image prune"), "{}", run.stderr);
     std::fs::remove_file(&df).unwrap();
     check().run().ended(0, "nothing is in the way");
-    over(project.deploy(&first)).run().ended(0, "1.1.0 serves in staging");
+    let run = over(project.deploy(&first)).run().ended(0, "1.1.0 serves in staging");
+    for number in [1, 2] {
+        let said = run.stderr.lines().find(|line| line.contains(&format!("instance `api-{number}@")));
+        assert!(said.is_some_and(|line| line.ends_with("answers as it should")), "{}", run.stderr);
+    }
     assert!(project.remembered().contains("from-a-file"));
     over(project.deploy(&second)).run().ended(0, "1.2.0 serves in staging");
     over(project.step("status")).run().ended(0, "1.2.0 serves");

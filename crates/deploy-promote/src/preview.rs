@@ -1,0 +1,208 @@
+//! `Previews`: what the new instances of a service are asked at their own addresses, before any traffic goes to them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use shipkit_core::config::{self, CheckKind, Service, Source};
+use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_core::{Hint as _, Release};
+use shipkit_docker::Preview;
+use shipkit_runner::{Failure, Runner};
+use shipkit_smoke::{Check, CheckReport, Class, Options, Report, Shipped, SmokeError, configured};
+
+use crate::deploy::warn;
+use crate::problems::Problems;
+use crate::project::Project;
+use crate::target::Target;
+
+/// How long one instance that is ready may take for the checks that come after that.
+const CHECKS: Duration = Duration::from_secs(5);
+
+/// The questions for each service that has any.
+pub(crate) type Previews = BTreeMap<String, Questions>;
+
+/// What the new instances of one service are asked.
+pub(crate) struct Questions {
+    port: u16,
+    ready: Option<Check>,
+    checks: Vec<Check>,
+}
+
+/// What shipkit.yml says of a service that one of its instances can be asked: its ready path, and the checks that name it and
+/// ask a path.
+pub(crate) fn of(project: &Project<'_>, release: &Release) -> Result<Previews, Failure> {
+    Ok(questions(&project.config.services, &project.environment.smoke, release)?)
+}
+
+fn questions(
+    services: &BTreeMap<String, Service>,
+    smoke: &[config::Check],
+    release: &Release,
+) -> Result<Previews, SmokeError> {
+    let mut previews = Previews::new();
+    for (name, service) in services {
+        let Some(port) = service.port.filter(|_| is_replaced(service)) else { continue };
+        let ready = service.healthcheck.as_ref().and_then(|check| check.ready.clone());
+        let ready = ready.map(|path| Check::ready([path]));
+        let asked = smoke.iter().filter(|check| is_of(check, name));
+        let asked: Vec<_> = asked.cloned().collect();
+        let checks = configured(&asked, &Shipped::Release(release))?;
+        if ready.is_some() || !checks.is_empty() {
+            previews.insert(name.clone(), Questions { port, ready, checks });
+        }
+    }
+    Ok(previews)
+}
+
+fn is_replaced(service: &Service) -> bool {
+    matches!(service.source, Source::Build(_)) && !service.stateful
+}
+
+/// Whether the check can be asked of an instance of this service.
+fn is_of(check: &config::Check, service: &str) -> bool {
+    let path = match &check.kind {
+        CheckKind::Get(path) | CheckKind::Release(path) | CheckKind::Post { url: path, .. } => path,
+        CheckKind::Ws(_)
+        | CheckKind::Tcp(_)
+        | CheckKind::Tls(_)
+        | CheckKind::Redirect { .. }
+        | CheckKind::Promql(_)
+        | CheckKind::Openapi(_)
+        | CheckKind::RateLimit(_)
+        | CheckKind::Run(_) => return false,
+    };
+    check.service.as_deref() == Some(service) && path.starts_with('/')
+}
+
+/// The questions, if new containers can be asked them; that they cannot is told before anything changes.
+pub(crate) async fn can_be_asked(
+    previews: Previews,
+    target: &Target,
+    problems: &mut Problems,
+    runner: &Runner,
+) -> Previews {
+    // A Swarm and a cluster send traffic to what is new by themselves.
+    let Target::Compose { compose, .. } = target else { return Previews::new() };
+    if previews.is_empty() || problems.note(compose.has_addresses().await) != Some(false) {
+        return previews;
+    }
+    let names = previews.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    warn(
+        runner,
+        "before the rollout",
+        &format!(
+            "containers of this engine have no address that its host sees (it is rootless, or in a virtual machine), so new \
+             ones of {names} are not asked anything before traffic goes to them"
+        ),
+    );
+    Previews::new()
+}
+
+impl Questions {
+    /// Asks one instance after the other, up to the first that does not answer as it should; `left` is the time for all.
+    pub(crate) async fn ask(&self, instances: &[Preview], left: Duration, runner: &Runner) -> Outcome {
+        let start = Instant::now();
+        for instance in instances {
+            let name = instance.instance();
+            let said = self.ask_one(instance, left.saturating_sub(start.elapsed()), runner).await;
+            let said = said.unwrap_or_else(|unknown| unknown);
+            if said.verdict != Verdict::Pass {
+                return Outcome { cause: format!("instance `{name}`: {}", said.cause), ..said };
+            }
+            runner.say(&format!("instance `{name}` answers as it should"));
+        }
+        Outcome::pass("")
+    }
+
+    /// What one instance answers; `Err` if it could not be asked.
+    async fn ask_one(&self, instance: &Preview, left: Duration, runner: &Runner) -> Result<Outcome, Outcome> {
+        let reached = instance.reach(self.port).await.map_err(|error| {
+            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            Outcome::inconclusive(format!("{error}{hint}"))
+        })?;
+        let base = format!("http://{}/", reached.address());
+        // Of one instance, one good answer says as much as many.
+        let options = Options { deadline: left, successes: 1, samples: 1, ..Options::default() };
+        if let Some(ready) = &self.ready {
+            let ready = asked(&base, vec![ready.clone()], &options).await?.outcome;
+            if ready.verdict != Verdict::Pass {
+                return Ok(ready);
+            }
+        }
+        let options = Options { deadline: CHECKS, ..options };
+        let (elsewhere, here) = apart(asked(&base, self.checks.clone(), &options).await?.checks);
+        for check in elsewhere {
+            runner.say(&format!(
+                "`{}` is no path of instance `{}`: it is asked after the shift, where the environment answers",
+                check.name,
+                instance.instance()
+            ));
+        }
+        Ok(if here.is_empty() { Outcome::pass("") } else { Report::of(here).outcome })
+    }
+}
+
+async fn asked(base: &str, checks: Vec<Check>, options: &Options) -> Result<Report, Outcome> {
+    let not_run = |error: String| Outcome::inconclusive(format!("the checks could not be run: {error}"));
+    let base = base.parse().map_err(|error| not_run(format!("`{base}` is no address: {error}")))?;
+    shipkit_smoke::run(&base, checks, options).await.map_err(|error| not_run(error.to_string()))
+}
+
+/// The checks whose paths an instance does not know, and those that say something about it: a proxy may take a part of a path
+/// away.
+fn apart(checks: Vec<CheckReport>) -> (Vec<CheckReport>, Vec<CheckReport>) {
+    checks.into_iter().partition(|check| check.class == Some(Class::Status(404)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shipkit_core::config::{Config, Needed};
+
+    const CONFIG: &str = "version: 1
+name: shop
+services:
+  db: {image: 'postgres:17', port: 5432, healthcheck: {ready: /up}}
+  api: {build: {}, port: 8080, healthcheck: {live: /live}}
+  web: {build: {}, port: 3000}
+  worker: {build: {}, healthcheck: {ready: /up}}
+  page: {build: {}, port: 80}
+environments:
+  staging:
+    url: https://shop.example
+    smoke:
+    - {get: /items, service: api}
+    - {post: /orders, body: {}, service: web}
+    - {get: 'https://shop.example/items', service: web}
+    - {get: /items, service: worker}
+    - {get: /}
+";
+
+    /// Each service with its port, and the kinds of its questions.
+    fn asked(text: &str) -> Vec<(String, u16, bool, Vec<String>)> {
+        let config = Config::parse("shipkit.yml", text, &|_| None, Needed::Build).unwrap();
+        let release = Release {
+            name: "shop".to_owned(),
+            version: "1.0.0".to_owned(),
+            commit: "1".repeat(40),
+            git_ref: "refs/heads/main".to_owned(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            run: None,
+            services: BTreeMap::new(),
+            tags: shipkit_core::release::PublishTags::default(),
+        };
+        let found = questions(&config.services, &config.environments[0].smoke, &release).unwrap();
+        let names = |checks: Vec<Check>| checks.into_iter().map(|check| check.name).collect();
+        found
+            .into_iter()
+            .map(|(name, one)| (name, one.port, one.ready.is_some(), names(one.checks)))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_built_and_has_a_port_is_asked_its_own_paths() {
+        let api = ("api".to_owned(), 8080, true, vec!["get /items".to_owned()]);
+        let web = ("web".to_owned(), 3000, false, vec!["post /orders".to_owned()]);
+        assert_eq!(asked(CONFIG), [api, web]);
+    }
+}

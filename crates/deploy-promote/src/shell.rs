@@ -1,0 +1,106 @@
+//! `Shell`: commands of `shipkit.yml`, one after the other, in the checkout on this machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use shipkit_core::Secret;
+use shipkit_runner::{Failure, Runner};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::project::Project;
+
+/// The shell, as ship.yml's jobs have it.
+const SHELL: &str = "bash";
+
+/// Where and how commands run.
+pub(crate) struct Shell {
+    directory: PathBuf,
+    variables: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Secret>,
+    /// The longest time for one command.
+    limit: Duration,
+}
+
+/// A command and all that it has started, killed when this is dropped before the command was waited for.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // While nobody has waited for the leader, its number belongs to nobody else.
+        let leader = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(leader) = leader {
+            // It fails only if nobody is left.
+            kill_process_group(leader, Signal::KILL).ok();
+        }
+    }
+}
+
+impl Shell {
+    /// In the checkout, with these variables beside those of this program.
+    pub(crate) fn new(
+        project: &Project<'_>,
+        variables: BTreeMap<String, String>,
+        limit: Duration,
+        runner: &Runner,
+    ) -> Self {
+        let directory = runner.env().workspace().join(&project.args.directory);
+        Self { directory, variables, secrets: BTreeMap::new(), limit }
+    }
+
+    /// With these secrets as well.
+    pub(crate) fn knowing(self, secrets: &BTreeMap<String, Secret>) -> Self {
+        Self { secrets: secrets.clone(), ..self }
+    }
+
+    /// Nothing, if there is a shell here for the commands of `key`: the image of the action has none.
+    pub(crate) async fn look(key: &str) -> Result<(), Failure> {
+        let asked = Command::new(SHELL).args(["-c", ":"]).stdin(Stdio::null()).status().await;
+        if asked.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("`{key}` needs `{SHELL}`, which is not here"))
+            .with_hint("run it on the host: `org/shipkit/setup` puts the programs there"))
+    }
+
+    /// Runs one command and shows what it writes. It ends with this program, or when its time is up, and all that it has
+    /// started ends with it. `Err` says how it failed.
+    pub(crate) async fn run(&self, command: &str, runner: &Runner) -> Result<(), String> {
+        let secrets = self.secrets.iter().map(|(name, value)| (name, value.reveal()));
+        let child = Command::new(SHELL)
+            .args(["-euo", "pipefail", "-c", command])
+            .current_dir(&self.directory)
+            .envs(secrets)
+            .envs(&self.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn();
+        let mut group = Group(child.map_err(|error| format!("`{command}` cannot be started: {error}"))?);
+        match tokio::time::timeout(self.limit, follow(&mut group.0, runner)).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(format!("`{command}` ended with {status}")),
+            Ok(Err(error)) => Err(format!("`{command}`: {error}")),
+            Err(_elapsed) => Err(format!("`{command}` did not end within {} s", self.limit.as_secs())),
+        }
+    }
+}
+
+async fn follow(child: &mut Child, runner: &Runner) -> std::io::Result<ExitStatus> {
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    tokio::join!(show(out, runner), show(err, runner));
+    child.wait().await
+}
+
+async fn show(stream: Option<impl AsyncRead + Unpin>, runner: &Runner) {
+    let Some(stream) = stream else { return };
+    let mut lines = BufReader::new(stream).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        runner.quote(&String::from_utf8_lossy(&line), 1);
+    }
+}
