@@ -14,7 +14,7 @@ pub struct DockerRegistry {
     name: &'static str,
     host: String,
     process: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl DockerRegistry {
@@ -73,7 +73,7 @@ impl DockerRegistry {
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || lines.for_each(drop));
         let Some(host) = host else { panic!("{name} does not listen: {seen}") };
-        Some(Self { name, host, process, _folder: folder })
+        Some(Self { name, host, process, folder })
     }
 
     /// Which one it is: `docker-registry` or `registry3`.
@@ -86,6 +86,12 @@ impl DockerRegistry {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The folder where it keeps everything.
+    #[must_use]
+    pub fn storage(&self) -> PathBuf {
+        self.folder.path().join("storage")
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod artifacts;
 pub mod docker_registry;
+pub mod engine;
+pub mod gate;
 pub mod github;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;

@@ -1,0 +1,186 @@
+//! `Gate`: a socket in front of an engine's. Requests that change something are counted there, and one of them can be held.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "tests stop at the first surprise"
+)]
+
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+/// A connection carries one request, so clients make one for each.
+#[derive(Debug)]
+pub struct Gate {
+    folder: TempDir,
+    keeper: Arc<Mutex<Keeper>>,
+}
+
+/// When a request is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The engine has not heard of it.
+    Before,
+    /// The engine has answered, and nobody was told.
+    After,
+}
+
+/// A request that is waited for. When this is dropped, what is held goes on: a request reaches the engine if its client is
+/// still there, and an answer is lost.
+#[derive(Debug)]
+pub struct Held {
+    tell: Sender<Option<String>>,
+    told: Receiver<Option<String>>,
+    _release: Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Keeper {
+    /// What changed something since the counting began: method, path and the status of the answer.
+    changes: Vec<String>,
+    count: usize,
+    order: Option<Order>,
+}
+
+/// Which request is held, and whom to tell.
+#[derive(Debug)]
+struct Order {
+    number: usize,
+    moment: Moment,
+    tell: Sender<Option<String>>,
+    release: Receiver<()>,
+}
+
+impl Gate {
+    /// In front of the engine at this socket.
+    pub fn start(engine: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
+        let keeper = Arc::new(Mutex::new(Keeper::default()));
+        let (engine, shared) = (PathBuf::from(engine), Arc::clone(&keeper));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (engine, keeper) = (engine.clone(), Arc::clone(&shared));
+                // Whoever goes away early is gone.
+                std::thread::spawn(move || pass(client, &engine, &keeper).ok());
+            }
+        });
+        Self { folder, keeper }
+    }
+
+    /// The path of the socket.
+    pub fn socket(&self) -> String {
+        self.folder.path().join("docker.sock").to_str().unwrap().to_owned()
+    }
+
+    /// `unix://` and the path.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket())
+    }
+
+    /// Counts from one again, and holds the request of this number.
+    pub fn hold(&self, number: usize, moment: Moment) -> Held {
+        let (tell, told) = channel();
+        let (let_go, release) = channel();
+        let order = Some(Order { number, moment, tell: tell.clone(), release });
+        *self.keeper.lock().unwrap() = Keeper { order, ..Keeper::default() };
+        Held { tell, told, _release: let_go }
+    }
+
+    /// What has changed something since the counting began: `POST /services/create 201`.
+    pub fn changes(&self) -> Vec<String> {
+        self.keeper.lock().unwrap().changes.clone()
+    }
+}
+
+impl Held {
+    /// Waits for the request, and gives its method and path; `None` if [`over`](Self::over) came first.
+    pub fn wait(&self) -> Option<String> {
+        self.told.recv().unwrap()
+    }
+
+    /// To be called when no such request will come any more.
+    pub fn over(&self) -> impl FnOnce() + Send + 'static {
+        let tell = self.tell.clone();
+        move || drop(tell.send(None))
+    }
+}
+
+fn pass(mut client: UnixStream, engine: &Path, keeper: &Mutex<Keeper>) -> io::Result<()> {
+    let (head, rest) = head(&mut client)?;
+    let line = head.lines().next().unwrap_or_default();
+    let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
+    let is_change = !request.starts_with("GET ") && !request.starts_with("HEAD ");
+    let order = is_change.then(|| ordered(keeper)).flatten();
+    if let Some(order) = order.as_ref().filter(|order| order.moment == Moment::Before) {
+        hold(order, &request);
+        client.set_nonblocking(true)?;
+        let is_gone = matches!(client.read(&mut [0]), Ok(0));
+        client.set_nonblocking(false)?;
+        if is_gone {
+            return Ok(());
+        }
+    }
+    let mut server = UnixStream::connect(engine)?;
+    let is_stream = head.to_ascii_lowercase().contains("\r\nupgrade:");
+    // So that the answer has ended when the engine says no more.
+    let closing = if is_stream { head } else { head.replacen("\r\n", "\r\nconnection: close\r\n", 1) };
+    server.write_all(closing.as_bytes())?;
+    server.write_all(&rest)?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    std::thread::spawn(move || {
+        io::copy(&mut from, &mut to).ok();
+        to.shutdown(Shutdown::Write).ok();
+    });
+    if !is_change || is_stream {
+        io::copy(&mut server, &mut client)?;
+        return client.shutdown(Shutdown::Both);
+    }
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default().to_owned();
+    keeper.lock().unwrap().changes.push(format!("{request} {status}"));
+    match order.filter(|order| order.moment == Moment::After) {
+        Some(order) => hold(&order, &request),
+        None => client.write_all(&answer)?,
+    }
+    client.shutdown(Shutdown::Both)
+}
+
+/// The order to hold the request that comes now, if there is one.
+fn ordered(keeper: &Mutex<Keeper>) -> Option<Order> {
+    let mut keeper = keeper.lock().unwrap();
+    keeper.count += 1;
+    let number = keeper.count;
+    keeper.order.take_if(|order| order.number == number)
+}
+
+/// Tells of a request, and waits until it may go on.
+fn hold(order: &Order, request: &str) {
+    order.tell.send(Some(request.to_owned())).ok();
+    // It ends when the other side is dropped.
+    order.release.recv().ok();
+}
+
+/// The head of a request, and what was read of its body.
+fn head(client: &mut UnixStream) -> io::Result<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let length = client.read(&mut part)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        read.extend_from_slice(part.get(..length).unwrap_or_default());
+        if let Some(end) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+            let rest = read.split_off(end + 4);
+            return Ok((String::from_utf8_lossy(&read).into_owned(), rest));
+        }
+    }
+}
