@@ -103,16 +103,15 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
         return candidate.keep_evidence(&outcome, None, runner).await;
     }
     let mut rollout = Rollout::new(ready, login);
-    let mut outcome = match rollout.forward(&ready.changes, runner).await {
-        Ended::Done => Outcome::pass(""),
-        Ended::Failed { cause, is_unknown: false } => Outcome::fail(cause),
-        Ended::Failed { cause, is_unknown: true } => Outcome::inconclusive(cause),
-    };
+    let mut outcome = judged(rollout.forward(&ready.changes, runner).await).unwrap_or(Outcome::pass(""));
     let mut smoke = None;
     if outcome.verdict == Verdict::Pass {
         let found = candidate.verify(runner).await;
         outcome = found.0.clone();
         smoke = Some(found);
+    }
+    if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
+        outcome = judged(rollout.still(runner).await).unwrap_or(outcome);
     }
     let outcome = if candidate.goes_back(outcome.verdict) && has_changed(ready) {
         back(&outcome, &mut rollout, &mut diary, ready, runner).await
@@ -131,6 +130,15 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
         candidate.point_at_it(runner).await;
     }
     outcome
+}
+
+/// How a rollout that failed ends.
+fn judged(ended: Ended) -> Option<Outcome> {
+    match ended {
+        Ended::Done => None,
+        Ended::Failed { cause, is_unknown: false } => Some(Outcome::fail(cause)),
+        Ended::Failed { cause, is_unknown: true } => Some(Outcome::inconclusive(cause)),
+    }
 }
 
 async fn back(

@@ -75,7 +75,9 @@ impl<'a> Rollout<'a> {
             match next {
                 Ok(Next::Done | Next::Wait(_)) => {}
                 Ok(Next::RollBack { cause } | Next::RolledBack { cause } | Next::Stuck { cause }) => {
-                    self.show_logs(runner).await;
+                    if let Some(applied) = self.applied.last() {
+                        show_logs(applied, runner).await;
+                    }
                     return Ended::Failed { cause, is_unknown: false };
                 }
                 Ok(Next::Overtaken { cause }) => return Ended::Failed { cause, is_unknown: true },
@@ -103,14 +105,28 @@ impl<'a> Rollout<'a> {
         stuck
     }
 
-    /// The last lines of what failed, for people.
-    async fn show_logs(&self, runner: &Runner) {
-        let Some(applied) = self.applied.last() else { return };
-        // A log that cannot be had is no reason to keep the failure itself from being told.
-        for log in applied.logs().await.unwrap_or_default() {
-            runner.say(&format!("last lines of `{}`, {}:", applied.service(), log.source));
-            runner.quote(&log.lines.join("\n"), 50);
+    /// Looks once more at what has arrived: it may have crashed since, while the others came or were asked.
+    pub(crate) async fn still(&self, runner: &Runner) -> Ended {
+        for applied in &self.applied {
+            match applied.why_not_still().await {
+                Ok(None) => {}
+                Ok(Some(cause)) => {
+                    show_logs(applied, runner).await;
+                    return Ended::Failed { cause, is_unknown: false };
+                }
+                Err(error) => return broken(&error),
+            }
         }
+        Ended::Done
+    }
+}
+
+/// The last lines of what failed, for people.
+async fn show_logs(applied: &Applied, runner: &Runner) {
+    // A log that cannot be had is no reason to keep the failure itself from being told.
+    for log in applied.logs().await.unwrap_or_default() {
+        runner.say(&format!("last lines of `{}`, {}:", applied.service(), log.source));
+        runner.quote(&log.lines.join("\n"), 50);
     }
 }
 

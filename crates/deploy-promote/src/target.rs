@@ -8,8 +8,8 @@ use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::history::Entry;
 use shipkit_core::journal::Migration;
-use shipkit_core::rollout::Next;
 use shipkit_core::rollout::slots::{Observation, Slot, Step};
+use shipkit_core::rollout::{Next, why_not_still};
 use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{
@@ -360,6 +360,17 @@ impl Applied {
             Self::Cluster(cluster, applied) => {
                 cluster.rollout(applied, deadline, |seen| show(seen.updated, seen.wanted)).await?
             }
+        })
+    }
+
+    /// Why what has arrived does not run as it should any more, if that is so. Only a Swarm is looked at: it starts again
+    /// what crashes, and says so nowhere else.
+    pub(crate) async fn why_not_still(&self) -> Result<Option<String>, TargetError> {
+        Ok(match self {
+            Self::Swarm(swarm, applied) => {
+                why_not_still(applied.service(), &swarm.observation(applied).await?)
+            }
+            Self::Compose(..) | Self::Cluster(..) => None,
         })
     }
 

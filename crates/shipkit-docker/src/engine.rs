@@ -268,8 +268,10 @@ impl Engine {
             .map_err(|_elapsed| self.no_answer(&format!("nothing within {} s", ask.time.as_secs())))?
     }
 
+    /// A socket that was there before is gone while its engine restarts.
     fn cannot_open(&self, socket: &str, error: &std::io::Error) -> SwarmError {
-        if error.kind() == ErrorKind::NotFound {
+        let was_there = !self.version.is_empty();
+        if error.kind() == ErrorKind::NotFound && !was_there {
             SwarmError::SocketAbsent(socket.to_owned())
         } else if error.kind() == ErrorKind::PermissionDenied {
             SwarmError::Denied(socket.to_owned())

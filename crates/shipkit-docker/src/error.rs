@@ -116,6 +116,13 @@ pub enum SwarmError {
     NotDesired(String),
 }
 
+impl SwarmError {
+    /// Whether an engine that restarts, or a manager that looks for its leader, would say the same.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. } | Self::Refused { status: 500.., .. })
+    }
+}
+
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

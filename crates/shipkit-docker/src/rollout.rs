@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::filtered;
 use crate::error::SwarmError;
+use crate::job::LOOK_AGAIN;
 use crate::labels::{self, Mark};
 use crate::spec::{self, at, items};
 use crate::swarm::Swarm;
@@ -66,7 +67,8 @@ impl Applied {
 
 impl Swarm {
     /// Waits until the rollout is decided: everything but [`Next::Wait`]. `seen` is shown every observation, for
-    /// progress. Dropping the future stops the waiting and nothing else.
+    /// progress. Dropping the future stops the waiting and nothing else. A Swarm that does not answer is asked again until
+    /// the deadline: its engine may be restarting.
     ///
     /// # Errors
     /// When the Swarm cannot be asked any more: then it is not known how the rollout ends.
@@ -79,9 +81,14 @@ impl Swarm {
         let mut rollout = Rollout::new(&applied.service, applied.purpose, applied.monitor, deadline);
         let start = Instant::now();
         loop {
-            let observation = self.observation(applied).await?;
-            seen(&observation);
-            let next = rollout.next(&observation, start.elapsed());
+            let next = match self.observation(applied).await {
+                Ok(observation) => {
+                    seen(&observation);
+                    rollout.next(&observation, start.elapsed())
+                }
+                Err(error) if error.may_pass() && start.elapsed() < deadline => Next::Wait(LOOK_AGAIN),
+                Err(error) => return Err(error),
+            };
             let Next::Wait(pause) = next else { return Ok(next) };
             sleep(pause).await;
         }

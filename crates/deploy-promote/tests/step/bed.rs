@@ -1,6 +1,7 @@
 //! `Step`: the program as one step of a workflow. `Bed`: a project with registry, images and stacks of its own.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use shipkit_core::evidence::{Kind, Record};
@@ -12,6 +13,7 @@ use shipkit_docker::Swarm;
 use shipkit_registry::{Credentials, Registry};
 use shipkit_tests::container::{docker, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
+use shipkit_tests::server::engine::Engine;
 use shipkit_tests::step::outputs;
 use tempfile::TempDir;
 
@@ -178,6 +180,8 @@ pub(crate) struct Bed {
     host: String,
     front: Front,
     images: Vec<String>,
+    /// The host of the Swarm, where it is not this machine's own.
+    pub(crate) swarm: Option<String>,
 }
 
 impl Bed {
@@ -187,7 +191,7 @@ impl Bed {
         let host = registry.host().to_owned();
         let asked = stack.clone();
         let front = Front::start(move |path| ask_api(&asked, path));
-        Self { stack, registry: Some(registry), host, front, images: Vec::new() }
+        Self { stack, registry: Some(registry), host, front, images: Vec::new(), swarm: None }
     }
 
     /// Two built services and one that holds data; `staging`, then `production`.
@@ -209,14 +213,27 @@ impl Bed {
 
     /// An image with this revision that behaves so, pushed.
     pub(crate) fn image(&mut self, revision: u8, mode: &str) -> ImageRef {
+        self.image_from(revision, mode, &archive())
+    }
+
+    /// One that works and takes so many megabytes where it is unpacked.
+    pub(crate) fn large_image(&mut self, revision: u8, megabytes: u64) -> ImageRef {
+        let folder = tempfile::tempdir().unwrap();
+        let (large, all) = (folder.path().join("large"), folder.path().join("root.tar"));
+        std::fs::File::create(&large).unwrap().set_len(megabytes << 20).unwrap();
+        std::fs::copy(archive(), &all).unwrap();
+        let added =
+            Command::new("tar").arg("-rf").arg(&all).arg("-C").arg(folder.path()).arg("large").status();
+        assert!(added.unwrap().success());
+        self.image_from(revision, "good", &all)
+    }
+
+    fn image_from(&mut self, revision: u8, mode: &str, archive: &Path) -> ImageRef {
         let repository = format!("{}/{}/app", self.host, self.stack);
         let tagged = format!("{repository}:{revision}{mode}");
         let (revision, mode) = (format!("ENV REVISION={}", commit(revision)), format!("ENV MODE={mode}"));
         let command = "CMD [\"/container\", \"serve\"]";
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
-        let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
-        let archive = archive.to_str().unwrap();
-        docker(&["import", "-c", &revision, "-c", &mode, "-c", command, archive, &tagged]);
+        docker(&["import", "-c", &revision, "-c", &mode, "-c", command, archive.to_str().unwrap(), &tagged]);
         docker(&["push", "--quiet", &tagged]);
         let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
         self.images.push(tagged);
@@ -231,6 +248,21 @@ impl Bed {
     /// The registry.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// An engine of this test's own that reaches the registry, with so many megabytes of room; the releases go there from
+    /// now on.
+    pub(crate) fn own_engine(&mut self, room: Option<u32>) -> Engine {
+        let storage = self.registry.as_ref().unwrap().storage();
+        let engine = Engine::start(&self.host, &storage, room);
+        self.swarm = Some(engine.host());
+        engine
+    }
+
+    /// Runs the client against the Swarm.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        let host: Vec<&str> = self.swarm.iter().flat_map(|host| ["--host", host]).collect();
+        docker(&[&host[..], arguments].concat())
     }
 
     /// Where releases are.
@@ -278,7 +310,16 @@ impl Bed {
     }
 
     pub(crate) fn step(&self, command: &str, environment: &str) -> Step {
-        Step::new(command, &self.config()).input("environment", environment)
+        self.step_of(command, &self.config()).input("environment", environment)
+    }
+
+    /// A step with another configuration.
+    pub(crate) fn step_of(&self, command: &str, config: &str) -> Step {
+        let step = Step::new(command, config);
+        match &self.swarm {
+            Some(host) => step.input("docker-host", host),
+            None => step,
+        }
     }
 
     pub(crate) fn deploy(&self, release: &Digest, environment: &str) -> Step {
@@ -287,7 +328,7 @@ impl Bed {
 
     /// One field of a service of `staging`.
     pub(crate) fn inspect(&self, service: &str, format: &str) -> String {
-        docker(&["service", "inspect", "--format", format, &format!("{}_{service}", self.stack)])
+        self.docker(&["service", "inspect", "--format", format, &format!("{}_{service}", self.stack)])
     }
 
     /// The version that the labels of each service of `staging` name, in the order of the names.
@@ -299,7 +340,7 @@ impl Bed {
     /// The containers that run for a service of `staging`.
     pub(crate) fn containers(&self, service: &str) -> Vec<String> {
         let filter = format!("label=com.docker.swarm.service.name={}_{service}", self.stack);
-        let listed = docker(&["ps", "--no-trunc", "--quiet", "--filter", &filter]);
+        let listed = self.docker(&["ps", "--no-trunc", "--quiet", "--filter", &filter]);
         let mut containers: Vec<String> = listed.lines().map(str::to_owned).collect();
         containers.sort();
         containers
@@ -319,8 +360,14 @@ impl Bed {
 
     /// The services that exist in both stacks.
     pub(crate) fn services(&self) -> Vec<String> {
-        let listed =
-            docker(&["service", "ls", "--format", "{{.Name}}", "--filter", &format!("name={}", self.stack)]);
+        let listed = self.docker(&[
+            "service",
+            "ls",
+            "--format",
+            "{{.Name}}",
+            "--filter",
+            &format!("name={}", self.stack),
+        ]);
         listed.lines().map(str::to_owned).collect()
     }
 }
@@ -356,6 +403,12 @@ impl Drop for Bed {
             quiet(&["rmi", "--force", image]);
         }
     }
+}
+
+/// The root folder of the test images.
+fn archive() -> PathBuf {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
+    root_archive(source, env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// What the newest container of `api` answers.

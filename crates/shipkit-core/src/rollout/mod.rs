@@ -232,6 +232,18 @@ impl Rollout {
     }
 }
 
+/// Why a service that had converged does not run as it should any more, if that is so. One that somebody else has changed
+/// since is theirs to judge.
+#[must_use]
+pub fn why_not_still(service: &str, seen: &Observation) -> Option<String> {
+    if !seen.is_ours || (seen.wanted <= seen.ready && seen.failures.len() < CRASH_LOOP) {
+        return None;
+    }
+    let (ready, wanted) = (seen.ready, seen.wanted);
+    let what = format!("`{service}` had arrived and does not run any more, {ready} of {wanted} tasks ready");
+    Some(seen.failures.first().map_or_else(|| what.clone(), |failure| format!("{what}: {failure}")))
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.is_rejected { "rejected" } else { "failed" };
@@ -315,6 +327,25 @@ mod tests {
     fn check(purpose: Purpose, seen: &Observation, seconds: u64, expected: Kind) {
         let next = rollout(purpose).next(seen, Duration::from_secs(seconds));
         assert_eq!(kind(&next), expected, "{next:?}");
+    }
+
+    #[test]
+    fn what_had_arrived_is_still_there_unless_it_crashes_again_and_again_or_is_short() {
+        let crash = failure(false, "non-zero exit (5)", Some(5));
+        let with = |failures: &[Failure], ready| Observation {
+            failures: failures.to_vec(),
+            ..seen(Status::Completed, ready, 0)
+        };
+        assert_eq!(why_not_still("api", &with(&[], 2)), None);
+        // The target has started another one: bad luck, as during the rollout.
+        assert_eq!(why_not_still("api", &with(std::slice::from_ref(&crash), 2)), None);
+        let why = "`api` had arrived and does not run any more, 1 of 2 tasks ready";
+        assert_eq!(why_not_still("api", &with(&[], 1)).as_deref(), Some(why));
+        let why = "`api` had arrived and does not run any more, 2 of 2 tasks ready: \
+                   task failed: non-zero exit (5) (exit code 5)";
+        let loops = with(&[crash.clone(), crash], 2);
+        assert_eq!(why_not_still("api", &loops).as_deref(), Some(why));
+        assert_eq!(why_not_still("api", &Observation { is_ours: false, ..loops }), None);
     }
 
     #[test]
