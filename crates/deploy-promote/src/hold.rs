@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use shipkit_core::Repository;
-use shipkit_core::journal::{Hook, Journal, JournalError, Migration, Run};
+use shipkit_core::journal::{Hook, Journal, Migration, Run};
 use shipkit_core::lease::{Claim, Claimant, DURATION, RENEW_EVERY};
 use shipkit_core::target::Stamp;
 use shipkit_core::verdict::Outcome;
@@ -186,8 +186,8 @@ impl Diary {
     }
 
     /// Whether a hook is to be run.
-    pub(crate) fn hook(&self, hook: Hook) -> Result<Run, JournalError> {
-        self.journal.as_ref().map_or(Ok(Run::Now), |journal| journal.hook(hook))
+    pub(crate) fn hook(&self, hook: Hook) -> Run {
+        self.journal.as_ref().map_or(Run::Now, |journal| journal.hook(hook))
     }
 
     /// The error for a hook whose end nobody saw.

@@ -57,7 +57,7 @@ impl Hooks {
             self.back_up(ready, diary, runner).await?;
         }
         let Some(migrate) = &self.migrate else { return Ok(()) };
-        let is_begun = match diary.hook(Hook::Migrate).map_err(|error| unknown(&error))? {
+        let is_begun = match diary.hook(Hook::Migrate) {
             Run::Not => {
                 runner.say("migrated before, for this release: not done again");
                 return Ok(());
@@ -65,10 +65,14 @@ impl Hooks {
             Run::Attach => true,
             Run::Now => false,
         };
+        let Some(job) = job((migrate, is_begun), ready) else {
+            let cause = format!("`{}` is not a service of this release", migrate.service);
+            return Err(Outcome::fail(format!("the migration failed: {cause}")));
+        };
+        prepare(job, ready, login).await.map_err(|error| failed(&error))?;
         diary.note(|journal| journal.hook_begins(Hook::Migrate)).await.map_err(|error| unknown(&error))?;
         runner.say(&format!("migrating: {}", migrate.command.join(" ")));
-        let ended = self::migrate((migrate, is_begun), ready, login, runner).await;
-        match ended {
+        match self::migrate(job, ready, login, runner).await {
             Ok(JobEnd::Done) => runner.say("migrated"),
             Ok(JobEnd::DoneBefore) => runner.say("migrated before, for this release: not done again"),
             Ok(JobEnd::Gone) => return Err(unknown(&diary.unfinished(Hook::Migrate))),
@@ -76,14 +80,7 @@ impl Hooks {
                 diary.note_or_say(|journal| journal.hook_failed(Hook::Migrate), runner).await;
                 return Err(Outcome::fail(format!("the migration failed: {cause}")));
             }
-            Err(error) => {
-                let cause = format!("the migration failed: {error}");
-                return Err(if error.is_unknown() {
-                    Outcome::inconclusive(cause)
-                } else {
-                    Outcome::fail(cause)
-                });
-            }
+            Err(error) => return Err(failed(&error)),
         }
         diary.note(|journal| journal.hook_succeeded(Hook::Migrate)).await.map_err(|error| unknown(&error))?;
         if let Target::Compose { compose, .. } = &ready.target
@@ -95,7 +92,7 @@ impl Hooks {
     }
 
     async fn back_up(&self, ready: &Ready<'_>, diary: &mut Diary, runner: &Runner) -> Result<(), Outcome> {
-        if diary.hook(Hook::Backup).map_err(|error| unknown(&error))? == Run::Not {
+        if diary.hook(Hook::Backup) == Run::Not {
             runner.say("backed up before, for this release: not done again");
             return Ok(());
         }
@@ -122,23 +119,38 @@ fn unknown(error: &impl ToString) -> Outcome {
     Outcome::inconclusive(error.to_string())
 }
 
+fn failed(error: &TargetError) -> Outcome {
+    let cause = format!("the migration failed: {error}");
+    if error.is_unknown() { Outcome::inconclusive(cause) } else { Outcome::fail(cause) }
+}
+
+/// What is to be run; `None` if the release has no such service.
+fn job<'a>((migrate, is_begun): (&'a Migrate, bool), ready: &'a Ready<'_>) -> Option<Job<'a>> {
+    let service = ready.desired.services.iter().find(|service| service.name == migrate.service)?;
+    Some(Job { service, command: &migrate.command, is_begun, limit: ready.candidate.deadline })
+}
+
+/// What must be there before it is written down that it begins: a run that is killed in between has begun nothing.
+async fn prepare(job: Job<'_>, ready: &Ready<'_>, login: Option<&Login>) -> Result<(), TargetError> {
+    match &ready.target {
+        Target::Compose { compose, .. } => {
+            Ok(Box::pin(compose.make_migration(&ready.desired, job, login)).await?)
+        }
+        // A Swarm makes and starts a job at once.
+        Target::Swarm { .. } | Target::Cluster(_) => Ok(()),
+    }
+}
+
 async fn migrate(
-    (migrate, is_begun): (&Migrate, bool),
+    job: Job<'_>,
     ready: &Ready<'_>,
     login: Option<&Login>,
     runner: &Runner,
 ) -> Result<JobEnd, TargetError> {
-    let Some(service) = ready.desired.services.iter().find(|service| service.name == migrate.service) else {
-        let cause = format!("`{}` is not a service of this release", migrate.service);
-        return Ok(JobEnd::Failed { cause });
-    };
-    let job = Job { service, command: &migrate.command, is_begun, limit: ready.candidate.deadline };
     let show = |line: &str| runner.quote(line, 1);
     Ok(match &ready.target {
         Target::Swarm { swarm, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
-        Target::Compose { compose, .. } => {
-            Box::pin(compose.migrate(&ready.desired, job, login, show)).await?
-        }
+        Target::Compose { compose, .. } => Box::pin(compose.migrate(job, show)).await?,
         // It is refused before anything begins.
         Target::Cluster(_) => JobEnd::DoneBefore,
     })

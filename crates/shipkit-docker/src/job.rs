@@ -27,7 +27,7 @@ pub struct Job<'a> {
     pub service: &'a DesiredService,
     /// What it runs, in place of the command of the image.
     pub command: &'a [String],
-    /// Whether it was begun before: then it is waited for and not begun again, even if it is gone.
+    /// Whether it was begun before: then it is waited for, and a container that is gone is not made again.
     pub is_begun: bool,
     /// How long it is waited for.
     pub limit: Duration,
@@ -68,9 +68,8 @@ impl Swarm {
             Some(there) => !self.is_for(desired, &there).await?,
             None => true,
         };
-        if is_new && job.is_begun {
-            return Ok(JobEnd::Gone);
-        }
+        // The Swarm makes a job wholly or not at all: one that a killed run has written down and that is not there was
+        // never begun.
         if is_new {
             self.begin(desired, job, &name, login).await?;
         }

@@ -1,53 +1,157 @@
-//! A deploy that is killed at any of its steps is finished by the next one.
+//! A deploy that is killed at any of its steps is finished by the next one, or by `reconcile`.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Command;
 
 use shipkit_core::Digest;
+use shipkit_tests::server::gate::{Gate, Held, Moment};
 
 use crate::bed::{Bed, Step, release_of, wait};
+use crate::left::check_serves;
 
-/// After which of its lines a deploy is killed: the steps that change the target first, then all others. A deploy of
-/// three services says fewer than this many lines.
-const LINES: [usize; 14] = [6, 8, 7, 5, 9, 4, 10, 3, 11, 2, 12, 1, 13, 14];
-
-/// How many kills there are: a short sample, or as many as `./soak` asks for.
-fn kills() -> usize {
-    std::env::var("SHIPKIT_KILLS").map_or(2, |kills| kills.parse().expect("SHIPKIT_KILLS is a number"))
+/// What comes after a kill.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Then {
+    Again,
+    Reconcile,
 }
 
-/// Starts a deploy and kills it, as nothing can be caught, once it has said this many lines.
-fn kill_after(bed: &Bed, release: &Digest, lines: usize) -> usize {
-    kill_step_after(&bed.deploy(release, "staging"), lines)
+/// The changes at which a deploy is killed: this one, or for `./soak` each until it ends by itself.
+pub(crate) fn numbers(sample: usize) -> Vec<usize> {
+    if std::env::var_os("SHIPKIT_KILLS").is_some() { (1..100).collect() } else { vec![sample] }
 }
 
-fn kill_step_after(step: &Step, lines: usize) -> usize {
+/// Starts a step and kills it, as nothing can be caught, when it asks for the change that is held. Gives that change, or
+/// `None` if it ended well before.
+pub(crate) fn kill_at(step: &Step, held: &Held) -> Option<String> {
     let mut child = step.start();
-    let said = BufReader::new(child.stderr.take().unwrap()).lines().take(lines).count();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    said
+    let (stderr, over) = (child.stderr.take().unwrap(), held.over());
+    let reading = std::thread::spawn(move || {
+        let said: Vec<String> = BufReader::new(stderr).lines().map(Result::unwrap).collect();
+        over();
+        said
+    });
+    let change = held.wait();
+    if change.is_some() {
+        // With what it has started, as a runner ends a step.
+        let children = descendants(child.id());
+        child.kill().unwrap();
+        for process in children {
+            Command::new("kill").args(["-KILL", &process.to_string()]).output().unwrap();
+        }
+    }
+    let ended = child.wait().unwrap();
+    let said = reading.join().unwrap();
+    assert!(change.is_some() || ended.success(), "{said:#?}");
+    change
 }
 
-#[test]
-fn a_deploy_that_is_killed_at_any_step_is_finished_by_the_next_one() {
-    let mut bed = Bed::new("kill");
+fn descendants(process: u32) -> Vec<u32> {
+    let threads =
+        std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().map(Result::unwrap);
+    let texts = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<u32> = texts
+        .flat_map(|text| text.split_whitespace().map(|child| child.parse().unwrap()).collect::<Vec<_>>())
+        .collect();
+    children.into_iter().flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
+}
+
+/// Two releases take turns, and each deploy is killed at one more of its changes of the Swarm.
+fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize) {
+    let mut bed = Bed::new(name);
+    let (gate, folder) = (Gate::start("/var/run/docker.sock"), tempfile::tempdir().unwrap());
+    let saved = folder.path().join("saved");
     let (one, two) = (bed.image(1, "good"), bed.image(2, "good"));
     let releases =
         [("1.1.0", bed.release(1, (&one, 1), (&one, 1))), ("1.2.0", bed.release(2, (&two, 2), (&two, 2)))];
-    bed.deploy(&releases[0].1, "staging").run().ended(0, "1.1.0 serves in staging");
-    for round in 0..kills() {
-        let (version, release) = &releases[(round + 1) % 2];
-        let (before, _) = &releases[round % 2];
-        let said = kill_after(&bed, release, LINES[round % LINES.len()]);
+    let config = with_hooks(&bed, &saved);
+    let step = |command: &str| {
+        Step::new(command, &config).input("environment", "staging").input("docker-host", &gate.host())
+    };
+    let deploy = |release: &Digest| step("deploy").input("release", release.as_str());
+    deploy(&releases[0].1).run().ended(0, "1.1.0 serves in staging");
+    let mut serving = 0;
+    for number in numbers(sample) {
+        let (version, release) = &releases[1 - serving];
+        std::fs::write(&saved, "").unwrap();
+        let held = gate.hold(number, moment);
+        let Some(change) = kill_at(&deploy(release), &held) else {
+            assert!(sample < number, "it ends before its change {number}");
+            break;
+        };
+        drop(held);
         bed.lease_ends();
-        let run = bed.deploy(release, "staging").run();
-        let run = run.ended(0, &format!("{version} serves in staging"));
-        assert_eq!(bed.versions(), [version, "1.1.0", version], "killed after line {said}: {run:#?}");
+        let run = match then {
+            Then::Again => deploy(release).run().ended(0, &format!("{version} serves in staging")),
+            Then::Reconcile => step("reconcile").run(),
+        };
+        let at = format!("killed {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
+        assert_eq!(run.exit, Some(0), "{at}");
+        // A run that had written nothing yet has left nothing to finish.
+        let is_new = then == Then::Again || !run.outputs["cause"].contains("has ended");
+        if is_new {
+            serving = 1 - serving;
+        }
+        let (now, before) = (releases[serving].0, releases[1 - serving].0);
+        check_serves(&bed, now, &["shipkit-migrate"]);
+        let migrated =
+            gate.changes().iter().filter(|change| change.ends_with("/services/create 201")).count();
+        assert_eq!(migrated, usize::from(is_new), "{at}");
+        assert_eq!(std::fs::read_to_string(&saved).unwrap().lines().count(), usize::from(is_new), "{at}");
+        if !is_new {
+            continue;
+        }
         // The way back leads to the good release before, whatever the killed run had written.
-        let back = bed.step("rollback", "staging").input("dry-run", "true").run().ended(0, "dry run");
-        let expected = format!("(release {version} -> {before})");
-        assert_eq!(back.stdout.matches(&expected).count(), 2, "killed after line {said}: {}", back.stdout);
+        let back = step("rollback").input("dry-run", "true").run().ended(0, "dry run");
+        assert_eq!(
+            back.stdout.matches(&format!("(release {now} -> {before})")).count(),
+            2,
+            "{at}: {}",
+            back.stdout
+        );
     }
+}
+
+/// The configuration with a backup, which writes a line into `saved`, and a migration.
+fn with_hooks(bed: &Bed, saved: &Path) -> String {
+    let hooks = format!(
+        "  staging:\n    backup: {{run: \"echo saved >> {}\"}}\n    migrate: {{service: api, command: /container migrate}}\n",
+        saved.display()
+    );
+    bed.config().replacen("  staging:\n", &hooks, 1)
+}
+
+#[test]
+fn a_deploy_that_is_killed_before_any_change_is_finished_by_the_next_one() {
+    killed_at_every_change("killa", Moment::Before, Then::Again, 6);
+}
+
+#[test]
+fn a_deploy_that_is_killed_after_any_change_is_finished_by_the_next_one() {
+    killed_at_every_change("killb", Moment::After, Then::Again, 8);
+}
+
+#[test]
+fn a_deploy_that_is_killed_before_any_change_is_finished_by_reconcile() {
+    killed_at_every_change("killc", Moment::Before, Then::Reconcile, 10);
+}
+
+#[test]
+fn a_deploy_that_is_killed_after_any_change_is_finished_by_reconcile() {
+    killed_at_every_change("killd", Moment::After, Then::Reconcile, 12);
+}
+
+/// Starts a deploy and kills it once it has said this many lines.
+fn kill_after(bed: &Bed, release: &Digest, lines: usize) {
+    kill_step_after(&bed.deploy(release, "staging"), lines);
+}
+
+fn kill_step_after(step: &Step, lines: usize) {
+    let mut child = step.start();
+    BufReader::new(child.stderr.take().unwrap()).lines().take(lines).for_each(drop);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

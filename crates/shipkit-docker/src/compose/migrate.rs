@@ -16,35 +16,37 @@ use crate::rollout::log_lines;
 use crate::swarm::Login;
 
 impl Compose {
-    /// Runs the migration of a release, or waits for the one that a killed run began. What the files start before the
-    /// service is started first, where it is not there. `line` is told what the migration writes, as it comes; foreign text.
-    /// After its limit it is left running, for the next deploy of this release to wait for. Dropping the future leaves it
-    /// running, too.
+    /// Makes the container of the migration of a release, without starting it, unless it is there or was begun before. What
+    /// the files start before the service is started first, where it is not there.
     ///
     /// # Errors
     /// When the host cannot be asked, or a migration of another release still runs.
-    pub async fn migrate(
+    pub async fn make_migration(
         &self,
         desired: &Desired,
         job: Job<'_>,
         login: Option<&Login>,
-        mut line: impl FnMut(&str),
-    ) -> Result<JobEnd, ComposeError> {
-        let is_new = match self.container(&self.migration()).await? {
-            Some(there) => !self.is_for(desired, &there).await?,
-            None => true,
+    ) -> Result<(), ComposeError> {
+        let is_there = match self.container(&self.migration()).await? {
+            Some(there) => self.is_for(desired, &there).await?,
+            None => false,
         };
-        if is_new && job.is_begun {
-            return Ok(JobEnd::Gone);
-        }
-        if is_new {
-            self.make(desired, job, login).await?;
-        }
-        let (mut log, start) = (Log::default(), Instant::now());
+        if is_there || job.is_begun { Ok(()) } else { self.make(desired, job, login).await }
+    }
+
+    /// Runs the migration that was made, or waits for the one that a killed run began. `line` is told what it writes, as it
+    /// comes; foreign text. After its limit it is left running, for the next deploy of this release to wait for. Dropping
+    /// the future leaves it running, too.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub async fn migrate(&self, job: Job<'_>, mut line: impl FnMut(&str)) -> Result<JobEnd, ComposeError> {
+        let (mut log, start, mut is_new) = (Log::default(), Instant::now(), false);
         loop {
             let Some(there) = self.container(&self.migration()).await? else { return Ok(JobEnd::Gone) };
             if there.is_fresh() && there.error().is_none() {
                 self.start_migration(&there).await?;
+                is_new = true;
                 continue;
             }
             let end = end_of(&there);

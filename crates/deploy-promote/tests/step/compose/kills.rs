@@ -3,9 +3,89 @@
 use std::io::{BufRead as _, BufReader};
 
 use shipkit_core::Digest;
+use shipkit_core::journal::{Intent, Journal, Resume, resume};
+use shipkit_core::lease::Lease;
+use shipkit_tests::server::gate::{Gate, Moment};
 
 use super::project::Project;
 use crate::bed::terminate;
+use crate::kills::{Then, kill_at, numbers};
+
+/// Two releases take turns, and each deploy is killed at one more of the requests, its own or those of `docker compose`, that
+/// change something at the engine.
+fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize) {
+    let mut project = Project::new(name);
+    let gate = Gate::start("/var/run/docker.sock");
+    let images = [project.bed.image(1, "good"), project.bed.image(2, "good")];
+    let releases = [("1.1.0", project.release(1, &images[0])), ("1.2.0", project.release(2, &images[1]))];
+    let migrate =
+        "    timeout: 40s\n    migrate: {service: api, command: /container migrate, compatible: true}\n";
+    project.edit("shipkit.yml", "    timeout: 40s\n", migrate);
+    let through = |command: &str| project.step(command).input("docker-host", &gate.host());
+    let deploy = |release: &Digest| through("deploy").input("release", release.as_str());
+    for (version, release) in &releases {
+        deploy(release).run().ended(0, &format!("{version} serves in staging"));
+    }
+    let (data, nginx) = (project.id("db"), project.id("nginx"));
+    let mut serving = 1;
+    for number in numbers(sample) {
+        let (version, release) = &releases[1 - serving];
+        let held = gate.hold(number, moment);
+        let Some(change) = kill_at(&deploy(release), &held) else {
+            assert!(sample < number, "it ends before its change {number}");
+            break;
+        };
+        drop(held);
+        project.lease_ends();
+        let run = match then {
+            Then::Again => deploy(release).run().ended(0, &format!("{version} serves in staging")),
+            Then::Reconcile => through("reconcile").run(),
+        };
+        let at = format!("killed {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
+        assert_eq!(run.exit, Some(0), "{at}");
+        // A run that had written nothing yet has left nothing to finish.
+        if then == Then::Again || !run.outputs["cause"].contains("has ended") {
+            serving = 1 - serving;
+        }
+        let (now, before) = (images[serving].to_string(), images[1 - serving].to_string());
+        let is = |state: &str, image: &str| format!("{state} {image}");
+        let seen = |service: &str| -> Vec<String> {
+            let lines = project.containers(service);
+            let mut lines: Vec<String> =
+                lines.iter().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect();
+            lines.sort();
+            lines
+        };
+        let (old, new) = (is("exited", &before), is("running", &now));
+        assert_eq!(seen("api"), [old.clone(), old.clone(), new.clone(), new.clone()], "{at}");
+        assert_eq!(seen("web"), [old, new], "{at}");
+        assert_eq!(seen("shipkit-migrate"), Vec::<String>::new(), "{at}");
+        assert_eq!((project.id("db"), project.id("nginx")), (data.clone(), nginx.clone()), "{at}");
+        check_closed(&project, &at);
+        let back = through("rollback").input("dry-run", "true").run().ended(0, "dry run");
+        let expected = format!("(release {} -> {})", releases[serving].0, releases[1 - serving].0);
+        assert_eq!(back.stdout.matches(&expected).count(), 2, "{at}: {}", back.stdout);
+    }
+}
+
+/// Nobody holds the lease, and the last run has ended.
+#[track_caller]
+fn check_closed(project: &Project, at: &str) {
+    let read = |name: &str| std::fs::read_to_string(project.state().join(name)).unwrap();
+    assert!(Lease::parse(&read("lease.json")).unwrap().expires <= jiff::Timestamp::now(), "{at}");
+    let left = resume(Some(&Journal::parse(&read("journal.json")).unwrap()), Intent::Reconcile);
+    assert!(matches!(left, Resume::Nothing { .. }), "{left:?}: {at}");
+}
+
+#[test]
+fn a_deploy_that_is_killed_before_any_change_is_finished_by_the_next_one() {
+    killed_at_every_change("everya", Moment::Before, Then::Again, 9);
+}
+
+#[test]
+fn a_deploy_that_is_killed_after_any_change_is_finished_by_reconcile() {
+    killed_at_every_change("everyb", Moment::After, Then::Reconcile, 14);
+}
 
 /// Starts a deploy and kills it, as nothing can be caught, once it has said that a service changes.
 fn kill(project: &Project, release: &Digest, says: &str) {
