@@ -82,7 +82,7 @@ swarm_figures() (
   cat > "$swarm_work/shipkit.yml" << END
 version: 1
 name: bench
-registry: $REGISTRY
+registry: $REGISTRY/shipkit-bench-swarm-$$
 services:
   api:
     build: {context: api}
