@@ -78,14 +78,12 @@ compose_watched() {
   echo "$said" >> "$compose_work/$name.watched"
 }
 
-compose_median() { sort -n | awk '{v[NR] = $1} END {if (NR % 2) print v[(NR + 1) / 2]; else printf "%.3f\n", (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
-
 # A row of times: compose_row NAME MOST [peer]
 compose_row() {
   local value peer=null peer_value=null
   if ! wanted "$1"; then return; fi
-  value=$(compose_median < "$compose_work/$1")
-  if [ -n "${3:-}" ]; then peer='"docker_compose"' peer_value=$(compose_median < "$compose_work/$1.peer"); fi
+  value=$(median < "$compose_work/$1")
+  if [ -n "${3:-}" ]; then peer='"docker_compose"' peer_value=$(median < "$compose_work/$1.peer"); fi
   echo "$1 $value s $peer $peer_value <_$2 $(awk -v v="$value" -v m="$2" 'BEGIN {print v < m ? "true" : "false"}')"
 }
 

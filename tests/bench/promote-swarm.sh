@@ -31,14 +31,12 @@ swarm_ours() {
 # swarm_peer ROW IMAGE. It exits with 0 where the Swarm has gone back, too.
 swarm_peer() { swarm_take "$1.peer" 0 docker service update --quiet --image "$2" "${swarm_stack}_api"; }
 
-swarm_median() { sort -n "$1" | awk '{v[NR] = $1} END {if (NR % 2) print v[(NR + 1) / 2]; else printf "%.3f\n", (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
-
 # swarm_row NAME MOST [over]: less than MOST seconds, or than MOST seconds over the peer.
 swarm_row() {
   local value peer_value most=$2 goal=$2
   if ! wanted "$1"; then return; fi
-  value=$(swarm_median "$swarm_work/$1")
-  peer_value=$(swarm_median "$swarm_work/$1.peer")
+  value=$(median < "$swarm_work/$1")
+  peer_value=$(median < "$swarm_work/$1.peer")
   if [ -n "${3:-}" ]; then goal=peer_+_$2 most=$(awk -v p="$peer_value" -v m="$2" 'BEGIN {print p + m}'); fi
   echo "$1 $value s \"docker_service_update\" $peer_value <_$goal $(awk -v v="$value" -v m="$most" 'BEGIN {print v < m ? "true" : "false"}')"
 }

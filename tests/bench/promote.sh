@@ -105,8 +105,6 @@ promote_counted() {
   echo "$figures"
 }
 
-promote_median() { sort -n | awk '{v[NR] = $1} END {if (NR % 2) print v[(NR + 1) / 2]; else printf "%.3f\n", (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
-
 # The best peer of lines `figure tool`: `"tool" figure`, or `null null` where there is none.
 promote_best() { sort -n | awk 'NR == 1 {print "\"" $2 "\"", $1} END {if (!NR) print "null null"}'; }
 
@@ -126,9 +124,9 @@ promote_walls() {
       promote_wall "$tool" "$2" "$3" "$promote_single" >> "$promote_work/$name.$tool"
     done
   done
-  ours=$(promote_median < "$promote_work/$name.ours")
+  ours=$(median < "$promote_work/$name.ours")
   read -r peer peer_value < <(for tool in $(promote_tools); do
-    echo "$(promote_median < "$promote_work/$name.$tool") $tool"
+    echo "$(median < "$promote_work/$name.$tool") $tool"
   done | promote_best)
   echo "$name $ours s $peer $peer_value $5 $(awk -v a="$ours" -v b="$peer_value" -v f="$4" 'BEGIN {print b == "null" ? "null" : a <= b * f ? "true" : "false"}')"
 }
