@@ -53,8 +53,6 @@ metadata_action_memory() {
   /usr/bin/time -f %M "$@" 2>&1 > /dev/null | tail -n 1
 }
 
-median() { sort -n | awk '{all[NR] = $1} END {print (all[int((NR + 1) / 2)] + all[int((NR + 2) / 2)]) / 2}'; }
-
 # metadata_action_row name goal ours theirs unit
 metadata_action_row() {
   wanted "$1" || return 0
