@@ -19,7 +19,7 @@ promote_peers() {
     echo "bench: fetching $peer of Debian sid with apt into $bin" >&2
     lists=$(mktemp -d)
     mkdir -p "$lists/lists/partial" "$lists/archives/partial"
-    scripts/bed apt-sources sid | head -1 > "$lists/sources.list"
+    scripts/bed apt-sources sid | sed -n 1p > "$lists/sources.list"
     options=(-o "Dir::Etc::sourcelist=$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null
       -o "Dir::State::lists=$lists/lists" -o "Dir::Cache::archives=$lists/archives"
       -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o "APT::Sandbox::User=$(id -un)")
