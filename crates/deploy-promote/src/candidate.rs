@@ -155,19 +155,12 @@ impl<'a> Candidate<'a> {
             let record = admission::record(Kind::Smoke, &found, environment, runner.now(), self.run.clone());
             records.push(Record { details, ..record });
         }
-        for record in &records {
-            if let Err(error) =
-                self.registry.put_evidence(&self.shipped.repository, &self.shipped.digest, record).await
-            {
-                let said = format!(
-                    "{}; but the {} evidence could not be stored: {error}",
-                    outcome.cause,
-                    record.kind.word()
-                );
-                let verdict =
-                    if outcome.verdict == Verdict::Fail { Verdict::Fail } else { Verdict::Inconclusive };
-                return Outcome { verdict, cause: said };
-            }
+        let (repository, release) = (&self.shipped.repository, &self.shipped.digest);
+        if let Err(error) = self.registry.put_all_evidence(repository, release, &records).await {
+            let cause = format!("{}; but the evidence could not be stored: {error}", outcome.cause);
+            let verdict =
+                if outcome.verdict == Verdict::Fail { Verdict::Fail } else { Verdict::Inconclusive };
+            return Outcome { verdict, cause };
         }
         outcome.clone()
     }

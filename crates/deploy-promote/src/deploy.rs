@@ -125,11 +125,12 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
     };
     outcome.cause = candidate.project.redact(&outcome.cause);
     diary.note_or_say(Journal::end, runner).await;
-    let outcome = candidate.keep_evidence(&outcome, smoke, runner).await;
-    if outcome.verdict == Verdict::Pass {
-        candidate.point_at_it(runner).await;
-    }
-    outcome
+    let point = async {
+        if outcome.verdict == Verdict::Pass {
+            candidate.point_at_it(runner).await;
+        }
+    };
+    tokio::join!(candidate.keep_evidence(&outcome, smoke, runner), point).0
 }
 
 /// How a rollout that failed ends.

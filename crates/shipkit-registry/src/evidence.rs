@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use shipkit_core::evidence::{BadEvidence, Kind, RECORD_KEY, Record, STATEMENT_MEDIA_TYPE};
@@ -25,6 +26,16 @@ pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 const VERDICT: &str = "dev.shipkit.evidence.verdict";
 
 const STATEMENT_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// A record that the registry has by digest.
+struct Stored {
+    digest: Digest,
+    bytes: Bytes,
+    /// How it is listed.
+    entry: Value,
+    /// The tag of the newest record of its kind and environment.
+    own: Tag,
+}
 
 /// What was found at a digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,27 +58,63 @@ impl Registry {
         subject: &Digest,
         record: &Record,
     ) -> Result<Digest, Error> {
+        let stored = self.put_all_evidence(repository, subject, std::slice::from_ref(record)).await?;
+        stored.into_iter().next().ok_or_else(|| lost(repository, subject, subject))
+    }
+
+    /// Stores several records about `subject` at once, as [`put_evidence`](Self::put_evidence) stores one: who lists them is
+    /// asked once. Gives the digests of their manifests, in the same order.
+    ///
+    /// # Errors
+    /// As for one. Then some may have been stored, and none is promised to be.
+    pub async fn put_all_evidence(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        records: &[Record],
+    ) -> Result<Vec<Digest>, Error> {
         let subject = self.manifest(repository, &Target::Digest(subject.clone())).await?;
-        let statement = record.statement(&repository.to_string(), &subject.digest);
-        let (entry, bytes) = evidence_manifest(&subject, record, &statement);
         self.put_blob(repository, EMPTY).await?;
+        let stored = records.iter().map(|record| self.put_record(repository, &subject, record));
+        let stored: Vec<Stored> = try_join_all(stored).await?;
+        let digests: Vec<Digest> = stored.iter().map(|one| one.digest.clone()).collect();
+        if self.is_listed_by_api(repository, &subject.digest, &digests).await? {
+            return Ok(digests);
+        }
+        // One after the other: of two records of one kind the last is the newest.
+        for one in &stored {
+            let own = Target::Tag(one.own.clone());
+            self.put_manifest(repository, &own, OCI_MANIFEST, one.bytes.clone()).await?;
+        }
+        let entries = stored.iter().map(|one| (one.digest.clone(), one.entry.clone())).collect();
+        if self.enter(repository, &subject.digest, &entries).await? {
+            return Ok(digests);
+        }
+        // Without a listing its own tag is the only way to it; it must at least be that.
+        let newest: BTreeMap<_, _> = stored.iter().map(|one| (&one.own, &one.digest)).collect();
+        for (own, digest) in newest {
+            if self.resolve(repository, own).await?.as_ref() != Some(digest) {
+                return Err(lost(repository, &subject.digest, digest));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Stores a record by digest, and says where it is to be listed.
+    async fn put_record(
+        &self,
+        repository: &Repository,
+        subject: &Manifest,
+        record: &Record,
+    ) -> Result<Stored, Error> {
+        let statement = record.statement(&repository.to_string(), &subject.digest);
+        let (entry, bytes) = evidence_manifest(subject, record, &statement);
         self.put_blob(repository, statement).await?;
         let digest = Digest::of(&bytes);
         let target = Target::Digest(digest.clone());
         self.put_manifest(repository, &target, OCI_MANIFEST, bytes.clone()).await?;
-        if self.is_listed_by_api(repository, &subject.digest, std::slice::from_ref(&digest)).await? {
-            return Ok(digest);
-        }
         let own = evidence_tag(&subject.digest, record.kind.word(), record.environment.as_deref())?;
-        self.put_manifest(repository, &Target::Tag(own.clone()), OCI_MANIFEST, bytes).await?;
-        if self.enter(repository, &subject.digest, &BTreeMap::from([(digest.clone(), entry)])).await? {
-            return Ok(digest);
-        }
-        // Without a listing its own tag is the only way to it; it must at least be that.
-        if self.resolve(repository, &own).await?.as_ref() == Some(&digest) {
-            return Ok(digest);
-        }
-        Err(Error::Lost { repository: repository.clone(), subject: subject.digest, evidence: digest })
+        Ok(Stored { digest, bytes, entry, own })
     }
 
     /// All evidence about `subject`: what the referrers API and the fallback tag list, and what the tags of the
@@ -187,6 +234,10 @@ pub(crate) fn evidence_tag(subject: &Digest, kind: &str, environment: Option<&st
 fn has_our_block(bytes: &[u8]) -> bool {
     let statement: Value = serde_json::from_slice(bytes).unwrap_or_default();
     statement.get("predicate").is_some_and(|predicate| predicate.get(RECORD_KEY).is_some())
+}
+
+fn lost(repository: &Repository, subject: &Digest, evidence: &Digest) -> Error {
+    Error::Lost { repository: repository.clone(), subject: subject.clone(), evidence: evidence.clone() }
 }
 
 fn bad(repository: &Repository, evidence: &Digest, source: BadEvidence) -> Error {

@@ -20,7 +20,7 @@ const WRITES: u32 = 20;
 /// it was entered, and has written it back by then.
 const READINGS: u32 = 3;
 /// The pause between two readings, as long as another writer may need from its reading to its writing.
-const SHORTEST: Duration = Duration::from_millis(100);
+const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// What is at the tag of the listing.

@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// How long to wait before looking again.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How many failed tasks make a crash loop. One may be bad luck, and the target judges it by its own rule.
 const CRASH_LOOP: usize = 2;
 

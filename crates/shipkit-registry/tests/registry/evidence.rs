@@ -59,6 +59,42 @@ async fn what_is_written_is_found_newest_first_with_and_without_the_api() {
 }
 
 #[tokio::test]
+async fn records_that_come_together_are_listed_once() {
+    for referrers in [false, true] {
+        let server = server::Registry::start(Options { referrers, ..Options::default() });
+        let api = repository(&server, "acme/api");
+        let (subject, client) = (seed(&server, "acme/api"), anonymous());
+        let records = [record(Kind::Deployment, Some("staging"), 2), record(Kind::Smoke, Some("staging"), 1)];
+        let stored = client.put_all_evidence(&api, &subject, &records).await.unwrap();
+        for (digest, record) in stored.iter().zip(&records) {
+            let (_, manifest) = server.stored("acme/api", digest).unwrap();
+            let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+            assert_eq!(manifest["annotations"]["dev.shipkit.evidence.kind"], record.kind.word());
+        }
+        let found = client.evidence(&api, &subject, &[]).await.unwrap();
+        assert_eq!(found, Evidence { records: records.to_vec(), foreign: 0 });
+        let listing = format!("/manifests/{}", listing_tag(&subject));
+        let requests = server.requests();
+        let writes = requests.iter().filter(|one| one.method == "PUT" && one.path.ends_with(&listing));
+        assert_eq!(writes.count(), usize::from(!referrers));
+        let own = server.tags("acme/api").into_keys().filter(|tag| tag.contains(".shipkit-")).count();
+        assert_eq!(own, if referrers { 0 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn of_two_records_of_one_kind_the_last_has_the_tag() {
+    let server = server::Registry::start(Options::default());
+    let api = repository(&server, "acme/api");
+    let (subject, client) = (seed(&server, "acme/api"), anonymous());
+    let records = [record(Kind::Scan, None, 1), record(Kind::Scan, None, 2)];
+    let stored = client.put_all_evidence(&api, &subject, &records).await.unwrap();
+    let own = format!("{}.shipkit-scan", listing_tag(&subject));
+    assert_eq!(server.tags("acme/api")[&own], stored[1].to_string());
+    assert_eq!(client.evidence(&api, &subject, &[]).await.unwrap().records.len(), 2);
+}
+
+#[tokio::test]
 async fn nothing_written_is_nothing_found() {
     let server = server::Registry::start(Options::default());
     let subject = seed(&server, "acme/api");
