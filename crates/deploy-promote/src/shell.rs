@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use shipkit_core::Secret;
+use shipkit_docker::ProcessGroup;
 use shipkit_runner::{Failure, Runner};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -23,20 +23,6 @@ pub(crate) struct Shell {
     secrets: BTreeMap<String, Secret>,
     /// The longest time for one command.
     limit: Duration,
-}
-
-/// A command and all that it has started, killed when this is dropped before the command was waited for.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // While nobody has waited for the leader, its number belongs to nobody else.
-        let leader = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(leader) = leader {
-            // It fails only if nobody is left.
-            kill_process_group(leader, Signal::KILL).ok();
-        }
-    }
 }
 
 impl Shell {
@@ -70,19 +56,13 @@ impl Shell {
     /// started ends with it. `Err` says how it failed.
     pub(crate) async fn run(&self, command: &str, runner: &Runner) -> Result<(), String> {
         let secrets = self.secrets.iter().map(|(name, value)| (name, value.reveal()));
-        let child = Command::new(SHELL)
-            .args(["-euo", "pipefail", "-c", command])
-            .current_dir(&self.directory)
-            .envs(secrets)
-            .envs(&self.variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn();
-        let mut group = Group(child.map_err(|error| format!("`{command}` cannot be started: {error}"))?);
-        match tokio::time::timeout(self.limit, follow(&mut group.0, runner)).await {
+        let mut child = Command::new(SHELL);
+        child.args(["-euo", "pipefail", "-c", command]).current_dir(&self.directory);
+        child.envs(secrets).envs(&self.variables);
+        child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let group = ProcessGroup::start(&mut child);
+        let mut group = group.map_err(|error| format!("`{command}` cannot be started: {error}"))?;
+        match tokio::time::timeout(self.limit, follow(group.leader(), runner)).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("`{command}` ended with {status}")),
             Ok(Err(error)) => Err(format!("`{command}`: {error}")),

@@ -25,7 +25,7 @@ mod written;
 pub use compose::{Compose, ComposeApplied, ComposeError, ComposeProject, Preview, Proxy};
 pub use error::SwarmError;
 pub use history::{History, Memory};
-pub use host::{Host, HostError, Reached};
+pub use host::{Host, HostError, ProcessGroup, Reached};
 pub use job::{Job, JobEnd};
 pub use ledger::{Ledger, LedgerError};
 pub use rollout::{Applied, TaskLog};

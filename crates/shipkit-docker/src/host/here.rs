@@ -6,29 +6,16 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::HostError;
+use super::group::ProcessGroup;
 use crate::ssh::{Ended, HostCommand, Stream};
 
 /// How much is read at once, in bytes.
 const PART: usize = 16 << 10;
-
-/// A process group whose leader was not waited for yet. It is killed when this is dropped before that.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // While nobody has waited for the leader, its number belongs to nobody else.
-        let leader = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(leader) = leader {
-            // It fails only if nobody is left.
-            kill_process_group(leader, Signal::KILL).ok();
-        }
-    }
-}
 
 pub(super) async fn stream(
     command: &HostCommand<'_>,
@@ -36,24 +23,18 @@ pub(super) async fn stream(
 ) -> Result<(Ended, bool), HostError> {
     let mut group = start(command)?;
     let program = || command.argv.first().copied().unwrap_or_default().to_owned();
-    match tokio::time::timeout(command.time, follow(&mut group.0, command, said)).await {
+    match tokio::time::timeout(command.time, follow(group.leader(), command, said)).await {
         Ok(Ok((status, is_cut))) => Ok((ended(status), is_cut)),
         Ok(Err(error)) => Err(HostError::NotStarted { program: program(), reason: error.to_string() }),
         Err(_elapsed) => Err(HostError::TooSlow { program: program(), limit: command.time }),
     }
 }
 
-fn start(command: &HostCommand<'_>) -> Result<Group, HostError> {
+fn start(command: &HostCommand<'_>) -> Result<ProcessGroup, HostError> {
     let (program, arguments) = command.argv.split_first().unwrap_or((&"", &[]));
-    let child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    child.map(Group).map_err(|error| {
+    let mut child = Command::new(program);
+    child.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ProcessGroup::start(&mut child).map_err(|error| {
         let program = (*program).to_owned();
         let is_absent = error.kind() == ErrorKind::NotFound;
         if is_absent {
@@ -64,7 +45,7 @@ fn start(command: &HostCommand<'_>) -> Result<Group, HostError> {
     })
 }
 
-/// Feeds a command, hands on what it says, and waits for its end: for that last, see [`Group`].
+/// Feeds a command, hands on what it says, and waits for its end: for that last, see [`ProcessGroup`].
 async fn follow(
     child: &mut Child,
     command: &HostCommand<'_>,

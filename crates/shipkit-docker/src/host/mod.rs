@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod group;
 mod here;
 mod lease;
 mod reach;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::ssh::{Ended, HostCommand, Output, Ssh, Stream};
 
 pub use error::HostError;
+pub use group::ProcessGroup;
 pub use reach::Reached;
 
 /// How long a small script may take.
