@@ -89,7 +89,7 @@ async fn files(project: &Project<'_>, stack: &str, remote: Option<&Host>) -> Res
 }
 
 /// The folder of `shipkit.yml`.
-fn folder(project: &Project<'_>) -> Result<PathBuf, Failure> {
+pub(crate) fn folder(project: &Project<'_>) -> Result<PathBuf, Failure> {
     let file = project.args.directory.join(&project.args.config);
     let found = file.parent().map(|folder| if folder.as_os_str().is_empty() { ".".as_ref() } else { folder });
     let folder = found.unwrap_or_else(|| ".".as_ref());

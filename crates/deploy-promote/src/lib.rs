@@ -24,6 +24,7 @@ mod reconcile;
 mod report;
 mod rollback;
 mod rollout;
+mod rule_files;
 mod shell;
 mod space;
 mod status;

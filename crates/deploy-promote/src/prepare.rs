@@ -14,7 +14,7 @@ use crate::preview::{self, Previews};
 use crate::problems::Problems;
 use crate::project::Project;
 use crate::target::Target;
-use crate::{desired, report, space};
+use crate::{desired, report, rule_files, space};
 
 /// What a check says that found nothing.
 pub(crate) const CLEAR: &str = "nothing is in the way";
@@ -106,6 +106,7 @@ pub(crate) fn of_config(project: &Project<'_>, runner: &Runner) -> Result<Proble
         project.kind()?;
     }
     problems.note(project.refuse_missing_secrets());
+    rule_files::check(project, &mut problems);
     for remark in desired::ignored(&project.config, &project.environment) {
         warn(runner, "not acted upon", &remark);
     }

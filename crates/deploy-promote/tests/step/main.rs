@@ -23,3 +23,4 @@ mod left;
 mod life;
 mod over_ssh;
 mod refusals;
+mod rule_files;

@@ -95,10 +95,12 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
         TargetKind::Kubernetes | TargetKind::Command => None,
     };
     let path = origin(context, environment, "target");
-    let files = raw.and_then(|raw| raw.files.as_deref()).unwrap_or_default();
-    let files = files.iter().enumerate();
-    let files = files.filter_map(|(at, file)| in_project(context, &format!("{path}.files[{at}]"), file));
-    let files = files.collect();
+    let mut all_in_project = |key: &str, files: Option<&[String]>| {
+        let files = files.unwrap_or_default().iter().enumerate();
+        files.filter_map(|(at, file)| in_project(context, &format!("{path}.{key}[{at}]"), file)).collect()
+    };
+    let files = all_in_project("files", raw.and_then(|raw| raw.files.as_deref()));
+    let rule_files = all_in_project("rule_files", raw.and_then(|raw| raw.rule_files.as_deref()));
     let env_file =
         raw.and_then(|raw| raw.env_file.as_deref()).and_then(|file| match file.strip_prefix('/') {
             Some(_) => Some(EnvFile::Host(file.to_owned())),
@@ -109,6 +111,7 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
         host: raw.and_then(|raw| raw.host.clone()),
         files,
         env_file,
+        rule_files,
         directory: raw.and_then(|raw| raw.directory.clone()),
         proxy: raw.and_then(|raw| raw.proxy.as_ref()).and_then(|raw| proxy(context, &path, raw)),
         manifests: raw.and_then(|raw| raw.manifests.clone()),

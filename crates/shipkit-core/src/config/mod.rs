@@ -10,6 +10,7 @@ mod mirrors;
 mod raw;
 mod raw_check;
 mod resolve;
+mod rule_file;
 mod rules;
 mod shape;
 mod template;
@@ -23,6 +24,7 @@ pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;
+pub use rule_file::check_rule_file;
 pub use template::Part;
 pub use types::{
     Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, EnvFile, Environment,

@@ -395,6 +395,9 @@ pub(super) struct RawTarget {
     pub(super) files: Option<Vec<String>>,
     /// Compose and Swarm: the environment file, in the folder of this file or at an absolute path on the Docker host.
     pub(super) env_file: Option<String>,
+    /// Rule files of the Prometheus that runs there, in the folder of this file: nothing is deployed while Prometheus would refuse
+    /// one of them. They reach it as the target's own files say.
+    pub(super) rule_files: Option<Vec<String>>,
     /// Compose: the folder on the Docker host that relative paths in Compose files begin at, as `/srv/shop`. Default: the
     /// folder of this file; over SSH the one that Compose files are uploaded to, which holds nothing else.
     pub(super) directory: Option<String>,

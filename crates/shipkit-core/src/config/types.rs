@@ -458,6 +458,8 @@ pub struct Target {
     pub files: Vec<ProjectPath>,
     /// The environment file.
     pub env_file: Option<EnvFile>,
+    /// Rule files of its Prometheus, in the folder of `shipkit.yml`.
+    pub rule_files: Vec<ProjectPath>,
     /// The folder on the Docker host that relative paths in Compose files begin at; `None` is the folder of `shipkit.yml`
     /// or, over SSH, where its files are uploaded to.
     pub directory: Option<String>,

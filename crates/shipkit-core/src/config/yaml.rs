@@ -1,7 +1,7 @@
 //! YAML 1.2 as a tree of JSON values that remembers where each of them stands.
 //!
-//! Only what a configuration needs: one document, text keys, anchors and aliases; no type tags, and merge keys in Compose
-//! files only.
+//! Only what a configuration needs: one document, text keys, anchors and aliases; no type tags, and merge keys in what is
+//! not `shipkit.yml`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,6 +24,8 @@ pub(super) enum Form {
     Shipkit,
     /// A Compose file.
     Compose,
+    /// A rule file of Prometheus.
+    Rules,
 }
 
 /// Line and column, both from 1.
@@ -174,6 +176,7 @@ impl<'a> Reader<'a> {
         let needs = match self.form {
             Form::Shipkit => "it needs `version`, `name`, `services` and `environments`",
             Form::Compose => "it needs `services`",
+            Form::Rules => "it needs `groups`",
         };
         let empty = |at| Refusal::new(at, "the file is empty").hint(needs);
         let mut root = None;
@@ -262,7 +265,7 @@ impl<'a> Reader<'a> {
                     return Ok(Content::Mapping(entries));
                 }
                 Event::Scalar(text, ScalarStyle::Plain, _, None)
-                    if text == "<<" && self.form == Form::Compose =>
+                    if text == "<<" && self.form != Form::Shipkit =>
                 {
                     is_merge = true;
                     text.into_owned()
