@@ -213,7 +213,12 @@ impl Bed {
 
     /// An image with this revision that behaves so, pushed.
     pub(crate) fn image(&mut self, revision: u8, mode: &str) -> ImageRef {
-        self.image_from(revision, mode, &archive())
+        self.image_from(revision, (mode, "serve"), &archive())
+    }
+
+    /// The same, which answers over HTTP at port 8080.
+    pub(crate) fn answering(&mut self, revision: u8, mode: &str) -> ImageRef {
+        self.image_from(revision, (mode, "http"), &archive())
     }
 
     /// One that works and takes so many megabytes where it is unpacked.
@@ -225,15 +230,15 @@ impl Bed {
         let added =
             Command::new("tar").arg("-rf").arg(&all).arg("-C").arg(folder.path()).arg("large").status();
         assert!(added.unwrap().success());
-        self.image_from(revision, "good", &all)
+        self.image_from(revision, ("good", "serve"), &all)
     }
 
-    fn image_from(&mut self, revision: u8, mode: &str, archive: &Path) -> ImageRef {
+    fn image_from(&mut self, revision: u8, (mode, runs): (&str, &str), archive: &Path) -> ImageRef {
         let repository = format!("{}/{}/app", self.host, self.stack);
-        let tagged = format!("{repository}:{revision}{mode}");
+        let tagged = format!("{repository}:{revision}{mode}{runs}");
         let (revision, mode) = (format!("ENV REVISION={}", commit(revision)), format!("ENV MODE={mode}"));
-        let command = "CMD [\"/container\", \"serve\"]";
-        docker(&["import", "-c", &revision, "-c", &mode, "-c", command, archive.to_str().unwrap(), &tagged]);
+        let command = format!("CMD [\"/container\", \"{runs}\"]");
+        docker(&["import", "-c", &revision, "-c", &mode, "-c", &command, archive.to_str().unwrap(), &tagged]);
         docker(&["push", "--quiet", &tagged]);
         let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
         self.images.push(tagged);

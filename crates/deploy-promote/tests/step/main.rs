@@ -21,6 +21,7 @@ mod hooks;
 mod kills;
 mod left;
 mod life;
+mod load;
 mod over_ssh;
 mod refusals;
 mod rule_files;

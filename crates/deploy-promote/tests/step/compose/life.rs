@@ -5,36 +5,15 @@ use std::collections::BTreeSet;
 use shipkit_core::Digest;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
-use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_smoke::WatchReport;
 use shipkit_tests::container::docker;
-use tokio::sync::oneshot;
 
 use super::project::Project;
-use crate::bed::commit;
+use crate::load::{self, check_lossless};
 
 /// Asks 200 times a second, on new connections and kept ones, while something happens.
 pub(super) fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let options = WatchOptions {
-        rate: 200,
-        duration: None,
-        connections: Connections::Both,
-        reads_revision: true,
-        ..WatchOptions::new(project.url().parse().unwrap())
-    };
-    let asking = runtime.spawn(watch(options, stopped));
-    let done = happens();
-    stop.send(()).unwrap();
-    (done, runtime.block_on(asking).unwrap().unwrap())
-}
-
-#[track_caller]
-fn check_lossless(report: &WatchReport, revisions: &[u8]) {
-    assert_eq!((report.failed, report.answered), (0, report.scheduled), "{report:#?}");
-    let seen: BTreeSet<&str> = report.revisions.iter().map(|seen| seen.revision.as_str()).collect();
-    let expected: Vec<String> = revisions.iter().map(|digit| commit(*digit)).collect();
-    assert_eq!(seen, expected.iter().map(String::as_str).collect(), "{report:#?}");
+    load::watched(&project.url(), happens)
 }
 
 #[test]

@@ -6,6 +6,6 @@ mod history;
 mod hooks;
 mod kills;
 mod life;
-mod project;
+pub(crate) mod project;
 mod refused;
 mod remote;

@@ -61,7 +61,7 @@ volumes: {shipkit: {}, data: {}}
 ";
 
 /// Written by the test that counts lost requests, read by all others: a machine that is busy with them loses some by itself.
-static QUIET: RwLock<()> = RwLock::new(());
+pub(crate) static QUIET: RwLock<()> = RwLock::new(());
 
 /// Held as long as a project is there.
 enum Quiet {

@@ -1,0 +1,130 @@
+//! Requests that come in while releases replace each other, and what is lost of them.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use shipkit_core::Digest;
+use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_tests::container::docker;
+use tokio::sync::oneshot;
+
+use crate::bed::{Bed, Step, commit};
+use crate::compose::project::QUIET;
+
+/// Stays the same while everything behind it is replaced. It asks again every second who `api` is, and sends no request twice.
+const EDGE: &str = "events {}
+error_log stderr;
+http {
+    access_log off;
+    resolver 127.0.0.11 valid=1s ipv6=off;
+    server {
+        listen 80;
+        location / {
+            set $api http://api:8080;
+            proxy_next_upstream off;
+            proxy_pass $api;
+        }
+    }
+}
+";
+
+/// Asks 200 times a second, on new connections and kept ones, while something happens.
+pub(crate) fn watched<T>(url: &str, happens: impl FnOnce() -> T) -> (T, WatchReport) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options = WatchOptions {
+        rate: 200,
+        duration: None,
+        connections: Connections::Both,
+        reads_revision: true,
+        ..WatchOptions::new(url.parse().unwrap())
+    };
+    let asking = runtime.spawn(watch(options, stopped));
+    let done = happens();
+    stop.send(()).unwrap();
+    (done, runtime.block_on(asking).unwrap().unwrap())
+}
+
+/// Every request was answered, and by these revisions.
+#[track_caller]
+pub(crate) fn check_lossless(report: &WatchReport, revisions: &[u8]) {
+    assert_eq!((report.failed, report.answered), (0, report.scheduled), "{report:#?}");
+    let seen: BTreeSet<&str> = report.revisions.iter().map(|seen| seen.revision.as_str()).collect();
+    let expected: Vec<String> = revisions.iter().map(|digit| commit(*digit)).collect();
+    assert_eq!(seen, expected.iter().map(String::as_str).collect(), "{report:#?}");
+}
+
+/// What its `shipkit.yml` says: two tasks that answer for three seconds longer than they are wanted, since as the first process of a
+/// container they hear no signal but the last.
+fn config(bed: &Bed, order: &str, replicas: u8) -> String {
+    let (before, rest) =
+        bed.config().split_once("  api:\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, web) = rest.split_once("  web:\n").unwrap();
+    format!(
+        "{before}  api:\n    build: {{context: api}}\n    depends_on: [db]\n    stop_grace_period: 3s\n\
+         \x20   deploy: {{endpoint_mode: dnsrr, replicas: {replicas}, update_config: {{delay: 0s, monitor: 1s, order: {order}}}}}\n\
+         \x20   healthcheck: {{test: [CMD, /container, ask], interval: 1s, timeout: 5s, retries: 2}}\n  web:\n{web}"
+    )
+}
+
+/// A container of nginx in the network of the stack; gives its address.
+fn edge(bed: &Bed) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("nginx.conf"), EDGE).unwrap();
+    let name = format!("{}-edge", bed.stack);
+    docker(&[
+        "create",
+        "--name",
+        &name,
+        "--network",
+        &bed.stack,
+        "--publish",
+        "127.0.0.1::80",
+        "shipkit-test/nginx:newer",
+        "nginx",
+        "-g",
+        "daemon off;",
+    ]);
+    docker(&[
+        "cp",
+        folder.path().join("nginx.conf").to_str().unwrap(),
+        &format!("{name}:/etc/nginx/nginx.conf"),
+    ]);
+    docker(&["start", &name]);
+    format!("http://{}/", docker(&["port", &name, "80/tcp"]))
+}
+
+fn deploy(bed: &Bed, config: &str, release: &Digest) -> Step {
+    bed.step_of("deploy", config).input("environment", "staging").input("release", release.as_str())
+}
+
+#[test]
+fn a_swarm_replaces_releases_without_a_loss_and_loses_requests_where_it_stops_first() {
+    let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+    let mut bed = Bed::new("load");
+    let data = bed.image(9, "good");
+    let (one, two) = (bed.answering(1, "good"), bed.answering(2, "good"));
+    let (first, second) = (bed.release(1, (&one, 1), (&data, 9)), bed.release(2, (&two, 2), (&data, 9)));
+    let good = config(&bed, "start-first", 2);
+    deploy(&bed, &good, &first).run().ended(0, "1.1.0 serves in staging");
+    let url = edge(&bed);
+
+    let rounds: usize = std::env::var("SHIPKIT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    for _ in 0..rounds {
+        for release in [&second, &first, &second] {
+            let (run, report) = watched(&url, || deploy(&bed, &good, release).run());
+            run.ended(0, "serves in staging");
+            check_lossless(&report, &[1, 2]);
+        }
+        let back = || bed.step_of("rollback", &good).input("environment", "staging").run();
+        let (run, report) = watched(&url, back);
+        run.ended(0, "1.1.0 serves in staging again");
+        check_lossless(&report, &[1, 2]);
+    }
+
+    // The same, so that something can be lost.
+    let bad = config(&bed, "stop-first", 1);
+    let (run, report) = watched(&url, || deploy(&bed, &bad, &second).run());
+    run.ended(0, "1.2.0 serves in staging");
+    assert_ne!(report.failed, 0, "{report:#?}");
+}
