@@ -139,17 +139,19 @@ impl<'a> Candidate<'a> {
         Outcome { verdict, cause }
     }
 
-    /// Writes what was found as evidence on the release. Evidence that cannot be written turns a pass into `inconclusive`:
+    /// Writes what was found as evidence on the release, `details` for the deployment itself. Evidence that cannot be written turns a pass into `inconclusive`:
     /// the next environment could not admit the release.
     pub(crate) async fn keep_evidence(
         &self,
         outcome: &Outcome,
-        smoke: Option<Smoke>,
+        (details, smoke): (Value, Option<Smoke>),
         runner: &Runner,
     ) -> Outcome {
         let environment = &self.project.environment.name;
-        let mut records =
-            vec![admission::record(Kind::Deployment, outcome, environment, runner.now(), self.run.clone())];
+        let record =
+            admission::record(Kind::Deployment, outcome, environment, runner.now(), self.run.clone());
+        let details = self.project.redact_all(details);
+        let mut records = vec![Record { details, ..record }];
         if let Some((found, details)) = smoke {
             let found = Outcome { cause: self.project.redact(&found.cause), ..found };
             let record = admission::record(Kind::Smoke, &found, environment, runner.now(), self.run.clone());

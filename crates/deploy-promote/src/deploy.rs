@@ -2,17 +2,19 @@
 
 use serde_json::Value;
 use shipkit_core::journal::{Journal, Migration};
-use shipkit_core::target::{Change, Observed};
+use shipkit_core::target::{Change, Observed, Order, Replacement};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_docker::Memory;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 
 use crate::args::DeployArgs;
+use crate::candidate::Smoke;
 use crate::hold::{Diary, Hold};
 use crate::prepare::{Prepared, Ready, prepare};
 use crate::project::Project;
 use crate::report::{self, Done};
 use crate::rollout::{Ended, Rollout};
+use crate::story::Story;
 
 /// What a run says that was cancelled early enough.
 pub(crate) const UNTOUCHED: &str = "nothing was changed";
@@ -24,6 +26,7 @@ pub(crate) async fn run(
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
+    let mut story = Story::begin();
     let prepare = || async {
         tokio::select! {
             biased;
@@ -41,9 +44,9 @@ pub(crate) async fn run(
     };
     // Another run may have been there between the look and the lease.
     let ended = match project.observe(&ready.target).await {
-        Ok(observed) if observed == ready.observed => carry_out(&ready, &hold, runner).await,
+        Ok(observed) if observed == ready.observed => carry_out(&ready, &hold, &mut story, runner).await,
         Ok(_) => match prepare().await {
-            Ok(Prepared::Ready(ready)) => carry_out(&ready, &hold, runner).await,
+            Ok(Prepared::Ready(ready)) => carry_out(&ready, &hold, &mut story, runner).await,
             Ok(Prepared::Ended(outcome)) => Ok(outcome),
             Err(failure) => Err(failure),
         },
@@ -54,27 +57,33 @@ pub(crate) async fn run(
 }
 
 /// From here on the target changes. A cancelled run stops waiting and says what serves.
-async fn carry_out(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Result<Outcome, Failure> {
+async fn carry_out(
+    ready: &Ready<'_>,
+    hold: &Hold,
+    story: &mut Story,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
     ready.candidate.keep_broken_glass().await?;
     let record = tokio::select! {
         biased;
         _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
         record = ready.candidate.begin_record(runner) => record,
     };
+    story.end("prepare");
     let outcome = tokio::select! {
         biased;
         _signal = runner.cancelled() => cancelled(ready).await,
         why = hold.lost() => lost(&why, ready).await,
-        outcome = roll_out_and_verify(ready, hold, runner) => outcome,
+        outcome = roll_out_and_verify(ready, hold, story, runner) => outcome,
     };
     record.end(&outcome, runner).await;
     let now = ready.candidate.project.observe(&ready.target).await.ok();
-    report::deployed(&ready.candidate, &done(ready, now.as_ref()), &outcome, runner)?;
+    report::deployed(&ready.candidate, &done(ready, story, now.as_ref()), &outcome, runner)?;
     Ok(outcome)
 }
 
 /// What was planned, what served before, and what serves now: after a failure that is not what was shipped.
-fn done(ready: &Ready<'_>, now: Option<&Observed>) -> Done {
+fn done(ready: &Ready<'_>, story: &Story, now: Option<&Observed>) -> Done {
     let stamps = ready.observed.services.iter().filter_map(|service| service.stamp.as_ref());
     // What was adopted is no release that anybody could look up.
     let previous = stamps.max_by_key(|stamp| stamp.time).filter(|stamp| !stamp.is_adopted());
@@ -82,10 +91,12 @@ fn done(ready: &Ready<'_>, now: Option<&Observed>) -> Done {
         steps: ready.changes.iter().map(ToString::to_string).collect(),
         previous: previous.map(|stamp| stamp.release.clone()),
         digests: now.map_or(Value::Null, report::digests),
+        timings: story.timings(),
+        watched: story.seen(),
     }
 }
 
-async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) -> Outcome {
+async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, story: &mut Story, runner: &Runner) -> Outcome {
     let candidate = &ready.candidate;
     let migration = match &candidate.project.environment.migrate {
         Some(migrate) if !migrate.compatible => Migration::Breaking,
@@ -100,19 +111,11 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
         let cause = format!("{}; nothing was rolled out, {}", outcome.cause, serves(ready).await);
         diary.note_or_say(Journal::end, runner).await;
         let outcome = Outcome { cause: candidate.project.redact(&cause), ..outcome };
-        return candidate.keep_evidence(&outcome, None, runner).await;
+        return candidate.keep_evidence(&outcome, (Value::Null, None), runner).await;
     }
+    story.end("hooks");
     let mut rollout = Rollout::new(ready, login);
-    let mut outcome = judged(rollout.forward(&ready.changes, runner).await).unwrap_or(Outcome::pass(""));
-    let mut smoke = None;
-    if outcome.verdict == Verdict::Pass {
-        let found = candidate.verify(runner).await;
-        outcome = found.0.clone();
-        smoke = Some(found);
-    }
-    if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
-        outcome = judged(rollout.still(runner).await).unwrap_or(outcome);
-    }
+    let (outcome, smoke) = forward(ready, &mut rollout, story, runner).await;
     let outcome = if candidate.goes_back(outcome.verdict) && has_changed(ready) {
         back(&outcome, &mut rollout, &mut diary, ready, runner).await
     } else {
@@ -130,7 +133,43 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, runner: &Runner) ->
             candidate.point_at_it(runner).await;
         }
     };
-    tokio::join!(candidate.keep_evidence(&outcome, smoke, runner), point).0
+    tokio::join!(candidate.keep_evidence(&outcome, (story.details(), smoke), runner), point).0
+}
+
+/// Rolls out and asks what arrived; visitors are watched meanwhile.
+async fn forward(
+    ready: &Ready<'_>,
+    rollout: &mut Rollout<'_>,
+    story: &mut Story,
+    runner: &Runner,
+) -> (Outcome, Option<Smoke>) {
+    let changes = rollout.forward(&ready.changes, runner);
+    let (ended, seen) = if ready.changes.iter().all(Change::is_none) {
+        (changes.await, Outcome::pass(""))
+    } else {
+        story.watching(&ready.candidate, may_stop(ready), changes, runner).await
+    };
+    story.end("rollout");
+    let mut outcome = judged(ended).unwrap_or(Outcome::pass(""));
+    if outcome.verdict == Verdict::Pass && seen.verdict == Verdict::Fail {
+        outcome = seen;
+    }
+    if outcome.verdict != Verdict::Pass {
+        return (outcome, None);
+    }
+    let smoke = ready.candidate.verify(runner).await;
+    story.end("verify");
+    let mut outcome = smoke.0.clone();
+    if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
+        outcome = judged(rollout.still(runner).await).unwrap_or(outcome);
+    }
+    (outcome, Some(smoke))
+}
+
+/// Whether the way of replacing lets a service stop before the next one serves.
+fn may_stop(ready: &Ready<'_>) -> bool {
+    let mut updates = ready.desired.services.iter().map(|service| &service.settings.update);
+    updates.any(|update| update.order == Order::StopFirst || update.replacement == Replacement::Recreate)
 }
 
 /// How a rollout that failed ends.

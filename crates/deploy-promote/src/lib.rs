@@ -28,6 +28,7 @@ mod rule_files;
 mod shell;
 mod space;
 mod status;
+mod story;
 mod target;
 
 pub use args::Args;

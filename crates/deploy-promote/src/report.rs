@@ -97,6 +97,10 @@ pub(crate) struct Done {
     pub(crate) previous: Option<Digest>,
     /// The digest that each service runs now, as far as that is known.
     pub(crate) digests: Value,
+    /// Milliseconds by part.
+    pub(crate) timings: Value,
+    /// What visitors saw while it rolled out.
+    pub(crate) watched: Option<String>,
 }
 
 /// Outputs and summary of a deploy.
@@ -110,16 +114,20 @@ pub(crate) fn deployed(
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &done.digests.to_string())?;
     runner.output("previous", done.previous.as_ref().map_or("", Digest::as_str))?;
+    runner.output("timings", &done.timings.to_string())?;
     let mut summary = headline(project, &shipped.release.version, outcome);
     if let Some(broken_glass) = &candidate.broken_glass {
         write!(summary, "**Break-glass:** {}\n\n", text(&broken_glass.cause)).ok();
+    }
+    if let Some(watched) = &done.watched {
+        write!(summary, "While it rolled out: {}.\n\n", text(watched)).ok();
     }
     let rows: Vec<_> = done.steps.iter().map(|step| vec![text(step)]).collect();
     summary.push_str(&table(&["plan"], &rows));
     runner.summary(&summary)?;
     if runner.is_json() {
         runner.data(&json!({"environment": project.environment.name, "release": shipped.digest, "version": shipped.release.version,
-            "verdict": outcome.verdict, "cause": outcome.cause, "changes": done.steps, "digests": done.digests}).to_string());
+            "verdict": outcome.verdict, "cause": outcome.cause, "changes": done.steps, "digests": done.digests, "timings": done.timings, "watched": done.watched}).to_string());
     }
     Ok(())
 }

@@ -18,8 +18,8 @@ use crate::error::SmokeError;
 use crate::judge;
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
-pub(crate) use asked::harmless;
 use asked::{Asked, Question};
+pub(crate) use asked::{address, harmless};
 use log::Log;
 
 /// How many requests of the last stage are under way at once.

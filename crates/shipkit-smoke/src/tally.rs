@@ -52,6 +52,29 @@ pub struct WatchReport {
     pub revisions: Vec<Seen>,
 }
 
+/// Nobody was answered for so long while a release arrived: that is no hiccup.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl WatchReport {
+    /// What this says about the rollout that it was seen during. A lost request is told and no failure: what arrived is
+    /// verified by itself, and going back would lose more. It fails where nobody was answered for ten seconds that had been
+    /// answered before, unless the way of replacing `may_stop` it for a while.
+    #[must_use]
+    pub fn of_rollout(&self, may_stop: bool) -> Outcome {
+        let (gap, seen) = (self.longest_gap.as_millis(), &self.outcome.cause);
+        if self.failures.contains_key(&Class::Status(429).to_string()) {
+            return Outcome::skipped("it limits how often it is asked");
+        }
+        if self.longest_gap_at.is_zero() && SILENCE <= self.longest_gap || self.answered == 0 {
+            return Outcome::skipped("it had not been answering before");
+        }
+        if SILENCE <= self.longest_gap && !may_stop {
+            return Outcome::fail(format!("nobody was answered for {gap} ms while it rolled out: {seen}"));
+        }
+        Outcome::pass(format!("while it rolled out: {seen}"))
+    }
+}
+
 /// One failed request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +276,33 @@ mod tests {
             tally.take(Probe { due: ms(due), done: ms(done), seen });
         }
         tally.report(Timestamp::UNIX_EPOCH, 0)
+    }
+
+    /// Good answers at these seconds, lost requests at those.
+    fn seconds(good: &[u64], lost: &[u64]) -> WatchReport {
+        let good = good.iter().map(|at| (at * 1000, at * 1000 + 1, Ok(None)));
+        let lost = lost.iter().map(|at| (at * 1000, at * 1000 + 1, Err(Class::Refused)));
+        tally(good.chain(lost))
+    }
+
+    #[test]
+    fn a_rollout_fails_only_where_nobody_is_answered_any_more() {
+        let verdict = |report: &WatchReport, may_stop| report.of_rollout(may_stop).verdict;
+        let hiccup = seconds(&[0, 9, 10], &[5]);
+        assert_eq!(verdict(&hiccup, false), Verdict::Pass);
+        assert!(hiccup.of_rollout(false).cause.contains("1 of 4 scheduled requests failed (1 refused)"));
+        let silent = seconds(&[0, 11], &[5]);
+        assert_eq!((verdict(&silent, false), verdict(&silent, true)), (Verdict::Fail, Verdict::Pass));
+        assert!(silent.of_rollout(false).cause.starts_with("nobody was answered for 11000 ms"));
+        // It went down and stayed down.
+        assert_eq!(verdict(&seconds(&[0, 1], &[5, 12]), false), Verdict::Fail);
+        let limited =
+            tally([(0, 1, Ok(None)), (1000, 1001, Err(Class::Status(429))), (20_000, 20_001, Ok(None))]);
+        assert_eq!(verdict(&limited, false), Verdict::Skipped);
+        // The rollout is what mends it.
+        for mended in [seconds(&[], &[0, 5]), seconds(&[12, 13], &[0, 5]), seconds(&[], &[])] {
+            assert_eq!(verdict(&mended, false), Verdict::Skipped);
+        }
     }
 
     #[test]

@@ -11,17 +11,23 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use crate::check::{Check, Http, Kind, Method};
 use crate::class::Class;
-use crate::client::{Ask, Bad, Client, Reuse};
+use crate::client::{Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
-use crate::run::harmless;
+use crate::run::{address, harmless};
 use crate::tally::{Probe, Tally, WatchReport};
 
 /// The highest rate: each request costs a port for a minute, and there are about 28,000.
 const HIGHEST_RATE: u32 = 2000;
 /// How many requests may wait for their answers: below the usual limit of 1024 open files.
 const AT_ONCE: usize = 800;
+/// A server that says how many more requests it takes from us is asked no more when these are left: the checks that follow want to
+/// be answered as well.
+const SPARED: u64 = 50;
+/// How servers say it: in their own way, which is common, and as the drafts of the IETF have it (draft-ietf-httpapi-ratelimit-headers).
+const REMAINING: [&str; 2] = ["x-ratelimit-remaining", "ratelimit-remaining"];
 /// How long after the end answers are waited for: the process must end within 7 s of a signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -40,6 +46,8 @@ pub struct WatchOptions {
     pub connections: Connections,
     /// Whether an answer has to name its revision in JSON. Otherwise every status from 200 to 299 is good.
     pub reads_revision: bool,
+    /// Whether to ask no more as soon as the server wants that: with status 429, or because few requests are left.
+    pub yields: bool,
     /// How many requests may fail.
     pub allow: u64,
     /// Certificates to trust beside the roots of the web, in PEM.
@@ -70,9 +78,31 @@ impl WatchOptions {
             timeout: Duration::from_secs(5),
             connections: Connections::New,
             reads_revision: false,
+            yields: false,
             allow: 0,
             ca_pem: None,
         }
+    }
+
+    /// What is asked, once a second, while a release arrives: the first of `checks` that asks which release runs, else the
+    /// first that reads and wants any of 200 to 299. `None` if there is neither.
+    #[must_use]
+    pub fn of_rollout(base: &Url, checks: &[Check]) -> Option<Self> {
+        let release = checks.iter().find_map(|check| match &check.kind {
+            Kind::Release { path, .. } => Some((check, path, true)),
+            Kind::Ready { .. } | Kind::Http(_) => None,
+        });
+        let reading = checks.iter().find_map(|check| match &check.kind {
+            Kind::Http(Http { method: Method::Get, path, headers, expect, .. })
+                if headers.is_empty() && expect.status.is_none_or(|status| (200..300).contains(&status)) =>
+            {
+                Some((check, path, false))
+            }
+            Kind::Ready { .. } | Kind::Release { .. } | Kind::Http(_) => None,
+        });
+        let (check, path, reads_revision) = release.or(reading)?;
+        let url = address(base, path, check).ok()?;
+        Some(Self { rate: 1, duration: None, reads_revision, yields: true, ..Self::new(url) })
     }
 }
 
@@ -97,7 +127,7 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
     let mut tally = Tally::new();
     let mut pending = Vec::new();
     let mut stop = std::pin::pin!(stop);
-    for n in 0_u32.. {
+    'asking: for n in 0_u32.. {
         let due = Duration::from_secs(u64::from(n)) / options.rate;
         if options.duration.is_some_and(|duration| duration <= due) {
             break;
@@ -107,8 +137,11 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
             _ = &mut stop => break,
             () = sleep_until(start + due) => {}
         }
-        while let Ok(probe) = done.try_recv() {
+        while let Ok((probe, is_enough)) = done.try_recv() {
             settle(&mut pending, &mut tally, probe);
+            if is_enough && options.yields {
+                break 'asking;
+            }
         }
         if AT_ONCE <= pending.len() {
             tally.take(dropped(due, start.elapsed()));
@@ -127,15 +160,18 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
     Ok(tally.report(started, options.allow))
 }
 
+/// What became of a request, and whether the server wants no more.
+type Settled = (Probe, bool);
+
 /// Counts a probe, which is then not pending any more.
 fn settle(pending: &mut Vec<Duration>, tally: &mut Tally, probe: Probe) {
     pending.retain(|due| *due != probe.due);
     tally.take(probe);
 }
 
-async fn drain(done: &mut mpsc::UnboundedReceiver<Probe>, pending: &mut Vec<Duration>, tally: &mut Tally) {
+async fn drain(done: &mut mpsc::UnboundedReceiver<Settled>, pending: &mut Vec<Duration>, tally: &mut Tally) {
     let end = Instant::now() + DRAIN;
-    while let Ok(Some(probe)) = tokio::time::timeout_at(end, done.recv()).await {
+    while let Ok(Some((probe, _))) = tokio::time::timeout_at(end, done.recv()).await {
         settle(pending, tally, probe);
     }
 }
@@ -143,6 +179,11 @@ async fn drain(done: &mut mpsc::UnboundedReceiver<Probe>, pending: &mut Vec<Dura
 fn dropped(due: Duration, done: Duration) -> Probe {
     let bad = Bad::new(Class::Dropped, format!("{AT_ONCE} requests were waiting for their answers"));
     Probe { due, done, seen: Err(bad) }
+}
+
+fn wants_no_more(answer: &Answer) -> bool {
+    let remaining = |name: &&str| answer.headers.get(*name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    answer.status == 429 || REMAINING.iter().find_map(remaining).is_some_and(|left| left < SPARED)
 }
 
 /// What every request of a watch has in common.
@@ -169,7 +210,7 @@ impl Prober {
     }
 
     /// Sends request `n` without waiting for it.
-    fn spawn(&self, n: u32, due: Duration, start: Instant, sender: mpsc::UnboundedSender<Probe>) {
+    fn spawn(&self, n: u32, due: Duration, start: Instant, sender: mpsc::UnboundedSender<Settled>) {
         let client = match self.connections {
             Connections::New => self.new.clone(),
             Connections::Both if n.is_multiple_of(2) => self.new.clone(),
@@ -179,6 +220,7 @@ impl Prober {
         let deadline = start + due + self.timeout;
         tokio::spawn(async move {
             let answer = client.ask(&ask, deadline).await;
+            let is_enough = answer.as_ref().is_ok_and(wants_no_more);
             let seen = answer.and_then(|answer| {
                 if reads_revision {
                     judge::said(&answer).map(|said| Some(said.name()))
@@ -187,7 +229,39 @@ impl Prober {
                 }
             });
             // The receiver is gone only when nobody counts any more.
-            sender.send(Probe { due, done: start.elapsed(), seen }).ok();
+            sender.send((Probe { due, done: start.elapsed(), seen }, is_enough)).ok();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::Wanted;
+
+    use super::*;
+
+    fn http(edit: impl FnOnce(&mut Http)) -> Check {
+        let mut http = Http { path: "/items".to_owned(), ..Http::default() };
+        edit(&mut http);
+        Check::new("x", Kind::Http(http))
+    }
+
+    #[test]
+    fn a_rollout_is_watched_where_an_answer_says_most() {
+        let base = "http://shop.example/eu".parse().unwrap();
+        let asked = |checks: &[Check]| {
+            let options = WatchOptions::of_rollout(&base, checks)?;
+            assert!(options.rate == 1 && options.duration.is_none() && options.yields);
+            Some((options.url.to_string(), options.reads_revision))
+        };
+        let gone = http(|http| http.expect.status = Some(404));
+        let post = http(|http| http.method = Method::Post);
+        let login = http(|http| drop(http.headers.insert("authorization".to_owned(), "x".to_owned())));
+        let silent = [Check::ready(["/ready"]), gone, post, login];
+        assert_eq!(asked(&silent), None);
+        let items = [&silent[..], &[Check::get("/items")]].concat();
+        assert_eq!(asked(&items), Some(("http://shop.example/eu/items".to_owned(), false)));
+        let all = [&items[..], &[Check::release("/version", Wanted::default())]].concat();
+        assert_eq!(asked(&all), Some(("http://shop.example/eu/version".to_owned(), true)));
     }
 }

@@ -18,6 +18,7 @@ use crate::prepare::{CLEAR, of_config};
 use crate::project::Project;
 use crate::report::{self, Done};
 use crate::shell::Shell;
+use crate::story::Story;
 
 /// Finds everything that is in the way of a deploy.
 pub(crate) async fn check(
@@ -41,6 +42,7 @@ pub(crate) async fn run(
     runner: &Runner,
 ) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
+    let mut story = Story::begin();
     let prepared = tokio::select! {
         biased;
         _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
@@ -58,7 +60,7 @@ pub(crate) async fn run(
         Ok(lock) => lock,
         Err(outcome) => return Ok(outcome),
     };
-    carry_out(&candidate, runner).await
+    carry_out(&candidate, &mut story, runner).await
 }
 
 /// Reads everything and changes nothing. `Err` inside says that the release is not admitted.
@@ -112,7 +114,11 @@ struct Ended {
 }
 
 /// From here on something changes. A cancelled run ends its commands and says what was begun.
-async fn carry_out(candidate: &Candidate<'_>, runner: &Runner) -> Result<Outcome, Failure> {
+async fn carry_out(
+    candidate: &Candidate<'_>,
+    story: &mut Story,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
     let deploy = tokio::select! {
         biased;
         _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
@@ -124,6 +130,7 @@ async fn carry_out(candidate: &Candidate<'_>, runner: &Runner) -> Result<Outcome
         _signal = runner.cancelled() => return Ok(Outcome::inconclusive(UNTOUCHED)),
         record = candidate.begin_record(runner) => record,
     };
+    story.end("prepare");
     let (version, name) = (&candidate.shipped.release.version, &candidate.project.environment.name);
     let (outcome, now) = tokio::select! {
         biased;
@@ -131,13 +138,15 @@ async fn carry_out(candidate: &Candidate<'_>, runner: &Runner) -> Result<Outcome
             "in the middle of a deploy; {version} may be there in part; deploy again to finish it, or go back with \
              `deploy-promote rollback --environment {name}`"
         )), None),
-        ended = deploy.run(runner) => ended,
+        ended = deploy.run(story, runner) => ended,
     };
     record.end(&outcome, runner).await;
     let done = Done {
         steps: steps(candidate.project),
         previous: deploy.standing.passed.clone(),
         digests: now.map_or(Value::Null, |now| now.digests()),
+        timings: story.timings(),
+        watched: story.seen(),
     };
     report::deployed(candidate, &done, &outcome, runner)?;
     Ok(outcome)
@@ -157,10 +166,10 @@ impl<'a> Deploy<'a> {
         Ok(Self { candidate, memory, standing, to, there })
     }
 
-    async fn run(&self, runner: &Runner) -> (Outcome, Option<Named>) {
-        let Ended { mut outcome, smoke, now } = self.deploy(runner).await;
+    async fn run(&self, story: &mut Story, runner: &Runner) -> (Outcome, Option<Named>) {
+        let Ended { mut outcome, smoke, now } = self.deploy(story, runner).await;
         outcome.cause = self.candidate.project.redact(&outcome.cause);
-        let mut outcome = self.candidate.keep_evidence(&outcome, smoke, runner).await;
+        let mut outcome = self.candidate.keep_evidence(&outcome, (story.details(), smoke), runner).await;
         // A tag is only believed of what has evidence.
         if outcome.verdict == Verdict::Pass
             && let Err(error) = self.memory.write(&self.standing.after(&self.to.digest)).await
@@ -174,7 +183,7 @@ impl<'a> Deploy<'a> {
         (outcome, now)
     }
 
-    async fn deploy(&self, runner: &Runner) -> Ended {
+    async fn deploy(&self, story: &mut Story, runner: &Runner) -> Ended {
         let Candidate { project, .. } = self.candidate;
         let environment = &project.environment;
         let unchanged = |outcome| Ended { outcome, smoke: None, now: None };
@@ -188,13 +197,22 @@ impl<'a> Deploy<'a> {
         if let Err(error) = self.memory.write(&[(Mark::Begun, self.to.digest.clone())]).await {
             return unchanged(Outcome::inconclusive(format!("{UNTOUCHED}: {}", error.sentence())));
         }
-        for command in &environment.target.run {
-            runner.say(&format!("running: {command}"));
-            if let Err(why) = shell.run(command, runner).await {
-                return self.failed(&Outcome::fail(why), None, runner).await;
+        story.end("hooks");
+        let commands = async {
+            for command in &environment.target.run {
+                runner.say(&format!("running: {command}"));
+                shell.run(command, runner).await?;
             }
+            Ok::<(), String>(())
+        };
+        // Only the commands know whether they let something stop.
+        let (ran, _) = story.watching(&self.candidate, true, commands, runner).await;
+        story.end("rollout");
+        if let Err(why) = ran {
+            return self.failed(&Outcome::fail(why), None, runner).await;
         }
         let smoke = self.candidate.verify(runner).await;
+        story.end("verify");
         match smoke.0.verdict {
             Verdict::Pass | Verdict::Skipped => Ended {
                 outcome: self.candidate.settled(&smoke.0),

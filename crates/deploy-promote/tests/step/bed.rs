@@ -1,9 +1,12 @@
 //! `Step`: the program as one step of a workflow. `Bed`: a project with registry, images and stacks of its own.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::{Value, json};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::lease::Lease;
 use shipkit_core::release::{PublishTags, Release, ServiceImage};
@@ -416,18 +419,46 @@ fn archive() -> PathBuf {
     root_archive(source, env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// What the newest container of `api` answers.
-fn ask_api(stack: &str, path: &str) -> (u16, String) {
-    let filter = format!("label=com.docker.swarm.service.name={stack}_api");
-    let output = |arguments: &[&str]| {
-        let output = Command::new("docker").args(arguments).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let running = output(&["ps", "--quiet", "--filter", &filter]);
-    let Some(container) = running.lines().next() else { return (502, "nobody".to_owned()) };
-    let answer = output(&["exec", container, "/container", "answer", path]);
-    match answer.split_once('\n') {
+/// What the newest container of `api` answers. Who it is, it is asked all the time while it is replaced: that is not worth
+/// starting a program for.
+pub(crate) fn ask_api(stack: &str, path: &str) -> (u16, String) {
+    let running = running_with(&[&format!("com.docker.swarm.service.name={stack}_api")]);
+    let Some(id) = running[0]["Id"].as_str() else { return (502, "nobody".to_owned()) };
+    if path == "/version" {
+        let container = ask_engine(&format!("/containers/{id}/json"));
+        let mut variables = container["Config"]["Env"].as_array().unwrap().iter().filter_map(Value::as_str);
+        let revision = variables.find_map(|variable| variable.strip_prefix("REVISION="));
+        return (200, json!({"revision": revision}).to_string());
+    }
+    let output = Command::new("docker").args(["exec", id, "/container", "answer", path]).output().unwrap();
+    match String::from_utf8_lossy(&output.stdout).split_once('\n') {
         Some((status, body)) => (status.parse().unwrap(), body.trim_end().to_owned()),
         None => (502, "gone".to_owned()),
+    }
+}
+
+/// The running containers with these labels, the newest first.
+pub(crate) fn running_with(labels: &[&str]) -> Value {
+    let filters = json!({"label": labels}).to_string();
+    let escaped: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
+    ask_engine(&format!("/containers/json?filters={escaped}"))
+}
+
+/// What this machine's engine answers.
+pub(crate) fn ask_engine(path: &str) -> Value {
+    let socket = UnixStream::connect("/var/run/docker.sock").unwrap();
+    serde_json::from_str(&ask(socket, path).1).unwrap_or_default()
+}
+
+/// Status and body of an answer over a connection that is then over.
+pub(crate) fn ask(mut stream: impl Read + Write, path: &str) -> (u16, String) {
+    let mut answer = Vec::new();
+    let sent = write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\n\r\n")
+        .and_then(|()| stream.read_to_end(&mut answer));
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    match (sent, status, answer.split_once("\r\n\r\n")) {
+        (Ok(_), Some(status), Some((_, body))) => (status, body.to_owned()),
+        _ => (502, "gone".to_owned()),
     }
 }

@@ -1,11 +1,14 @@
 //! Releases on a real Swarm (`scripts/bed up` makes one): they arrive, fail, go back.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::server::github::{FakeGitHub, REPOSITORY, TOKEN};
 
-use crate::bed::{Bed, Step, Transcript, terminate};
+use crate::bed::{Bed, Step, Transcript, commit, terminate};
 
 fn told(step: Step, github: &FakeGitHub) -> Step {
     step.var("GITHUB_API_URL", &github.url()).var("GITHUB_REPOSITORY", REPOSITORY).input("token", TOKEN)
@@ -50,7 +53,7 @@ fn unchanged_and_second(bed: &mut Bed, first: &Digest, two: &ImageRef) {
     let kept = (bed.containers("api"), bed.containers("web"), bed.containers("db"));
     let run = bed.deploy(first, "staging").input("json", "true").run().ended(0, "1.1.0 serves in staging");
     let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!(said["verdict"], "pass");
+    assert_eq!((&said["verdict"], &said["watched"]), (&json!("pass"), &Value::Null));
     assert!(said["changes"].to_string().contains("keep `api`"), "{said}");
     assert_eq!((bed.containers("api"), bed.containers("web"), bed.containers("db")), kept);
 
@@ -70,6 +73,16 @@ fn unchanged_and_second(bed: &mut Bed, first: &Digest, two: &ImageRef) {
     let second = bed.release(2, (two, 2), (two, 2));
     let run = bed.deploy(&second, "staging").run().ended(0, "1.2.0 serves in staging");
     assert_eq!(run.outputs["previous"], first.as_str());
+    let timings: BTreeMap<String, u64> = serde_json::from_str(&run.outputs["timings"]).unwrap();
+    let parts = ["prepareMs", "hooksMs", "rolloutMs", "verifyMs"].map(|part| timings[part]);
+    // Each of two services is watched for a second.
+    assert!(parts[2] >= 2000 && parts.iter().sum::<u64>() <= timings["totalMs"], "{timings:?}");
+    let watch = &bed.evidence(&second, Kind::Deployment, "staging").unwrap().details["watch"];
+    assert!(
+        watch["scheduled"].as_u64() >= Some(3) && watch["revisions"][0]["revision"] == commit(1),
+        "{watch}"
+    );
+    assert!(run.summary.contains("While it rolled out: "), "{}", run.summary);
     assert_eq!(bed.pointer("staging"), Some(second.clone()));
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
     assert_eq!(bed.containers("db"), kept.2);

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use shipkit_core::Digest;
+use shipkit_core::evidence::Kind;
+use shipkit_core::verdict::Verdict;
 use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
 use shipkit_tests::container::docker;
 use tokio::sync::oneshot;
 
-use crate::bed::{Bed, Step, commit};
+use crate::bed::{Bed, Step, ask_api, commit};
 use crate::compose::project::QUIET;
+use crate::front::Front;
 
 /// Stays the same while everything behind it is replaced. It asks again every second who `api` is, and sends no request twice.
 const EDGE: &str = "events {}
@@ -127,4 +130,31 @@ fn a_swarm_replaces_releases_without_a_loss_and_loses_requests_where_it_stops_fi
     let (run, report) = watched(&url, || deploy(&bed, &bad, &second).run());
     run.ended(0, "1.2.0 serves in staging");
     assert_ne!(report.failed, 0, "{report:#?}");
+}
+
+#[test]
+fn a_rollout_during_which_nobody_is_answered_any_more_goes_back() {
+    let mut bed = Bed::new("silent");
+    let (one, two) = (bed.image(1, "good"), bed.image(2, "good"));
+    let first = bed.release(1, (&one, 1), (&one, 1));
+    let stack = bed.stack.clone();
+    let front = Front::start(move |path| match ask_api(&stack, path) {
+        (200, body) if body.contains(&commit(2)) => (503, body),
+        answer => answer,
+    });
+    let (before, after) =
+        bed.config().split_once("url: http://").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let config = format!("{before}url: http://{}\n{after}", front.host());
+    // The second of its services takes so long that the first is missed.
+    let (services, web) = config.split_once("  web:\n").unwrap();
+    let config = format!("{services}  web:\n{}", web.replacen("monitor: 1s", "monitor: 12s", 1));
+    deploy(&bed, &config, &first).run().ended(0, "1.1.0 serves in staging");
+    let second = bed.release(2, (&two, 2), (&two, 2));
+    let run = deploy(&bed, &config, &second).run().ended(1, "rolled back: nobody was answered for 1");
+    assert!(run.outputs["cause"].ends_with("; 1.1.0 serves"), "{run:#?}");
+    assert!(run.outputs["cause"].contains("status 503"), "{run:#?}");
+    let evidence = bed.evidence(&second, Kind::Deployment, "staging").unwrap();
+    assert_eq!(evidence.verdict, Verdict::Fail);
+    assert!(evidence.details["watch"]["failures"]["status 503"].as_u64() > Some(9), "{evidence:#?}");
 }

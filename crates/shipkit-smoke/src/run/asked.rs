@@ -65,7 +65,7 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
 }
 
 /// A path lies below the path of the base address: `https://example.com/shop` and `/health` make `/shop/health`.
-pub(super) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, SmokeError> {
+pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, SmokeError> {
     let bad = |why: &dyn std::fmt::Display| SmokeError::Address {
         check: check.name.clone(),
         address: path.to_owned(),

@@ -71,6 +71,27 @@ async fn failures_are_counted_by_what_went_wrong() {
 }
 
 #[tokio::test]
+async fn a_server_that_wants_no_more_is_asked_no_more_by_who_yields() {
+    let left = |n: usize| 70_usize.saturating_sub(n).to_string();
+    for (header, after) in [("X-RateLimit-Remaining", 21), ("ratelimit-remaining", 21), ("x-other", 30)] {
+        let server = serve(move |n, _| {
+            let bytes = format!(
+                "HTTP/1.1 200 x\r\n{header}: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                left(n)
+            );
+            if n < 30 { Reply::Bytes(bytes.into_bytes()) } else { status(429) }
+        })
+        .await;
+        let yields = watch(WatchOptions { yields: true, ..options(&server.url) }).await;
+        // What was sent before the answer came is sent.
+        assert!((after..after + 9).contains(&yields.scheduled), "{header}: {yields:?}");
+        assert_eq!(yields.outcome.verdict == Verdict::Pass, after == 21, "{header}: {yields:?}");
+    }
+    let server = serve(|_, _| status(429)).await;
+    assert_eq!(watch(options(&server.url)).await.failures["status 429"], 50);
+}
+
+#[tokio::test]
 async fn nobody_listening_is_refused() {
     let report = watch(options(&nobody().await)).await;
     assert_eq!(report.failures["refused"], 50);

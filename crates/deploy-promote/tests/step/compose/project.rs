@@ -1,9 +1,10 @@
 //! `Project`: a checkout with Compose files, deployed as a Compose project of its own.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use shipkit_core::lease::Lease;
 use shipkit_core::{Digest, ImageRef};
@@ -11,7 +12,7 @@ use shipkit_docker::Host;
 use shipkit_tests::container::{docker, remove_project};
 use tempfile::TempDir;
 
-use crate::bed::{Bed, Step, wait};
+use crate::bed::{Bed, Step, ask, running_with, wait};
 use crate::front::Front;
 
 const NGINX: &str = "events {}
@@ -228,25 +229,17 @@ impl Drop for Project {
 
 /// The address of nginx.
 fn address(stack: &str) -> Option<String> {
-    let project = format!("label=com.docker.compose.project={stack}");
-    let output = |arguments: &[&str]| {
-        let output = Command::new("docker").args(arguments).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    let service = "label=com.docker.compose.service=nginx";
-    let id = output(&["ps", "--quiet", "--filter", &project, "--filter", service]);
-    let address =
-        output(&["inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", &id]);
-    (!address.is_empty()).then_some(address)
+    let project = format!("com.docker.compose.project={stack}");
+    let running = running_with(&[&project, "com.docker.compose.service=nginx"]);
+    let networks = running[0]["NetworkSettings"]["Networks"].as_object()?;
+    let address = networks.values().find_map(|network| network["IPAddress"].as_str())?;
+    (!address.is_empty()).then(|| address.to_owned())
 }
 
 /// What nginx answers.
 fn ask_nginx(stack: &str, path: &str) -> (u16, String) {
     let Some(address) = address(stack) else { return (502, "nobody".to_owned()) };
-    let url = format!("http://{address}{path}");
-    let output =
-        Command::new("curl").args(["-sS", "-m", "5", "-w", "\n%{http_code}", &url]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = said.rsplit_once('\n').unwrap_or(("gone", "502"));
-    (status.parse().unwrap_or(502), body.to_owned())
+    let Ok(stream) = TcpStream::connect((address, 80)) else { return (502, "nobody".to_owned()) };
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    ask(stream, path)
 }
