@@ -56,9 +56,9 @@ async fn adopt(
     let now = project.observe(target).await?;
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &report::digests(&now).to_string())?;
-    runner.summary(&report::status_summary(target.place(), &now))?;
+    runner.summary(&report::status_summary(target.place(), &now, &[]))?;
     if runner.is_json() {
-        runner.data(&report::status_json(target.place(), &now).to_string());
+        runner.data(&report::status_json(target.place(), &now, &[]).to_string());
     }
     let names: Vec<&str> = adoption.services.iter().map(|one| one.service.as_str()).collect();
     Ok(Outcome::pass(if names.is_empty() {

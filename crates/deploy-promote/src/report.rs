@@ -146,17 +146,17 @@ pub(crate) fn digests(observed: &Observed) -> Value {
 }
 
 /// What runs where, as JSON.
-pub(crate) fn status_json(place: Place<'_>, observed: &Observed) -> Value {
+pub(crate) fn status_json(place: Place<'_>, observed: &Observed, drift: &[String]) -> Value {
     let services: Vec<_> = observed.services.iter().map(|service| {
         json!({"service": service.name, "image": service.image, "running": service.running, "stamp": service.stamp,
             "revision": service.revision, "confirmed": service.is_confirmed, "problems": service.problems,
             "previous": service.previous.as_ref().and_then(|previous| previous.stamp.as_ref())})
     }).collect();
-    json!({place.kind: place.name, "services": services})
+    json!({place.kind: place.name, "services": services, "drift": drift})
 }
 
 /// What runs where, for people.
-pub(crate) fn status(place: Place<'_>, observed: &Observed) -> String {
+pub(crate) fn status(place: Place<'_>, observed: &Observed, drift: &[String]) -> String {
     if observed.services.is_empty() {
         return format!("{}: no services\n", place.name);
     }
@@ -175,17 +175,21 @@ pub(crate) fn status(place: Place<'_>, observed: &Observed) -> String {
             writeln!(lines, "  {problem}").ok();
         }
     }
+    for one in drift {
+        writeln!(lines, "changed since: {one}").ok();
+    }
     lines
 }
 
 /// The same as a table in the step summary.
-pub(crate) fn status_summary(place: Place<'_>, observed: &Observed) -> String {
+pub(crate) fn status_summary(place: Place<'_>, observed: &Observed, drift: &[String]) -> String {
     let rows: Vec<_> = observed
         .services
         .iter()
         .map(|service| vec![code(&service.name), text(&version(service)), code(&image(service))])
         .collect();
-    format!("### {}\n\n{}", text(place.name), table(&["service", "release", "image"], &rows))
+    let drift: String = drift.iter().map(|one| format!("- changed since: {}\n", text(one))).collect();
+    format!("### {}\n\n{}\n{drift}", text(place.name), table(&["service", "release", "image"], &rows))
 }
 
 /// The releases that were confirmed, for people.
@@ -267,8 +271,11 @@ pub(crate) fn written_json(place: Place<'_>, all: &[Written]) -> Value {
 
 fn version(service: &ObservedService) -> String {
     match &service.stamp {
-        Some(stamp) if service.is_confirmed => format!("{} since {}", stamp.version, stamp.time),
-        Some(stamp) => format!("{} since {}, not confirmed", stamp.version, stamp.time),
+        Some(stamp) => {
+            let run = stamp.run.as_ref().map(|run| format!(" by {run}")).unwrap_or_default();
+            let unsure = if service.is_confirmed { "" } else { ", not confirmed" };
+            format!("{} since {}{run}{unsure}", stamp.version, stamp.time)
+        }
         None => "not deployed by shipkit".to_owned(),
     }
 }

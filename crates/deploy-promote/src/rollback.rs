@@ -185,9 +185,9 @@ pub(crate) async fn go_back(
         glass.keep(project, runner).await;
     }
     let now = project.observe(target).await?;
-    runner.summary(&report::status_summary(target.place(), &now))?;
+    runner.summary(&report::status_summary(target.place(), &now, &[]))?;
     if runner.is_json() {
-        runner.data(&report::status_json(target.place(), &now).to_string());
+        runner.data(&report::status_json(target.place(), &now, &[]).to_string());
     }
     Ok(outcome)
 }

@@ -1,5 +1,6 @@
-//! `deploy-promote status`: what runs where, since when, by which run.
+//! `deploy-promote status`: what runs where, since when, by which run, and what somebody has changed since.
 
+use shipkit_core::history::drift;
 use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Failure, Runner};
 
@@ -11,13 +12,21 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     let target = project.target(runner).await?;
     let observed = project.observe(&target).await?;
     let place = target.place();
+    // Without it, what runs can still be told.
+    let entries = project.history(&target, runner).await.unwrap_or_else(|error| {
+        runner.say(&format!("whether somebody has changed what was left cannot be found out: {error}"));
+        None
+    });
+    let drift = drift(&entries.unwrap_or_default(), &observed);
     if runner.is_json() {
-        runner.data(&report::status_json(place, &observed).to_string());
+        runner.data(&report::status_json(place, &observed, &drift).to_string());
     } else {
-        runner.data(&report::status(place, &observed));
+        runner.data(&report::status(place, &observed, &drift));
     }
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &report::digests(&observed).to_string())?;
-    runner.summary(&report::status_summary(place, &observed))?;
-    Ok(Outcome::pass(report::serves(&project.config, &observed)))
+    runner.summary(&report::status_summary(place, &observed, &drift))?;
+    let serves = report::serves(&project.config, &observed);
+    let differs = drift.iter().map(|one| format!("; {one}")).collect::<String>();
+    Ok(Outcome::pass(format!("{serves}{differs}")))
 }

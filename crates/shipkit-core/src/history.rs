@@ -10,6 +10,7 @@ use crate::exit::ExitCode;
 use crate::hint::Hint;
 use crate::journal::Migration;
 use crate::reference::ImageRef;
+use crate::rollout::Status;
 use crate::target::{Observed, Previous, Return, Stamp, WayBack};
 
 /// How many releases a target keeps.
@@ -239,6 +240,50 @@ pub fn growth(history: &BTreeMap<u64, Option<Entry>>, entry: &Entry) -> Growth {
     Growth { number, surplus: of_group }
 }
 
+/// What is not as the deploys left it that were confirmed last, a sentence each: another image, tasks of another one, a service
+/// that is gone. What is just being replaced is passed over.
+#[must_use]
+pub fn drift(newest_first: &[Entry], observed: &Observed) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut of = BTreeSet::new();
+    for service in observed.services.iter().filter(|service| service.is_confirmed) {
+        let Some(stamp) = &service.stamp else { continue };
+        let Some(at) = newest_first.iter().position(|entry| entry.is_of(stamp)) else { continue };
+        let Some(kept) = newest_first.get(at).and_then(|entry| entry.services.get(&service.name)) else {
+            continue;
+        };
+        // What holds data is of the release that created it, whatever came since.
+        if kept.means != Means::HoldsData {
+            of.insert(at);
+        }
+        let Some(kept) = &kept.image else { continue };
+        let (name, version, left) = (&service.name, stamp.called(), kept.digest.short());
+        let there = service.image.as_ref();
+        if there.is_none_or(|image| image.digest != kept.digest) {
+            let there = there.map_or("an image that no digest names", |image| image.digest.short());
+            found.push(format!("`{name}` has {there}, and {version} left it at {left}"));
+            continue;
+        }
+        if matches!(service.update, Status::Updating | Status::RollingBack) {
+            continue;
+        }
+        for (image, count) in service.running.iter().filter(|(image, _)| **image != kept.digest.to_string()) {
+            found.push(format!("{count} running of `{name}` have {image}, and {version} left {left}"));
+        }
+    }
+    for entry in of.into_iter().filter_map(|at| newest_first.get(at)) {
+        let is_gone = |name: &&String| !observed.services.iter().any(|service| service.name == **name);
+        found.extend(
+            entry
+                .services
+                .keys()
+                .filter(is_gone)
+                .map(|name| format!("`{name}` of {} is gone", entry.stamp.called())),
+        );
+    }
+    found
+}
+
 /// The release that is meant by a version, by a digest or by the first digits of a digest or commit. Of one that was
 /// deployed several times, the last deploy that can be reached.
 ///
@@ -307,7 +352,6 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::reference::Repository;
-    use crate::rollout::Status;
     use crate::target::{ObservedService, Settings};
     use serde_json::json;
 
@@ -360,6 +404,50 @@ mod tests {
 
     fn history(entries: impl IntoIterator<Item = (u64, Entry)>) -> BTreeMap<u64, Option<Entry>> {
         entries.into_iter().map(|(number, entry)| (number, Some(entry))).collect()
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_left_is_told_and_nothing_else() {
+        let old = entry("1", 1, &[("gone", specified()), ("data", Means::HoldsData)]);
+        let entries = [entry("2", 2, &[("api", specified()), ("db", Means::HoldsData)]), old];
+        let left = |name: &str| {
+            let stamp = Some(stamp("2", "abcd", 2));
+            ObservedService {
+                image: Some(image("2")),
+                running: BTreeMap::from([(image("2").digest.to_string(), 2)]),
+                ..there(name, stamp)
+            }
+        };
+        let told = |change: fn(&mut ObservedService)| {
+            let mut api = left("api");
+            change(&mut api);
+            let data =
+                ObservedService { image: Some(image("1")), ..there("data", Some(stamp("1", "abcd", 1))) };
+            let services = vec![api, left("db"), data, there("theirs", None)];
+            drift(&entries, &Observed { services, ..Observed::default() }).join("; ")
+        };
+        assert_eq!(told(|_| {}), "");
+        assert!(told(|api| api.image = Some(image("3"))).starts_with("`api` has "));
+        assert!(
+            told(|api| api.image = None)
+                .starts_with("`api` has an image that no digest names, and 2 left it at ")
+        );
+        assert!(
+            told(|api| api.running.extend([("other".to_owned(), 1)]))
+                .starts_with("1 running of `api` have other, and 2 left ")
+        );
+        assert_eq!(told(|api| api.name = "renamed".to_owned()), "`api` of 2 is gone");
+        // It is being replaced, not yet confirmed, or of a deploy that nothing is kept of.
+        for change in [
+            (|api| {
+                api.running.insert("other".to_owned(), 1);
+                api.update = Status::Updating;
+            }) as fn(&mut ObservedService),
+            |api| (api.image, api.is_confirmed) = (Some(image("3")), false),
+            |api| (api.image, api.stamp) = (Some(image("3")), Some(stamp("2", "abcd", 9))),
+        ] {
+            assert_eq!(told(change), "");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The releases that were confirmed on a real Swarm, and the way back to each of them.
 
 use serde_json::Value;
-use shipkit_core::Digest;
 use shipkit_core::evidence::Kind;
+use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::container::docker;
 
 use crate::bed::{Bed, Step, record, release_of, wait};
@@ -97,6 +97,31 @@ fn a_release_that_was_confirmed_earlier_comes_back_as_a_whole_and_needs_no_regis
     let runs = |at: usize| (said["releases"][at]["runs"].clone(), said["releases"][at]["reachable"].clone());
     assert_eq!([runs(0).0, runs(1).0, runs(2).0], [false.into(), Value::from(true), false.into()]);
     assert_eq!(runs(0).1, true);
+    changed_by_hand(&bed, &one, &two);
+}
+
+/// What somebody does beside shipkit is told, and only that.
+fn changed_by_hand(bed: &Bed, one: &ImageRef, two: &ImageRef) {
+    let run = bed.step("status", "staging").run().ended(0, "1.2.0 serves");
+    assert!(!run.stdout.contains("changed since") && run.outputs["cause"] == "1.2.0 serves", "{run:#?}");
+    assert!(run.stdout.contains(" by https://github.example/acme/shop/actions/runs/7"), "{}", run.stdout);
+    let web = format!("{}_web", bed.stack);
+    bed.docker(&["service", "update", "--quiet", "--no-resolve-image", "--image", &one.to_string(), &web]);
+    bed.docker(&["service", "rm", &format!("{}_api", bed.stack)]);
+    let run = bed.step("status", "staging").run().ended(0, "1.2.0 serves; `web` has ");
+    for line in [
+        format!(
+            "changed since: `web` has {}, and 1.2.0 left it at {}",
+            one.digest.short(),
+            two.digest.short()
+        ),
+        "changed since: `api` of 1.2.0 is gone".to_owned(),
+    ] {
+        assert!(run.stdout.lines().any(|there| there == line), "{line}: {}", run.stdout);
+    }
+    let run = bed.step("status", "staging").input("json", "true").run();
+    let said: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(said["drift"].as_array().map(Vec::len), Some(2), "{said}");
 }
 
 #[test]
