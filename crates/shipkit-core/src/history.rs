@@ -271,16 +271,12 @@ pub fn drift(newest_first: &[Entry], observed: &Observed) -> Vec<String> {
             found.push(format!("{count} running of `{name}` have {image}, and {version} left {left}"));
         }
     }
-    for entry in of.into_iter().filter_map(|at| newest_first.get(at)) {
-        let is_gone = |name: &&String| !observed.services.iter().any(|service| service.name == **name);
-        found.extend(
-            entry
-                .services
-                .keys()
-                .filter(is_gone)
-                .map(|name| format!("`{name}` of {} is gone", entry.stamp.called())),
-        );
-    }
+    let is_there = |name: &&String| observed.services.iter().any(|service| service.name == **name);
+    // Where nothing is left that could say which release serves, it was the newest.
+    let of = of.into_iter().chain([0]).filter_map(|at| newest_first.get(at));
+    let gone: BTreeSet<&String> =
+        of.flat_map(|entry| entry.services.keys()).filter(|name| !is_there(name)).collect();
+    found.extend(gone.into_iter().map(|name| format!("`{name}` is gone")));
     found
 }
 
@@ -436,7 +432,7 @@ mod tests {
             told(|api| api.running.extend([("other".to_owned(), 1)]))
                 .starts_with("1 running of `api` have other, and 2 left ")
         );
-        assert_eq!(told(|api| api.name = "renamed".to_owned()), "`api` of 2 is gone");
+        assert_eq!(told(|api| api.name = "renamed".to_owned()), "`api` is gone");
         // It is being replaced, not yet confirmed, or of a deploy that nothing is kept of.
         for change in [
             (|api| {
