@@ -28,6 +28,7 @@ pub(crate) async fn connect(
         stack: stack.to_owned(),
         secrets: project.values.clone(),
         services: replaced(project),
+        ready: ready(project),
         proxy: project.environment.target.proxy.as_ref().map(|proxy| Proxy {
             kind: proxy.kind,
             service: proxy.service.clone(),
@@ -54,6 +55,14 @@ fn replaced(project: &Project<'_>) -> std::collections::BTreeMap<String, Option<
     let services = project.config.services.iter();
     let built = services.filter(|(_, one)| matches!(one.source, Source::Build(_)) && !one.stateful);
     built.map(|(name, service)| (name.clone(), service.port.filter(|_| has_proxy))).collect()
+}
+
+/// The paths at which services answer when they can serve.
+fn ready(project: &Project<'_>) -> std::collections::BTreeMap<String, String> {
+    let services = project.config.services.iter();
+    services
+        .filter_map(|(name, one)| Some((name.clone(), one.healthcheck.as_ref()?.ready.clone()?)))
+        .collect()
 }
 
 /// The files of the project where Compose runs: in the checkout, or on the `remote` host, to which they are brought.

@@ -163,6 +163,9 @@ fn what_a_compose_target_does_not_say_has_a_default() {
     let traefik = target("{type: compose, proxy: {traefik: edge}}").proxy;
     let directory = "/etc/traefik/shipkit".to_owned();
     assert_eq!(traefik, Some(Proxy { kind: ProxyKind::Traefik, service: "edge".to_owned(), directory }));
+    let kamal = target("{type: compose, proxy: {kamal-proxy: edge}}").proxy;
+    let directory = "/home/kamal-proxy/.config/kamal-proxy".to_owned();
+    assert_eq!(kamal, Some(Proxy { kind: ProxyKind::KamalProxy, service: "edge".to_owned(), directory }));
 }
 
 #[test]

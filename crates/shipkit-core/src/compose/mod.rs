@@ -1,14 +1,16 @@
 //! Compose projects: what is decided about them, as plain values. The rendered model and what is refused in it, what
-//! shipkit remembers on the host, and the file by which a proxy knows who gets the traffic.
+//! shipkit remembers on the host, and how a proxy is told who gets the traffic.
 
 mod history;
+mod kamal;
 mod model;
 mod proxy;
 mod refusal;
 mod state;
 
+pub use kamal::{BadKamalState, KamalState, KamalSwitch};
 pub use model::{BadModel, Model};
-pub use proxy::{ProxyKind, Server};
+pub use proxy::{ProxyFile, ProxyKind, Server};
 pub use refusal::Refusal;
 pub use state::{BadState, Deployed, Returned, ServiceState, State, Working};
 

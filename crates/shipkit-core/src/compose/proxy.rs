@@ -1,5 +1,5 @@
-//! The file by which a proxy knows who gets the traffic of a service. It is also the truth of it: what stands there is read
-//! back, whoever wrote it.
+//! What passes requests on, and the file by which nginx and Traefik know who gets the traffic of a service. It is also the
+//! truth of it: what stands there is read back, whoever wrote it. What kamal-proxy is told is in `kamal`.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,23 @@ pub enum ProxyKind {
     Nginx,
     /// Traefik, whose file provider watches a folder for files with a service each.
     Traefik,
+    /// kamal-proxy, which is told by its own commands and keeps a file of its own.
+    KamalProxy,
+}
+
+/// A proxy that takes who gets traffic from a file for each service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyFile {
+    /// An `upstream` of nginx.
+    Nginx,
+    /// A service of Traefik.
+    Traefik,
 }
 
 /// Somebody who gets traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Which instance it is: written as a comment, for a name may be given again to another container.
+    /// Which instance it is: a comment in a file, for a name may be given again to another container.
     pub instance: String,
     /// The name by which the proxy finds it.
     pub host: String,
@@ -28,18 +39,42 @@ impl ProxyKind {
         match self {
             Self::Nginx => "nginx",
             Self::Traefik => "Traefik",
+            Self::KamalProxy => "kamal-proxy",
         }
     }
 
-    /// The folder in its container where the files lie, where nothing else is said.
+    /// The key in the configuration that names its service.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Traefik => "traefik",
+            Self::KamalProxy => "kamal-proxy",
+        }
+    }
+
+    /// The folder in its container where the files lie, or its own one, where nothing else is said.
     #[must_use]
     pub const fn directory(self) -> &'static str {
         match self {
             Self::Nginx => "/etc/nginx/shipkit",
             Self::Traefik => "/etc/traefik/shipkit",
+            Self::KamalProxy => "/home/kamal-proxy/.config/kamal-proxy",
         }
     }
 
+    /// The file that it reads for each service, if it does.
+    #[must_use]
+    pub const fn file(self) -> Option<ProxyFile> {
+        match self {
+            Self::Nginx => Some(ProxyFile::Nginx),
+            Self::Traefik => Some(ProxyFile::Traefik),
+            Self::KamalProxy => None,
+        }
+    }
+}
+
+impl ProxyFile {
     /// The ending of the files that it reads.
     #[must_use]
     pub const fn ending(self) -> &'static str {
@@ -113,40 +148,40 @@ mod tests {
 
     #[test]
     fn each_server_has_its_name_its_port_and_who_it_is() {
-        let text = ProxyKind::Nginx.text("api", 8080, &[server("api-1"), server("api-2")]);
+        let text = ProxyFile::Nginx.text("api", 8080, &[server("api-1"), server("api-2")]);
         let expected = "# Written by shipkit: who gets the traffic of api.\n\
                         upstream api {\n    \
                             server shop-api-1:8080; # api-1@id\n    \
                             server shop-api-2:8080; # api-2@id\n\
                         }\n";
         assert_eq!(text, expected);
-        assert_eq!(ProxyKind::Nginx.instances(&text), ["api-1@id", "api-2@id"]);
+        assert_eq!(ProxyFile::Nginx.instances(&text), ["api-1@id", "api-2@id"]);
 
-        let text = ProxyKind::Traefik.text("api", 8080, &[server("api-1"), server("api-2")]);
+        let text = ProxyFile::Traefik.text("api", 8080, &[server("api-1"), server("api-2")]);
         let expected = "# Written by shipkit: who gets the traffic of api.\n\
                         http:\n  services:\n    api:\n      loadBalancer:\n        servers:\n          \
                             - url: http://shop-api-1:8080 # api-1@id\n          \
                             - url: http://shop-api-2:8080 # api-2@id\n";
         assert_eq!(text, expected);
-        assert_eq!(ProxyKind::Traefik.instances(&text), ["api-1@id", "api-2@id"]);
+        assert_eq!(ProxyFile::Traefik.instances(&text), ["api-1@id", "api-2@id"]);
     }
 
     #[test]
     fn with_nobody_in_it_a_file_names_nobody() {
-        let text = ProxyKind::Nginx.text("api", 8080, &[]);
+        let text = ProxyFile::Nginx.text("api", 8080, &[]);
         assert!(text.contains("server 127.0.0.1:9 down;"));
-        assert!(ProxyKind::Nginx.instances(&text).is_empty());
-        let text = ProxyKind::Traefik.text("api", 8080, &[]);
+        assert!(ProxyFile::Nginx.instances(&text).is_empty());
+        let text = ProxyFile::Traefik.text("api", 8080, &[]);
         assert!(text.ends_with("        servers: []\n"));
-        assert!(ProxyKind::Traefik.instances(&text).is_empty());
+        assert!(ProxyFile::Traefik.instances(&text).is_empty());
     }
 
     #[test]
     fn what_others_wrote_is_read_and_what_is_no_server_is_not() {
         let text = "upstream api {\n  server 10.0.0.1:80 weight=2;\n  server x:1;# \n # server y:1;\n keepalive 8;\n}";
-        assert_eq!(ProxyKind::Nginx.instances(text), ["10.0.0.1:80 weight=2", "x:1"]);
+        assert_eq!(ProxyFile::Nginx.instances(text), ["10.0.0.1:80 weight=2", "x:1"]);
         let text = "servers:\n - url: http://x:1\n   weight: 2\n - weight: 1\n   url: http://y:1#\n # - url: http://z";
-        assert_eq!(ProxyKind::Traefik.instances(text), ["http://x:1", "http://y:1"]);
-        assert!(ProxyKind::Nginx.instances("").is_empty() && ProxyKind::Traefik.instances("").is_empty());
+        assert_eq!(ProxyFile::Traefik.instances(text), ["http://x:1", "http://y:1"]);
+        assert!(ProxyFile::Nginx.instances("").is_empty() && ProxyFile::Traefik.instances("").is_empty());
     }
 }

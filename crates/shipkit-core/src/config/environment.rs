@@ -126,21 +126,26 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
 
 /// The one proxy that is named.
 fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy> {
-    let (kind, service) = match (&raw.nginx, &raw.traefik) {
-        (Some(service), None) => (ProxyKind::Nginx, service),
-        (None, Some(service)) => (ProxyKind::Traefik, service),
-        (Some(_), Some(_)) => {
-            let hint = Some("keep one of them");
-            context.wrong_key(&join(path, "proxy"), "both `nginx` and `traefik` are given", hint);
-            return None;
-        }
-        (None, None) => {
-            let hint =
-                Some("say which service of the Compose files it is: `nginx: SERVICE` or `traefik: SERVICE`");
-            context.wrong_key(&join(path, "proxy"), "neither `nginx` nor `traefik` is given", hint);
-            return None;
-        }
+    let all = [
+        (ProxyKind::Nginx, &raw.nginx),
+        (ProxyKind::Traefik, &raw.traefik),
+        (ProxyKind::KamalProxy, &raw.kamal_proxy),
+    ];
+    let mut named = all.iter().filter_map(|(kind, service)| Some((*kind, service.as_ref()?)));
+    let Some((kind, service)) = named.next() else {
+        let hint = "say which service of the Compose files it is: `nginx: SERVICE`, `traefik: SERVICE` or `kamal-proxy: SERVICE`";
+        context.wrong_key(
+            &join(path, "proxy"),
+            "neither `nginx`, `traefik` nor `kamal-proxy` is given",
+            Some(hint),
+        );
+        return None;
     };
+    if let Some((other, _)) = named.next() {
+        let both = format!("both `{}` and `{}` are given", kind.key(), other.key());
+        context.wrong_key(&join(path, "proxy"), both, Some("keep one of them"));
+        return None;
+    }
     let directory = raw.directory.clone().unwrap_or_else(|| kind.directory().to_owned());
     Some(Proxy { kind, service: service.clone(), directory })
 }

@@ -421,15 +421,19 @@ pub(super) struct RawTarget {
 
 /// What passes requests on to the services of a Compose target.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping with `nginx` or `traefik`")]
+#[serde(deny_unknown_fields, expecting = "a mapping with `nginx`, `traefik` or `kamal-proxy`")]
 pub(super) struct RawProxy {
     /// The service in the Compose files that is nginx. A service with a `port` is an `upstream` of its own name there.
     pub(super) nginx: Option<String>,
     /// The service in the Compose files that is Traefik. A service with a `port` is the service `<its name>@file` there.
     pub(super) traefik: Option<String>,
+    /// The service in the Compose files that is kamal-proxy, 0.9 or newer. A service with a `port` is a service of the same
+    /// name there; it is asked at its `healthcheck.ready`.
+    #[serde(rename = "kamal-proxy")]
+    pub(super) kamal_proxy: Option<String>,
     /// The folder in its container with a file for each such service, which nginx includes (`*.conf`) and Traefik's file
-    /// provider watches: a named volume, so that they are still there when it starts again. Default:
-    /// `/etc/nginx/shipkit` or `/etc/traefik/shipkit`.
+    /// provider watches, or that in which kamal-proxy keeps its own: a named volume, so that they are still there when it
+    /// starts again. Default: `/etc/nginx/shipkit`, `/etc/traefik/shipkit` or `/home/kamal-proxy/.config/kamal-proxy`.
     pub(super) directory: Option<String>,
 }
 

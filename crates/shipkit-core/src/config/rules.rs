@@ -13,7 +13,6 @@ use super::resolve::Context;
 use super::test_rules::is_variable;
 use super::types::{Build, BuildContext, Config, Environment, Proxy, Service, Source, TargetKind};
 use super::yaml::join;
-use crate::compose::ProxyKind;
 use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
 use crate::ssh::SshAddress;
@@ -392,11 +391,8 @@ fn target(context: &mut Context<'_>, one: &Environment) {
     }
     let proxy = one.target.proxy.as_ref();
     if let Some(Proxy { kind, service, .. }) = proxy.filter(|proxy| !is_volume(&proxy.service)) {
-        let key = match kind {
-            ProxyKind::Nginx => "proxy.nginx",
-            ProxyKind::Traefik => "proxy.traefik",
-        };
-        context.wrong(&join(&path, key), format!("`{service}` is not the name of a service"), None);
+        let key = format!("proxy.{}", kind.key());
+        context.wrong(&join(&path, &key), format!("`{service}` is not the name of a service"), None);
     }
     let folders =
         [("directory", one.target.directory.as_ref()), ("proxy.directory", proxy.map(|one| &one.directory))];

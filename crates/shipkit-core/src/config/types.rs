@@ -497,7 +497,8 @@ pub struct Proxy {
     pub kind: ProxyKind,
     /// Its service.
     pub service: String,
-    /// The folder in its container where a file is written for each service, [`ProxyKind::directory`] by default.
+    /// The folder in its container where a file is written for each service, or where it keeps its own one;
+    /// [`ProxyKind::directory`] by default.
     pub directory: String,
 }
 

@@ -53,8 +53,12 @@ impl Container {
     /// the beginning of its identifier belongs to it.
     pub(crate) fn instance(&self) -> String {
         let (service, number) = (self.label(SERVICE), self.label(NUMBER));
-        let id = self.id().get(..SHORT).unwrap_or_else(|| self.id());
-        format!("{}-{}@{id}", service.unwrap_or_default(), number.unwrap_or_default())
+        format!("{}-{}@{}", service.unwrap_or_default(), number.unwrap_or_default(), self.short_id())
+    }
+
+    /// The beginning of its identifier, by which it is also found in each network of a project.
+    pub(crate) fn short_id(&self) -> &str {
+        self.id().get(..SHORT).unwrap_or_else(|| self.id())
     }
 
     /// Which release it was made for; `None` if others made it.

@@ -1,7 +1,7 @@
 //! `ComposeError`: why a Compose project cannot be seen or does not do what it is asked.
 
 use shipkit_core::Hint;
-use shipkit_core::compose::{BadModel, BadState, ProxyKind, Refusal};
+use shipkit_core::compose::{BadKamalState, BadModel, BadState, ProxyKind, Refusal};
 use shipkit_core::exit::ExitCode;
 
 use crate::error::SwarmError;
@@ -67,6 +67,26 @@ pub enum ComposeError {
         /// Its own words.
         reason: String,
     },
+    /// What kamal-proxy keeps cannot be read.
+    #[error(transparent)]
+    KamalState(#[from] BadKamalState),
+    /// kamal-proxy does not send the traffic of a service elsewhere.
+    #[error(
+        "kamal-proxy, the service `{proxy}`, does not send the traffic of `{service}` elsewhere: {reason}"
+    )]
+    NotSwitched {
+        /// Its service.
+        proxy: String,
+        /// The service.
+        service: String,
+        /// Its own words.
+        reason: String,
+    },
+    /// kamal-proxy asks a service before it passes requests on, and nothing says at which path.
+    #[error(
+        "kamal-proxy asks the containers of `{0}` whether they can serve, and nothing says at which path"
+    )]
+    NoReadyPath(String),
     /// Traefik would not see what is written for it.
     #[error("no file provider of Traefik, the service `{service}`, watches `{directory}`")]
     NotWatched {
@@ -136,6 +156,9 @@ impl ComposeError {
             | Self::NotBrought(_)
             | Self::ProxyDown { .. }
             | Self::ProxyRefused { .. }
+            | Self::KamalState(_)
+            | Self::NotSwitched { .. }
+            | Self::NoReadyPath(_)
             | Self::NotWatched { .. }
             | Self::NoVolume { .. }
             | Self::NotUp { .. }
@@ -170,6 +193,11 @@ impl Hint for ComposeError {
             Self::ProxyRefused { .. } => {
                 Some("correct its configuration; what it had before is in force".to_owned())
             }
+            Self::KamalState(error) => error.hint(),
+            Self::NotSwitched { proxy, .. } => Some(format!(
+                "see `docker compose logs {proxy}`: each container has to answer at its health check path; what was before is in force"
+            )),
+            Self::NoReadyPath(service) => Some(format!("add `services.{service}.healthcheck.ready` to shipkit.yml")),
             Self::NotWatched { directory, .. } => Some(format!(
                 "start it with `--providers.file.directory={directory}`, and do not switch its `watch` off"
             )),
@@ -191,6 +219,7 @@ impl Hint for ComposeError {
             Self::Host(error) => error.exit_code(),
             Self::Model(error) => error.exit_code(),
             Self::State(error) => error.exit_code(),
+            Self::KamalState(error) => error.exit_code(),
             Self::Refused(error) => error.exit_code(),
             Self::NoSpaceSaid { .. } => ExitCode::Unknown,
             Self::Compose { is_usage: true, .. }
@@ -199,12 +228,14 @@ impl Hint for ComposeError {
             | Self::NotInFiles(_)
             | Self::NotBrought(_)
             | Self::NotWatched { .. }
+            | Self::NoReadyPath(_)
             | Self::NoVolume { .. }
             | Self::NoAddress(_)
             | Self::NotDesired(_) => ExitCode::Usage,
             Self::Compose { .. }
             | Self::ProxyDown { .. }
             | Self::ProxyRefused { .. }
+            | Self::NotSwitched { .. }
             | Self::NotUp { .. }
             | Self::StillMigrating(_)
             | Self::NotOurs(_)

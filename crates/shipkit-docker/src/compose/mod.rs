@@ -10,6 +10,7 @@ mod change;
 mod container;
 mod error;
 mod history;
+mod kamal;
 mod migrate;
 mod observe;
 mod preview;

@@ -150,25 +150,22 @@ impl Compose {
             let (service, directory) = (proxy.service.clone(), proxy.directory.clone());
             found.problems.push(ComposeError::NoVolume { kind: proxy.kind, service, directory });
         }
+        if proxy.kind == ProxyKind::KamalProxy {
+            found.problems.extend(self.not_asked(proxy).await?);
+        }
         // One that is not there is started by the deploy.
         if self.containers(&proxy.service).await?.is_empty() {
             return Ok(());
         }
         let checked = match proxy.kind {
-            ProxyKind::Nginx => {
-                self.check_nginx(proxy).await.map(|conf| conf.contains("keepalive_min_timeout"))
-            }
+            ProxyKind::Nginx => self.check_nginx(proxy).await,
             ProxyKind::Traefik => {
-                self.check_traefik(proxy, &model.how_it_starts(&proxy.service)).await.map(|()| true)
+                self.check_traefik(proxy, &model.how_it_starts(&proxy.service)).await.map(|()| Vec::new())
             }
+            ProxyKind::KamalProxy => self.check_kamal(proxy).await,
         };
         match checked {
-            Ok(true) => {}
-            Ok(false) => found.remarks.push(format!(
-                "nginx, the service `{}`, closes kept connections when traffic shifts: `keepalive_min_timeout 5s;` in its \
-                 `http` (1.27.4 or newer) lets them finish, if no `stop_grace_period` is shorter",
-                proxy.service
-            )),
+            Ok(remarks) => found.remarks.extend(remarks),
             Err(error) => found.problems.push(error),
         }
         Ok(())

@@ -35,6 +35,8 @@ pub struct ComposeProject {
     pub secrets: BTreeMap<String, Secret>,
     /// The services that are replaced, each with the port at which the proxy reaches it, if its traffic comes that way.
     pub services: BTreeMap<String, Option<u16>>,
+    /// The paths at which those services answer when they can serve, as far as they are known.
+    pub ready: BTreeMap<String, String>,
     /// Where the traffic comes from.
     pub proxy: Option<Proxy>,
 }
@@ -46,7 +48,7 @@ pub struct Proxy {
     pub kind: ProxyKind,
     /// The service.
     pub service: String,
-    /// The folder in its container from which it takes its files.
+    /// The folder in its container from which it takes its files, or in which it keeps its own one.
     pub directory: String,
 }
 

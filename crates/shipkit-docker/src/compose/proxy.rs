@@ -1,4 +1,5 @@
-//! nginx and Traefik: who gets the traffic of a service, read from and written to a file in the container.
+//! The proxies: who gets the traffic of a service. For nginx and Traefik that is read from and written to a file in the
+//! container; how kamal-proxy is told is in `kamal`.
 //!
 //! For nginx a file is put beside the one in force and takes its place only together with what the old one was, so that a
 //! run that is killed in between leaves a mark, and the next one finishes: the new file if nginx takes it, else the old
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shipkit_core::compose::{ProxyKind, Server};
+use shipkit_core::compose::{ProxyFile, Server};
 
 use super::Compose;
 use super::container::Container;
@@ -18,8 +19,8 @@ use super::tar::{Entry, pack, unpack};
 use crate::rollout::{log_text, text};
 use crate::spec::at;
 
-/// How long nginx may take to read its configuration; it looks up names for it.
-const READING: Duration = Duration::from_mins(1);
+/// How long a proxy may take for what it is told; nginx looks up names for its configuration.
+pub(super) const READING: Duration = Duration::from_mins(1);
 /// Arguments: folder, service, `next` or nothing. Puts `<service>.next`, if that is asked, in the place of
 /// `<service>.conf` and tells nginx; what it refuses is taken back. `<service>.before` is there as long as nginx may not
 /// have been told.
@@ -70,14 +71,17 @@ pub(crate) struct Traffic {
 }
 
 impl Compose {
-    /// Who gets the traffic of a service, as the proxy's file says.
+    /// Who gets the traffic of a service, as the proxy has it.
     pub(crate) async fn proxied(&self, proxy: &Proxy, service: &str) -> Result<Traffic, ComposeError> {
         let container = self.proxy_container(proxy).await?;
+        let Some(file) = proxy.kind.file() else {
+            return self.kamal_traffic((&container, proxy), service).await;
+        };
         let entries = self.files(&container, &proxy.directory).await?;
         let find = |end: &str| entries.iter().find(|entry: &&Entry| entry.name == format!("{service}.{end}"));
-        Ok(match find(proxy.kind.ending()) {
+        Ok(match find(file.ending()) {
             Some(entry) => Traffic {
-                instances: proxy.kind.instances(&String::from_utf8_lossy(&entry.bytes)),
+                instances: file.instances(&String::from_utf8_lossy(&entry.bytes)),
                 since: Some(entry.modified),
                 is_unsettled: find("before").is_some(),
             },
@@ -85,21 +89,26 @@ impl Compose {
         })
     }
 
-    /// Sends the traffic of a service to these containers and no others.
+    /// Sends the traffic of a service to these containers and no others. `drain` is how long what was begun before may take,
+    /// where the proxy waits for that.
     pub(crate) async fn shift(
         &self,
         (proxy, port): (&Proxy, u16),
         service: &str,
         to: &[&Container],
+        drain: Duration,
     ) -> Result<(), ComposeError> {
         let container = self.running_proxy(proxy).await?;
-        let text = text_of(proxy.kind, service, port, to);
-        match proxy.kind {
-            ProxyKind::Nginx => {
+        let Some(file) = proxy.kind.file() else {
+            return self.tell_kamal((&container, proxy), (service, port), to, drain).await;
+        };
+        let text = text_of(file, service, port, to);
+        match file {
+            ProxyFile::Nginx => {
                 self.put(&container, proxy, &format!("{service}.next"), &text).await?;
                 self.settle_in(&container, proxy, service, "next").await
             }
-            ProxyKind::Traefik => {
+            ProxyFile::Traefik => {
                 let argv = ["sh", "-c", REPLACE, "sh", &proxy.directory, service, &text];
                 self.told(&container, proxy, &argv).await.map(drop)
             }
@@ -113,24 +122,31 @@ impl Compose {
     }
 
     /// Makes the proxy's container with a file for every service whose traffic comes through it, so that it can start before
-    /// any of them: nginx does not start with an `upstream` that is missing.
+    /// any of them: nginx does not start with an `upstream` that is missing. One that reads no such files needs none.
     pub(crate) async fn prepare_proxy(&self, proxy: &Proxy) -> Result<(), ComposeError> {
+        let Some(file) = proxy.kind.file() else { return Ok(()) };
         self.create_as_written(&proxy.service).await?;
         let container = self.proxy_container(proxy).await?;
         for (service, port) in &self.project.services {
             let Some(port) = *port else { continue };
             if self.proxied(proxy, service).await?.since.is_none() {
-                let text = text_of(proxy.kind, service, port, &[]);
-                self.put(&container, proxy, &format!("{service}.{}", proxy.kind.ending()), &text).await?;
+                let text = text_of(file, service, port, &[]);
+                self.put(&container, proxy, &format!("{service}.{}", file.ending()), &text).await?;
             }
         }
         Ok(())
     }
 
-    /// What nginx says against its configuration, if it runs; else its configuration.
-    pub(crate) async fn check_nginx(&self, proxy: &Proxy) -> Result<String, ComposeError> {
+    /// What nginx, which runs, says against its configuration; else what a person should know of it.
+    pub(crate) async fn check_nginx(&self, proxy: &Proxy) -> Result<Vec<String>, ComposeError> {
         let container = self.running_proxy(proxy).await?;
-        self.told(&container, proxy, &["nginx", "-T"]).await
+        let conf = self.told(&container, proxy, &["nginx", "-T"]).await?;
+        let remark = format!(
+            "nginx, the service `{}`, closes kept connections when traffic shifts: `keepalive_min_timeout 5s;` in its \
+             `http` (1.27.4 or newer) lets them finish, if no `stop_grace_period` is shorter",
+            proxy.service
+        );
+        Ok(if conf.contains("keepalive_min_timeout") { Vec::new() } else { vec![remark] })
     }
 
     /// Whether Traefik, which runs, was started so that it sees what is written for it. `said` is what the Compose files say
@@ -153,8 +169,12 @@ impl Compose {
         Err(ComposeError::NotWatched { service, directory })
     }
 
-    /// The plain files in a folder of a container, and below it.
-    async fn files(&self, container: &Container, folder: &str) -> Result<Vec<Entry>, ComposeError> {
+    /// The plain files in a folder of a container, and below it; or the one at this path.
+    pub(super) async fn files(
+        &self,
+        container: &Container,
+        folder: &str,
+    ) -> Result<Vec<Entry>, ComposeError> {
         let path = format!("/containers/{}/archive?path={}", container.id(), query(folder));
         match self.engine.get_bytes("read the proxy's files", &path).await {
             Ok(bytes) => Ok(unpack(&bytes)),
@@ -175,13 +195,13 @@ impl Compose {
     }
 
     /// What a program says that ends well.
-    async fn told(
+    pub(super) async fn told(
         &self,
         container: &Container,
         proxy: &Proxy,
         argv: &[&str],
     ) -> Result<String, ComposeError> {
-        let (code, said) = self.exec(container.id(), argv).await?;
+        let (code, said) = self.exec(container.id(), argv, READING).await?;
         if code == 0 {
             return Ok(said);
         }
@@ -204,14 +224,19 @@ impl Compose {
     }
 
     /// Runs a program in a container: its exit code, and what it said.
-    async fn exec(&self, id: &str, argv: &[&str]) -> Result<(i64, String), ComposeError> {
+    pub(super) async fn exec(
+        &self,
+        id: &str,
+        argv: &[&str],
+        time: Duration,
+    ) -> Result<(i64, String), ComposeError> {
         let body = json!({"AttachStdout": true, "AttachStderr": true, "Cmd": argv});
         let what = "run a program in the proxy's container";
         let made = self.engine.post(what, &format!("/containers/{id}/exec"), &body, None).await?;
         let exec = text(&made, &["Id"]);
         let body = json!({"Detach": false, "Tty": false});
         let path = format!("/exec/{exec}/start");
-        let said = self.engine.post_for_bytes(what, &path, &body, (None, READING)).await?;
+        let said = self.engine.post_for_bytes(what, &path, &body, (None, time)).await?;
         let ended = self.engine.get(what, &format!("/exec/{exec}/json")).await?;
         let code = at(&ended, &["ExitCode"]).as_i64();
         Ok((code.ok_or_else(|| self.engine.garbled("it does not say how a program ended"))?, log_text(&said)))
@@ -224,7 +249,7 @@ impl Compose {
         all.into_iter().next().ok_or_else(|| down(proxy))
     }
 
-    async fn running_proxy(&self, proxy: &Proxy) -> Result<Container, ComposeError> {
+    pub(super) async fn running_proxy(&self, proxy: &Proxy) -> Result<Container, ComposeError> {
         let found = self.proxy_container(proxy).await?;
         if found.is_running() { Ok(found) } else { Err(down(proxy)) }
     }
@@ -234,9 +259,9 @@ fn down(proxy: &Proxy) -> ComposeError {
     ComposeError::ProxyDown { kind: proxy.kind, service: proxy.service.clone() }
 }
 
-fn text_of(kind: ProxyKind, service: &str, port: u16, to: &[&Container]) -> String {
+fn text_of(file: ProxyFile, service: &str, port: u16, to: &[&Container]) -> String {
     let server = |one: &&Container| Server { instance: one.instance(), host: one.name().to_owned() };
-    kind.text(service, port, &to.iter().map(server).collect::<Vec<_>>())
+    file.text(service, port, &to.iter().map(server).collect::<Vec<_>>())
 }
 
 /// A path as a part of a query.

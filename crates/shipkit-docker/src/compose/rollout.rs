@@ -57,6 +57,8 @@ const fn reload(kind: ProxyKind) -> Duration {
         ProxyKind::Nginx => Duration::from_secs(2),
         // It takes files up every two seconds at most (`providersThrottleDuration`).
         ProxyKind::Traefik => Duration::from_secs(4),
+        // It has switched when it says so.
+        ProxyKind::KamalProxy => Duration::ZERO,
     }
 }
 
@@ -381,7 +383,8 @@ impl<'a> Driver<'a> {
         let service = self.service();
         if let Some((port, proxy)) = self.compose.project.proxied(service) {
             let containers = self.found(to);
-            return self.compose.shift((proxy, port), service, &containers.iter().collect::<Vec<_>>()).await;
+            let (to, drain) = (containers.iter().collect::<Vec<_>>(), self.applied.now.stop_grace);
+            return self.compose.shift((proxy, port), service, &to, drain).await;
         }
         let working = Working { instances: to.to_vec(), since: self.now() };
         let note = |state: &mut shipkit_core::compose::State| {

@@ -98,6 +98,14 @@ pub(crate) const TRAEFIK: &str = "
       - /var/run/docker.sock:/var/run/docker.sock
 ";
 
+/// kamal-proxy, which keeps what it is told.
+pub(crate) const KAMAL: &str = "
+    image: shipkit-test/kamal-proxy:0.9
+    stop_grace_period: 1s
+    depends_on: [api]
+    volumes: ['shipkit:/home/kamal-proxy/.config/kamal-proxy']
+";
+
 pub(crate) struct Bed {
     pub(crate) project: ComposeProject,
     folder: TempDir,
@@ -137,6 +145,18 @@ impl Bed {
         let (kind, directory) = (ProxyKind::Traefik, "/etc/traefik/shipkit".to_owned());
         bed.project.proxy = Some(Proxy { kind, service: "edge".to_owned(), directory });
         bed.write(&[("api", API), ("edge", TRAEFIK)]);
+        bed
+    }
+
+    /// A project whose only service is `api`, behind kamal-proxy, which asks it at `/ready`.
+    pub(crate) fn kamal(name: &str) -> Self {
+        let mut bed = Self::bare(name);
+        bed.project.services = BTreeMap::from([("api".to_owned(), Some(8080))]);
+        bed.project.ready = BTreeMap::from([("api".to_owned(), "/ready".to_owned())]);
+        let kind = ProxyKind::KamalProxy;
+        let (service, directory) = ("edge".to_owned(), kind.directory().to_owned());
+        bed.project.proxy = Some(Proxy { kind, service, directory });
+        bed.write(&[("api", API), ("edge", KAMAL)]);
         bed
     }
 
@@ -326,10 +346,12 @@ impl Bed {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The file of the proxy for `api`.
+    /// The file of the proxy for `api`, or the one that it keeps.
     pub(crate) fn conf(&self) -> String {
         let Proxy { kind, service, directory } = self.project.proxy.as_ref().unwrap();
-        docker(&["exec", &self.id(service), "cat", &format!("{directory}/api.{}", kind.ending())])
+        let name =
+            kind.file().map_or("kamal-proxy.state".to_owned(), |file| format!("api.{}", file.ending()));
+        docker(&["exec", &self.id(service), "cat", &format!("{directory}/{name}")])
     }
 }
 

@@ -1,5 +1,5 @@
-//! Deploys and rollbacks of Compose projects on a real engine, behind a real nginx (`scripts/bed up docker compose images`
-//! makes what they need).
+//! Deploys and rollbacks of Compose projects on a real engine, behind a real nginx, Traefik or kamal-proxy
+//! (`scripts/bed up docker compose images traefik kamal-proxy` makes what they need).
 //!
 //! Every test has its own project, images and registry, all removed at its end.
 #![allow(
@@ -12,6 +12,7 @@
 
 mod bed;
 mod broken;
+mod kamal;
 mod kills;
 mod life;
 mod traffic;

@@ -1,7 +1,7 @@
 //! What visitors notice of a rollout: 200 requests a second through a proxy, on new connections and kept ones.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread::scope;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::block_in_place;
 
-use crate::bed::{API, Bed, TRAEFIK, patient, replaced, service};
+use crate::bed::{API, Bed, KAMAL, TRAEFIK, patient, replaced, service};
 
 /// One test at a time: a machine that is busy with the others' requests loses some by itself.
 static QUIET: Mutex<()> = Mutex::const_new(());
@@ -139,10 +139,32 @@ async fn behind_traefik_nothing_is_lost_there_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_kamal_proxy_nothing_is_lost_there_and_back() {
+    let _quiet = QUIET.lock().await;
+    let mut bed = Bed::kamal("kamal");
+    let hasty = API.replace("stop_grace_period: 1s", "stop_grace_period: 100ms");
+    bed.write(&[("api", &hasty), ("edge", KAMAL)]);
+    let (one, two, bad) = (bed.good("1"), bed.good("2"), bed.image("3", &["/container", "exit", "7"]));
+    let first = bed.release(vec![service("api", &one)]);
+    bed.deploy(&first).await;
+    let second = bed.release(vec![service("api", &two)]);
+    let (_, report) = watched(&bed, Box::pin(bed.deploy(&second))).await;
+    check_lossless(&report, &["1", "2"]);
+    let third = bed.release(vec![service("api", &bad)]);
+    let ((cause, _), report) = watched(&bed, Box::pin(bed.fail(&third))).await;
+    assert!(cause.contains("exit code 7"), "{cause}");
+    check_lossless(&report, &["2"]);
+    let (_, report) = watched(&bed, Box::pin(bed.rollback())).await;
+    check_lossless(&report, &["1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_begun_before_a_shift_ends_where_it_began() {
-    let traefik = Bed::traefik("begun-traefik");
+    let (traefik, kamal) = (Bed::traefik("begun-traefik"), Bed::kamal("begun-kamal"));
     traefik.write(&[("api", &patient()), ("edge", TRAEFIK)]);
-    for mut bed in [Bed::keeping("begun"), traefik] {
+    kamal.write(&[("api", &patient()), ("edge", KAMAL)]);
+    for mut bed in [Bed::keeping("begun"), traefik, kamal] {
+        let keeps_upgrades = bed.project.proxy.as_ref().unwrap().kind.file().is_some();
         let way = Replacement::BlueGreen { bake: Duration::ZERO };
         let (one, two) = (bed.good("1"), bed.good("2"));
         let first = bed.release(vec![replaced(service("api", &one), way)]);
@@ -160,7 +182,12 @@ async fn what_was_begun_before_a_shift_ends_where_it_began() {
         let shifted = || {
             runtime.block_on(until("the traffic goes elsewhere", || bed.conf() != before));
             runtime.block_on(until("the second release answers", || bed.answer().contains('2')));
-            assert_eq!(upgrade.end("after\n", "after"), "1 after");
+            if keeps_upgrades {
+                assert_eq!(upgrade.end("after\n", "after"), "1 after");
+            } else {
+                // kamal-proxy ends what is no request any more when it switches.
+                assert_eq!(upgrade.stream.read(&mut [0]).unwrap(), 0);
+            }
             assert_eq!(upload.end("bc", "version"), "{\"version\":\"1\"}");
         };
         // On a thread of its own: asking the engine takes the time that the deploy needs.
