@@ -363,14 +363,15 @@ impl Applied {
         })
     }
 
-    /// Why what has arrived does not run as it should any more, if that is so. Only a Swarm is looked at: it starts again
-    /// what crashes, and says so nowhere else.
+    /// Why what has arrived does not run as it should any more, if that is so. A Swarm and a Docker host start
+    /// again what crashes, and say so nowhere else; a cluster is not looked at.
     pub(crate) async fn why_not_still(&self) -> Result<Option<String>, TargetError> {
         Ok(match self {
             Self::Swarm(swarm, applied) => {
                 why_not_still(applied.service(), &swarm.observation(applied).await?)
             }
-            Self::Compose(..) | Self::Cluster(..) => None,
+            Self::Compose(compose, applied) => compose.why_not_still(applied).await?,
+            Self::Cluster(..) => None,
         })
     }
 

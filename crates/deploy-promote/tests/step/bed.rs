@@ -183,7 +183,7 @@ pub(crate) struct Bed {
     host: String,
     front: Front,
     images: Vec<String>,
-    /// The host of the Swarm, where it is not this machine's own.
+    /// The host of the engine, where it is not this machine's own.
     pub(crate) swarm: Option<String>,
 }
 
@@ -267,7 +267,7 @@ impl Bed {
         engine
     }
 
-    /// Runs the client against the Swarm.
+    /// Runs the client against the engine.
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
         let host: Vec<&str> = self.swarm.iter().flat_map(|host| ["--host", host]).collect();
         docker(&[&host[..], arguments].concat())

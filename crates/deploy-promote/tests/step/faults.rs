@@ -33,7 +33,7 @@ fn second(bed: &mut Bed, api: &str, web: &str) -> (Digest, ImageRef) {
 
 /// It ended with this exit code and cause, which is one sentence.
 #[track_caller]
-fn told(run: Transcript, exit: i32, cause: &str) -> Transcript {
+pub(crate) fn told(run: Transcript, exit: i32, cause: &str) -> Transcript {
     let run = run.ended(exit, cause);
     assert!(!run.outputs["cause"].contains('\n'), "{run:#?}");
     run

@@ -1,5 +1,6 @@
 //! How a service begins to change: what is remembered is written, and then the rollout goes from what is there.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Applied {
     pub(crate) login: Option<Login>,
     /// The last lines of what failed and was removed.
     pub(crate) logs: Arc<Mutex<Vec<TaskLog>>>,
+    /// How often each container was started again when the rollout was done.
+    pub(crate) restarts: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Applied {
@@ -46,6 +49,11 @@ impl Applied {
 
     pub(crate) fn keep_log(&self, log: TaskLog) {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(log);
+    }
+
+    /// Notes what the containers had been through when they arrived.
+    pub(crate) fn arrive(&self, restarts: BTreeMap<String, u64>) {
+        *self.restarts.lock().unwrap_or_else(PoisonError::into_inner) = restarts;
     }
 
     pub(crate) fn kept_logs(&self) -> Vec<TaskLog> {
@@ -284,5 +292,6 @@ pub(crate) fn applied(service: &str, purpose: Purpose, now: Deployed, login: Opt
         is_undone: true,
         login: login.cloned(),
         logs: Arc::default(),
+        restarts: Arc::default(),
     }
 }

@@ -139,6 +139,11 @@ pub enum ComposeError {
 }
 
 impl ComposeError {
+    /// Whether an engine that restarts would say the same.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Engine(error) if error.may_pass())
+    }
+
     /// Why a container will not start, now or later. What could not be found out stays an error.
     pub(crate) fn refusal(self) -> Result<String, Self> {
         match self {

@@ -1,6 +1,7 @@
 //! The loop that looks at a service, asks `shipkit_core::rollout::slots` and does what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -65,7 +66,8 @@ const fn reload(kind: ProxyKind) -> Duration {
 impl Compose {
     /// Carries out the rollout of a changed service until it is decided: everything but [`Next::Wait`]. `seen` is shown
     /// every observation and the step that follows, before it is carried out. Dropping the future stops at any point, and
-    /// another rollout goes on from there. New containers are not asked anything before traffic goes to them.
+    /// another rollout goes on from there. An engine that does not answer is asked again until the deadline, for it may be
+    /// restarting. New containers are not asked anything before traffic goes to them.
     ///
     /// # Errors
     /// When the host cannot be asked any more, or the proxy refuses its configuration.
@@ -101,28 +103,25 @@ impl Compose {
         let mut slots = Slots::new(&applied.service, applied.purpose, plan);
         let mut driver = Driver::new(self, applied).await?;
         loop {
-            let observation = driver.observe().await?;
-            let step = slots.next(&observation, driver.start.elapsed());
-            tracing::debug!(service = applied.service, %step, "compose rollout");
-            seen(&observation, &step);
-            match step {
-                Step::Wait(pause) => sleep(pause).await,
-                Step::Done => {
-                    driver.done().await?;
-                    return Ok(Next::Done);
+            match driver.turn(&mut slots, deadline, &mut seen, &verify).await {
+                Ok(None) => {}
+                Ok(Some(next)) => return Ok(next),
+                Err(error) if error.may_pass() && driver.start.elapsed() < deadline => {
+                    sleep(LOOK_AGAIN).await
                 }
-                Step::RollBack { cause } => return Ok(Next::RollBack { cause }),
-                // Neither is for this run to decide: what is there stays.
-                Step::Overtaken { cause } | Step::Held { cause } => return Ok(Next::Overtaken { cause }),
-                Step::Stuck { cause } => return Ok(Next::Stuck { cause }),
-                Step::Start { slot, count } => driver.start(slot, count).await?,
-                Step::Restart { instances } => driver.restart(&instances).await?,
-                Step::Verify { instances } => driver.verify(&instances, deadline, &verify).await?,
-                Step::Shift { to } => driver.shift(&to).await?,
-                Step::Stop { instances } => driver.stop(&instances).await?,
-                Step::Remove { instances } => driver.remove(&instances).await?,
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Why what had arrived does not run as it should any more, if that is so.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub async fn why_not_still(&self, applied: &Applied) -> Result<Option<String>, ComposeError> {
+        let seen = Driver::new(self, applied).await?.observe().await?;
+        let then = applied.restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(seen.why_not_still(&applied.service, &then))
     }
 
     /// The last lines of the containers that the change started and that failed. A log that cannot be read is empty.
@@ -159,6 +158,39 @@ impl<'a> Driver<'a> {
             containers: BTreeMap::new(),
             state: None,
         })
+    }
+
+    /// Looks, decides and does it: how the rollout ends, if it does.
+    async fn turn(
+        &mut self,
+        slots: &mut Slots,
+        deadline: Duration,
+        seen: &mut impl FnMut(&Observation, &Step),
+        verify: &impl AsyncFn(Vec<Preview>, Duration) -> Outcome,
+    ) -> Result<Option<Next>, ComposeError> {
+        let observation = self.observe().await?;
+        let step = slots.next(&observation, self.start.elapsed());
+        tracing::debug!(service = self.service(), %step, "compose rollout");
+        seen(&observation, &step);
+        match step {
+            Step::Wait(pause) => sleep(pause).await,
+            Step::Done => {
+                self.done().await?;
+                self.applied.arrive(observation.restarts());
+                return Ok(Some(Next::Done));
+            }
+            Step::RollBack { cause } => return Ok(Some(Next::RollBack { cause })),
+            // Neither is for this run to decide: what is there stays.
+            Step::Overtaken { cause } | Step::Held { cause } => return Ok(Some(Next::Overtaken { cause })),
+            Step::Stuck { cause } => return Ok(Some(Next::Stuck { cause })),
+            Step::Start { slot, count } => self.start(slot, count).await?,
+            Step::Restart { instances } => self.restart(&instances).await?,
+            Step::Verify { instances } => self.verify(&instances, deadline, verify).await?,
+            Step::Shift { to } => self.shift(&to).await?,
+            Step::Stop { instances } => self.stop(&instances).await?,
+            Step::Remove { instances } => self.remove(&instances).await?,
+        }
+        Ok(None)
     }
 
     fn service(&self) -> &'a str {
@@ -272,8 +304,12 @@ impl<'a> Driver<'a> {
         let made = self.create(slot, count).await;
         match made {
             Ok(made) => self.run(&made, slot).await,
-            // What the engine or Compose does not do, it will not do a moment later either.
-            Err(error) => self.refuse(error),
+            // What the engine or Compose does not do, it will not do a moment later either; but Compose is refused by an
+            // engine that restarts.
+            Err(error) => {
+                self.compose.engine.get("describe itself", "/info").await?;
+                self.refuse(error)
+            }
         }
     }
 

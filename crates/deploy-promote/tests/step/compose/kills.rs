@@ -70,7 +70,7 @@ fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize)
 
 /// Nobody holds the lease, and the last run has ended.
 #[track_caller]
-fn check_closed(project: &Project, at: &str) {
+pub(super) fn check_closed(project: &Project, at: &str) {
     let read = |name: &str| std::fs::read_to_string(project.state().join(name)).unwrap();
     assert!(Lease::parse(&read("lease.json")).unwrap().expires <= jiff::Timestamp::now(), "{at}");
     let left = resume(Some(&Journal::parse(&read("journal.json")).unwrap()), Intent::Reconcile);

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod fails;
+mod faults;
 mod history;
 mod hooks;
 mod kills;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use shipkit_core::lease::Lease;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::Host;
-use shipkit_tests::container::{docker, remove_project};
+use shipkit_tests::container::remove_project;
 use tempfile::TempDir;
 
 use crate::bed::{Bed, Step, ask, running_with, wait};
@@ -138,8 +138,11 @@ impl Project {
 
     pub(crate) fn step(&self, command: &str) -> Step {
         let variable = |name: &str| std::env::var(name).unwrap();
-        Step::new(command, "")
-            .input("environment", "staging")
+        let step = match &self.bed.swarm {
+            Some(host) => Step::new(command, "").input("docker-host", host),
+            None => Step::new(command, ""),
+        };
+        step.input("environment", "staging")
             .input("directory", self.folder.path().to_str().unwrap())
             .var("HOME", &variable("HOME"))
             .var("PATH", &variable("PATH"))
@@ -161,7 +164,7 @@ impl Project {
             format!("label=com.docker.compose.service={service}"),
         );
         let format = "{{.ID}} {{.State}} {{.Image}}";
-        let list = docker(&[
+        let list = self.bed.docker(&[
             "ps",
             "--all",
             "--no-trunc",

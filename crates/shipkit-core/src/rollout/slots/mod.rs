@@ -233,6 +233,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_has_arrived_and_crashes_since_does_not_run_any_more() {
+        let then = seen("p1:again* p2:ready*").restarts();
+        assert_eq!(then, BTreeMap::from([("p1".to_owned(), 1), ("p2".to_owned(), 0)]));
+        let why = |instances: &str| seen(instances).why_not_still("api", &then);
+        let said = "`api` had arrived and does not run any more, ";
+        for fine in ["p1:again* p2:ready*", "p1:again* p2:again*", "p1:ready* p2:ready* a1:off"] {
+            assert_eq!(why(fine), None, "{fine}");
+        }
+        for (instances, expected) in [
+            ("p1:again* p2:off*", "1 of 2 instances ready: instance `p2` ended with exit code 1"),
+            ("p1:again* p2:ill*", "1 of 2 instances ready: instance `p2` is unhealthy"),
+            ("p1:again*", "1 of 2 instances ready"),
+            ("a1:ready* a2:ready*", "0 of 2 instances ready"),
+        ] {
+            assert_eq!(why(instances), Some(format!("{said}{expected}")), "{instances}");
+        }
+        let mut loops = seen("p1:again* p2:ready*");
+        loops.instances[0].restarts = 3;
+        let again = "2 of 2 instances ready: instance `p1` ended and was started again (3 times so far)";
+        assert_eq!(loops.why_not_still("api", &then), Some(format!("{said}{again}")));
+        let theirs = Observation { is_ours: false, ..loops };
+        assert_eq!(theirs.why_not_still("api", &then), None);
+    }
+
     fn step(purpose: Purpose, strategy: Strategy, seen: &Observation) -> String {
         slots(purpose, strategy).next(seen, Duration::ZERO).to_string().replace('`', "")
     }

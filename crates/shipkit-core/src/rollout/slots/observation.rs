@@ -1,9 +1,10 @@
 //! What is seen of a service whose instances shipkit itself starts and stops.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::rollout::CRASH_LOOP;
 use crate::verdict::Outcome;
 
 /// Which release an instance belongs to. The instance itself says so, by the digest and the stamp that it carries: there
@@ -75,6 +76,36 @@ pub struct Observation {
     pub verified: BTreeSet<String>,
     /// Why the target refused to start an instance, if it did: a missing image, a port that is taken.
     pub refused: Option<String>,
+}
+
+impl Observation {
+    /// How often each instance of the preview slot was started again.
+    #[must_use]
+    pub fn restarts(&self) -> BTreeMap<String, u64> {
+        self.preview().map(|one| (one.id.clone(), one.restarts)).collect()
+    }
+
+    /// Why what had arrived in the preview slot does not run as it should any more, if that is so; `then` is how often each
+    /// was started again when it arrived. What somebody else has changed since is theirs to judge.
+    #[must_use]
+    pub fn why_not_still(&self, service: &str, then: &BTreeMap<String, u64>) -> Option<String> {
+        let crashes = |one: &Instance| one.restarts.saturating_sub(then.get(&one.id).copied().unwrap_or(0));
+        let ready = self.preview().filter(|one| one.is_ready()).count();
+        let loops = u64::try_from(CRASH_LOOP).unwrap_or(u64::MAX) <= self.preview().map(crashes).sum();
+        if !self.is_ours || (self.wanted <= ready && !loops) {
+            return None;
+        }
+        let failing = self.preview().find(|one| !one.is_ready() || 0 < crashes(one));
+        let failing = failing.map(|one| format!(": {one}")).unwrap_or_default();
+        let wanted = self.wanted;
+        Some(format!(
+            "`{service}` had arrived and does not run any more, {ready} of {wanted} instances ready{failing}"
+        ))
+    }
+
+    fn preview(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|one| one.slot == Slot::Preview)
+    }
 }
 
 impl Instance {
