@@ -62,13 +62,7 @@ impl Compose {
             return Ok(Some(image));
         }
         let image = self.engine.find("show an image", &format!("/images/{id}/json")).await?;
-        let image = image.unwrap_or_default();
-        let digests = || items(at(&image, &["RepoDigests"])).filter_map(Value::as_str);
-        let is_same = |digest: &&str| {
-            digest.split_once('@').is_some_and(|(repository, _)| name.starts_with(repository))
-        };
-        let found = digests().find(is_same).or_else(|| digests().next());
-        Ok(found.and_then(|digest| digest.parse().ok()))
+        Ok(image.and_then(|image| digest_of(&image, name)))
     }
 
     /// Writes down that these services serve, as they are, and keeps what it takes to come back to them: their images, and
@@ -108,6 +102,16 @@ impl Compose {
     }
 }
 
+/// The digest of an image in the repository of `name`, else in the first that the engine knows.
+fn digest_of(image: &Value, name: &str) -> Option<ImageRef> {
+    let digests = || items(at(image, &["RepoDigests"])).filter_map(Value::as_str);
+    let is_same = |digest: &&str| {
+        let rest = digest.split_once('@').and_then(|(repository, _)| name.strip_prefix(repository));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
+    };
+    digests().find(is_same).or_else(|| digests().next())?.parse().ok()
+}
+
 /// What is remembered of a service, if anything is.
 fn known(state: &State, name: &str) -> Option<Found> {
     let now = &state.services.get(name)?.now;
@@ -115,4 +119,27 @@ fn known(state: &State, name: &str) -> Option<Found> {
         Some(stamp) if now.is_confirmed => Found::Known(stamp.clone()),
         Some(_) | None => Found::Changing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shipkit_core::Digest;
+
+    #[test]
+    fn an_image_is_named_in_the_repository_that_it_was_started_from() {
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        let digests = [format!("host:5000/shop/api@{one}"), format!("host:5000/shop/api-v2@{two}")];
+        let image = json!({"RepoDigests": digests});
+        for (name, expected) in [
+            ("host:5000/shop/api:1.2", &digests[0]),
+            ("host:5000/shop/api", &digests[0]),
+            ("host:5000/shop/api-v2:1.2", &digests[1]),
+            ("elsewhere/api:1.2", &digests[0]),
+        ] {
+            assert_eq!(digest_of(&image, name), Some(expected.parse().unwrap()), "{name}");
+        }
+        assert_eq!(digest_of(&json!({"RepoDigests": []}), "api"), None);
+    }
 }
