@@ -113,17 +113,14 @@ impl Held {
 }
 
 fn pass(mut client: UnixStream, engine: &Path, keeper: &Mutex<Keeper>) -> io::Result<()> {
-    let (head, rest) = head(&mut client)?;
+    let (head, mut rest) = head(&mut client)?;
     let line = head.lines().next().unwrap_or_default();
     let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
     let is_change = !request.starts_with("GET ") && !request.starts_with("HEAD ");
     let order = is_change.then(|| ordered(keeper)).flatten();
     if let Some(order) = order.as_ref().filter(|order| order.moment == Moment::Before) {
         hold(order, &request);
-        client.set_nonblocking(true)?;
-        let is_gone = matches!(client.read(&mut [0]), Ok(0));
-        client.set_nonblocking(false)?;
-        if is_gone {
+        if !is_there(&mut client, &mut rest)? {
             return Ok(());
         }
     }
@@ -151,6 +148,16 @@ fn pass(mut client: UnixStream, engine: &Path, keeper: &Mutex<Keeper>) -> io::Re
         None => client.write_all(&answer)?,
     }
     client.shutdown(Shutdown::Both)
+}
+
+/// Whether somebody still waits for an answer. What they have sent meanwhile joins the `rest`.
+fn is_there(client: &mut UnixStream, rest: &mut Vec<u8>) -> io::Result<bool> {
+    let mut part = [0; 4096];
+    client.set_nonblocking(true)?;
+    let length = client.read(&mut part);
+    client.set_nonblocking(false)?;
+    rest.extend(part.iter().take(*length.as_ref().unwrap_or(&0)));
+    Ok(!matches!(length, Ok(0)))
 }
 
 /// The order to hold the request that comes now, if there is one.
@@ -182,5 +189,29 @@ fn head(client: &mut UnixStream) -> io::Result<(String, Vec<u8>)> {
             let rest = read.split_off(end + 4);
             return Ok((String::from_utf8_lossy(&read).into_owned(), rest));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_while_a_request_is_held_reaches_the_engine_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.sock");
+        let engine = UnixListener::bind(&path).unwrap();
+        let gate = Gate::start(path.to_str().unwrap());
+        let held = gate.hold(1, Moment::Before);
+        let mut client = UnixStream::connect(gate.socket()).unwrap();
+        client.write_all(b"POST /x HTTP/1.1\r\ncontent-length: 4\r\n\r\n").unwrap();
+        assert_eq!(held.wait().as_deref(), Some("POST /x"));
+        client.write_all(b"body").unwrap();
+        drop(held);
+        let (mut server, _) = engine.accept().unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut read = String::new();
+        server.read_to_string(&mut read).unwrap();
+        assert!(read.ends_with("\r\n\r\nbody"), "{read}");
     }
 }
