@@ -69,6 +69,33 @@ fn a_release_arrives_is_replaced_without_a_loss_and_comes_back_without_a_registr
     assert_eq!((project.id("db"), project.id("nginx")), (data, nginx));
 }
 
+#[test]
+fn behind_kamal_proxy_a_release_arrives_is_replaced_without_a_loss_and_comes_back() {
+    let mut project = Project::alone("kamal");
+    let (one, two) = (project.bed.image(1, "good"), project.bed.image(2, "good"));
+    let (first, second) = (project.release(1, &one), project.release(2, &two));
+    let text = std::fs::read_to_string(project.folder.path().join("compose.yaml")).unwrap();
+    let (before, rest) = text.split_once("  nginx:\n").unwrap();
+    let (_, after) = rest.split_once("  api:\n").unwrap();
+    let edge = "  edge:\n    image: shipkit-test/kamal-proxy:0.9\n    stop_grace_period: 1s\n    depends_on: [api]\n    \
+                volumes: ['shipkit:/home/kamal-proxy/.config/kamal-proxy']\n";
+    project.write("compose.yaml", &format!("{before}{edge}  api:\n{after}"));
+    project.edit("shipkit.yml", "proxy: {nginx: nginx}", "proxy: {kamal-proxy: edge}");
+    let run = project.deploy(&first).run().ended(2, "nothing says at which path");
+    assert!(run.stderr.contains("`services.api.healthcheck.ready`"), "{}", run.stderr);
+    assert_eq!(project.everything(), Vec::<String>::new());
+    project.edit("shipkit.yml", "port: 8080", "port: 8080, healthcheck: {ready: /ready}");
+    project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    let edge = project.id("edge");
+    let (run, report) = watched(&project, || project.deploy(&second).run());
+    run.ended(0, "1.2.0 serves in staging");
+    check_lossless(&report, &[1, 2]);
+    let (run, report) = watched(&project, || project.step("rollback").run());
+    run.ended(0, "1.1.0 serves in staging again");
+    check_lossless(&report, &[1, 2]);
+    assert_eq!((project.running("api"), project.id("edge")), (vec![one.to_string(); 2], edge));
+}
+
 /// Three rollouts and a rollback, without a loss, as often as `./soak` asks for; the second release serves before and after.
 fn there_and_back_again(project: &Project, first: &Digest, second: &Digest) {
     let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());

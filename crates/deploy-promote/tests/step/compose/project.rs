@@ -230,10 +230,14 @@ impl Drop for Project {
     }
 }
 
-/// The address of nginx.
+/// The address of nginx, or of what is in its place.
 fn address(stack: &str) -> Option<String> {
+    ["nginx", "edge"].iter().find_map(|service| address_of(stack, service))
+}
+
+fn address_of(stack: &str, service: &str) -> Option<String> {
     let project = format!("com.docker.compose.project={stack}");
-    let running = running_with(&[&project, "com.docker.compose.service=nginx"]);
+    let running = running_with(&[&project, &format!("com.docker.compose.service={service}")]);
     let networks = running[0]["NetworkSettings"]["Networks"].as_object()?;
     let address = networks.values().find_map(|network| network["IPAddress"].as_str())?;
     (!address.is_empty()).then(|| address.to_owned())
