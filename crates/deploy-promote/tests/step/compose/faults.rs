@@ -3,11 +3,15 @@
 
 use std::process::Command;
 
-use shipkit_core::ImageRef;
+use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::container::docker;
+use shipkit_tests::server::gate::{Gate, Moment};
+use shipkit_tests::server::sshd::{Sshd, fingerprint};
 
 use super::kills::check_closed;
 use super::project::Project;
+use super::remote::server;
+use crate::bed::Transcript;
 use crate::faults::told;
 
 /// Takes what is asked of the services, and nginx if nothing comes through it, out of what the project says.
@@ -31,6 +35,63 @@ fn alone(project: &Project) {
         "compose.yaml",
         &text.replace("    stop_grace_period", "    restart: unless-stopped\n    stop_grace_period"),
     );
+}
+
+/// Runs a deploy over SSH, and does something with the server when the engine has started the first new container and nobody
+/// has heard of it.
+fn meanwhile(project: &Project, release: &Digest, happens: impl FnOnce(Sshd)) -> Transcript {
+    let (sshd, gate) = (server(), Gate::start("/var/run/docker.sock"));
+    let key = std::fs::read_to_string(sshd.path("user")).unwrap();
+    let step = project.deploy(release).input("docker-host", &format!("{}{}", sshd.host(), gate.socket()));
+    let step = step.input("ssh-key", &key).input("ssh-known-hosts", &fingerprint(&sshd.path("host")));
+    // Compose has made it before.
+    let held = gate.hold(2, Moment::After);
+    let child = step.start();
+    let request = held.wait().unwrap();
+    assert!(request.starts_with("POST /") && request.ends_with("/start"), "{request}");
+    happens(sshd);
+    drop(held);
+    step.finish(child)
+}
+
+/// A project that means no file beside its Compose file, and one container of `api`.
+fn remote(name: &str) -> (Project, Digest, ImageRef) {
+    let mut project = Project::new(name);
+    let (one, two) = (project.bed.image(1, "good"), project.bed.image(2, "good"));
+    alone(&project);
+    project.edit("compose.yaml", "replicas: 2", "replicas: 1");
+    let first = project.release(1, &one);
+    project.deploy(&first).run().ended(0, "1.1.0 runs in staging");
+    let second = project.release(2, &two);
+    (project, second, two)
+}
+
+#[test]
+fn an_ssh_connection_that_is_cut_in_the_middle_is_made_again() {
+    let (project, second, two) = remote("cut");
+    let mut server = None;
+    let run = meanwhile(&project, &second, |sshd| {
+        sshd.signal("KILL");
+        server = Some(sshd);
+    });
+    told(run, 0, "1.2.0 runs in staging");
+    assert_eq!(project.running("api"), [two.to_string()]);
+    check_closed(&project, "cut");
+}
+
+#[test]
+fn a_server_that_is_not_reached_any_more_leaves_it_open_and_the_next_run_finishes() {
+    let (project, second, two) = remote("lost");
+    // Somebody always serves.
+    project.edit("shipkit.yml", "timeout: 40s", "timeout: 10s");
+    let run = meanwhile(&project, &second, drop);
+    let run = told(run, 3, "nothing was rolled back, `deploy-promote rollback --environment staging`");
+    assert_eq!(run.outputs["verdict"], "inconclusive");
+    assert!(!project.running("api").is_empty());
+    project.lease_ends();
+    told(project.step("reconcile").run(), 0, "1.2.0 runs in staging");
+    assert_eq!(project.running("api"), [two.to_string()]);
+    check_closed(&project, "lost");
 }
 
 /// The first container of a service that runs this image.

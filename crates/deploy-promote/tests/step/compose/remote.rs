@@ -8,12 +8,18 @@ use shipkit_tests::server::sshd::{Sshd, fingerprint, output};
 use super::project::Project;
 use crate::bed::Step;
 
-#[test]
-fn a_release_goes_to_a_host_behind_ssh_with_its_files_and_comes_back() {
-    let mut project = Project::new("remote");
+/// One on which there is Docker.
+pub(super) fn server() -> Sshd {
     let sshd = Sshd::start();
     std::fs::create_dir_all(sshd.path("bin")).unwrap();
     symlink(output("sh", &["-c", "command -v docker"]), sshd.path("bin").join("docker")).unwrap();
+    sshd
+}
+
+#[test]
+fn a_release_goes_to_a_host_behind_ssh_with_its_files_and_comes_back() {
+    let mut project = Project::new("remote");
+    let sshd = server();
     let (one, two) = (project.bed.image(1, "good"), project.bed.image(2, "good"));
     let (first, second) = (project.release(1, &one), project.release(2, &two));
     let key = std::fs::read_to_string(sshd.path("user")).unwrap();
