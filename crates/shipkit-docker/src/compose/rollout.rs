@@ -101,13 +101,13 @@ impl Compose {
         };
         let plan = Plan::new(update.strategy(), update.monitor, drain, deadline);
         let mut slots = Slots::new(&applied.service, applied.purpose, plan);
-        let mut driver = Driver::new(self, applied).await?;
+        let mut driver = Driver::patient(self, applied, deadline).await?;
         loop {
             match driver.turn(&mut slots, deadline, &mut seen, &verify).await {
                 Ok(None) => {}
                 Ok(Some(next)) => return Ok(next),
                 Err(error) if error.may_pass() && driver.start.elapsed() < deadline => {
-                    sleep(LOOK_AGAIN).await
+                    sleep(LOOK_AGAIN).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -158,6 +158,21 @@ impl<'a> Driver<'a> {
             containers: BTreeMap::new(),
             state: None,
         })
+    }
+
+    /// The same, of an engine that may be restarting.
+    async fn patient(
+        compose: &'a Compose,
+        applied: &'a Applied,
+        deadline: Duration,
+    ) -> Result<Self, ComposeError> {
+        let start = Instant::now();
+        loop {
+            match Self::new(compose, applied).await {
+                Err(error) if error.may_pass() && start.elapsed() < deadline => sleep(LOOK_AGAIN).await,
+                done => return done,
+            }
+        }
     }
 
     /// Looks, decides and does it: how the rollout ends, if it does.

@@ -34,7 +34,7 @@ async fn what_people_said_of_a_service_outlasts_deploys_a_rollback_and_a_restart
     let first = bed.release(vec![service("api", &one)]);
     bed.deploy(&first).await;
     let id = bed.id("api");
-    let target = format!("--target={}:8080", &id[..12]);
+    let target = format!("--target={}:8080", id.split_at(12).0);
     assert_eq!(kept(&bed)["active_targets"][0], target.split_once('=').unwrap().1);
     let said = "--host=shop.example --host=10.0.0.1 --path-prefix=/ --path-prefix=/shop --strip-path-prefix=false \
                 --target-timeout=7s --health-check-path=/ready --health-check-interval=300ms --buffer-requests \
