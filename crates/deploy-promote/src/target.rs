@@ -370,7 +370,7 @@ impl Applied {
             Self::Swarm(swarm, applied) => {
                 why_not_still(applied.service(), &swarm.observation(applied).await?)
             }
-            Self::Compose(compose, applied) => compose.why_not_still(applied).await?,
+            Self::Compose(compose, applied) => Box::pin(compose.why_not_still(applied)).await?,
             Self::Cluster(..) => None,
         })
     }
