@@ -27,6 +27,5 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     runner.output("digests", &report::digests(&observed).to_string())?;
     runner.summary(&report::status_summary(place, &observed, &drift))?;
     let serves = report::serves(&project.config, &observed);
-    let differs = drift.iter().map(|one| format!("; {one}")).collect::<String>();
-    Ok(Outcome::pass(format!("{serves}{differs}")))
+    Ok(Outcome::pass([&[serves], &drift[..]].concat().join("; ")))
 }

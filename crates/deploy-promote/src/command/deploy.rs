@@ -206,7 +206,7 @@ impl<'a> Deploy<'a> {
             Ok::<(), String>(())
         };
         // Only the commands know whether they let something stop.
-        let (ran, _) = story.watching(&self.candidate, true, commands, runner).await;
+        let (ran, _) = story.watching(self.candidate, true, commands, runner).await;
         story.end("rollout");
         if let Err(why) = ran {
             return self.failed(&Outcome::fail(why), None, runner).await;

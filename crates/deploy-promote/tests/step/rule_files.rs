@@ -8,8 +8,8 @@ use crate::bed::Step;
 
 /// A file that holds one rule.
 fn rule(lines: &str) -> String {
-    let lines: String = lines.lines().map(|line| format!("      {line}\n")).collect();
-    format!("groups:\n  - name: api\n    rules:\n    -\n{lines}")
+    let lines = lines.replace('\n', "\n      ");
+    format!("groups:\n  - name: api\n    rules:\n    -\n      {lines}\n")
 }
 
 /// What it is, the file, and whether Prometheus takes it.

@@ -93,7 +93,7 @@ impl Check<'_> {
     fn rule(&mut self, path: &str, rule: &RawRule) {
         match (rule.record.as_deref(), rule.alert.as_deref()) {
             (Some(_), Some(_)) => self.wrong(path, "a rule has both `record` and `alert`", Some("make two")),
-            (None, None) | (Some(""), None) | (None, Some("")) => {
+            (None | Some(""), None) | (None, Some("")) => {
                 self.wrong(path, "a rule has neither `record` nor `alert`", Some("give it a name by one"));
             }
             (Some(name), None) => self.record(path, name, rule),
