@@ -40,7 +40,7 @@ pub(crate) async fn connect(
 }
 
 /// Where the Docker host is that is meant.
-async fn host(address: &str, access: &Access, runner: &Runner) -> Result<Host, Failure> {
+pub(crate) async fn host(address: &str, access: &Access, runner: &Runner) -> Result<Host, Failure> {
     if !address.starts_with("ssh://") {
         return Ok(Host::here(runner.env().get(env::HOME).unwrap_or_default())?);
     }

@@ -25,11 +25,12 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     let is_compose = target.kind == TargetKind::Compose;
     let is_cluster = target.kind == TargetKind::Kubernetes;
     let is_command = target.kind == TargetKind::Command;
+    let is_files = target.is_stack_of_files();
     let missing = [
         ((is_cluster || is_command) && environment.migrate.is_some(), "migrate"),
         (environment.analysis.is_some(), "analysis"),
-        (!is_compose && !target.files.is_empty(), "target.files"),
-        (!is_compose && target.env_file.is_some(), "target.env_file"),
+        (!is_compose && !is_files && !target.files.is_empty(), "target.files"),
+        (!is_compose && !is_files && target.env_file.is_some(), "target.env_file"),
         (!is_compose && config.services.values().any(is_blue_green), "strategy: blue-green"),
         (target.manifests.is_some(), "target.manifests"),
         (target.kustomize.is_some(), "target.kustomize"),
@@ -44,7 +45,11 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         TargetKind::Command => "with commands",
     };
     if named.is_empty() {
-        return if target.kind == TargetKind::Swarm { refuse_what_compose_knows(config) } else { Ok(()) };
+        return if target.kind == TargetKind::Swarm && !is_files {
+            refuse_what_compose_knows(config)
+        } else {
+            Ok(())
+        };
     }
     let sentence = format!(
         "`environments.{}` asks for {}, which this version cannot do {place}",
@@ -107,19 +112,23 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
         remarks.push(format!("`{key}.notify` is not acted upon: nobody is told"));
     }
     let is_cluster = environment.target.kind == TargetKind::Kubernetes;
+    let is_files = environment.target.is_stack_of_files();
     let is_compose = environment.target.kind == TargetKind::Compose;
     if environment.target.kind == TargetKind::Command {
         // How services run is all for the commands to say.
         return remarks;
     }
-    remarks.extend(left_in_compose(config).filter(|_| !is_cluster && !is_compose));
+    if is_files && environment.strategy != Strategy::Rolling {
+        remarks.push(format!("`{key}.strategy` is not acted upon: the stack files state it"));
+    }
+    remarks.extend(left_in_compose(config).filter(|_| !is_cluster && !is_compose && !is_files));
     for (name, service) in &config.services {
         if is_cluster {
             remarks.extend(left_to_manifests(name, service));
             continue;
         }
-        if is_compose {
-            remarks.extend(left_to_files(name, service).filter(|_| config.compose.is_none()));
+        if is_compose || is_files {
+            remarks.extend(left_to_files(name, service, is_files).filter(|_| config.compose.is_none()));
             continue;
         }
         if service.deploy.resources.is_some() {
@@ -153,9 +162,12 @@ fn left_to_manifests(name: &str, service: &Service) -> Vec<String> {
     .collect()
 }
 
-/// Keys of a service that the Compose files of its project state themselves.
-fn left_to_files(name: &str, service: &Service) -> impl Iterator<Item = String> {
+/// Keys of a service that the files which describe it state themselves.
+fn left_to_files(name: &str, service: &Service, is_stack: bool) -> impl Iterator<Item = String> {
+    let files = if is_stack { "stack" } else { "Compose" };
     let keys = [
+        (is_stack && service.deploy.replicas.is_some(), "deploy.replicas"),
+        (is_stack && service.strategy.is_some(), "strategy"),
         (service.deploy.resources.is_some(), "deploy.resources"),
         (!service.secrets.is_empty(), "secrets"),
         (!service.volumes.is_empty(), "volumes"),
@@ -163,7 +175,7 @@ fn left_to_files(name: &str, service: &Service) -> impl Iterator<Item = String> 
         (service.stop_grace_period.is_some(), "stop_grace_period"),
     ];
     let set = keys.into_iter().filter(|(is_set, _)| *is_set);
-    set.map(move |(_, key)| format!("`services.{name}.{key}` is not acted upon: the Compose files state it"))
+    set.map(move |(_, key)| format!("`services.{name}.{key}` is not acted upon: the {files} files state it"))
 }
 
 /// The services that are built here, as they should be in a cluster: their images. Everything else stands in the
@@ -195,13 +207,9 @@ pub(crate) fn project(
         if !matches!(service.source, Source::Build(_)) {
             continue;
         }
-        // Of a service that stands in a Compose file, Compose itself reads the environment.
-        let mut environment =
-            if project.config.compose.is_some() { BTreeMap::new() } else { service.environment.clone() };
-        environment.extend(project.environment.environment.clone());
         let settings = Settings {
             replicas: service.deploy.replicas,
-            environment,
+            environment: environment(project, service),
             update: update(project, service),
             ..Settings::default()
         };
@@ -210,8 +218,17 @@ pub(crate) fn project(
     Ok(Desired { stack: stack.to_owned(), stamp, services })
 }
 
+/// The variables of a service that is built here, over those of the files that describe it. Where it stands in the Compose file
+/// beside `shipkit.yml`, its own are read from there by whoever reads that.
+pub(crate) fn environment(project: &Project<'_>, service: &Service) -> BTreeMap<String, String> {
+    let mut environment =
+        if project.config.compose.is_some() { BTreeMap::new() } else { service.environment.clone() };
+    environment.extend(project.environment.environment.clone());
+    environment
+}
+
 /// A service that is built here, with the image that the release has of it.
-fn built(release: &Release, name: &str, service: &Service) -> Result<DesiredService, Failure> {
+pub(crate) fn built(release: &Release, name: &str, service: &Service) -> Result<DesiredService, Failure> {
     let built = release.services.get(name).ok_or_else(|| not_built(release, name))?;
     Ok(DesiredService {
         name: name.to_owned(),
@@ -265,7 +282,7 @@ pub(crate) async fn stack(
 }
 
 /// An image somebody else built, by digest.
-async fn resolved(registry: &Registry, name: &str, text: &str) -> Result<ImageRef, Failure> {
+pub(crate) async fn resolved(registry: &Registry, name: &str, text: &str) -> Result<ImageRef, Failure> {
     if let Ok(image) = text.parse() {
         return Ok(image);
     }

@@ -149,7 +149,8 @@ async fn migrate(
 ) -> Result<JobEnd, TargetError> {
     let show = |line: &str| runner.quote(line, 1);
     Ok(match &ready.target {
-        Target::Swarm { swarm, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
+        Target::Swarm { files: Some(files), .. } => files.migrate(&ready.desired, job, login, show).await?,
+        Target::Swarm { swarm, files: None, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
         Target::Compose { compose, .. } => Box::pin(compose.migrate(job, show)).await?,
         // It is refused before anything begins.
         Target::Cluster(_) => JobEnd::DoneBefore,

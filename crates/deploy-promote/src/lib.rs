@@ -27,6 +27,7 @@ mod rollout;
 mod rule_files;
 mod shell;
 mod space;
+mod stack;
 mod status;
 mod story;
 mod target;

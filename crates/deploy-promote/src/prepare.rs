@@ -14,7 +14,7 @@ use crate::preview::{self, Previews};
 use crate::problems::Problems;
 use crate::project::Project;
 use crate::target::Target;
-use crate::{desired, report, rule_files, space};
+use crate::{desired, report, rule_files, space, stack};
 
 /// What a check says that found nothing.
 pub(crate) const CLEAR: &str = "nothing is in the way";
@@ -122,7 +122,10 @@ async fn wanted(
 ) -> Result<Desired, Failure> {
     let (project, release) = (candidate.project, &candidate.shipped.release);
     match target {
-        Target::Swarm { stack, .. } => {
+        Target::Swarm { files: Some(files), stack, .. } => {
+            stack::wanted((project, files), release, (stack, stamp), &candidate.registry, observed).await
+        }
+        Target::Swarm { files: None, stack, .. } => {
             desired::stack(project, release, (stack, stamp), &candidate.registry, observed).await
         }
         Target::Compose { compose, stack, .. } => {

@@ -15,7 +15,7 @@ use shipkit_runner::{Failure, Runner, env};
 
 use crate::args::TargetArgs;
 use crate::target::{Target, TargetError};
-use crate::{compose, docker};
+use crate::{compose, docker, stack};
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -30,7 +30,7 @@ pub(crate) struct Project<'a> {
     pub(crate) args: &'a TargetArgs,
     /// Whether a release is to be deployed: all that it needs is read.
     pub(crate) is_deploy: bool,
-    /// The values of the secrets that the environment names, as far as they are set: for Compose files and commands.
+    /// The values of the secrets that the environment names, as far as they are set: for files that name them, and commands.
     pub(crate) values: BTreeMap<String, Secret>,
     /// Everything that must not be shown, the longest first.
     secrets: Vec<Secret>,
@@ -50,7 +50,7 @@ impl<'a> Project<'a> {
     /// Reads the configuration. Values of `SHIPKIT_ENV` (dotenv text) count as environment variables and are masked.
     /// Only what `is_deploy` needs all variables of its environment.
     pub(crate) fn open(args: &'a TargetArgs, is_deploy: bool, runner: &Runner) -> Result<Self, Failure> {
-        let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref())?;
+        let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref(), "SHIPKIT_ENV")?;
         let typed = args.registry_password.iter().chain(&args.token).chain(&args.ssh_passphrase);
         let mut secrets: Vec<Secret> = typed.chain(own.values()).cloned().collect();
         secrets.extend(args.kubeconfig.iter().flat_map(credentials));
@@ -89,8 +89,13 @@ impl<'a> Project<'a> {
             runner.mask(secret);
         }
         secrets.extend(values.values().cloned());
-        let is_command = environment.target.kind == TargetKind::Command;
-        if !is_command && (!is_deploy || environment.target.kind != TargetKind::Compose) {
+        let reads_variables = match environment.target.kind {
+            TargetKind::Command => true,
+            TargetKind::Compose => is_deploy,
+            TargetKind::Swarm => is_deploy && environment.target.is_stack_of_files(),
+            TargetKind::Kubernetes => false,
+        };
+        if !reads_variables {
             values.clear();
         }
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
@@ -123,7 +128,13 @@ impl<'a> Project<'a> {
                 let host = self.docker_host(runner);
                 let access = docker::access(host, self.args, runner)?;
                 let swarm = Swarm::connect_with(host, &access).await?;
-                Ok(Target::Swarm { swarm, stack: stack.to_owned() })
+                // Who goes back finds on the Swarm what it needs.
+                let files = if self.is_deploy && self.environment.target.is_stack_of_files() {
+                    Some(Box::pin(stack::connect(self, &swarm, (stack, host), runner)).await?)
+                } else {
+                    None
+                };
+                Ok(Target::Swarm { swarm, files: files.map(Box::new), stack: stack.to_owned() })
             }
             Kind::Compose(stack) => {
                 let connecting = compose::connect(self, (stack, self.docker_host(runner)), runner);
@@ -143,9 +154,11 @@ impl<'a> Project<'a> {
         self.args.docker_host.as_deref().or(configured).or_else(elsewhere).unwrap_or(SOCKET)
     }
 
-    /// Nothing, if every secret is set that the Compose files or the commands may name.
+    /// Nothing, if every secret is set that the files or the commands may name.
     pub(crate) fn refuse_missing_secrets(&self) -> Result<(), Failure> {
-        if !matches!(self.environment.target.kind, TargetKind::Compose | TargetKind::Command) {
+        let target = &self.environment.target;
+        let is_read = matches!(target.kind, TargetKind::Compose | TargetKind::Command);
+        if !is_read && !target.is_stack_of_files() {
             return Ok(());
         }
         let missing = self.environment.secrets.iter().filter(|name| !self.values.contains_key(*name));
@@ -293,7 +306,7 @@ fn credentials(kubeconfig: &Secret) -> Vec<Secret> {
 }
 
 /// The lines `NAME=value` of a dotenv text; empty lines and `#` comments are passed over, quotes around a value dropped.
-fn dotenv(text: Option<&Secret>) -> Result<BTreeMap<String, Secret>, Failure> {
+pub(crate) fn dotenv(text: Option<&Secret>, name: &str) -> Result<BTreeMap<String, Secret>, Failure> {
     let mut values = BTreeMap::new();
     for (at, line) in text.map(Secret::reveal).unwrap_or_default().lines().enumerate() {
         let line = line.trim();
@@ -302,7 +315,7 @@ fn dotenv(text: Option<&Secret>) -> Result<BTreeMap<String, Secret>, Failure> {
         }
         // The line itself is not shown: it may be a secret whose name was forgotten.
         let Some((name, value)) = line.strip_prefix("export ").unwrap_or(line).split_once('=') else {
-            return Err(Failure::usage(format!("line {} of `SHIPKIT_ENV` is not `NAME=value`", at + 1)));
+            return Err(Failure::usage(format!("line {} of `{name}` is not `NAME=value`", at + 1)));
         };
         let value = value.trim();
         let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
@@ -318,7 +331,7 @@ mod tests {
     #[test]
     fn a_dotenv_text_gives_names_and_values() {
         let text = Secret::new("# staging\n\nA=1\nexport B=\"two words\"\nC='x=y'\nD=\n");
-        let values = dotenv(Some(&text)).unwrap();
+        let values = dotenv(Some(&text), "SHIPKIT_ENV").unwrap();
         let shown: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
         assert_eq!(shown, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
     }
@@ -335,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_line_without_a_name_is_refused_and_not_shown() {
-        let failure = dotenv(Some(&Secret::new("A=1\nhunter2\n"))).unwrap_err();
+        let failure = dotenv(Some(&Secret::new("A=1\nhunter2\n")), "SHIPKIT_ENV").unwrap_err();
         assert!(failure.sentence().contains("line 2") && !failure.sentence().contains("hunter2"));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired};
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Login, Preview};
+use shipkit_docker::{Login, Preview, Stack, Swarm};
 use shipkit_runner::Runner;
 
 use crate::prepare::Ready;
@@ -56,8 +58,11 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    /// Carries out the changes in order and stops at the first that fails.
+    /// Carries out the changes in order, or all at once where the target does that, and stops at the first that fails.
     pub(crate) async fn forward(&mut self, changes: &[Change], runner: &Runner) -> Ended {
+        if let Target::Swarm { swarm, files: Some(files), .. } = self.target {
+            return Box::pin(self.all_at_once((swarm, files), changes, runner)).await;
+        }
         for change in changes {
             runner.say(&change.to_string());
             let applied = match self.target.apply(self.desired, change, self.login.as_ref()).await {
@@ -71,17 +76,41 @@ impl<'a> Rollout<'a> {
                 None => Outcome::skipped("nothing can be asked of its instances"),
             };
             let next = applied.rollout(self.deadline, watching(runner, &applied), verify).await;
+            let ended = self::ended(&applied, next, runner).await;
             self.applied.push(applied);
-            match next {
-                Ok(Next::Done | Next::Wait(_)) => {}
-                Ok(Next::RollBack { cause } | Next::RolledBack { cause } | Next::Stuck { cause }) => {
-                    if let Some(applied) = self.applied.last() {
-                        show_logs(applied, runner).await;
-                    }
-                    return Ended::Failed { cause, is_unknown: false };
-                }
-                Ok(Next::Overtaken { cause }) => return Ended::Failed { cause, is_unknown: true },
-                Err(error) => return broken(&error),
+            if let Ended::Failed { .. } = ended {
+                return ended;
+            }
+        }
+        Ended::Done
+    }
+
+    /// Changes all services at once, and watches them until all have arrived or one fails.
+    async fn all_at_once(
+        &mut self,
+        (swarm, files): (&Swarm, &Stack),
+        changes: &[Change],
+        runner: &Runner,
+    ) -> Ended {
+        for change in changes {
+            runner.say(&change.to_string());
+        }
+        let (applied, told) = files.apply(self.desired, changes, self.login.as_ref()).await;
+        self.applied = applied.into_iter().map(|applied| Applied::Swarm(swarm.clone(), applied)).collect();
+        if let Err(error) = told {
+            return broken(&error.into());
+        }
+        let deadline = self.deadline;
+        let arrive = |applied| async move {
+            let nothing =
+                async |_: Vec<Preview>, _: Duration| Outcome::skipped("a Swarm shows nothing before");
+            (applied, Applied::rollout(applied, deadline, watching(runner, applied), nothing).await)
+        };
+        let mut arriving: FuturesUnordered<_> = self.applied.iter().map(arrive).collect();
+        while let Some((applied, next)) = arriving.next().await {
+            let ended = ended(applied, next, runner).await;
+            if let Ended::Failed { .. } = ended {
+                return ended;
             }
         }
         Ended::Done
@@ -118,6 +147,19 @@ impl<'a> Rollout<'a> {
             }
         }
         Ended::Done
+    }
+}
+
+/// How the rollout of one service ended.
+async fn ended(applied: &Applied, next: Result<Next, TargetError>, runner: &Runner) -> Ended {
+    match next {
+        Ok(Next::Done | Next::Wait(_)) => Ended::Done,
+        Ok(Next::RollBack { cause } | Next::RolledBack { cause } | Next::Stuck { cause }) => {
+            show_logs(applied, runner).await;
+            Ended::Failed { cause, is_unknown: false }
+        }
+        Ok(Next::Overtaken { cause }) => Ended::Failed { cause, is_unknown: true },
+        Err(error) => broken(&error),
     }
 }
 

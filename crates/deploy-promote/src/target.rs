@@ -13,7 +13,8 @@ use shipkit_core::rollout::{Next, why_not_still};
 use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{
-    Compose, ComposeError, History, Host, Ledger, Login, Memory, Preview, Swarm, SwarmError,
+    Compose, ComposeError, History, Host, Ledger, Login, Memory, Preview, Stack, StackError, Swarm,
+    SwarmError,
 };
 use shipkit_kubernetes::{Cluster, ClusterError};
 
@@ -25,6 +26,8 @@ pub(crate) enum Target {
     Swarm {
         /// The Swarm.
         swarm: Swarm,
+        /// Its files, where it has its services from some and they are needed.
+        files: Option<Box<Stack>>,
         /// The stack.
         stack: String,
     },
@@ -75,6 +78,9 @@ pub(crate) enum TargetError {
     /// A Swarm.
     #[error(transparent)]
     Swarm(#[from] SwarmError),
+    /// Stack files on a Swarm.
+    #[error(transparent)]
+    Stack(#[from] StackError),
     /// A Compose project.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -87,7 +93,10 @@ impl TargetError {
     /// Whether it is somebody else's change or a target that cannot be asked: not a failure of the release.
     pub(crate) fn is_unknown(&self) -> bool {
         let is_overtaken = match self {
-            Self::Swarm(error) => matches!(error, SwarmError::Overtaken { .. }),
+            Self::Swarm(error) | Self::Stack(StackError::Swarm(error)) => {
+                matches!(error, SwarmError::Overtaken { .. })
+            }
+            Self::Stack(_) => false,
             Self::Compose(_) => false,
             Self::Cluster(error) => matches!(error, ClusterError::Overtaken(_)),
         };
@@ -99,6 +108,7 @@ impl Hint for TargetError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Swarm(error) => error.hint(),
+            Self::Stack(error) => error.hint(),
             Self::Compose(error) => error.hint(),
             Self::Cluster(error) => error.hint(),
         }
@@ -107,6 +117,7 @@ impl Hint for TargetError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Swarm(error) => error.exit_code(),
+            Self::Stack(error) => error.exit_code(),
             Self::Compose(error) => error.exit_code(),
             Self::Cluster(error) => error.exit_code(),
         }
@@ -133,7 +144,7 @@ impl Target {
     /// Where its lease and its journal lie. A cluster has neither.
     pub(crate) fn ledger(&self) -> Option<Ledger> {
         match self {
-            Self::Swarm { swarm, stack } => {
+            Self::Swarm { swarm, stack, .. } => {
                 Some(Ledger::Swarm { swarm: swarm.clone(), stack: stack.clone() })
             }
             Self::Compose { host, stack, .. } => {
@@ -155,7 +166,11 @@ impl Target {
     /// What is there.
     pub(crate) async fn observe(&self) -> Result<Observed, TargetError> {
         Ok(match self {
-            Self::Swarm { swarm, stack } => swarm.observe(stack).await?,
+            Self::Swarm { swarm, files, stack } => {
+                let observed = swarm.observe(stack).await?;
+                // Where there are files, networks are for them.
+                Observed { has_network: observed.has_network || files.is_some(), ..observed }
+            }
             Self::Compose { compose, .. } => Box::pin(compose.observe()).await?,
             Self::Cluster(cluster) => cluster.observe().await?,
         })
@@ -170,7 +185,14 @@ impl Target {
         problems: &mut Problems,
     ) -> Vec<String> {
         match self {
-            Self::Swarm { swarm, .. } => problems.found(swarm.preflight(desired, observed, login).await),
+            Self::Swarm { swarm, files, .. } => {
+                let mut remarks = match files {
+                    Some(files) => problems.found(files.preflight(desired, observed).await),
+                    None => Vec::new(),
+                };
+                remarks.extend(problems.found(swarm.preflight(desired, observed, login).await));
+                remarks
+            }
             Self::Compose { compose, .. } => {
                 problems.found(Box::pin(compose.preflight(desired, observed, login)).await)
             }
@@ -211,7 +233,7 @@ impl Target {
         login: Option<&Login>,
     ) -> Result<Applied, TargetError> {
         Ok(match self {
-            Self::Swarm { swarm, stack } => {
+            Self::Swarm { swarm, stack, .. } => {
                 let applied = match entry {
                     Some(entry) => swarm.come_back(stack, entry, &back.service, login).await?,
                     None => swarm.restore(stack, back, login).await?,
@@ -260,7 +282,7 @@ impl Target {
     /// The releases that were confirmed; `None` where the target keeps none.
     pub(crate) async fn history(&self) -> Result<Option<History>, TargetError> {
         Ok(match self {
-            Self::Swarm { swarm, stack } => Some(swarm.history(stack).await?),
+            Self::Swarm { swarm, stack, .. } => Some(swarm.history(stack).await?),
             Self::Compose { compose, .. } => Some(compose.history().await?),
             Self::Cluster(_) => None,
         })
@@ -284,7 +306,7 @@ impl Target {
     /// Makes a service that stays forget the release before it.
     pub(crate) async fn forget(&self, service: &str) -> Result<(), TargetError> {
         match self {
-            Self::Swarm { swarm, stack } => swarm.forget(stack, service).await?,
+            Self::Swarm { swarm, stack, .. } => swarm.forget(stack, service).await?,
             Self::Compose { compose, .. } => compose.forget(service).await?,
             Self::Cluster(_) => {}
         }
@@ -294,7 +316,7 @@ impl Target {
     /// What there is of each of these services, whoever started it; `None` where nothing is adopted.
     pub(crate) async fn found(&self, services: &[&str]) -> Result<Option<Vec<Found>>, TargetError> {
         Ok(match self {
-            Self::Swarm { swarm, stack } => Some(swarm.found(stack, services).await?),
+            Self::Swarm { swarm, stack, .. } => Some(swarm.found(stack, services).await?),
             Self::Compose { compose, .. } => Some(compose.found(services).await?),
             Self::Cluster(_) => None,
         })
@@ -303,7 +325,7 @@ impl Target {
     /// Writes down that these services serve as they are.
     pub(crate) async fn adopt(&self, adoption: &Adoption, now: Timestamp) -> Result<Memory, TargetError> {
         Ok(match self {
-            Self::Swarm { swarm, stack } => swarm.adopt(stack, adoption, now).await?,
+            Self::Swarm { swarm, stack, .. } => swarm.adopt(stack, adoption, now).await?,
             Self::Compose { compose, .. } => {
                 compose.adopt(adoption, now).await?;
                 Memory::Kept
@@ -319,7 +341,7 @@ impl Target {
         tail: u32,
     ) -> Result<Vec<Written>, TargetError> {
         Ok(match self {
-            Self::Swarm { swarm, stack } => swarm.written(stack, service, tail).await?,
+            Self::Swarm { swarm, stack, .. } => swarm.written(stack, service, tail).await?,
             Self::Compose { compose, .. } => compose.written(service, tail).await?,
             Self::Cluster(cluster) => cluster.written(service, tail).await?,
         })

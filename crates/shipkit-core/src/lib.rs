@@ -21,6 +21,7 @@ pub mod release;
 pub mod rollout;
 pub mod secret;
 pub mod ssh;
+pub mod stack;
 pub mod standing;
 pub mod target;
 pub mod verdict;

@@ -18,11 +18,11 @@ const SWAPS: usize = 8;
 /// What a change found and wrote.
 pub(crate) struct Swapped {
     /// The service as it was; null if it was not there.
-    before: Value,
+    pub(crate) before: Value,
     /// The specification as it should be now.
-    after: Value,
+    pub(crate) after: Value,
     /// The tasks that were there before; `None` if nothing was to be written.
-    known: Option<BTreeSet<String>>,
+    pub(crate) known: Option<BTreeSet<String>>,
 }
 
 impl Swarm {
@@ -104,7 +104,7 @@ impl Swarm {
     }
 
     /// The tasks of a service that are there before a change.
-    async fn known(&self, id: &str) -> Result<BTreeSet<String>, SwarmError> {
+    pub(crate) async fn known(&self, id: &str) -> Result<BTreeSet<String>, SwarmError> {
         let tasks = self.tasks(id).await?;
         Ok(tasks.iter().map(|task| text(task, &["ID"]).to_owned()).collect())
     }
@@ -156,7 +156,7 @@ impl Swarm {
     }
 
     /// What is needed to watch and undo a change.
-    async fn applied(
+    pub(crate) async fn applied(
         &self,
         service: &str,
         name: &str,

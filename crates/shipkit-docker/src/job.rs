@@ -61,18 +61,35 @@ impl Swarm {
         desired: &Desired,
         job: Job<'_>,
         login: Option<&Login>,
+        line: impl FnMut(&str),
+    ) -> Result<JobEnd, SwarmError> {
+        // The Swarm makes a job wholly or not at all: one that a killed run has written down and that is not there was
+        // never begun.
+        let is_new = self.needs_job(desired).await?;
+        if is_new {
+            let name = full_name(&desired.stack, labels::MIGRATION);
+            self.begin(desired, job, &name, login).await?;
+        }
+        self.follow(desired, job, is_new, line).await
+    }
+
+    /// Whether the job that migrates this release is to be made. What is left of another release is removed.
+    pub(crate) async fn needs_job(&self, desired: &Desired) -> Result<bool, SwarmError> {
+        match self.service(&full_name(&desired.stack, labels::MIGRATION)).await? {
+            Some(there) => Ok(!self.is_for(desired, &there).await?),
+            None => Ok(true),
+        }
+    }
+
+    /// Waits for the job that migrates a release.
+    pub(crate) async fn follow(
+        &self,
+        desired: &Desired,
+        job: Job<'_>,
+        is_new: bool,
         mut line: impl FnMut(&str),
     ) -> Result<JobEnd, SwarmError> {
         let name = full_name(&desired.stack, labels::MIGRATION);
-        let is_new = match self.service(&name).await? {
-            Some(there) => !self.is_for(desired, &there).await?,
-            None => true,
-        };
-        // The Swarm makes a job wholly or not at all: one that a killed run has written down and that is not there was
-        // never begun.
-        if is_new {
-            self.begin(desired, job, &name, login).await?;
-        }
         let mut log = Log::default();
         let start = Instant::now();
         loop {

@@ -3,13 +3,18 @@
 //! They are labels of the service and not of its containers, so writing them restarts nothing; and because they are a
 //! part of the specification, a rollback by the Swarm itself takes them back with everything else.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use shipkit_core::target::Stamp;
+use shipkit_core::Digest;
+use shipkit_core::target::{DesiredService, Stamp};
 
 /// The label by which `docker stack` finds what belongs to a stack.
 pub(crate) const NAMESPACE: &str = "com.docker.stack.namespace";
 
+/// How our own labels begin.
+const PREFIX: &str = "dev.shipkit.";
 pub(crate) const RELEASE: &str = "dev.shipkit.release";
 const VERSION: &str = "dev.shipkit.version";
 const COMMIT: &str = "dev.shipkit.commit";
@@ -19,6 +24,10 @@ const RUN: &str = "dev.shipkit.run";
 const DEPLOYED: &str = "dev.shipkit.deployed";
 const CONFIRMED: &str = "dev.shipkit.confirmed";
 const PREVIOUS: &str = "dev.shipkit.previous";
+/// The digest of what stack files say of the service, where it has them.
+const FILES: &str = "dev.shipkit.files";
+/// The image as the file that `docker stack deploy` was given has it.
+const STACK_IMAGE: &str = "com.docker.stack.image";
 
 const HOOK: &str = "dev.shipkit.hook";
 
@@ -97,6 +106,53 @@ pub(crate) fn for_deploy(before: Option<&Value>, stack: &str, stamp: &Stamp, rev
     Value::Object(labels)
 }
 
+/// Our labels for a deploy over `before` of a service that stack files describe; those of others stand in the files.
+pub(crate) fn for_files(
+    before: Option<&Value>,
+    stamp: &Stamp,
+    service: &DesiredService,
+) -> BTreeMap<String, String> {
+    let mut labels = ours(&for_deploy(before, "", stamp, &service.revision));
+    labels.extend(service.settings.compose.iter().map(|files| (FILES.to_owned(), files.to_string())));
+    labels
+}
+
+/// Our labels of the job that migrates, where stack files describe the service.
+pub(crate) fn for_migration_of_files(stamp: &Stamp, revision: &str) -> BTreeMap<String, String> {
+    ours(&for_migration("", stamp, revision))
+}
+
+fn ours(labels: &Value) -> BTreeMap<String, String> {
+    let all = labels.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with(PREFIX));
+    all.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// What stack files say of the service; `None` if it has none.
+pub(crate) fn files(spec: &Value) -> Option<Digest> {
+    label(spec, FILES)?.parse().ok()
+}
+
+/// The specification, described by these stack files.
+pub(crate) fn put_files(spec: &mut Value, files: &Digest) {
+    if let Some(labels) = spec.get_mut("Labels").and_then(Value::as_object_mut) {
+        labels.insert(FILES.to_owned(), json!(files.as_str()));
+    }
+}
+
+/// Whether `docker stack deploy` put this image there, as far as it knows.
+pub(crate) fn is_of_image(spec: &Value, image: &str) -> bool {
+    label(spec, STACK_IMAGE) == Some(image)
+}
+
+/// The specification as if `docker stack deploy` knew nothing of its image.
+pub(crate) fn without_image(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(labels) = spec.get_mut("Labels").and_then(Value::as_object_mut) {
+        labels.remove(STACK_IMAGE);
+    }
+    spec
+}
+
 /// The labels of what others started and nobody will deploy: it is confirmed, for it serves. Labels of others stay.
 pub(crate) fn for_adoption(before: &Value, stack: &str, stamp: &Stamp) -> Value {
     let mut labels = theirs(Some(before));
@@ -108,7 +164,7 @@ pub(crate) fn for_adoption(before: &Value, stack: &str, stamp: &Stamp) -> Value 
 /// The labels that are not ours.
 fn theirs(spec: Option<&Value>) -> Map<String, Value> {
     let mut labels = spec.and_then(|spec| spec.get("Labels")?.as_object().cloned()).unwrap_or_default();
-    labels.retain(|name, _| !name.starts_with("dev.shipkit."));
+    labels.retain(|name, _| !name.starts_with(PREFIX));
     labels
 }
 
@@ -210,6 +266,24 @@ mod tests {
         assert_eq!((self::stamp(&adopted), revision(&adopted)), (Some(stamp), None));
         assert!(is_confirmed(&adopted) && previous(&adopted).is_none());
         assert_eq!(previous(&deployed(Some(&adopted), "1")), Some(adopted));
+    }
+
+    #[test]
+    fn docker_forgets_an_image_that_others_have_replaced() {
+        let there = json!({"Labels": {STACK_IMAGE: "a", "team": "b"}});
+        assert!(is_of_image(&there, "a") && !is_of_image(&there, "b"));
+        assert_eq!(without_image(&there), json!({"Labels": {"team": "b"}}));
+    }
+
+    #[test]
+    fn stack_files_get_our_labels_and_none_of_others() {
+        let one = confirmed(deployed(None, "1"));
+        let ours = ours(&for_deploy(Some(&one), "shop", &stamp_of("2"), "r"));
+        assert!(ours.keys().all(|name| name.starts_with(PREFIX)), "{ours:?}");
+        let after = json!({"Labels": ours});
+        assert_eq!((mark(&after), revision(&after)), (mark(&deployed(None, "2")), Some("r".to_owned())));
+        assert_eq!(previous(&after).unwrap().get("Name"), Some(&json!("1")));
+        assert_eq!(files(&after), None);
     }
 
     #[test]

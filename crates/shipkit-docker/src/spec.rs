@@ -99,6 +99,11 @@ pub(crate) fn relabelled(before: &Value, desired: &Desired, service: &DesiredSer
     let mut spec = before.clone();
     let labels = labels::for_deploy(Some(before), &desired.stack, &desired.stamp, &service.revision);
     put(&mut spec, &["Labels"], labels);
+    if let Some(files) = &service.settings.compose {
+        // How an update proceeds is for the files to say.
+        labels::put_files(&mut spec, files);
+        return spec;
+    }
     put(&mut spec, &["UpdateConfig"], update_config(&service.settings.update, "rollback"));
     put(&mut spec, &["RollbackConfig"], update_config(&service.settings.update, "pause"));
     spec
@@ -172,6 +177,10 @@ fn says(value: &Value) -> bool {
 
 /// What shipkit decides, as this specification has it.
 pub(crate) fn settings(spec: &Value, stack: &str) -> Settings {
+    if let Some(files) = labels::files(spec) {
+        let update = Update { order: order(spec), ..Update::default() };
+        return Settings { compose: Some(files), update, ..Settings::default() };
+    }
     let container = at(spec, &["TaskTemplate", "ContainerSpec"]);
     let list = |key: &str| items(at(container, &[key]));
     let variable = |text: &Value| {
@@ -193,15 +202,19 @@ pub(crate) fn settings(spec: &Value, stack: &str) -> Settings {
         update: Update {
             parallelism: at(spec, &["UpdateConfig", "Parallelism"]).as_u64().unwrap_or(0),
             delay: duration(at(spec, &["UpdateConfig", "Delay"])),
-            order: match at(spec, &["UpdateConfig", "Order"]).as_str() {
-                Some("start-first") => Order::StartFirst,
-                Some(_) | None => Order::StopFirst,
-            },
+            order: order(spec),
             monitor: monitor(spec),
             // A Swarm replaces task by task.
             replacement: Replacement::Rolling,
         },
         compose: None,
+    }
+}
+
+fn order(spec: &Value) -> Order {
+    match at(spec, &["UpdateConfig", "Order"]).as_str() {
+        Some("start-first") => Order::StartFirst,
+        Some(_) | None => Order::StopFirst,
     }
 }
 
@@ -478,6 +491,30 @@ mod tests {
     fn going_back_never_lets_the_engine_go_forward() {
         let back = for_return(&merge(None, &service()));
         assert_eq!(at(&back, &["UpdateConfig", "FailureAction"]), "pause");
+    }
+
+    #[test]
+    fn what_stack_files_describe_is_compared_by_their_digest_alone() {
+        let mut service = service();
+        let files = Digest::of(b"files");
+        service.settings = Settings { compose: Some(files.clone()), ..Settings::default() };
+        let before = merge(None, &self::service());
+        let labels = labels::for_files(Some(&before), &desired(service.clone()).stamp, &service);
+        let mut there = before.clone();
+        there["Labels"] = json!(labels);
+        assert_eq!(settings(&there, "shop"), service.settings);
+
+        let mut said = there.clone();
+        put(&mut said, &["UpdateConfig", "FailureAction"], json!("continue"));
+        let after = relabelled(&said, &desired(service.clone()), &service);
+        assert_eq!(settings(&after, "shop"), service.settings);
+        assert_eq!(
+            (&after["UpdateConfig"], &after["TaskTemplate"]),
+            (&said["UpdateConfig"], &said["TaskTemplate"])
+        );
+        // Without files it is described again by what stands there.
+        let without = merge(Some(&there), &self::service());
+        assert_eq!(settings(&without, "shop"), self::service().settings);
     }
 
     #[test]

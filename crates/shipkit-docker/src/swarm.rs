@@ -318,7 +318,8 @@ fn observed(service: &Value, tasks: &[Value], stack: &str) -> ObservedService {
         let image = named.or_else(|| spec::image_text(spec).map(str::to_owned)).unwrap_or_default();
         *running.entry(image).or_insert(0) += 1;
     }
-    let is_short = running.values().sum::<u64>() < settings.replicas.unwrap_or(1);
+    let replicas = at(spec, &["Mode", "Replicated", "Replicas"]).as_u64();
+    let is_short = running.values().sum::<u64>() < replicas.unwrap_or(1);
     ObservedService {
         name: full.strip_prefix(&full_name(stack, "")).unwrap_or(full).to_owned(),
         image: spec::image(spec),

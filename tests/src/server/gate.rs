@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use tempfile::TempDir;
 
 /// A connection carries one request, so clients make one for each.
@@ -44,6 +46,8 @@ pub struct Held {
 struct Keeper {
     /// What changed something since the counting began: method, path and the status of the answer.
     changes: Vec<String>,
+    /// The logins at registries that came with requests, as JSON.
+    logins: Vec<String>,
     count: usize,
     order: Option<Order>,
 }
@@ -97,6 +101,11 @@ impl Gate {
     pub fn changes(&self) -> Vec<String> {
         self.keeper.lock().unwrap().changes.clone()
     }
+
+    /// The logins at registries that came with requests since the counting began, as JSON.
+    pub fn logins(&self) -> Vec<String> {
+        self.keeper.lock().unwrap().logins.clone()
+    }
 }
 
 impl Held {
@@ -116,6 +125,12 @@ fn pass(mut client: UnixStream, engine: &Path, keeper: &Mutex<Keeper>) -> io::Re
     let (head, mut rest) = head(&mut client)?;
     let line = head.lines().next().unwrap_or_default();
     let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
+    let login = |line: &str| {
+        let (name, value) = line.split_once(": ")?;
+        let is_login = name.eq_ignore_ascii_case("x-registry-auth");
+        is_login.then(|| String::from_utf8(URL_SAFE.decode(value).unwrap()).unwrap())
+    };
+    keeper.lock().unwrap().logins.extend(head.lines().filter_map(login));
     let is_change = !request.starts_with("GET ") && !request.starts_with("HEAD ");
     let order = is_change.then(|| ordered(keeper)).flatten();
     if let Some(order) = order.as_ref().filter(|order| order.moment == Moment::Before) {

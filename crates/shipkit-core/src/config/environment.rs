@@ -14,6 +14,14 @@ use super::{Needed, rules};
 use crate::compose::ProxyKind;
 use crate::project_path::{NotInProject, ProjectPath};
 
+impl Target {
+    /// Whether it is a Swarm that has its services from stack files.
+    #[must_use]
+    pub fn is_stack_of_files(&self) -> bool {
+        self.kind == TargetKind::Swarm && !self.files.is_empty()
+    }
+}
+
 /// All environments in the order of `needs`, and otherwise of the file.
 pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment> {
     let mut names: Vec<&String> = raw.environments.keys().collect();

@@ -51,6 +51,14 @@ pub enum Needed<'a> {
     Environment(&'a str),
 }
 
+/// What a Compose file says, as it stands there. `file` is only named in errors.
+///
+/// # Errors
+/// When it is not YAML.
+pub(crate) fn compose_value(file: &str, text: &str) -> Result<serde_json::Value, ConfigError> {
+    Ok(Document::read(file, text, Form::Compose)?.value)
+}
+
 impl Config {
     /// Reads `shipkit.yml`. `file` is only named in errors. `variables` answers for whole values `${NAME}` in `registry`,
     /// `mirrors`, `url` and `environment`; those of build arguments stay as they are. A variable that is not set is an error where

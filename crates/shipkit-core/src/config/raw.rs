@@ -362,8 +362,8 @@ pub(super) struct RawEnvironment {
     pub(super) backup: Option<RawCommands>,
     /// Environment variables of every service that is built here, over those of the service.
     pub(super) environment: Option<TextMap>,
-    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read, and for commands
-    /// names of variables that they get.
+    /// Names of secrets that must exist on the target; for Compose and stack files, names of variables that they read, and for
+    /// commands names of variables that they get.
     pub(super) secrets: Option<Vec<String>>,
     /// Checks after the rollout, in order.
     pub(super) smoke: Option<Vec<RawCheck>>,
@@ -391,9 +391,11 @@ pub(super) struct RawTarget {
     pub(super) kind: TargetKind,
     /// Compose and Swarm: the Docker host, as `ssh://deploy@example.com`. Default: the local one.
     pub(super) host: Option<String>,
-    /// Compose and Swarm: Compose files, in the folder of this file.
+    /// Compose and Swarm: Compose files, in the folder of this file. A Swarm that has some gets its services from them, as
+    /// `docker stack deploy` reads them.
     pub(super) files: Option<Vec<String>>,
-    /// Compose and Swarm: the environment file, in the folder of this file or at an absolute path on the Docker host.
+    /// Compose and Swarm: the environment file for variables in `files`, in the folder of this file or at an absolute path on
+    /// the Docker host.
     pub(super) env_file: Option<String>,
     /// Rule files of the Prometheus that runs there, in the folder of this file: nothing is deployed while Prometheus would refuse
     /// one of them. They reach it as the target's own files say.

@@ -351,6 +351,7 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
     let reads_secrets = match one.target.kind {
         TargetKind::Compose => Some("Compose files read secrets as `${NAME}`"),
         TargetKind::Command => Some("commands read secrets as `$NAME`"),
+        TargetKind::Swarm if one.target.is_stack_of_files() => Some("stack files read secrets as `${NAME}`"),
         TargetKind::Swarm | TargetKind::Kubernetes => None,
     };
     if let Some(hint) = reads_secrets {

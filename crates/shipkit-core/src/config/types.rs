@@ -407,8 +407,8 @@ pub struct Environment {
     pub backup: Vec<String>,
     /// Environment variables of every service that is built here, over those of the service.
     pub environment: BTreeMap<String, String>,
-    /// Names of secrets that must exist on the target; for Compose, names of variables that its files read, and for commands
-    /// names of variables that they get.
+    /// Names of secrets that must exist on the target; for Compose and stack files, names of variables that they read, and for
+    /// commands names of variables that they get.
     pub secrets: Vec<String>,
     /// Checks after the rollout, in order.
     pub smoke: Vec<Check>,
@@ -454,7 +454,7 @@ pub struct Target {
     pub kind: TargetKind,
     /// The Docker host: `ssh://user@host`, `unix://...`, `tcp://...`; `None` is the local one.
     pub host: Option<String>,
-    /// Compose files, in the folder of `shipkit.yml`.
+    /// Compose files, or those of a stack, in the folder of `shipkit.yml`.
     pub files: Vec<ProjectPath>,
     /// The environment file.
     pub env_file: Option<EnvFile>,

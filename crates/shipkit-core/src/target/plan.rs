@@ -130,6 +130,11 @@ fn change(wanted: &DesiredService, there: Option<&ObservedService>) -> Change {
 pub fn differences(wanted: &DesiredService, there: &ObservedService) -> Vec<String> {
     let (new, old) = (&wanted.settings, &there.settings);
     let mut differs = Vec::new();
+    if new.compose.is_some() && old.compose.is_none() {
+        // What others said of it is not what the files say, whatever that is.
+        let image = (there.image.as_ref() != Some(&wanted.image)).then_some("image");
+        return image.into_iter().chain(["compose file"]).map(str::to_owned).collect();
+    }
     let mut note = |is_different: bool, word: &str| {
         if is_different {
             differs.push(word.to_owned());
@@ -326,11 +331,25 @@ mod tests {
     }
 
     #[test]
+    fn where_files_say_it_for_the_first_time_what_others_said_does_not_count() {
+        let mut api = wanted("api", &[]);
+        api.settings = Settings { compose: Some(Digest::of(b"1")), ..Settings::default() };
+        let mut old = there("api", "1", 1, None);
+        old.settings.environment.insert("A".to_owned(), "1".to_owned());
+        assert_eq!(differences(&api, &old), ["compose file"]);
+        api.image = image("api", "2");
+        assert_eq!(differences(&api, &old), ["image", "compose file"]);
+        old.settings = api.settings.clone();
+        assert_eq!(differences(&api, &old), ["image"]);
+    }
+
+    #[test]
     fn every_setting_that_differs_is_named_and_what_is_not_stated_stays() {
         let mut api = wanted("api", &[]);
         let mut old = there("api", "1", 1, None);
         (old.settings.replicas, old.settings.stop_grace) = (Some(7), Some(Duration::from_secs(3)));
         assert!(differences(&api, &old).is_empty());
+        old.settings.compose = Some(Digest::of(b"other"));
         api.settings = Settings {
             replicas: Some(2),
             environment: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
