@@ -143,7 +143,7 @@ async fn forward(
     story: &mut Story,
     runner: &Runner,
 ) -> (Outcome, Option<Smoke>) {
-    let changes = rollout.forward(&ready.changes, runner);
+    let changes = Box::pin(rollout.forward(&ready.changes, runner));
     let (ended, seen) = if ready.changes.iter().all(Change::is_none) {
         (changes.await, Outcome::pass(""))
     } else {

@@ -188,7 +188,8 @@ pub(crate) fn status_summary(place: Place<'_>, observed: &Observed, drift: &[Str
         .iter()
         .map(|service| vec![code(&service.name), text(&version(service)), code(&image(service))])
         .collect();
-    let drift = drift.iter().map(|one| format!("- changed since: {}\n", text(one))).collect::<Vec<_>>().concat();
+    let drift =
+        drift.iter().map(|one| format!("- changed since: {}\n", text(one))).collect::<Vec<_>>().concat();
     format!("### {}\n\n{}\n{drift}", text(place.name), table(&["service", "release", "image"], &rows))
 }
 

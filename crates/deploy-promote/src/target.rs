@@ -96,8 +96,7 @@ impl TargetError {
             Self::Swarm(error) | Self::Stack(StackError::Swarm(error)) => {
                 matches!(error, SwarmError::Overtaken { .. })
             }
-            Self::Stack(_) => false,
-            Self::Compose(_) => false,
+            Self::Stack(_) | Self::Compose(_) => false,
             Self::Cluster(error) => matches!(error, ClusterError::Overtaken(_)),
         };
         is_overtaken || self.exit_code() == ExitCode::Unknown
