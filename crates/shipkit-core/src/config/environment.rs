@@ -135,8 +135,7 @@ fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy>
             return None;
         }
         (None, None) => {
-            let hint =
-                Some("say which service of the Compose files it is: `nginx: SERVICE` or `traefik: SERVICE`");
+            let hint = Some("say which service it is: `nginx: SERVICE` or `traefik: SERVICE`");
             context.wrong_key(&join(path, "proxy"), "neither `nginx` nor `traefik` is given", hint);
             return None;
         }

@@ -371,7 +371,7 @@ fn target(context: &mut Context<'_>, one: &Environment) {
     let path = origin(context, &one.name, "target");
     let (kind, allowed): (&str, &[&str]) = match one.target.kind {
         TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack", "directory", "proxy"]),
-        TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack"]),
+        TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack", "proxy"]),
         TargetKind::Kubernetes => ("kubernetes", &["manifests", "kustomize", "namespace", "context"]),
         TargetKind::Command => ("command", &["run", "rollback"]),
     };
@@ -398,6 +398,9 @@ fn target(context: &mut Context<'_>, one: &Environment) {
         };
         context.wrong(&join(&path, key), format!("`{service}` is not the name of a service"), None);
     }
+    if one.target.kind == TargetKind::Swarm {
+        proxy_of_a_swarm(context, &path, proxy);
+    }
     let folders =
         [("directory", one.target.directory.as_ref()), ("proxy.directory", proxy.map(|one| &one.directory))];
     for (key, folder) in folders {
@@ -421,6 +424,19 @@ fn target(context: &mut Context<'_>, one: &Environment) {
         if context.document.has(&stack_path) {
             context.wrong(&stack_path, format!("`{stack}` is not a name"), Some(NAME_HINT));
         }
+    }
+}
+
+/// Only Traefik reads labels of services, and no file is written for it.
+fn proxy_of_a_swarm(context: &mut Context<'_>, path: &str, proxy: Option<&Proxy>) {
+    if proxy.is_some_and(|proxy| proxy.kind == ProxyKind::Nginx) {
+        let hint = Some("it has `traefik: SERVICE`, with its provider for a Swarm");
+        context.wrong_key(&join(path, "proxy.nginx"), "a Swarm shifts no traffic of nginx", hint);
+    }
+    let directory = join(path, "proxy.directory");
+    if context.document.has(&directory) {
+        let hint = Some("leave it out: Traefik reads the labels of services there");
+        context.wrong_key(&directory, "nothing is written to a folder of a proxy on a Swarm", hint);
     }
 }
 
