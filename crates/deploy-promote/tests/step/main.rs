@@ -25,3 +25,4 @@ mod load;
 mod over_ssh;
 mod refusals;
 mod rule_files;
+mod slots;
