@@ -11,6 +11,7 @@ use shipkit_core::target::{
     Desired, DesiredService, HealthCheck, Observed, Order, Replacement, Settings, Stamp, Update, VolumeMount,
 };
 use shipkit_core::{ImageRef, Release, Repository, Tag};
+use shipkit_docker::{Edge, Swarm};
 use shipkit_registry::Registry;
 use shipkit_runner::Failure;
 
@@ -19,9 +20,7 @@ use crate::project::Project;
 /// What this version cannot do is refused before anything changes: a migration that is silently left out costs data.
 pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment) -> Result<(), Failure> {
     let target = &environment.target;
-    let is_blue_green = |service: &Service| {
-        service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
-    };
+    let is_blue_green = |service: &Service| is_blue_green(service, environment);
     let is_compose = target.kind == TargetKind::Compose;
     let is_cluster = target.kind == TargetKind::Kubernetes;
     let is_command = target.kind == TargetKind::Command;
@@ -31,7 +30,10 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         (environment.analysis.is_some(), "analysis"),
         (!is_compose && !is_files && !target.files.is_empty(), "target.files"),
         (!is_compose && !is_files && target.env_file.is_some(), "target.env_file"),
-        (!is_compose && config.services.values().any(is_blue_green), "strategy: blue-green"),
+        (
+            (is_cluster || is_command || is_files) && config.services.values().any(is_blue_green),
+            "strategy: blue-green",
+        ),
         (target.manifests.is_some(), "target.manifests"),
         (target.kustomize.is_some(), "target.kustomize"),
         ((is_cluster || is_command) && !environment.environment.is_empty(), "environment"),
@@ -45,11 +47,11 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         TargetKind::Command => "with commands",
     };
     if named.is_empty() {
-        return if target.kind == TargetKind::Swarm && !is_files {
-            refuse_what_compose_knows(config)
-        } else {
-            Ok(())
-        };
+        if target.kind == TargetKind::Swarm && !is_files {
+            refuse_what_does_not_shift(config, environment)?;
+            refuse_what_compose_knows(config)?;
+        }
+        return Ok(());
     }
     let sentence = format!(
         "`environments.{}` asks for {}, which this version cannot do {place}",
@@ -57,6 +59,72 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         named.join(", "),
     );
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
+}
+
+fn is_blue_green(service: &Service, environment: &Environment) -> bool {
+    service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
+}
+
+/// Whether the service has two slots on a Swarm: what is not built here is replaced task by task, whatever the environment says
+/// of the rest.
+fn is_shifted(service: &Service, environment: &Environment) -> bool {
+    is_blue_green(service, environment) && matches!(service.source, Source::Build(_))
+}
+
+/// On a Swarm nothing can shift but what Traefik sends: the names of services are resolved to all of their tasks.
+fn refuse_what_does_not_shift(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let shifted = || config.services.iter().filter(|(_, one)| is_shifted(one, environment));
+    let Some((first, _)) = shifted().next() else { return Ok(()) };
+    if environment.target.proxy.is_none() {
+        let key = format!("environments.{}.target", environment.name);
+        let sentence = format!(
+            "`{first}` is `strategy: blue-green`, and on a Swarm only what Traefik sends can shift: `{key}` names no `proxy`"
+        );
+        return Err(Failure::usage(sentence).with_hint(format!("give `{key}.proxy: {{traefik: SERVICE}}`")));
+    }
+    for (name, service) in shifted() {
+        let sentence = match (service.port, namesake(config, name), dependent(config, name)) {
+            (None, _, _) => {
+                format!(
+                    "`services.{name}` is `strategy: blue-green` and has no `port` that Traefik could send to"
+                )
+            }
+            (_, Some(other), _) => {
+                format!(
+                    "`services.{other}` has the name of the second slot of `{name}`, which is `strategy: blue-green`"
+                )
+            }
+            (_, _, Some(other)) => format!(
+                "`services.{other}.depends_on` names `{name}`, and on a Swarm no name reaches what is `strategy: blue-green`"
+            ),
+            (Some(_), None, None) => continue,
+        };
+        let hint = format!(
+            "give `services.{name}` a port, names of its own, and callers that reach it through Traefik and do not depend on \
+             it; or `strategy: rolling`"
+        );
+        return Err(Failure::usage(sentence).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// The service that has the name of another one's second slot.
+fn namesake<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+    config.services.keys().find(|other| other.strip_suffix(Swarm::SECOND) == Some(name)).map(String::as_str)
+}
+
+/// A service that says that it calls another one.
+fn dependent<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+    let mut services = config.services.iter();
+    services.find(|(_, one)| one.depends_on.iter().any(|on| on == name)).map(|(other, _)| other.as_str())
+}
+
+/// Traefik and the services that it sends to, where some of a Swarm are replaced by a shift.
+pub(crate) fn edge(config: &Config, environment: &Environment) -> Option<Edge> {
+    let service = environment.target.proxy.as_ref()?.service.clone();
+    let shifted = config.services.iter().filter(|(_, one)| is_shifted(one, environment));
+    let ports = shifted.filter_map(|(name, one)| Some((name.clone(), one.port?))).collect();
+    Some(Edge { service, ports })
 }
 
 /// A proxy that is to know nobody would only look as if it did: who it passes requests on to has a `port`.
@@ -120,6 +188,10 @@ pub(crate) fn ignored(config: &Config, environment: &Environment) -> Vec<String>
     }
     if is_files && environment.strategy != Strategy::Rolling {
         remarks.push(format!("`{key}.strategy` is not acted upon: the stack files state it"));
+    }
+    let is_idle = |edge: Edge| edge.ports.is_empty() && !is_cluster && !is_compose;
+    if edge(config, environment).is_some_and(is_idle) {
+        remarks.push(format!("`{key}.target.proxy` is not acted upon: no service is `strategy: blue-green`"));
     }
     remarks.extend(left_in_compose(config).filter(|_| !is_cluster && !is_compose && !is_files));
     for (name, service) in &config.services {
@@ -334,8 +406,11 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
         healthcheck: service.healthcheck.as_ref().and_then(health),
         endpoint_mode: service.deploy.endpoint_mode,
         stop_grace: service.stop_grace_period,
-        // What replaces tasks by itself knows no other way than task by task; `strategy` is in the order.
-        update: Update { replacement: Replacement::Rolling, ..update(project, service) },
+        update: match update(project, service) {
+            shifted if is_shifted(service, &project.environment) => shifted,
+            // What replaces tasks by itself knows no other way than task by task; `strategy` is in the order.
+            update => Update { replacement: Replacement::Rolling, ..update },
+        },
         compose: None,
     })
 }

@@ -50,7 +50,16 @@ impl Hold {
         tokio::select! {
             biased;
             _signal = runner.cancelled() => Ok(Err(Outcome::inconclusive(UNTOUCHED))),
-            taken = Self::wait(target, patience, runner) => taken,
+            taken = Self::wait(target, patience, runner) => match taken? {
+                Ok(hold) => match target.tidy().await {
+                    Ok(()) => Ok(Ok(hold)),
+                    Err(error) => {
+                        hold.end(runner).await;
+                        Err(error.into())
+                    }
+                },
+                Err(ended) => Ok(Err(ended)),
+            },
         }
     }
 

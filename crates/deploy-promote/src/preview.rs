@@ -81,8 +81,22 @@ pub(crate) async fn can_be_asked(
     problems: &mut Problems,
     runner: &Runner,
 ) -> Previews {
-    // A Swarm and a cluster send traffic to what is new by themselves.
-    let Target::Compose { compose, .. } = target else { return Previews::new() };
+    let compose = match target {
+        Target::Compose { compose, .. } => compose,
+        Target::Swarm { swarm, .. } => {
+            // It sends traffic to what is new by itself, but for what it shifts.
+            let shifted = previews.keys().filter(|name| swarm.shifts(name)).map(|name| format!("`{name}`"));
+            let names = shifted.collect::<Vec<_>>().join(", ");
+            if !names.is_empty() {
+                let why = "an overlay network is not reached from here";
+                let message =
+                    format!("new tasks of {names} are not asked anything before traffic goes to them: {why}");
+                warn(runner, "before the rollout", &message);
+            }
+            return Previews::new();
+        }
+        Target::Cluster(_) => return Previews::new(),
+    };
     if previews.is_empty() || problems.note(compose.has_addresses().await) != Some(false) {
         return previews;
     }

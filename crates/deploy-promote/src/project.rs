@@ -15,7 +15,7 @@ use shipkit_runner::{Failure, Runner, env};
 
 use crate::args::TargetArgs;
 use crate::target::{Target, TargetError};
-use crate::{compose, docker, stack};
+use crate::{compose, desired, docker, stack};
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -128,6 +128,10 @@ impl<'a> Project<'a> {
                 let host = self.docker_host(runner);
                 let access = docker::access(host, self.args, runner)?;
                 let swarm = Swarm::connect_with(host, &access).await?;
+                let swarm = match desired::edge(&self.config, &self.environment) {
+                    Some(edge) => swarm.behind(edge),
+                    None => swarm,
+                };
                 // Who goes back finds on the Swarm what it needs.
                 let files = if self.is_deploy && self.environment.target.is_stack_of_files() {
                     Some(Box::pin(stack::connect(self, &swarm, (stack, host), runner)).await?)

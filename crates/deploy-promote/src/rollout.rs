@@ -118,10 +118,19 @@ impl<'a> Rollout<'a> {
 
     /// Takes back everything that was changed, newest first. Gives the services that did not come back, each with why.
     pub(crate) async fn back(&mut self, runner: &Runner) -> Vec<String> {
-        let mut stuck = Vec::new();
+        let (mut stuck, mut arriving) = (Vec::new(), Vec::new());
+        // All are taken back before one is waited for: a mixture of releases should not last.
         while let Some(applied) = self.applied.pop() {
-            let name = applied.service().to_owned();
-            match put_back(&applied, self.login.as_ref(), runner).await {
+            let back = applied.undo(self.login.as_ref()).await;
+            arriving.push((applied.service().to_owned(), back));
+        }
+        for (name, back) in arriving {
+            let arrived = match back {
+                Ok(Some(back)) => arrive(&back, runner).await,
+                Ok(None) => Ok(Next::Done),
+                Err(error) => Err(error),
+            };
+            match arrived {
                 Ok(Next::Done | Next::Wait(_) | Next::RolledBack { .. }) => {
                     runner.say(&format!("`{name}` is taken back"));
                 }
@@ -169,14 +178,6 @@ async fn show_logs(applied: &Applied, runner: &Runner) {
     for log in applied.logs().await.unwrap_or_default() {
         runner.say(&format!("last lines of `{}`, {}:", applied.service(), log.source));
         runner.quote(&log.lines.join("\n"), 50);
-    }
-}
-
-/// Puts one service back and waits for it.
-async fn put_back(applied: &Applied, login: Option<&Login>, runner: &Runner) -> Result<Next, TargetError> {
-    match applied.undo(login).await? {
-        None => Ok(Next::Done),
-        Some(back) => arrive(&back, runner).await,
     }
 }
 

@@ -251,6 +251,15 @@ impl Target {
         })
     }
 
+    /// Removes what an earlier run would have removed as its last step. Only a Swarm may have that: slots of services.
+    pub(crate) async fn tidy(&self) -> Result<(), TargetError> {
+        match self {
+            Self::Swarm { swarm, stack, .. } => swarm.tidy(stack).await?,
+            Self::Compose { .. } | Self::Cluster(_) => {}
+        }
+        Ok(())
+    }
+
     /// Writes on the target that this deploy was seen to succeed.
     pub(crate) async fn confirm(&self, desired: &Desired, now: Timestamp) -> Result<(), TargetError> {
         match self {

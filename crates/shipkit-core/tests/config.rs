@@ -160,6 +160,15 @@ fn what_a_compose_target_does_not_say_has_a_default() {
         target("{type: compose, env_file: /srv/shop/.env, proxy: {nginx: edge, directory: /shipkit}}");
     assert_eq!(on_host.env_file, Some(EnvFile::Host("/srv/shop/.env".to_owned())));
     assert_eq!(on_host.proxy.unwrap().directory, "/shipkit");
+    let on_swarm = target("{type: swarm, proxy: {traefik: edge}}").proxy.unwrap();
+    assert_eq!((on_swarm.kind, on_swarm.service.as_str()), (ProxyKind::Traefik, "edge"));
+    for (proxy, said) in [
+        ("{nginx: edge}", "a Swarm shifts no traffic of nginx"),
+        ("{traefik: edge, directory: /x}", "nothing is written to a folder of a proxy on a Swarm"),
+    ] {
+        let error = parse(&file(&format!("{{type: swarm, proxy: {proxy}}}"))).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
     let traefik = target("{type: compose, proxy: {traefik: edge}}").proxy;
     let directory = "/etc/traefik/shipkit".to_owned();
     assert_eq!(traefik, Some(Proxy { kind: ProxyKind::Traefik, service: "edge".to_owned(), directory }));

@@ -10,6 +10,7 @@ use crate::error::SwarmError;
 use crate::history::Memory;
 use crate::labels;
 use crate::rollout::{is_running, status, text};
+use crate::slots::{name_of, second_name};
 use crate::spec::{self, at, full_name, items};
 use crate::swarm::Swarm;
 
@@ -24,7 +25,9 @@ impl Swarm {
         let mut found = Vec::new();
         for name in services {
             let full = full_name(stack, name);
-            found.push(match named(&full) {
+            let second = second_name(stack, name);
+            let is_ours = |service: &&Value| name_of(at(service, &["Spec"]), stack) == *name;
+            found.push(match named(&full).or_else(|| named(&second).filter(is_ours)) {
                 Some(service) => self.found_there(stack, service).await?,
                 None => match named(name).filter(|service| namespace(service).is_none()) {
                     Some(_) => Found::Misnamed {

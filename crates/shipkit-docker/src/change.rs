@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shipkit_core::rollout::Purpose;
-use shipkit_core::target::{Desired, DesiredService};
+use shipkit_core::rollout::shift::Phase;
+use shipkit_core::target::{Desired, DesiredService, Replacement};
 
 use crate::error::SwarmError;
 use crate::labels;
 use crate::rollout::{Applied, Undo, text};
+use crate::slots::Standing;
 use crate::spec::{self, at, full_name};
 use crate::swarm::{Login, Swarm};
 
@@ -32,6 +34,9 @@ impl Swarm {
         service: &DesiredService,
         login: Option<&Login>,
     ) -> Result<Applied, SwarmError> {
+        if is_shifted(service) {
+            return self.bring(desired, service, login).await;
+        }
         let ids = self.ids(&desired.stack).await?;
         let after = spec::merged(None, desired, service, &ids);
         let name = full_name(&desired.stack, &service.name);
@@ -68,8 +73,11 @@ impl Swarm {
         service: &DesiredService,
         login: Option<&Login>,
     ) -> Result<Applied, SwarmError> {
+        if is_shifted(service) {
+            return self.bring(desired, service, login).await;
+        }
         let ids = self.ids(&desired.stack).await?;
-        let name = full_name(&desired.stack, &service.name);
+        let name = self.active(&desired.stack, &service.name).await?;
         let edit = |spec: &Value| spec::merged(Some(spec), desired, service, &ids);
         let swapped = self.swap(&name, edit, login).await?;
         self.applied(&service.name, &name, Purpose::Deploy, swapped).await
@@ -80,16 +88,29 @@ impl Swarm {
         desired: &Desired,
         service: &DesiredService,
     ) -> Result<Applied, SwarmError> {
-        let name = full_name(&desired.stack, &service.name);
-        let swapped = self.swap(&name, |spec| spec::relabelled(spec, desired, service), None).await?;
-        self.applied(&service.name, &name, Purpose::Deploy, swapped).await
+        let standing = self.standing_there(&desired.stack, &service.name).await?;
+        let name = standing.full_name();
+        let swapped = self.swap(name, |spec| spec::relabelled(spec, desired, service), None).await?;
+        let applied = self.applied(&service.name, name, Purpose::Deploy, swapped).await?;
+        Ok(goes_on(applied, &desired.stack, &standing))
     }
 
     pub(crate) async fn keep(&self, stack: &str, service: &str) -> Result<Applied, SwarmError> {
-        let name = full_name(stack, service);
-        let there = self.service(&name).await?.ok_or_else(|| SwarmError::NoSuchService(name.clone()))?;
+        let standing = self.standing_there(stack, service).await?;
+        let applied = self.as_it_is(service, standing.now.clone(), Purpose::Deploy).await?;
+        Ok(goes_on(applied, stack, &standing))
+    }
+
+    /// A service that is watched and not changed.
+    pub(crate) async fn as_it_is(
+        &self,
+        service: &str,
+        there: Value,
+        purpose: Purpose,
+    ) -> Result<Applied, SwarmError> {
+        let name = text(&there, &["Spec", "Name"]).to_owned();
         let swapped = Swapped { after: at(&there, &["Spec"]).clone(), before: there, known: None };
-        self.applied(service, &name, Purpose::Deploy, swapped).await
+        self.applied(service, &name, purpose, swapped).await
     }
 
     pub(crate) async fn put_back(
@@ -186,8 +207,19 @@ impl Swarm {
             earlier: at(&before, &["UpdateStatus", "StartedAt"]).as_str().map(str::to_owned),
             monitor: spec::monitor(&after),
             undo,
+            shift: None,
         })
     }
+}
+
+fn is_shifted(service: &DesiredService) -> bool {
+    matches!(service.settings.update.replacement, Replacement::BlueGreen { .. })
+}
+
+/// A change of what an earlier run may have left between two slots.
+fn goes_on(applied: Applied, stack: &str, standing: &Standing) -> Applied {
+    let undo = if standing.phase == Some(Phase::Deploying) { Undo::Shift } else { applied.undo };
+    Applied { shift: standing.shift(stack), undo, ..applied }
 }
 
 /// What puts back what was there: the last good specification, and where none is known what was there at all.

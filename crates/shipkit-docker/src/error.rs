@@ -111,6 +111,32 @@ pub enum SwarmError {
     /// The service does not remember a good specification, or what it remembers cannot be read.
     #[error("service `{0}` remembers no good release to go back to")]
     NothingBefore(String),
+    /// A service is to be replaced by a shift and nothing passes requests on to it.
+    #[error("service `{0}` is `strategy: blue-green`, and no Traefik passes requests on to it")]
+    Unreached(String),
+    /// There is no service of Traefik.
+    #[error("neither stack `{stack}` nor the Swarm has a service `{service}`, which should be Traefik")]
+    NoEdge {
+        /// The stack.
+        stack: String,
+        /// The service.
+        service: String,
+    },
+    /// Nothing says that Traefik reads services.
+    #[error(
+        "service `{0}` was not started with Traefik's provider for a Swarm, as far as its arguments and environment say"
+    )]
+    BlindEdge(String),
+    /// Traefik does not reach the services.
+    #[error(
+        "service `{service}` is not attached to the network of stack `{stack}`, so Traefik does not reach its services"
+    )]
+    ApartEdge {
+        /// The stack.
+        stack: String,
+        /// The service.
+        service: String,
+    },
     /// A plan names a service that the desired state does not hold.
     #[error("the plan names service `{0}`, which is not desired")]
     NotDesired(String),
@@ -159,6 +185,13 @@ impl Hint for SwarmError {
                 Some(format!("wait for it, or end it with `docker service rm {service}`"))
             }
             Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
+            Self::Unreached(_) => Some("give `target.proxy: {traefik: SERVICE}`, and the service its `port`".to_owned()),
+            Self::NoEdge { .. } => Some("create it first, or name the one that is there".to_owned()),
+            Self::BlindEdge(_) => Some("start it with `--providers.swarm.endpoint=unix:///var/run/docker.sock`".to_owned()),
+            Self::ApartEdge { stack, service } => Some(format!(
+                "create the network with `docker network create --driver overlay --attachable {stack}` if it is not there, then \
+                 `docker service update --network-add {stack}` the service of `{service}`"
+            )),
             Self::NoAnswer { .. }
             | Self::Garbled { .. }
             | Self::Refused { .. }
@@ -187,6 +220,10 @@ impl Hint for SwarmError {
             | Self::NotASwarm(_)
             | Self::NotAManager(_)
             | Self::MissingSecrets(_)
+            | Self::Unreached(_)
+            | Self::NoEdge { .. }
+            | Self::BlindEdge(_)
+            | Self::ApartEdge { .. }
             | Self::NotDesired(_) => ExitCode::Usage,
             Self::Refused { .. }
             | Self::NoSuchService(_)

@@ -10,14 +10,13 @@ use serde_json::{Value, json};
 use shipkit_core::Digest;
 use shipkit_core::history::{Entry, Kept, Means, growth};
 use shipkit_core::journal::Migration;
-use shipkit_core::rollout::Purpose;
 use shipkit_core::target::{Desired, Part, Stamp};
 
 use crate::engine::filtered;
 use crate::error::SwarmError;
 use crate::labels;
 use crate::rollout::{Applied, text};
-use crate::spec::{self, at, full_name, items};
+use crate::spec::{self, full_name, items};
 use crate::swarm::{Login, Swarm};
 
 /// How often an entry is tried again because its number was taken by somebody else.
@@ -119,15 +118,11 @@ impl Swarm {
         service: &str,
         login: Option<&Login>,
     ) -> Result<Applied, SwarmError> {
-        let name = full_name(stack, service);
         let kept = entry.services.get(service).map(|kept| &kept.means);
-        let Some(Means::Specification(good)) = kept else { return Err(SwarmError::NothingBefore(name)) };
-        let good = spec::for_return(good);
-        if self.service(&name).await?.is_some() {
-            self.put_back(service, &name, &good, login).await
-        } else {
-            self.create_as((service, &name), good, Purpose::Restore, login).await
-        }
+        let Some(Means::Specification(good)) = kept else {
+            return Err(SwarmError::NothingBefore(full_name(stack, service)));
+        };
+        self.return_to((stack, service), good, login).await
     }
 
     /// Makes a service forget which release it would go back to: one that stays while the others go further back. Restarts
@@ -141,7 +136,8 @@ impl Swarm {
             labels::forget_previous(&mut spec);
             spec
         };
-        self.swap(&full_name(stack, service), edit, None).await.map(drop)
+        let standing = self.standing_there(stack, service).await?;
+        self.swap(standing.full_name(), edit, None).await.map(drop)
     }
 
     /// What is there of a deploy to a stack; `None` if nothing is.
@@ -153,11 +149,9 @@ impl Swarm {
     ) -> Result<Option<Entry>, SwarmError> {
         let mut stamp = None;
         let mut services = BTreeMap::new();
-        for service in self.services(stack).await? {
-            let mut spec = at(&service, &["Spec"]).clone();
-            let name = text(&spec, &["Name"]).strip_prefix(&full_name(stack, "")).map(str::to_owned);
-            let part = parts.iter().find(|part| Some(part.name) == name.as_deref());
-            let (Some(name), Some(part)) = (name, part) else { continue };
+        for standing in self.standings(stack).await? {
+            let (name, mut spec) = (standing.service.clone(), standing.spec().clone());
+            let Some(part) = parts.iter().find(|part| part.name == name) else { continue };
             let image = spec::image(&spec);
             if part.is_stateful {
                 services.insert(name, Kept { image, means: Means::HoldsData });

@@ -31,6 +31,9 @@ const STACK_IMAGE: &str = "com.docker.stack.image";
 
 const HOOK: &str = "dev.shipkit.hook";
 
+/// What begins so says how a service stands to another one, and is not of a deploy.
+pub(crate) const SLOT: &str = "dev.shipkit.slot.";
+
 /// The name of the job that migrates, within its stack, and what its label says.
 pub(crate) const MIGRATION: &str = "shipkit-migrate";
 
@@ -38,7 +41,7 @@ pub(crate) const MIGRATION: &str = "shipkit-migrate";
 pub(crate) type Mark = Option<(String, String)>;
 
 /// One label of a specification.
-fn label<'a>(spec: &'a Value, name: &str) -> Option<&'a str> {
+pub(crate) fn label<'a>(spec: &'a Value, name: &str) -> Option<&'a str> {
     spec.get("Labels")?.get(name)?.as_str()
 }
 
@@ -164,7 +167,7 @@ pub(crate) fn for_adoption(before: &Value, stack: &str, stamp: &Stamp) -> Value 
 /// The labels that are not ours.
 fn theirs(spec: Option<&Value>) -> Map<String, Value> {
     let mut labels = spec.and_then(|spec| spec.get("Labels")?.as_object().cloned()).unwrap_or_default();
-    labels.retain(|name, _| !name.starts_with(PREFIX));
+    labels.retain(|name, _| !name.starts_with(PREFIX) || name.starts_with(SLOT));
     labels
 }
 
@@ -191,10 +194,18 @@ pub(crate) fn forget_previous(spec: &mut Value) {
 
 /// The specification, seen to succeed at this time.
 pub(crate) fn confirm(spec: &mut Value, time: Timestamp) {
+    edit(spec, |labels| drop(labels.insert(CONFIRMED.to_owned(), json!(time.to_string()))));
+}
+
+/// Changes the labels of a specification.
+pub(crate) fn edit(spec: &mut Value, change: impl FnOnce(&mut Map<String, Value>)) {
     let Some(spec) = spec.as_object_mut() else { return };
-    let labels = spec.entry("Labels").or_insert_with(|| Value::Object(Map::new()));
+    let labels = spec.entry("Labels").or_insert(Value::Null);
+    if labels.is_null() {
+        *labels = json!({});
+    }
     if let Some(labels) = labels.as_object_mut() {
-        labels.insert(CONFIRMED.to_owned(), json!(time.to_string()));
+        change(labels);
     }
 }
 

@@ -93,7 +93,7 @@ impl Swarm {
     }
 
     /// The time by the clock of the target.
-    async fn now(&self) -> Result<Timestamp, SwarmError> {
+    pub(crate) async fn now(&self) -> Result<Timestamp, SwarmError> {
         let info = self.engine.get("describe itself", "/info").await?;
         text(&info, &["SystemTime"]).parse().map_err(|_bad| self.engine.garbled("it says no time"))
     }

@@ -7,6 +7,7 @@
 mod adopt;
 mod change;
 mod compose;
+mod edge;
 mod engine;
 mod error;
 mod history;
@@ -16,6 +17,8 @@ mod labels;
 mod lease;
 mod ledger;
 mod rollout;
+mod slot_labels;
+mod slots;
 mod spec;
 mod ssh;
 mod stack;
@@ -24,6 +27,7 @@ mod tls;
 mod written;
 
 pub use compose::{Compose, ComposeApplied, ComposeError, ComposeProject, Preview, Proxy};
+pub use edge::Edge;
 pub use error::SwarmError;
 pub use history::{History, Memory};
 pub use host::{Host, HostError, ProcessGroup, Reached};

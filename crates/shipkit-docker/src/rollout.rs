@@ -11,6 +11,7 @@ use crate::engine::filtered;
 use crate::error::SwarmError;
 use crate::job::LOOK_AGAIN;
 use crate::labels::{self, Mark};
+use crate::slots::Shift;
 use crate::spec::{self, at, items};
 use crate::swarm::Swarm;
 
@@ -35,6 +36,8 @@ pub struct Applied {
     pub(crate) earlier: Option<String>,
     pub(crate) monitor: Duration,
     pub(crate) undo: Undo,
+    /// What comes once its tasks run, where it has two slots.
+    pub(crate) shift: Option<Shift>,
 }
 
 /// What puts back what was there.
@@ -46,6 +49,8 @@ pub(crate) enum Undo {
     Remove,
     /// This specification.
     Restore(Box<Value>),
+    /// The traffic goes back to the slot that it was brought beside.
+    Shift,
 }
 
 /// The last lines of a failed task.
@@ -67,12 +72,26 @@ impl Applied {
 
 impl Swarm {
     /// Waits until the rollout is decided: everything but [`Next::Wait`]. `seen` is shown every observation, for
-    /// progress. Dropping the future stops the waiting and nothing else. A Swarm that does not answer is asked again until
+    /// progress. Of a service with two slots, the traffic then goes to the new one. Dropping the future stops the waiting and
+    /// nothing else. A Swarm that does not answer is asked again until
     /// the deadline: its engine may be restarting.
     ///
     /// # Errors
     /// When the Swarm cannot be asked any more: then it is not known how the rollout ends.
     pub async fn rollout(
+        &self,
+        applied: &Applied,
+        deadline: Duration,
+        seen: impl FnMut(&Observation),
+    ) -> Result<Next, SwarmError> {
+        match (self.arrival(applied, deadline, seen).await?, &applied.shift) {
+            (Next::Done, Some(shift)) => self.shift(applied, shift, deadline).await,
+            (next, _) => Ok(next),
+        }
+    }
+
+    /// Waits until the tasks of a changed service run, or do not.
+    async fn arrival(
         &self,
         applied: &Applied,
         deadline: Duration,
@@ -248,6 +267,7 @@ mod tests {
             earlier: Some("then".to_owned()),
             monitor: Duration::ZERO,
             undo: Undo::Nothing,
+            shift: None,
         }
     }
 

@@ -10,6 +10,7 @@ use shipkit_core::target::{
 };
 
 use crate::labels;
+use crate::slot_labels::{SlotLabels, put_slot, slot};
 
 /// What the engine knows by identifiers, to be named in a specification.
 pub(crate) struct Ids {
@@ -36,7 +37,14 @@ pub(crate) fn merged(
     let mut spec = before.cloned().unwrap_or_else(|| json!({}));
     let labels = labels::for_deploy(before, stack, &desired.stamp, &service.revision);
     put(&mut spec, &["Labels"], labels);
-    put(&mut spec, &["Name"], json!(full_name(stack, &service.name)));
+    if before.is_none() {
+        put(&mut spec, &["Name"], json!(full_name(stack, &service.name)));
+    }
+    let is_shifted = matches!(settings.update.replacement, Replacement::BlueGreen { .. });
+    put_slot(
+        &mut spec,
+        &SlotLabels { of: before.and_then(|before| slot(before).of), ..SlotLabels::default() },
+    );
     let mut in_container =
         |key: &str, value: Value| put(&mut spec, &["TaskTemplate", "ContainerSpec", key], value);
     in_container("Image", json!(service.image.to_string()));
@@ -53,7 +61,9 @@ pub(crate) fn merged(
     secrets.extend(settings.secrets.iter().map(|name| secret(stack, name, ids)));
     let mut mounts = theirs("Mounts", &|mount| volume_mount(mount, stack).is_some());
     mounts.extend(settings.volumes.iter().map(|volume| mount(stack, volume)));
-    let networks = networks(before, &service.name, &ids.network);
+    // Who asks for the name would get both slots.
+    let alias = (!is_shifted).then_some(service.name.as_str());
+    let networks = networks(before, (&service.name, alias), &ids.network);
     in_container("Secrets", Value::Array(secrets));
     in_container("Mounts", Value::Array(mounts));
     put(&mut spec, &["TaskTemplate", "Networks"], networks);
@@ -204,8 +214,11 @@ pub(crate) fn settings(spec: &Value, stack: &str) -> Settings {
             delay: duration(at(spec, &["UpdateConfig", "Delay"])),
             order: order(spec),
             monitor: monitor(spec),
-            // A Swarm replaces task by task.
-            replacement: Replacement::Rolling,
+            // A Swarm replaces task by task; what has two slots, shipkit does.
+            replacement: match slot(spec).behind {
+                Some(_) => Replacement::BlueGreen { bake: Duration::ZERO },
+                None => Replacement::Rolling,
+            },
         },
         compose: None,
     }
@@ -255,19 +268,24 @@ fn volume_mount(mount: &Value, stack: &str) -> Option<VolumeMount> {
     Some(VolumeMount { volume, path: at(mount, &["Target"]).as_str()?.to_owned() })
 }
 
-/// The networks that are there, and the stack's with the service's name as its alias.
-fn networks(before: Option<&Value>, alias: &str, network: &str) -> Value {
+/// The networks that are there, and the stack's, with the service's name as its alias there or without.
+fn networks(before: Option<&Value>, (name, alias): (&str, Option<&str>), network: &str) -> Value {
     let there = before.map_or(&Value::Null, |spec| at(spec, &["TaskTemplate", "Networks"]));
     let mut networks: Vec<Value> = items(there).cloned().collect();
     match networks.iter_mut().find(|attached| at(attached, &["Target"]) == network) {
         Some(attached) => {
             let mut aliases: Vec<Value> = items(at(attached, &["Aliases"])).cloned().collect();
-            if !aliases.contains(&json!(alias)) {
-                aliases.push(json!(alias));
+            match alias {
+                Some(alias) if !aliases.contains(&json!(alias)) => aliases.push(json!(alias)),
+                Some(_) => {}
+                None => aliases.retain(|there| there != name),
             }
             put(attached, &["Aliases"], Value::Array(aliases));
         }
-        None => networks.push(json!({"Target": network, "Aliases": [alias]})),
+        None => networks.push(match alias {
+            Some(alias) => json!({"Target": network, "Aliases": [alias]}),
+            None => json!({"Target": network}),
+        }),
     }
     Value::Array(networks)
 }
@@ -336,7 +354,7 @@ pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
 
 /// Puts `new` at this path, making objects on the way. Null and an empty list remove: the engine then takes its
 /// default, and it holds an empty list for another specification than none.
-fn put(value: &mut Value, path: &[&str], new: Value) {
+pub(crate) fn put(value: &mut Value, path: &[&str], new: Value) {
     let Some((key, rest)) = path.split_first() else {
         *value = new;
         return;
@@ -458,6 +476,33 @@ mod tests {
             at(&after, &["TaskTemplate", "Networks"]),
             &json!([{"Target": "other"}, {"Target": "net", "Aliases": ["old", "api"]}])
         );
+    }
+
+    #[test]
+    fn what_is_shifted_has_no_name_that_others_would_get_it_by() {
+        let networks = |spec: &Value| at(spec, &["TaskTemplate", "Networks"]).clone();
+        let mut shifted = service();
+        shifted.settings.update.replacement = Replacement::BlueGreen { bake: Duration::ZERO };
+        assert_eq!(networks(&merge(None, &shifted)), json!([{"Target": "net"}]));
+        let rolling = merge(None, &service());
+        assert_eq!(networks(&merge(Some(&rolling), &shifted)), json!([{"Target": "net"}]));
+        let again = merge(Some(&merge(Some(&rolling), &shifted)), &service());
+        assert_eq!(networks(&again), networks(&rolling));
+    }
+
+    #[test]
+    fn a_second_slot_that_is_updated_stays_one_and_is_shifted_no_more() {
+        let mut before = merge(None, &service());
+        let some = |text: &str| Some(text.to_owned());
+        put_slot(&mut before, &SlotLabels { of: some("api"), behind: some("edge"), beside: some("id") });
+        put(&mut before, &["Name"], json!("shop_api-green"));
+        assert_ne!(settings(&before, "shop").update.replacement, Replacement::Rolling);
+        let same = relabelled(&before, &desired(service()), &service());
+        assert_eq!(slot(&same), slot(&before));
+        let after = merge(Some(&before), &service());
+        assert_eq!(at(&after, &["Name"]), "shop_api-green");
+        assert_eq!(slot(&after), SlotLabels { of: some("api"), ..SlotLabels::default() });
+        assert_eq!(settings(&after, "shop"), service().settings);
     }
 
     #[test]

@@ -7,14 +7,17 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shipkit_core::Secret;
 use shipkit_core::rollout::Status;
+use shipkit_core::rollout::shift::Phase;
 use shipkit_core::target::{
-    Change, Desired, DesiredService, Observed, ObservedService, Previous, Return, strangers,
+    Change, Desired, DesiredService, Observed, ObservedService, Previous, Replacement, Return, strangers,
 };
 
+use crate::edge::{Edge, networks_of};
 use crate::engine::{Engine, filtered};
 use crate::error::SwarmError;
 use crate::labels;
 use crate::rollout::{Applied, Undo, failure, is_running, status, text};
+use crate::slots::{Standing, in_place};
 use crate::spec::{self, Ids, at, full_name, items};
 use crate::ssh::SshOptions;
 use crate::tls::TlsOptions;
@@ -28,6 +31,7 @@ const PROBLEMS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Swarm {
     pub(crate) engine: Engine,
+    pub(crate) edge: Option<Edge>,
 }
 
 /// What it takes to be let in by a Docker host.
@@ -78,10 +82,22 @@ impl Swarm {
         let engine = Engine::connect(host, access).await?;
         let info = engine.get("describe itself", "/info").await?;
         match (text(&info, &["Swarm", "LocalNodeState"]), at(&info, &["Swarm", "ControlAvailable"])) {
-            ("active", Value::Bool(true)) => Ok(Self { engine }),
+            ("active", Value::Bool(true)) => Ok(Self { engine, edge: None }),
             ("active", _) => Err(SwarmError::NotAManager(engine.host().to_owned())),
             _ => Err(SwarmError::NotASwarm(engine.host().to_owned())),
         }
+    }
+
+    /// The same, where Traefik passes requests on to services.
+    #[must_use]
+    pub fn behind(self, edge: Edge) -> Self {
+        Self { edge: Some(edge), ..self }
+    }
+
+    /// Whether Traefik passes requests on to this service, which is replaced by a shift.
+    #[must_use]
+    pub fn shifts(&self, service: &str) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.ports.contains_key(service))
     }
 
     /// What is there of a stack, by the label that `docker stack` uses as well.
@@ -90,11 +106,10 @@ impl Swarm {
     /// When the Swarm cannot be asked.
     pub async fn observe(&self, stack: &str) -> Result<Observed, SwarmError> {
         let mut services = Vec::new();
-        for service in self.services(stack).await? {
-            let tasks = self.tasks(text(&service, &["ID"])).await?;
-            services.push(observed(&service, &tasks, stack));
+        for standing in self.standings(stack).await? {
+            let tasks = self.tasks(text(&standing.now, &["ID"])).await?;
+            services.push(observed(&standing, &tasks, stack));
         }
-        services.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Observed { has_network: self.network(stack).await?.is_some(), absent: Vec::new(), services })
     }
 
@@ -119,6 +134,7 @@ impl Swarm {
             problems.push(SwarmError::MissingSecrets(missing.into_iter().collect()));
         }
         problems.extend(self.unreadable(desired, observed, login).await);
+        problems.extend(self.unshiftable(desired).await?);
         let strange = strangers(desired, observed).into_iter().map(|name| {
             format!("service `{name}` runs in stack `{}` and is not in this release", desired.stack)
         });
@@ -127,6 +143,21 @@ impl Swarm {
                 format!("service `{}` was left by a deploy that did not finish", service.name)
             });
         Ok(Preflight { problems, remarks: strange.chain(unfinished).collect() })
+    }
+
+    /// Why services cannot be replaced by a shift, if some are to be.
+    async fn unshiftable(&self, desired: &Desired) -> Result<Option<SwarmError>, SwarmError> {
+        let is_shifted =
+            |one: &&DesiredService| matches!(one.settings.update.replacement, Replacement::BlueGreen { .. });
+        let Some(first) = desired.services.iter().find(is_shifted) else { return Ok(None) };
+        let Some(edge) = &self.edge else { return Ok(Some(SwarmError::Unreached(first.name.clone()))) };
+        let mut networks = BTreeSet::new();
+        for service in desired.services.iter().filter(is_shifted) {
+            if let Some(there) = self.standing(&desired.stack, &service.name).await? {
+                networks.extend(networks_of(there.spec()));
+            }
+        }
+        self.edge_problem(&desired.stack, &edge.service, &networks).await
     }
 
     /// Of the images that would come, those that the engine itself cannot find at their registry.
@@ -200,8 +231,9 @@ impl Swarm {
                 let path = format!("/services/{}", applied.id);
                 self.engine.delete("remove a service", &path).await.map(|()| None)
             }
+            Undo::Shift => self.shift_back(applied, &service).await,
             Undo::Restore(good) => {
-                let good = spec::for_return(good);
+                let good = in_place(&spec::for_return(good), at(&service, &["Spec"]));
                 self.put_back(&applied.service, &applied.full_name, &good, login).await.map(Some)
             }
         }
@@ -219,16 +251,15 @@ impl Swarm {
         back: &Return,
         login: Option<&Login>,
     ) -> Result<Applied, SwarmError> {
-        let name = full_name(stack, &back.service);
-        let service = self.service(&name).await?.ok_or_else(|| SwarmError::NoSuchService(name.clone()))?;
-        let good = labels::previous(at(&service, &["Spec"]));
-        let mut good = good.ok_or_else(|| SwarmError::NothingBefore(name.clone()))?;
+        let standing = self.standing_there(stack, &back.service).await?;
+        let good = labels::previous(standing.spec());
+        let mut good = good.ok_or_else(|| SwarmError::NothingBefore(standing.full_name().to_owned()))?;
         labels::forget_previous(&mut good);
-        self.put_back(&back.service, &name, &spec::for_return(&good), login).await
+        self.return_to((stack, &back.service), &good, login).await
     }
 
     /// Writes on every service of this deploy that it was seen to succeed: from now on it is what later rollbacks go
-    /// back to. Restarts nothing.
+    /// back to. Restarts nothing, and removes the slots that were replaced.
     ///
     /// # Errors
     /// When the Swarm refuses or cannot be asked.
@@ -250,7 +281,7 @@ impl Swarm {
             };
             self.swap(text(&service, &["Spec", "Name"]), edit, None).await?;
         }
-        Ok(())
+        self.sweep(desired).await
     }
 
     /// One service by its full name.
@@ -268,7 +299,7 @@ impl Swarm {
     }
 
     /// The identifier of the stack's network.
-    async fn network(&self, name: &str) -> Result<Option<String>, SwarmError> {
+    pub(crate) async fn network(&self, name: &str) -> Result<Option<String>, SwarmError> {
         let filters = json!({"name": [name], "scope": ["swarm"]});
         let answer = self.engine.get("list networks", &filtered("/networks", &filters)).await?;
         // The filter also finds names that only contain this one.
@@ -307,9 +338,8 @@ impl Swarm {
 }
 
 /// One service in core's words.
-fn observed(service: &Value, tasks: &[Value], stack: &str) -> ObservedService {
-    let spec = at(service, &["Spec"]);
-    let full = text(spec, &["Name"]);
+fn observed(standing: &Standing, tasks: &[Value], stack: &str) -> ObservedService {
+    let (service, spec) = (&standing.now, standing.spec());
     let settings = spec::settings(spec, stack);
     let mut running = BTreeMap::new();
     for task in tasks.iter().filter(|task| is_running(task)) {
@@ -321,13 +351,14 @@ fn observed(service: &Value, tasks: &[Value], stack: &str) -> ObservedService {
     let replicas = at(spec, &["Mode", "Replicated", "Replicas"]).as_u64();
     let is_short = running.values().sum::<u64>() < replicas.unwrap_or(1);
     ObservedService {
-        name: full.strip_prefix(&full_name(stack, "")).unwrap_or(full).to_owned(),
+        name: standing.service.clone(),
         image: spec::image(spec),
         settings,
         running,
         stamp: labels::stamp(spec),
         revision: labels::revision(spec),
-        is_confirmed: labels::is_confirmed(spec),
+        // What is about to leave does not count any more, whatever was seen of it.
+        is_confirmed: labels::is_confirmed(spec) && standing.phase != Some(Phase::Returning),
         previous: labels::previous(spec)
             .map(|good| Previous { stamp: labels::stamp(&good), image: spec::image(&good) }),
         update: status(service),

@@ -5,7 +5,8 @@ use shipkit_core::target::Written;
 
 use crate::error::SwarmError;
 use crate::rollout::{LOGS, failure, is_running, log_text, text};
-use crate::spec::{self, at, full_name};
+use crate::slots::name_of;
+use crate::spec::{self, at};
 use crate::swarm::Swarm;
 
 /// How many digits of its identifier name a task.
@@ -26,7 +27,7 @@ impl Swarm {
         let mut written = Vec::new();
         for service in self.services(stack).await? {
             let full = text(&service, &["Spec", "Name"]);
-            let name = full.strip_prefix(&full_name(stack, "")).unwrap_or(full);
+            let name = name_of(at(&service, &["Spec"]), stack);
             if only.is_some_and(|only| only != name) {
                 continue;
             }
@@ -37,7 +38,7 @@ impl Swarm {
                 let said = self.engine.get_bytes("show a log", &path).await.ok();
                 let slot = at(task, &["Slot"]).as_u64().map(|slot| format!(".{slot}")).unwrap_or_default();
                 written.push(Written {
-                    service: name.to_owned(),
+                    service: name.clone(),
                     container: format!("{full}{slot}@{}", id.get(..SHORT).unwrap_or(id)),
                     is_failing,
                     lines: said.map(|bytes| log_text(&bytes).lines().map(str::to_owned).collect()),

@@ -25,4 +25,5 @@ mod load;
 mod over_ssh;
 mod refusals;
 mod rule_files;
+mod slots;
 mod stack;

@@ -235,16 +235,37 @@ fn pull_requests_change_no_environment() {
 fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
     let shop = Shop::new();
     let before = shop.registry.requests().len();
-    for (key, text) in [
-        ("`analysis`", "analysis: {prometheus: \"http://127.0.0.1:9\"}"),
-        ("`strategy: blue-green`", "strategy: blue-green"),
-    ] {
+    for (key, text) in [("`analysis`", "analysis: {prometheus: \"http://127.0.0.1:9\"}")] {
         let config = shop.config().replace("  staging:\n", &format!("  staging:\n    {text}\n"));
         let run = shop.deploy_as("staging", &config).run();
         run.ended(2, &format!("`environments.staging` asks for {key}, which this version cannot do"));
     }
-    let config = shop.config().replace("{context: api}", "{context: api}\n    strategy: blue-green");
-    shop.deploy_as("staging", &config).run().ended(2, "`strategy: blue-green`");
+    let behind = |text: &str| {
+        let config = shop.config().replace("{context: api}", "{context: api}\n    strategy: blue-green");
+        config.replace("type: swarm", &format!("type: swarm, {text}"))
+    };
+    let no_proxy = behind("").replace("type: swarm, ", "type: swarm");
+    let run = shop.deploy_as("staging", &no_proxy).run();
+    run.ended(
+        2,
+        "on a Swarm only what Traefik sends can shift: `environments.staging.target` names no `proxy`",
+    );
+    let config = behind("proxy: {traefik: edge}");
+    shop.deploy_as("staging", &config).run().ended(2, "no service that is built has a `port`");
+    let beside = |other: &str| {
+        let config = config.replace("strategy: blue-green", "strategy: blue-green\n    port: 8080");
+        config.replace("environments:\n", &format!("  {other}\nenvironments:\n"))
+    };
+    for (other, said) in [
+        ("web: {build: {}, depends_on: [api]}", "`services.web.depends_on` names `api`"),
+        ("api-green: {build: {}}", "`services.api-green` has the name of the second slot of `api`"),
+        (
+            "worker: {build: {}, strategy: blue-green}",
+            "`services.worker` is `strategy: blue-green` and has no `port`",
+        ),
+    ] {
+        shop.deploy_as("staging", &beside(other)).run().ended(2, said);
+    }
     assert_eq!(shop.registry.requests().len(), before);
 }
 

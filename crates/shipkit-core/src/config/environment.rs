@@ -141,7 +141,7 @@ fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy>
     ];
     let mut named = all.iter().filter_map(|(kind, service)| Some((*kind, service.as_ref()?)));
     let Some((kind, service)) = named.next() else {
-        let hint = "say which service of the Compose files it is: `nginx: SERVICE`, `traefik: SERVICE` or `kamal-proxy: SERVICE`";
+        let hint = "say which service it is: `nginx: SERVICE`, `traefik: SERVICE` or `kamal-proxy: SERVICE`";
         context.wrong_key(
             &join(path, "proxy"),
             "neither `nginx`, `traefik` nor `kamal-proxy` is given",

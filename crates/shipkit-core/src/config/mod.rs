@@ -13,6 +13,7 @@ mod resolve;
 mod rule_file;
 mod rules;
 mod shape;
+mod target_rules;
 mod template;
 mod test_rules;
 mod types;

@@ -403,7 +403,7 @@ pub(super) struct RawTarget {
     /// Compose: the folder on the Docker host that relative paths in Compose files begin at, as `/srv/shop`. Default: the
     /// folder of this file; over SSH the one that Compose files are uploaded to, which holds nothing else.
     pub(super) directory: Option<String>,
-    /// Compose: what passes requests on, so that none is lost while a service is replaced. Default: nothing.
+    /// Compose and Swarm: what passes requests on, so that none is lost while a service is replaced. Default: nothing.
     pub(super) proxy: Option<RawProxy>,
     /// Kubernetes: manifests, a file or a folder.
     pub(super) manifests: Option<String>,
@@ -421,19 +421,20 @@ pub(super) struct RawTarget {
     pub(super) stack: Option<String>,
 }
 
-/// What passes requests on to the services of a Compose target.
+/// What passes requests on to the services of a target.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with `nginx`, `traefik` or `kamal-proxy`")]
 pub(super) struct RawProxy {
-    /// The service in the Compose files that is nginx. A service with a `port` is an `upstream` of its own name there.
+    /// Compose: the service in the Compose files that is nginx. A service with a `port` is an `upstream` of its own name there.
     pub(super) nginx: Option<String>,
-    /// The service in the Compose files that is Traefik. A service with a `port` is the service `<its name>@file` there.
+    /// The service that is Traefik: in the Compose files, where a service with a `port` is the service `<its name>@file` of
+    /// Traefik, or on the Swarm, where it is `<stack>-<its name>@swarm`.
     pub(super) traefik: Option<String>,
-    /// The service in the Compose files that is kamal-proxy, 0.9 or newer. A service with a `port` is a service of the same
+    /// Compose: the service in the Compose files that is kamal-proxy, 0.9 or newer. A service with a `port` is a service of the same
     /// name there; it is asked at its `healthcheck.ready`.
     #[serde(rename = "kamal-proxy")]
     pub(super) kamal_proxy: Option<String>,
-    /// The folder in its container with a file for each such service, which nginx includes (`*.conf`) and Traefik's file
+    /// Compose: the folder in its container with a file for each such service, which nginx includes (`*.conf`) and Traefik's file
     /// provider watches, or that in which kamal-proxy keeps its own: a named volume, so that they are still there when it
     /// starts again. Default: `/etc/nginx/shipkit`, `/etc/traefik/shipkit` or `/home/kamal-proxy/.config/kamal-proxy`.
     pub(super) directory: Option<String>,

@@ -10,16 +10,16 @@ use super::error::{list, suggestion};
 use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
 use super::resolve::Context;
+use super::target_rules::target;
 use super::test_rules::is_variable;
-use super::types::{Build, BuildContext, Config, Environment, Proxy, Service, Source, TargetKind};
+use super::types::{Build, BuildContext, Config, Environment, Service, Source, TargetKind};
 use super::yaml::join;
 use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
-use crate::ssh::SshAddress;
 
 /// The workflow has this many slots for deploys.
 const MAX_ENVIRONMENTS: usize = 4;
-const NAME_HINT: &str =
+pub(super) const NAME_HINT: &str =
     "lower-case letters, digits and `-` make a name, and it begins with a letter or digit";
 
 /// The name in `${NAME}`, if the whole text is that.
@@ -367,60 +367,6 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
     }
 }
 
-fn target(context: &mut Context<'_>, one: &Environment) {
-    let path = origin(context, &one.name, "target");
-    let (kind, allowed): (&str, &[&str]) = match one.target.kind {
-        TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack", "directory", "proxy"]),
-        TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack"]),
-        TargetKind::Kubernetes => ("kubernetes", &["manifests", "kustomize", "namespace", "context"]),
-        TargetKind::Command => ("command", &["run", "rollback"]),
-    };
-    let kubernetes = ["manifests", "kustomize", "namespace", "context"];
-    let all = ["host", "files", "env_file", "stack", "directory", "proxy", "run", "rollback"]
-        .into_iter()
-        .chain(kubernetes);
-    for key in all.filter(|key| !allowed.contains(key)) {
-        let path = join(&path, key);
-        if context.document.has(&path) {
-            let hint = format!("it has {}", list(allowed));
-            context.wrong_key(&path, format!("a target of type `{kind}` has no `{key}`"), Some(&hint));
-        }
-    }
-    let over_ssh = one.target.host.as_ref().filter(|host| host.starts_with("ssh://"));
-    if let Some(error) = over_ssh.and_then(|host| host.parse::<SshAddress>().err()) {
-        context.wrong(&join(&path, "host"), error.to_string(), Some("write `ssh://user@host:port`"));
-    }
-    let proxy = one.target.proxy.as_ref();
-    if let Some(Proxy { kind, service, .. }) = proxy.filter(|proxy| !is_volume(&proxy.service)) {
-        let key = format!("proxy.{}", kind.key());
-        context.wrong(&join(&path, &key), format!("`{service}` is not the name of a service"), None);
-    }
-    let folders =
-        [("directory", one.target.directory.as_ref()), ("proxy.directory", proxy.map(|one| &one.directory))];
-    for (key, folder) in folders {
-        if let Some(folder) = folder.filter(|folder| !is_absolute(folder)) {
-            let hint = Some("it begins with `/`, and has no `..` in it");
-            context.wrong(
-                &join(&path, key),
-                format!("`{folder}` is not the absolute path of a folder"),
-                hint,
-            );
-        }
-    }
-    if one.target.kind == TargetKind::Command && one.target.run.is_empty() {
-        context.wrong_key(&path, "a target of type `command` needs `run`", None);
-    }
-    if one.target.manifests.is_some() && one.target.kustomize.is_some() {
-        context.wrong_key(&path, "both `manifests` and `kustomize` are given", Some("keep one of them"));
-    }
-    if let Some(stack) = one.target.stack.as_ref().filter(|stack| !is_name(stack)) {
-        let stack_path = join(&path, "stack");
-        if context.document.has(&stack_path) {
-            context.wrong(&stack_path, format!("`{stack}` is not a name"), Some(NAME_HINT));
-        }
-    }
-}
-
 fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) {
     if let Some(service) = &check.service {
         known_service(context, &join(path, "service"), service, config);
@@ -565,7 +511,7 @@ fn name(context: &mut Context<'_>, path: &str, text: &str) {
 }
 
 /// `[a-z0-9][a-z0-9-]*`, at most 63 characters as DNS allows.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     text.bytes().next().is_some_and(letter)
         && text.bytes().all(|b| letter(b) || b == b'-')
@@ -573,12 +519,12 @@ fn is_name(text: &str) -> bool {
 }
 
 /// What Docker takes as the name of a volume or secret.
-fn is_volume(text: &str) -> bool {
+pub(super) fn is_volume(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric();
     text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || matches!(b, b'_' | b'.' | b'-'))
 }
 
-fn is_absolute(text: &str) -> bool {
+pub(super) fn is_absolute(text: &str) -> bool {
     let is_plain = |part: &str| part != ".." && !part.chars().any(char::is_control);
     text.strip_prefix('/').is_some_and(|rest| !rest.is_empty() && rest.split('/').all(is_plain))
 }

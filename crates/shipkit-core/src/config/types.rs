@@ -490,7 +490,8 @@ pub enum EnvFile {
     Host(String),
 }
 
-/// What passes requests on to the services of a Compose target, and is itself one of the services in the Compose files.
+/// What passes requests on to the services of a target, and is itself one of the services in the Compose files or on the
+/// Swarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// What it is.

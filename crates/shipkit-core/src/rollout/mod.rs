@@ -4,6 +4,7 @@
 //! can never work. It does nothing: whoever drives it observes, asks, acts and asks again.
 
 pub mod deployment;
+pub mod shift;
 pub mod slots;
 
 use std::fmt;

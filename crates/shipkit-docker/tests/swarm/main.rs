@@ -12,6 +12,7 @@
 
 mod history;
 mod lease;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

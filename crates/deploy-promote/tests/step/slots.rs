@@ -1,0 +1,246 @@
+//! Blue-green on a Swarm, behind a real Traefik: two services of a release shift, fail and go back together.
+
+use shipkit_core::Digest;
+use shipkit_tests::container::docker;
+use shipkit_tests::server::gate::{Gate, Moment};
+
+use crate::bed::{Bed, Step};
+use crate::kills::{kill_at, numbers};
+use crate::left::check_closed;
+
+/// A stack whose `api` and `web` are behind Traefik, which looks every second.
+struct Behind {
+    bed: Bed,
+    url: String,
+}
+
+impl Behind {
+    fn new(name: &str) -> Self {
+        let bed = Bed::new(name);
+        let stack = bed.stack.clone();
+        let label = format!("com.docker.stack.namespace={stack}");
+        docker(&["network", "create", "--driver", "overlay", "--attachable", "--label", &label, &stack]);
+        let only_ours =
+            format!("--providers.swarm.constraints=Label(`com.docker.stack.namespace`, `{stack}`)");
+        let rule = "{{ if contains \"web\" .Name }}PathPrefix(`/web`){{ else }}PathPrefix(`/`){{ end }}";
+        let create = "service create --detach --no-resolve-image --publish mode=host,target=80 --stop-grace-period 1s \
+                      --mount type=bind,src=/var/run/docker.sock,dst=/var/run/docker.sock";
+        let name = format!("{stack}_edge");
+        let ours = ["--label", &label, "--network", &stack, "--name", &name];
+        let program = "shipkit-test/traefik:3 traefik --entrypoints.web.address=:80 \
+                       --providers.swarm.endpoint=unix:///var/run/docker.sock --providers.swarm.refreshSeconds=1 \
+                       --providers.providersThrottleDuration=100ms --providers.swarm.exposedByDefault=false";
+        let rule = format!("--providers.swarm.defaultRule={rule}");
+        let words: Vec<&str> =
+            create.split_whitespace().chain(ours).chain(program.split_whitespace()).collect();
+        docker(&[&words[..], &[&only_ours, &rule]].concat());
+        let container = std::iter::repeat_with(|| bed.containers("edge")).find(|there| !there.is_empty());
+        let port = docker(&["port", &container.unwrap()[0], "80/tcp"]);
+        let port = port.lines().next().unwrap().rsplit(':').next().unwrap().to_owned();
+        Self { bed, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// `api` and `web` built here and blue-green.
+    fn config(&self) -> String {
+        let (stack, registry) = (&self.bed.stack, self.bed.host());
+        let service = "port: 8080\n    stop_grace_period: 1s\n    deploy: {endpoint_mode: dnsrr, update_config: {delay: 0s, monitor: 1s}}\n    \
+                       healthcheck: {test: [CMD, /container, ask], ready: /ready, interval: 1s, timeout: 5s, retries: 1}\n";
+        format!(
+            "version: 1\nname: shop\nregistry: {registry}/{stack}\nservices:\n\
+             \x20 api:\n    build: {{context: api}}\n    {service}\
+             \x20 web:\n    build: {{context: web}}\n    {service}\
+             environments:\n\
+             \x20 staging:\n    url: {}\n    timeout: 30s\n    strategy: blue-green\n    \
+             target: {{type: swarm, stack: {stack}, proxy: {{traefik: edge}}}}\n\
+             \x20   smoke:\n    - {{release: /version, service: api}}\n    - {{get: /items, expect: {{status: 200, json: {{state: fine}}}}, retries: 0}}\n",
+            self.url
+        )
+    }
+
+    fn step(&self, command: &str) -> Step {
+        self.bed.step_of(command, &self.config()).input("environment", "staging")
+    }
+
+    fn deploy(&self, release: &Digest) -> Step {
+        self.step("deploy").input("release", release.as_str())
+    }
+
+    /// Both run this version in these slots, which alone are there, and nobody holds the stack.
+    #[track_caller]
+    fn check(&self, version: &str, slots: [&str; 2]) {
+        let mut services = self.bed.services();
+        services.sort();
+        let stack = &self.bed.stack;
+        let expected = [slots[0], "edge", slots[1]].map(|name| format!("{stack}_{name}"));
+        assert_eq!(services, expected);
+        let version_label = "{{index .Spec.Labels \"dev.shipkit.version\"}}";
+        for slot in slots {
+            assert_eq!(self.bed.inspect(slot, version_label), version, "{slot}");
+            assert_eq!(self.bed.inspect(slot, "{{index .Spec.Labels \"traefik.enable\"}}"), "true", "{slot}");
+        }
+        check_closed(&self.bed, &[]);
+    }
+
+    /// The slots that are there.
+    fn slots(&self) -> [&'static str; 2] {
+        let services = self.bed.services();
+        let is_there = |name: &str| services.contains(&format!("{}_{name}", self.bed.stack));
+        [if is_there("api") { "api" } else { "api-green" }, if is_there("web") { "web" } else { "web-green" }]
+    }
+}
+
+#[test]
+fn all_services_of_a_release_shift_and_fail_and_go_back_together() {
+    let mut behind = Behind::new("slots");
+    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let (crash, broken) = (behind.bed.answering(3, "crash"), behind.bed.answering(4, "broken"));
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    let run = behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    assert!(run.stderr.contains("new tasks of `api`, `web` are not asked anything before"), "{}", run.stderr);
+    behind.check("1.1.0", ["api", "web"]);
+    let kept = behind.bed.containers("api");
+    let run = behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    assert!(run.stderr.contains("keep `api`"), "{}", run.stderr);
+    assert_eq!(behind.bed.containers("api"), kept);
+
+    let second = behind.bed.release(2, (&two, 2), (&two, 2));
+    behind.deploy(&second).run().ended(0, "1.2.0 serves in staging");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+    let run = behind.step("status").run().ended(0, "1.2.0 serves");
+    assert!(run.stdout.contains("api: 1.2.0 since ") && !run.stdout.contains("green"), "{}", run.stdout);
+    assert!(behind.step("logs").run().exit == Some(0));
+
+    let third = behind.bed.release(3, (&two, 2), (&crash, 3));
+    let run = behind.deploy(&third).run().ended(1, "rolled back: `web` keeps failing");
+    assert!(run.outputs["cause"].contains("(exit code 3)"), "{run:#?}");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+    // It is seen only after the shift.
+    let fourth = behind.bed.release(4, (&broken, 4), (&one, 1));
+    let run = behind.deploy(&fourth).run().ended(1, "rolled back: ");
+    assert!(run.outputs["cause"].ends_with("; 1.2.0 serves"), "{run:#?}");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+
+    behind.bed.stop_registry();
+    behind.step("rollback").run().ended(0, "1.1.0 serves in staging again");
+    behind.check("1.1.0", ["api", "web"]);
+    behind.step("rollback").input("to", "1.2.0").run().ended(0, "1.2.0 serves in staging again");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+    let run = behind.step("history").run().ended(0, "");
+    assert!(run.stdout.contains("1.2.0 ") && run.stdout.contains("runs now"), "{}", run.stdout);
+}
+
+#[test]
+fn a_service_becomes_blue_green_and_rolling_again() {
+    let mut behind = Behind::new("becomes");
+    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    let second = behind.bed.release(2, (&two, 2), (&two, 2));
+    let rolling = |release: &Digest| {
+        let config = behind.config().replace("strategy: blue-green", "strategy: rolling");
+        // Nobody is sent to them yet.
+        let config =
+            config.split("    smoke:").next().unwrap().replace(&format!("    url: {}\n", behind.url), "");
+        behind
+            .bed
+            .step_of("deploy", &config)
+            .input("environment", "staging")
+            .input("release", release.as_str())
+    };
+    let aliases =
+        |slot: &str| behind.bed.inspect(slot, "{{json .Spec.TaskTemplate.Networks}}").contains("Aliases");
+    rolling(&first).run().ended(0, "1.1.0 runs in staging");
+    assert!(aliases("api"));
+    behind.deploy(&second).run().ended(0, "1.2.0 serves in staging");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+    assert!(!aliases("api-green"));
+    rolling(&first).run().ended(0, "1.1.0 runs in staging");
+    behind.check("1.1.0", ["api-green", "web-green"]);
+    assert!(aliases("api-green"));
+    behind.step("rollback").run().ended(0, "1.2.0 serves in staging again");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+    behind.step("rollback").input("to", "1.1.0").run().ended(0, "1.1.0 serves in staging again");
+}
+
+/// What is killed at one of its changes of the Swarm, and what is done then.
+#[derive(Clone, Copy)]
+enum Killed {
+    DeployThenAgain,
+    DeployThenReconcile,
+    DeployThenRollback,
+    RollbackThenReconcile,
+}
+
+/// Each run is killed at one more of its changes, and what comes then leaves one release in one slot of each.
+fn killed_at(name: &str, killed: Killed, moment: Moment, samples: &[usize]) {
+    let mut behind = Behind::new(name);
+    let gate = Gate::start("/var/run/docker.sock");
+    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    let second = behind.bed.release(2, (&two, 2), (&two, 2));
+    let through = |step: Step| step.input("docker-host", &gate.host());
+    behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    let all = numbers(0);
+    for number in if all.len() == 1 { samples.to_vec() } else { all } {
+        if matches!(killed, Killed::RollbackThenReconcile) {
+            behind.deploy(&second).run().ended(0, "1.2.0 serves in staging");
+        }
+        let step = match killed {
+            Killed::RollbackThenReconcile => behind.step("rollback"),
+            Killed::DeployThenAgain | Killed::DeployThenReconcile | Killed::DeployThenRollback => {
+                behind.deploy(&second)
+            }
+        };
+        let held = gate.hold(number, moment);
+        let change = kill_at(&through(step), &held);
+        drop(held);
+        behind.bed.lease_ends();
+        let run = match killed {
+            Killed::DeployThenAgain => behind.deploy(&second).run(),
+            Killed::DeployThenReconcile | Killed::RollbackThenReconcile => behind.step("reconcile").run(),
+            Killed::DeployThenRollback => behind.step("rollback").run(),
+        };
+        let at = format!("killed {moment:?} change {number}, {change:?}: {run:#?}, {:#?}", gate.changes());
+        let serves = behind.step("status").run().outputs["cause"].clone();
+        let version = if serves.starts_with("1.1.0 serves") { "1.1.0" } else { "1.2.0" };
+        match killed {
+            Killed::DeployThenAgain => assert_eq!((run.exit, version), (Some(0), "1.2.0"), "{at}"),
+            Killed::DeployThenReconcile | Killed::RollbackThenReconcile => {
+                assert_eq!(run.exit, Some(0), "{at}")
+            }
+            // It may have been killed before it began, or after what serves was written down.
+            Killed::DeployThenRollback => assert_eq!(version, "1.1.0", "{at}"),
+        }
+        assert!(serves.ends_with(" serves"), "{at}: {serves}");
+        if !matches!(killed, Killed::DeployThenRollback) || run.exit == Some(0) {
+            behind.check(version, behind.slots());
+        }
+        // Who asks for a way back before anything changed is told that there is none, and what was begun stays written down.
+        if version == "1.2.0" || run.exit != Some(0) {
+            behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+        }
+        behind.check("1.1.0", behind.slots());
+        if change.is_none() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_deploy_that_is_killed_is_finished_by_the_next_one() {
+    killed_at("slkilla", Killed::DeployThenAgain, Moment::After, &[5]);
+}
+
+#[test]
+fn a_deploy_that_is_killed_is_finished_by_reconcile() {
+    killed_at("slkillb", Killed::DeployThenReconcile, Moment::After, &[4, 11]);
+}
+
+#[test]
+fn a_deploy_that_is_killed_is_taken_back_by_a_rollback() {
+    killed_at("slkillc", Killed::DeployThenRollback, Moment::After, &[6]);
+}
+
+#[test]
+fn a_rollback_that_is_killed_is_finished_by_reconcile() {
+    killed_at("slkilld", Killed::RollbackThenReconcile, Moment::After, &[5, 8]);
+}
