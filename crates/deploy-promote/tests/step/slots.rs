@@ -205,7 +205,7 @@ fn killed_at(name: &str, killed: Killed, moment: Moment, samples: &[usize]) {
         match killed {
             Killed::DeployThenAgain => assert_eq!((run.exit, version), (Some(0), "1.2.0"), "{at}"),
             Killed::DeployThenReconcile | Killed::RollbackThenReconcile => {
-                assert_eq!(run.exit, Some(0), "{at}")
+                assert_eq!(run.exit, Some(0), "{at}");
             }
             // It may have been killed before it began, or after what serves was written down.
             Killed::DeployThenRollback => assert_eq!(version, "1.1.0", "{at}"),
