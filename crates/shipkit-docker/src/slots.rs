@@ -475,7 +475,7 @@ mod tests {
     use super::*;
 
     /// A service of the stack `shop`: its identifier and name, what it was brought beside, and what is true of it.
-    fn service(name: &str, beside: &str, is_confirmed: bool, is_open: bool) -> Value {
+    fn service(name: &str, beside: &str, (is_confirmed, is_open): (bool, bool)) -> Value {
         let mut labels = json!({"dev.shipkit.release": "r", "dev.shipkit.deployed": "t", "traefik.enable": is_open.to_string()});
         if is_confirmed {
             labels["dev.shipkit.confirmed"] = json!("t");
@@ -505,25 +505,25 @@ mod tests {
     #[test]
     fn what_counts_of_two_slots_is_what_a_run_was_about() {
         let (first, second) = ("shop_api", "shop_api-green");
-        check(&[service("api", "", true, true)], first, None, None);
+        check(&[service("api", "", (true, true))], first, None, None);
         // It was brought beside one that is not there any more.
-        check(&[service("api-green", "api", true, true)], second, None, None);
-        let serves = service("api", "gone", true, true);
-        let left = service("api", "gone", true, false);
+        check(&[service("api-green", "api", (true, true))], second, None, None);
+        let serves = service("api", "gone", (true, true));
+        let left = service("api", "gone", (true, false));
         let deploying = Some(Phase::Deploying);
-        check(&[serves.clone(), service("api-green", "api", false, false)], second, Some(first), deploying);
-        check(&[left.clone(), service("api-green", "api", false, true)], second, Some(first), deploying);
+        check(&[serves.clone(), service("api-green", "api", (false, false))], second, Some(first), deploying);
+        check(&[left.clone(), service("api-green", "api", (false, true))], second, Some(first), deploying);
         let returning = Some(Phase::Returning);
-        check(&[serves.clone(), service("api-green", "api", true, false)], first, Some(second), returning);
-        check(&[left, service("api-green", "api", true, true)], second, Some(first), Some(Phase::Arrived));
+        check(&[serves.clone(), service("api-green", "api", (true, false))], first, Some(second), returning);
+        check(&[left, service("api-green", "api", (true, true))], second, Some(first), Some(Phase::Arrived));
         // The same the other way round.
-        let serves = service("api-green", "gone", true, true);
-        check(&[service("api", "api-green", false, false), serves], first, Some(second), deploying);
+        let serves = service("api-green", "gone", (true, true));
+        check(&[service("api", "api-green", (false, false)), serves], first, Some(second), deploying);
     }
 
     #[test]
     fn both_slots_have_the_name_that_shipkit_yml_says() {
-        let spec = |name| service(name, "", true, true)["Spec"].clone();
+        let spec = |name| service(name, "", (true, true))["Spec"].clone();
         assert_eq!(
             (name_of(&spec("api"), "shop"), name_of(&spec("api-green"), "shop")),
             ("api".into(), "api".into())
@@ -534,8 +534,8 @@ mod tests {
 
     #[test]
     fn what_comes_back_in_place_keeps_the_name_and_the_routers_of_what_it_replaces() {
-        let there = service("api-green", "api", true, true);
-        let mut good = service("api", "old", true, false)["Spec"].clone();
+        let there = service("api-green", "api", (true, true));
+        let mut good = service("api", "old", (true, false))["Spec"].clone();
         good["Labels"]["traefik.http.routers.old.rule"] = json!("gone");
         let back = in_place(&good, &there["Spec"]);
         assert_eq!(name_of(&back, "shop"), "api");

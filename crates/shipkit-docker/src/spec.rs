@@ -493,15 +493,15 @@ mod tests {
     #[test]
     fn a_second_slot_that_is_updated_stays_one_and_is_shifted_no_more() {
         let mut before = merge(None, &service());
-        let some = |text: &str| Some(text.to_owned());
-        put_slot(&mut before, &SlotLabels { of: some("api"), behind: some("edge"), beside: some("id") });
+        let named = |text: &str| Some(text.to_owned());
+        put_slot(&mut before, &SlotLabels { of: named("api"), behind: named("edge"), beside: named("id") });
         put(&mut before, &["Name"], json!("shop_api-green"));
         assert_ne!(settings(&before, "shop").update.replacement, Replacement::Rolling);
-        let same = relabelled(&before, &desired(service()), &service());
-        assert_eq!(slot(&same), slot(&before));
+        let joined = relabelled(&before, &desired(service()), &service());
+        assert_eq!(slot(&joined), slot(&before));
         let after = merge(Some(&before), &service());
         assert_eq!(at(&after, &["Name"]), "shop_api-green");
-        assert_eq!(slot(&after), SlotLabels { of: some("api"), ..SlotLabels::default() });
+        assert_eq!(slot(&after), SlotLabels { of: named("api"), ..SlotLabels::default() });
         assert_eq!(settings(&after, "shop"), service().settings);
     }
 

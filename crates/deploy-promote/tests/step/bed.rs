@@ -238,7 +238,8 @@ impl Bed {
 
     fn image_from(&mut self, revision: u8, (mode, runs): (&str, &str), archive: &Path) -> ImageRef {
         let repository = format!("{}/{}/app", self.host, self.stack);
-        let tagged = format!("{repository}:{revision}{mode}{runs}");
+        let kind = if runs == "serve" { "" } else { runs };
+        let tagged = format!("{repository}:{revision}{mode}{kind}");
         let (revision, mode) = (format!("ENV REVISION={}", commit(revision)), format!("ENV MODE={mode}"));
         let command = format!("CMD [\"/container\", \"{runs}\"]");
         docker(&["import", "-c", &revision, "-c", &mode, "-c", &command, archive.to_str().unwrap(), &tagged]);
