@@ -23,6 +23,8 @@ use tokio::net::{UnixListener, UnixStream};
 /// One expected request and its answer; `None` closes the connection without one.
 type Step = (&'static str, Option<(u16, Value)>);
 
+/// Looked for whenever a service is: none here has a second slot.
+const SECOND: &str = "GET /v1.41/services/shop_api-green ";
 /// In an answer: the specification as it was last posted.
 const POSTED: &str = "as posted";
 
@@ -54,7 +56,11 @@ impl Script {
                 if request.starts_with("POST") {
                     posted = body;
                 }
-                let step = rest.lock().unwrap().pop_front();
+                let step = if request.starts_with(SECOND) {
+                    Some((SECOND, Some((404, json!({"message": "service shop_api-green not found"})))))
+                } else {
+                    rest.lock().unwrap().pop_front()
+                };
                 let Some((_, answer)) = step.filter(|(expected, _)| request.starts_with(expected)) else {
                     surprises.lock().unwrap().push(request);
                     continue;
@@ -213,6 +219,7 @@ async fn a_change_by_somebody_else_is_read_again_and_built_upon() {
     let mut steps = manager();
     steps.extend([
         (READ, Some(service(7, &released("one")))),
+        (READ, Some(service(7, &released("one")))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", Some((500, json!({"message": OUT_OF_SEQUENCE})))),
         (READ, Some(service(9, &released("one")))),
@@ -230,6 +237,7 @@ async fn a_change_by_somebody_else_is_read_again_and_built_upon() {
 async fn another_deploy_in_between_is_not_overwritten() {
     let mut steps = manager();
     steps.extend([
+        (READ, Some(service(7, &released("one")))),
         (READ, Some(service(7, &released("one")))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", Some((500, json!({"message": OUT_OF_SEQUENCE})))),
@@ -249,6 +257,7 @@ async fn an_update_whose_answer_is_lost_counts_only_if_it_was_made() {
     let mut steps = manager();
     steps.extend([
         (READ, Some(service(7, &before))),
+        (READ, Some(service(7, &before))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", None),
         (READ, Some(service(7, &before))),
@@ -265,6 +274,7 @@ async fn an_update_that_was_made_counts_though_its_answer_is_lost() {
     let mut steps = manager();
     let made = || Some((200, json!({"ID": "s1", "Version": {"Index": 8}, "Spec": POSTED})));
     steps.extend([
+        (READ, Some(service(7, &released("one")))),
         (READ, Some(service(7, &released("one")))),
         (TASKS, Some((200, json!([])))),
         ("POST /v1.41/services/s1/update?version=7 ", None),

@@ -45,7 +45,11 @@ impl Compose {
         loop {
             let Some(there) = self.container(&self.migration()).await? else { return Ok(JobEnd::Gone) };
             if there.is_fresh() && there.error().is_none() {
-                self.start_migration(&there).await?;
+                match self.start_migration(&there).await {
+                    // An engine forgets to answer now and then of one that ends at once: the next look tells.
+                    Err(ComposeError::Engine(SwarmError::NoAnswer { .. })) if !is_new => {}
+                    started => started?,
+                }
                 is_new = true;
                 continue;
             }
