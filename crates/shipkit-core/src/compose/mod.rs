@@ -9,6 +9,7 @@ mod refusal;
 mod state;
 
 pub use kamal::{BadKamalState, KamalState, KamalSwitch};
+pub(crate) use model::sorted;
 pub use model::{BadModel, Model};
 pub use proxy::{ProxyFile, ProxyKind, Server};
 pub use refusal::Refusal;

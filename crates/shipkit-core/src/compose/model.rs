@@ -299,8 +299,8 @@ fn without(value: &mut Value, keys: &[&str]) {
     }
 }
 
-/// The same value with its keys in order, for Compose may write them in another one.
-fn sorted(value: &Value) -> Value {
+/// The same value with its keys in order: Docker's programs may write them in another one.
+pub(crate) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let fields: BTreeMap<&String, Value> =
