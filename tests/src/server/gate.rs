@@ -55,10 +55,17 @@ struct Keeper {
 /// Which request is held, and whom to tell.
 #[derive(Debug)]
 struct Order {
-    number: usize,
+    which: Which,
     moment: Moment,
     tell: Sender<Option<String>>,
     release: Receiver<()>,
+}
+
+#[derive(Debug)]
+enum Which {
+    Number(usize),
+    /// The first that is of this kind, by its method and path.
+    First(fn(&str) -> bool),
 }
 
 impl Gate {
@@ -90,9 +97,18 @@ impl Gate {
 
     /// Counts from one again, and holds the request of this number.
     pub fn hold(&self, number: usize, moment: Moment) -> Held {
+        self.order(Which::Number(number), moment)
+    }
+
+    /// Counts from one again, and holds the first request of a kind, which is told by its method and path.
+    pub fn hold_first(&self, is_it: fn(&str) -> bool, moment: Moment) -> Held {
+        self.order(Which::First(is_it), moment)
+    }
+
+    fn order(&self, which: Which, moment: Moment) -> Held {
         let (tell, told) = channel();
         let (let_go, release) = channel();
-        let order = Some(Order { number, moment, tell: tell.clone(), release });
+        let order = Some(Order { which, moment, tell: tell.clone(), release });
         *self.keeper.lock().unwrap() = Keeper { order, ..Keeper::default() };
         Held { tell, told, _release: let_go }
     }
@@ -132,7 +148,7 @@ fn pass(mut client: UnixStream, engine: &Path, keeper: &Mutex<Keeper>) -> io::Re
     };
     keeper.lock().unwrap().logins.extend(head.lines().filter_map(login));
     let is_change = !request.starts_with("GET ") && !request.starts_with("HEAD ");
-    let order = is_change.then(|| ordered(keeper)).flatten();
+    let order = is_change.then(|| ordered(keeper, &request)).flatten();
     if let Some(order) = order.as_ref().filter(|order| order.moment == Moment::Before) {
         hold(order, &request);
         if !is_there(&mut client, &mut rest)? {
@@ -176,11 +192,14 @@ fn is_there(client: &mut UnixStream, rest: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 /// The order to hold the request that comes now, if there is one.
-fn ordered(keeper: &Mutex<Keeper>) -> Option<Order> {
+fn ordered(keeper: &Mutex<Keeper>, request: &str) -> Option<Order> {
     let mut keeper = keeper.lock().unwrap();
     keeper.count += 1;
     let number = keeper.count;
-    keeper.order.take_if(|order| order.number == number)
+    keeper.order.take_if(|order| match order.which {
+        Which::Number(wanted) => wanted == number,
+        Which::First(is_it) => is_it(request),
+    })
 }
 
 /// Tells of a request, and waits until it may go on.
