@@ -100,11 +100,12 @@ impl Times {
     }
 }
 
-async fn connect(stack: &str, folder: &str) -> Result<Compose, Failure> {
+/// With the files of the project, which only a deploy needs.
+async fn connect(stack: &str, folder: &str, files: &[&str]) -> Result<Compose, Failure> {
     let project = ComposeProject {
         stack: stack.to_owned(),
         directory: folder.to_owned(),
-        files: vec![format!("{folder}/compose.yml")],
+        files: files.iter().map(|file| format!("{folder}/{file}")).collect(),
         services: BTreeMap::from([("api".to_owned(), Some(8080))]),
         proxy: Some(Proxy {
             kind: ProxyKind::Nginx,
@@ -142,7 +143,7 @@ fn release(stack: &str, image: ImageRef) -> Desired {
 
 async fn deploy(stack: &str, folder: &str, image: &str) -> Result<String, Failure> {
     let mut times = Times::new();
-    let compose = connect(stack, folder).await?;
+    let compose = connect(stack, folder, &["compose.yml"]).await?;
     let desired = compose.complete(release(stack, image.parse()?)).await?;
     let observed = compose.observe().await?;
     let mut next = Next::Done;
@@ -163,7 +164,7 @@ async fn deploy(stack: &str, folder: &str, image: &str) -> Result<String, Failur
 
 async fn rollback(stack: &str, folder: &str) -> Result<String, Failure> {
     let mut times = Times::new();
-    let compose = connect(stack, folder).await?;
+    let compose = connect(stack, folder, &[]).await?;
     let way = target::way_back(stack, &compose.observe().await?)?;
     let mut next = Next::Done;
     for back in &way.returns {
