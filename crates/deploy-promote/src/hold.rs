@@ -2,6 +2,7 @@
 //!
 //! A cluster has neither yet: there its own objects say which run was there last.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use shipkit_core::Repository;
@@ -13,13 +14,15 @@ use shipkit_docker::{Ledger, LedgerError};
 use shipkit_runner::{Failure, Runner, env};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::deploy::{UNTOUCHED, run_url};
 use crate::target::Target;
 
 /// How long to wait at most before asking again for a lease that somebody has.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a cancelled run waits for the answer to what it asked last.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// The lease on a target. It is renewed until it ends.
 pub(crate) struct Hold {
@@ -47,20 +50,31 @@ impl Hold {
         patience: Duration,
         runner: &Runner,
     ) -> Result<Result<Self, Outcome>, Failure> {
-        tokio::select! {
+        let mut taking = pin!(Self::wait(target, patience, runner));
+        let hold = tokio::select! {
+            biased;
+            _signal = runner.cancelled() => {
+                // What was asked for last may have been given: nobody else would get it before it ends.
+                if let Ok(Ok(Ok(hold))) = timeout(LAST_ANSWER, taking).await {
+                    hold.end(runner).await;
+                }
+                return Ok(Err(Outcome::inconclusive(UNTOUCHED)));
+            }
+            taken = &mut taking => match taken? {
+                Ok(hold) => hold,
+                Err(ended) => return Ok(Err(ended)),
+            },
+        };
+        let ended = tokio::select! {
             biased;
             _signal = runner.cancelled() => Ok(Err(Outcome::inconclusive(UNTOUCHED))),
-            taken = Self::wait(target, patience, runner) => match taken? {
-                Ok(hold) => match target.tidy().await {
-                    Ok(()) => Ok(Ok(hold)),
-                    Err(error) => {
-                        hold.end(runner).await;
-                        Err(error.into())
-                    }
-                },
-                Err(ended) => Ok(Err(ended)),
+            tidied = target.tidy() => match tidied {
+                Ok(()) => return Ok(Ok(hold)),
+                Err(error) => Err(error.into()),
             },
-        }
+        };
+        hold.end(runner).await;
+        ended
     }
 
     async fn wait(
@@ -88,7 +102,10 @@ impl Hold {
                         runner.say(&format!("waiting: {claim}"));
                         told = Some(held.token);
                     }
-                    sleep((*left).clamp(Duration::from_millis(50), ASK_AGAIN)).await;
+                    tokio::select! {
+                        _signal = runner.cancelled() => return Ok(Err(Outcome::inconclusive(UNTOUCHED))),
+                        () = sleep((*left).clamp(Duration::from_millis(50), ASK_AGAIN)) => {}
+                    }
                 }
                 // Who has no token cannot lose it.
                 Claim::Lost { .. } => return Ok(Err(Outcome::inconclusive(claim.to_string()))),

@@ -60,6 +60,8 @@ impl Hooks {
         let is_begun = match diary.hook(Hook::Migrate) {
             Run::Not => {
                 runner.say("migrated before, for this release: not done again");
+                // A run that was killed may have left it.
+                clear(&ready.target, runner).await;
                 return Ok(());
             }
             Run::Attach => true,
@@ -83,11 +85,7 @@ impl Hooks {
             Err(error) => return Err(failed(&error)),
         }
         diary.note(|journal| journal.hook_succeeded(Hook::Migrate)).await.map_err(|error| unknown(&error))?;
-        if let Target::Compose { compose, .. } = &ready.target
-            && let Err(error) = compose.remove_migration().await
-        {
-            runner.say(&format!("the container that migrated could not be removed: {error}"));
-        }
+        clear(&ready.target, runner).await;
         Ok(())
     }
 
@@ -138,6 +136,15 @@ async fn prepare(job: Job<'_>, ready: &Ready<'_>, login: Option<&Login>) -> Resu
         }
         // A Swarm makes and starts a job at once.
         Target::Swarm { .. } | Target::Cluster(_) => Ok(()),
+    }
+}
+
+/// Removes what migrated, once it stands in the journal that it did. A Swarm keeps it, until the next one comes.
+async fn clear(target: &Target, runner: &Runner) {
+    if let Target::Compose { compose, .. } = target
+        && let Err(error) = compose.remove_migration().await
+    {
+        runner.say(&format!("the container that migrated could not be removed: {error}"));
     }
 }
 

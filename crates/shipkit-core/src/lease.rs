@@ -61,6 +61,17 @@ pub enum Claim {
     },
 }
 
+impl Claim {
+    /// The lease that is to be written; `None` if none is.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Lease> {
+        match self {
+            Self::Take(lease) | Self::Renew(lease) => Some(lease),
+            Self::Wait { .. } | Self::Lost { .. } => None,
+        }
+    }
+}
+
 /// What lies there is not a lease.
 #[derive(Debug, thiserror::Error)]
 pub enum BadLease {

@@ -30,15 +30,23 @@ impl Swarm {
     /// # Errors
     /// When the Swarm cannot be asked, or what lies there is not a lease.
     pub async fn claim(&self, stack: &str, me: &Claimant, duration: Duration) -> Result<Claim, SwarmError> {
+        let mut tried: Option<Claim> = None;
         for _ in 0..SWAPS {
             let object = self.object(stack).await?;
             let there =
                 object.as_ref().and_then(|object| label(object, LEASE)).map(Lease::parse).transpose()?;
+            // What was written, and the answer was lost.
+            if there.is_some()
+                && let Some(claim) = tried.take_if(|claim| claim.lease() == there.as_ref())
+            {
+                return Ok(claim);
+            }
             let claim = claim(there.as_ref(), me, self.now().await?, duration);
-            let (Claim::Take(lease) | Claim::Renew(lease)) = &claim else { return Ok(claim) };
+            let Some(lease) = claim.lease() else { return Ok(claim) };
             if self.put_label(stack, object.as_ref(), LEASE, &json!(lease).to_string()).await? {
                 return Ok(claim);
             }
+            tried = Some(claim);
         }
         Err(SwarmError::Overtaken { service: full_name(stack, OBJECT) })
     }

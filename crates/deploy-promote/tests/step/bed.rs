@@ -120,7 +120,11 @@ impl Step {
 
 /// Asks a run to end, as `docker stop` does.
 pub(crate) fn terminate(child: &Child) {
-    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    terminate_process(child.id());
+}
+
+pub(crate) fn terminate_process(process: u32) {
+    let status = Command::new("kill").args(["-TERM", &process.to_string()]).status().unwrap();
     assert!(status.success());
 }
 

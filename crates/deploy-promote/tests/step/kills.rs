@@ -7,7 +7,7 @@ use std::process::Command;
 use shipkit_core::Digest;
 use shipkit_tests::server::gate::{Gate, Held, Moment};
 
-use crate::bed::{Bed, Step, release_of, wait};
+use crate::bed::{Bed, Step, release_of, terminate_process, wait};
 use crate::left::check_serves;
 
 /// What comes after a kill.
@@ -15,6 +15,15 @@ use crate::left::check_serves;
 pub(crate) enum Then {
     Again,
     Reconcile,
+}
+
+/// How a run ends that somebody ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum By {
+    /// SIGKILL: nothing can be done about it.
+    Kill,
+    /// SIGTERM, as a runner and `docker stop` ask.
+    Cancel,
 }
 
 /// The changes at which a deploy is killed: this one, or for `./soak` each until it ends by itself.
@@ -47,6 +56,32 @@ pub(crate) fn kill_at(step: &Step, held: &Held) -> Option<String> {
     change
 }
 
+/// The same, but asks it to end, with the answer to that change lost. It says that it was cancelled, if it had not come to
+/// its end before.
+fn cancel_at(step: Step, held: Held) -> Option<String> {
+    let (child, over) = (step.start(), held.over());
+    let process = child.id();
+    let waiting = std::thread::spawn(move || {
+        let change = held.wait();
+        change.iter().for_each(|_| terminate_process(process));
+        change
+    });
+    let run = step.finish(child);
+    over();
+    let change = waiting.join().unwrap();
+    let has_ended = run.exit == Some(0) && run.outputs["cause"].contains(" serves in staging");
+    let is_cancelled = run.exit == Some(143) && run.outputs["cause"].contains("cancelled by SIGTERM");
+    assert!(has_ended || (is_cancelled && change.is_some()), "{change:?}: {run:#?}");
+    change
+}
+
+pub(crate) fn end_at(step: Step, held: Held, by: By) -> Option<String> {
+    match by {
+        By::Kill => kill_at(&step, &held),
+        By::Cancel => cancel_at(step, held),
+    }
+}
+
 fn descendants(process: u32) -> Vec<u32> {
     let threads =
         std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().map(Result::unwrap);
@@ -57,8 +92,8 @@ fn descendants(process: u32) -> Vec<u32> {
     children.into_iter().flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
 }
 
-/// Two releases take turns, and each deploy is killed at one more of its changes of the Swarm.
-fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize) {
+/// Two releases take turns, and each deploy is ended at one more of its changes of the Swarm.
+fn ended_at_every_change(name: &str, (by, moment): (By, Moment), then: Then, sample: usize) {
     let mut bed = Bed::new(name);
     let (gate, folder) = (Gate::start("/var/run/docker.sock"), tempfile::tempdir().unwrap());
     let saved = folder.path().join("saved");
@@ -76,18 +111,20 @@ fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize)
         let (version, release) = &releases[1 - serving];
         std::fs::write(&saved, "").unwrap();
         let held = gate.hold(number, moment);
-        let Some(change) = kill_at(&deploy(release), &held) else {
+        let Some(change) = end_at(deploy(release), held, by) else {
             assert!(sample < number, "it ends before its change {number}");
             break;
         };
-        drop(held);
-        bed.lease_ends();
+        if by == By::Kill {
+            bed.lease_ends();
+        }
         let run = match then {
             Then::Again => deploy(release).run().ended(0, &format!("{version} serves in staging")),
             Then::Reconcile => step("reconcile").run(),
         };
-        let at = format!("killed {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
+        let at = format!("{by:?} {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
         assert_eq!(run.exit, Some(0), "{at}");
+        assert!(!run.stderr.contains("waiting: "), "{at}");
         // A run that had written nothing yet has left nothing to finish.
         let is_new = then == Then::Again || !run.outputs["cause"].contains("has ended");
         if is_new {
@@ -124,22 +161,32 @@ fn with_hooks(bed: &Bed, saved: &Path) -> String {
 
 #[test]
 fn a_deploy_that_is_killed_before_any_change_is_finished_by_the_next_one() {
-    killed_at_every_change("killa", Moment::Before, Then::Again, 6);
+    ended_at_every_change("killa", (By::Kill, Moment::Before), Then::Again, 6);
 }
 
 #[test]
 fn a_deploy_that_is_killed_after_any_change_is_finished_by_the_next_one() {
-    killed_at_every_change("killb", Moment::After, Then::Again, 8);
+    ended_at_every_change("killb", (By::Kill, Moment::After), Then::Again, 8);
 }
 
 #[test]
 fn a_deploy_that_is_killed_before_any_change_is_finished_by_reconcile() {
-    killed_at_every_change("killc", Moment::Before, Then::Reconcile, 10);
+    ended_at_every_change("killc", (By::Kill, Moment::Before), Then::Reconcile, 10);
 }
 
 #[test]
 fn a_deploy_that_is_killed_after_any_change_is_finished_by_reconcile() {
-    killed_at_every_change("killd", Moment::After, Then::Reconcile, 12);
+    ended_at_every_change("killd", (By::Kill, Moment::After), Then::Reconcile, 12);
+}
+
+#[test]
+fn a_deploy_that_is_cancelled_before_any_change_is_finished_by_the_next_one() {
+    ended_at_every_change("killt", (By::Cancel, Moment::Before), Then::Again, 7);
+}
+
+#[test]
+fn a_deploy_that_is_cancelled_after_any_change_is_finished_by_reconcile() {
+    ended_at_every_change("killu", (By::Cancel, Moment::After), Then::Reconcile, 9);
 }
 
 /// Starts a deploy and kills it once it has said this many lines.

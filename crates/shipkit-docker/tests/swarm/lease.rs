@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shipkit_core::journal::{Journal, Migration};
 use shipkit_core::lease::{Claim, Claimant};
-use shipkit_docker::SwarmError;
+use shipkit_docker::{Swarm, SwarmError};
+use shipkit_tests::server::gate::{Gate, Moment};
 
 use crate::Bed;
 
@@ -65,4 +66,17 @@ async fn only_the_holder_of_the_lease_writes_the_journal() {
     let late = swarm.write_journal(stack, 1, &journal).await.unwrap_err();
     assert!(matches!(late, SwarmError::LeaseLost(_)), "{late}");
     assert_eq!(bed.observe().await.services.len(), 0, "it is no service");
+}
+
+#[tokio::test]
+async fn a_lease_is_taken_once_although_the_answer_to_that_is_lost() {
+    let bed = Bed::new("unheard").await;
+    let gate = Gate::start("/var/run/docker.sock");
+    let (swarm, stack) = (Swarm::connect(&gate.host()).await.unwrap(), bed.stack.clone());
+    let held = gate.hold(1, Moment::After);
+    let lost = tokio::task::spawn_blocking(move || held.wait());
+    let claim = swarm.claim(&stack, &claimant("a", None), Duration::from_mins(1)).await.unwrap();
+    assert!(matches!(&claim, Claim::Take(lease) if lease.token == 1), "{claim}");
+    assert!(lost.await.unwrap().unwrap().contains("/configs/create"), "{:?}", gate.changes());
+    assert_eq!(gate.changes().len(), 1, "{:?}", gate.changes());
 }

@@ -9,11 +9,11 @@ use shipkit_tests::server::gate::{Gate, Moment};
 
 use super::project::Project;
 use crate::bed::terminate;
-use crate::kills::{Then, kill_at, numbers};
+use crate::kills::{By, Then, end_at, numbers};
 
-/// Two releases take turns, and each deploy is killed at one more of the requests, its own or those of `docker compose`, that
+/// Two releases take turns, and each deploy is ended at one more of the requests, its own or those of `docker compose`, that
 /// change something at the engine.
-fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize) {
+fn ended_at_every_change(name: &str, (by, moment): (By, Moment), then: Then, sample: usize) {
     let mut project = Project::new(name);
     let gate = Gate::start("/var/run/docker.sock");
     let images = [project.bed.image(1, "good"), project.bed.image(2, "good")];
@@ -31,18 +31,20 @@ fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize)
     for number in numbers(sample) {
         let (version, release) = &releases[1 - serving];
         let held = gate.hold(number, moment);
-        let Some(change) = kill_at(&deploy(release), &held) else {
+        let Some(change) = end_at(deploy(release), held, by) else {
             assert!(sample < number, "it ends before its change {number}");
             break;
         };
-        drop(held);
-        project.lease_ends();
+        if by == By::Kill {
+            project.lease_ends();
+        }
         let run = match then {
             Then::Again => deploy(release).run().ended(0, &format!("{version} serves in staging")),
             Then::Reconcile => through("reconcile").run(),
         };
-        let at = format!("killed {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
+        let at = format!("{by:?} {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
         assert_eq!(run.exit, Some(0), "{at}");
+        assert!(!run.stderr.contains("waiting: "), "{at}");
         // A run that had written nothing yet has left nothing to finish.
         if then == Then::Again || !run.outputs["cause"].contains("has ended") {
             serving = 1 - serving;
@@ -79,12 +81,22 @@ pub(super) fn check_closed(project: &Project, at: &str) {
 
 #[test]
 fn a_deploy_that_is_killed_before_any_change_is_finished_by_the_next_one() {
-    killed_at_every_change("everya", Moment::Before, Then::Again, 9);
+    ended_at_every_change("everya", (By::Kill, Moment::Before), Then::Again, 5);
 }
 
 #[test]
 fn a_deploy_that_is_killed_after_any_change_is_finished_by_reconcile() {
-    killed_at_every_change("everyb", Moment::After, Then::Reconcile, 14);
+    ended_at_every_change("everyb", (By::Kill, Moment::After), Then::Reconcile, 14);
+}
+
+#[test]
+fn a_deploy_that_is_cancelled_before_any_change_is_finished_by_the_next_one() {
+    ended_at_every_change("everyt", (By::Cancel, Moment::Before), Then::Again, 11);
+}
+
+#[test]
+fn a_deploy_that_is_cancelled_after_any_change_is_finished_by_reconcile() {
+    ended_at_every_change("everyu", (By::Cancel, Moment::After), Then::Reconcile, 12);
 }
 
 #[test]
