@@ -4,3 +4,4 @@ pub mod container;
 pub mod rewrite;
 pub mod server;
 pub mod step;
+pub mod traffic;

@@ -125,17 +125,23 @@ fn ended_at_every_change(name: &str, (by, moment): (By, Moment), then: Then, sam
         let at = format!("{by:?} {moment:?} change {number}, {change}: {run:#?}, {:#?}", gate.changes());
         assert_eq!(run.exit, Some(0), "{at}");
         assert!(!run.stderr.contains("waiting: "), "{at}");
-        // A run that had written nothing yet has left nothing to finish.
-        let is_new = then == Then::Again || !run.outputs["cause"].contains("has ended");
+        // A run that had written nothing yet has left nothing to finish; nor has one that was at its end.
+        let is_new = bed.versions()[0] == *version;
+        assert!(is_new || (then == Then::Reconcile && run.outputs["cause"].contains("has ended")), "{at}");
         if is_new {
             serving = 1 - serving;
         }
         let (now, before) = (releases[serving].0, releases[1 - serving].0);
+        // Shown if it fails.
+        println!("{at}");
         check_serves(&bed, now, &["shipkit-migrate"]);
         let migrated =
             gate.changes().iter().filter(|change| change.ends_with("/services/create 201")).count();
         assert_eq!(migrated, usize::from(is_new), "{at}");
-        assert_eq!(std::fs::read_to_string(&saved).unwrap().lines().count(), usize::from(is_new), "{at}");
+        let backups = std::fs::read_to_string(&saved).unwrap().lines().count();
+        // One that is not known to have ended well is made again.
+        let may_be_twice = is_new && change.contains("/configs/");
+        assert!(backups == usize::from(is_new) || (backups == 2 && may_be_twice), "{backups} {at}");
         if !is_new {
             continue;
         }

@@ -1,14 +1,13 @@
 //! Requests that come in while releases replace each other, and what is lost of them.
 
-use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use shipkit_core::Digest;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
-use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_smoke::WatchReport;
 use shipkit_tests::container::docker;
-use tokio::sync::oneshot;
+use shipkit_tests::traffic;
 
 use crate::bed::{Bed, Step, ask_api, commit};
 use crate::compose::project::QUIET;
@@ -34,27 +33,14 @@ http {
 /// Asks 200 times a second, on new connections and kept ones, while something happens.
 pub(crate) fn watched<T>(url: &str, happens: impl FnOnce() -> T) -> (T, WatchReport) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let options = WatchOptions {
-        rate: 200,
-        duration: None,
-        connections: Connections::Both,
-        reads_revision: true,
-        ..WatchOptions::new(url.parse().unwrap())
-    };
-    let asking = runtime.spawn(watch(options, stopped));
-    let done = happens();
-    stop.send(()).unwrap();
-    (done, runtime.block_on(asking).unwrap().unwrap())
+    runtime.block_on(traffic::watched(url.parse().unwrap(), async { happens() }))
 }
 
 /// Every request was answered, and by these revisions.
 #[track_caller]
 pub(crate) fn check_lossless(report: &WatchReport, revisions: &[u8]) {
-    assert_eq!((report.failed, report.answered), (0, report.scheduled), "{report:#?}");
-    let seen: BTreeSet<&str> = report.revisions.iter().map(|seen| seen.revision.as_str()).collect();
-    let expected: Vec<String> = revisions.iter().map(|digit| commit(*digit)).collect();
-    assert_eq!(seen, expected.iter().map(String::as_str).collect(), "{report:#?}");
+    let commits: Vec<String> = revisions.iter().map(|digit| commit(*digit)).collect();
+    traffic::check_lossless(report, &commits.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// What its `shipkit.yml` says: two tasks that answer for three seconds longer than they are wanted, since as the first process of a

@@ -1,17 +1,17 @@
 //! What visitors notice of a rollout: 200 requests a second through a proxy, on new connections and kept ones.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread::scope;
 use std::time::Duration;
 
 use shipkit_core::target::Replacement;
-use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_smoke::WatchReport;
 use shipkit_tests::container::docker;
 use shipkit_tests::server::sshd::until;
+use shipkit_tests::traffic::check_lossless;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
 use crate::bed::{API, Bed, KAMAL, TRAEFIK, patient, replaced, service};
@@ -40,27 +40,8 @@ impl Begun {
     }
 }
 
-/// Asks while something happens.
 async fn watched<T>(bed: &Bed, happens: impl Future<Output = T>) -> (T, WatchReport) {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let options = WatchOptions {
-        rate: 200,
-        duration: None,
-        connections: Connections::Both,
-        reads_revision: true,
-        ..WatchOptions::new(bed.url())
-    };
-    let asking = tokio::spawn(watch(options, stopped));
-    let done = happens.await;
-    stop.send(()).unwrap();
-    (done, asking.await.unwrap().unwrap())
-}
-
-#[track_caller]
-fn check_lossless(report: &WatchReport, versions: &[&str]) {
-    assert_eq!((report.failed, report.answered), (0, report.scheduled), "{report:#?}");
-    let seen: BTreeSet<&str> = report.revisions.iter().map(|seen| seen.revision.as_str()).collect();
-    assert_eq!(seen, versions.iter().copied().collect(), "{report:#?}");
+    shipkit_tests::traffic::watched(bed.url(), happens).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

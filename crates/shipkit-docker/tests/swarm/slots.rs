@@ -1,6 +1,6 @@
 //! Blue-green behind a real Traefik: what visitors notice, and what a run leaves that ends at any point.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,10 +9,11 @@ use shipkit_core::journal::Migration;
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Desired, DesiredService, HealthCheck, Observed, Replacement, Settings};
 use shipkit_docker::{Applied, Edge, Swarm};
-use shipkit_smoke::{Connections, WatchOptions, WatchReport, watch};
+use shipkit_smoke::WatchReport;
 use shipkit_tests::container::docker;
 use shipkit_tests::server::sshd::until;
-use tokio::sync::{Mutex, oneshot};
+use shipkit_tests::traffic::check_lossless;
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::{Bed, DEADLINE, service, with};
@@ -99,18 +100,7 @@ impl Behind {
 
     /// Asks while something happens.
     async fn watched<T>(&self, happens: impl Future<Output = T>) -> (T, WatchReport) {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let options = WatchOptions {
-            rate: 200,
-            duration: None,
-            connections: Connections::Both,
-            reads_revision: true,
-            ..WatchOptions::new(self.url.clone())
-        };
-        let asking = tokio::spawn(watch(options, stopped));
-        let done = happens.await;
-        stop.send(()).unwrap();
-        (done, asking.await.unwrap().unwrap())
+        shipkit_tests::traffic::watched(self.url.clone(), happens).await
     }
 
     /// The services of the stack without Traefik, each with the version that its label names and whether it is open.
@@ -155,13 +145,6 @@ fn shifted(image: &ImageRef) -> DesiredService {
             start_period: Duration::ZERO,
         });
     })
-}
-
-#[track_caller]
-fn check_lossless(report: &WatchReport, versions: &[&str]) {
-    assert_eq!((report.failed, report.answered), (0, report.scheduled), "{report:#?}");
-    let seen: BTreeSet<&str> = report.revisions.iter().map(|seen| seen.revision.as_str()).collect();
-    assert_eq!(seen, versions.iter().copied().collect(), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
