@@ -66,8 +66,13 @@ impl Document {
         if MAX_BYTES < text.len() {
             return Err(problem(Refusal::new(START, "the file is larger than 1 MiB")));
         }
-        let mut reader =
-            Reader { events: Parser::new_from_str(text), form, anchors: HashMap::new(), nodes: 0 };
+        let mut reader = Reader {
+            events: Parser::new_from_str(text),
+            form,
+            anchors: HashMap::new(),
+            nodes: 0,
+            deepest: 0,
+        };
         let node = reader.document().map_err(problem)?;
         let mut places = BTreeMap::new();
         places.insert(String::new(), Place { key: node.at, value: node.at });
@@ -158,9 +163,21 @@ enum Content {
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     form: Form,
-    /// Finished nodes by anchor, with how many nodes they hold.
-    anchors: HashMap<usize, (Node, usize)>,
+    /// Finished nodes by anchor.
+    anchors: HashMap<usize, Anchored>,
     nodes: usize,
+    /// How deep the node that is being read nests, as far as it was read.
+    deepest: usize,
+}
+
+/// What an alias can stand for.
+#[derive(Clone)]
+struct Anchored {
+    node: Node,
+    /// How many nodes it holds.
+    size: usize,
+    /// How many levels it has below itself.
+    height: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -207,8 +224,10 @@ impl<'a> Reader<'a> {
     fn node(&mut self, event: Event<'a>, at: Position, depth: usize) -> Result<Node, Refusal> {
         let before = self.nodes;
         self.count(1, at)?;
-        if MAX_DEPTH < depth {
-            return Err(Refusal::new(at, "values nest more than 64 levels deep"));
+        self.descend(depth, at)?;
+        let deepest_before = self.deepest;
+        if !matches!(event, Event::Alias(_)) {
+            self.deepest = depth;
         }
         let (anchor, content) = match event {
             Event::Scalar(text, style, anchor, None) => (
@@ -222,7 +241,7 @@ impl<'a> Reader<'a> {
             | Event::MappingStart(_, Some(_)) => {
                 return Err(Refusal::new(at, "type tags (`!...`) have no meaning here"));
             }
-            Event::Alias(anchor) => return self.alias(anchor, at),
+            Event::Alias(anchor) => return self.alias(anchor, depth, at),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
@@ -234,8 +253,11 @@ impl<'a> Reader<'a> {
         let node = Node { at, content };
         // The parser counts anchors from 1; 0 is a node without one.
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes.saturating_sub(before)));
+            let size = self.nodes.saturating_sub(before);
+            let height = self.deepest.saturating_sub(depth);
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size, height });
         }
+        self.deepest = self.deepest.max(deepest_before);
         Ok(node)
     }
 
@@ -303,12 +325,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, at: Position) -> Result<Node, Refusal> {
-        let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+    fn alias(&mut self, anchor: usize, depth: usize, at: Position) -> Result<Node, Refusal> {
+        let Some(Anchored { node, size, height }) = self.anchors.get(&anchor).cloned() else {
             return Err(Refusal::new(at, "an alias stands inside what it refers to"));
         };
         self.count(size, at)?;
+        self.descend(depth.saturating_add(height), at)?;
         Ok(node)
+    }
+
+    /// Values that aliases stand for count as well: whoever walks the tree must come back.
+    fn descend(&mut self, depth: usize, at: Position) -> Result<(), Refusal> {
+        self.deepest = self.deepest.max(depth);
+        if MAX_DEPTH < depth {
+            return Err(Refusal::new(at, "values nest more than 64 levels deep"));
+        }
+        Ok(())
     }
 
     fn count(&mut self, more: usize, at: Position) -> Result<(), Refusal> {
