@@ -12,6 +12,7 @@ pub mod hint;
 pub mod history;
 pub mod journal;
 pub mod lease;
+pub mod manifests;
 pub mod meta;
 pub mod plan;
 pub mod policy;

@@ -317,6 +317,16 @@ fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
     }
 }
 
+#[test]
+fn aliases_that_nest_what_is_nested_are_refused_and_do_not_exhaust_the_stack() {
+    let (open, close) = ("[".repeat(30), "]".repeat(30));
+    let line = |number: usize| format!("a{number}: &a{number} {open}*a{}{close}\n", number - 1);
+    let text = (1..=50).map(line).fold("a0: &a0 x\n".to_owned(), |all, line| all + &line);
+    let error = parse(&text).unwrap_err().to_string();
+    assert!(error.contains("shipkit.yml:4:"), "{error}");
+    assert!(error.contains("values nest more than 64 levels deep"), "{error}");
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -12,6 +12,7 @@ mod raw_check;
 mod resolve;
 mod rule_file;
 mod rules;
+mod scalar;
 mod shape;
 mod target_rules;
 mod template;
@@ -58,6 +59,18 @@ pub enum Needed<'a> {
 /// When it is not YAML.
 pub(crate) fn compose_value(file: &str, text: &str) -> Result<serde_json::Value, ConfigError> {
     Ok(Document::read(file, text, Form::Compose)?.value)
+}
+
+/// The documents of a file of manifests, each with the line where it begins; empty ones are null. Numbers and yes or no are
+/// what kubectl makes of them. `file` is only named in errors.
+///
+/// # Errors
+/// When it is not YAML.
+pub(crate) fn manifest_values(
+    file: &str,
+    text: &str,
+) -> Result<Vec<(usize, serde_json::Value)>, ConfigError> {
+    Ok(Document::stream(file, text)?)
 }
 
 impl Config {

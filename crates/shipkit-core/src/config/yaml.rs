@@ -1,7 +1,7 @@
 //! YAML 1.2 as a tree of JSON values that remembers where each of them stands.
 //!
-//! Only what a configuration needs: one document, text keys, anchors and aliases; no type tags, and merge keys in what is
-//! not `shipkit.yml`.
+//! Only what a configuration needs: one document (manifests: several), text keys, anchors and aliases; no type tags, and
+//! merge keys in what is not `shipkit.yml`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,11 +9,15 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use serde_json::{Map, Number, Value};
 
 use super::error::Problem;
+use super::scalar::by_kubectl;
 
 /// More is no configuration.
 const MAX_BYTES: usize = 1 << 20;
 /// Nodes after aliases are replaced by what they stand for: a few lines of them can stand for billions.
 const MAX_NODES: usize = 100_000;
+/// Manifests hold the definitions of custom resources as well: more is no file of them.
+const MAX_BYTES_OF_MANIFESTS: usize = 8 << 20;
+const MAX_NODES_OF_MANIFESTS: usize = 400_000;
 /// How deep values may nest; `shipkit.yml` itself needs nine levels.
 const MAX_DEPTH: usize = 64;
 
@@ -26,6 +30,8 @@ pub(super) enum Form {
     Compose,
     /// A rule file of Prometheus.
     Rules,
+    /// Manifests of a cluster.
+    Manifests,
 }
 
 /// Line and column, both from 1.
@@ -55,24 +61,28 @@ pub(super) struct Document {
 impl Document {
     /// Reads a file.
     pub(super) fn read(file: &str, text: &str, form: Form) -> Result<Self, Problem> {
-        let problem = |refusal: Refusal| Problem {
-            file: file.to_owned(),
-            line: refusal.at.line,
-            column: refusal.at.column,
-            path: refusal.path,
-            message: refusal.message,
-            hint: refusal.hint.map(str::to_owned),
-        };
+        let problem = |refusal: Refusal| refusal.in_file(file);
         if MAX_BYTES < text.len() {
             return Err(problem(Refusal::new(START, "the file is larger than 1 MiB")));
         }
-        let mut reader =
-            Reader { events: Parser::new_from_str(text), form, anchors: HashMap::new(), nodes: 0 };
-        let node = reader.document().map_err(problem)?;
+        let node = Reader::new(text, form).document().map_err(problem)?;
         let mut places = BTreeMap::new();
         places.insert(String::new(), Place { key: node.at, value: node.at });
         let value = node.place("", &mut places);
         Ok(Self { file: file.to_owned(), value, places, names: BTreeMap::new() })
+    }
+
+    /// Reads a file of manifests: the values of its documents, each with the line where it begins. Empty ones are null.
+    pub(super) fn stream(file: &str, text: &str) -> Result<Vec<(usize, Value)>, Problem> {
+        if MAX_BYTES_OF_MANIFESTS < text.len() {
+            return Err(Refusal::new(START, "the file is larger than 8 MiB").in_file(file));
+        }
+        let mut reader = Reader::new(text, Form::Manifests);
+        let mut documents = Vec::new();
+        while let Some(node) = reader.next_document().map_err(|refusal| refusal.in_file(file))? {
+            documents.push((node.at.line, node.value()));
+        }
+        Ok(documents)
     }
 
     /// Something wrong with the value at `path`.
@@ -140,6 +150,17 @@ impl Refusal {
     fn hint(self, hint: &'static str) -> Self {
         Self { hint: Some(hint), ..self }
     }
+
+    fn in_file(self, file: &str) -> Problem {
+        Problem {
+            file: file.to_owned(),
+            line: self.at.line,
+            column: self.at.column,
+            path: self.path,
+            message: self.message,
+            hint: self.hint.map(str::to_owned),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -158,12 +179,28 @@ enum Content {
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     form: Form,
-    /// Finished nodes by anchor, with how many nodes they hold.
-    anchors: HashMap<usize, (Node, usize)>,
+    /// Finished nodes by anchor.
+    anchors: HashMap<usize, Anchored>,
     nodes: usize,
+    /// How deep the node that is being read nests, as far as it was read.
+    deepest: usize,
+}
+
+/// What an alias can stand for.
+#[derive(Clone)]
+struct Anchored {
+    node: Node,
+    /// How many nodes it holds.
+    size: usize,
+    /// How many levels it has below itself.
+    height: usize,
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str, form: Form) -> Self {
+        Self { events: Parser::new_from_str(text), form, anchors: HashMap::new(), nodes: 0, deepest: 0 }
+    }
+
     fn next(&mut self) -> Result<(Event<'a>, Position), Refusal> {
         match self.events.next_event() {
             Some(Ok((event, Span { start, .. }))) => Ok((event, position(&start))),
@@ -177,6 +214,7 @@ impl<'a> Reader<'a> {
             Form::Shipkit => "it needs `version`, `name`, `services` and `environments`",
             Form::Compose => "it needs `services`",
             Form::Rules => "it needs `groups`",
+            Form::Manifests => "it needs `apiVersion`, `kind` and `metadata`",
         };
         let empty = |at| Refusal::new(at, "the file is empty").hint(needs);
         let mut root = None;
@@ -204,16 +242,42 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next of several documents; what an anchor names in one of them is not there in the next.
+    fn next_document(&mut self) -> Result<Option<Node>, Refusal> {
+        self.anchors.clear();
+        loop {
+            let (event, at) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(None),
+                Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+                Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::SequenceEnd
+                | Event::MappingStart(..)
+                | Event::MappingEnd => return self.node(event, at, 0).map(Some),
+            }
+        }
+    }
+
     fn node(&mut self, event: Event<'a>, at: Position, depth: usize) -> Result<Node, Refusal> {
         let before = self.nodes;
         self.count(1, at)?;
-        if MAX_DEPTH < depth {
-            return Err(Refusal::new(at, "values nest more than 64 levels deep"));
+        self.descend(depth, at)?;
+        let deepest_before = self.deepest;
+        if !matches!(event, Event::Alias(_)) {
+            self.deepest = depth;
         }
         let (anchor, content) = match event {
             Event::Scalar(text, style, anchor, None) => (
                 anchor,
-                Content::Scalar(if style == ScalarStyle::Plain { plain(&text) } else { text.into() }),
+                Content::Scalar(match (style, self.form) {
+                    (ScalarStyle::Plain, Form::Manifests) => {
+                        by_kubectl(&text).map_err(|reason| Refusal::new(at, reason))?
+                    }
+                    (ScalarStyle::Plain, Form::Shipkit | Form::Compose | Form::Rules) => plain(&text),
+                    _ => text.into(),
+                }),
             ),
             Event::SequenceStart(anchor, None) => (anchor, self.list(depth)?),
             Event::MappingStart(anchor, None) => (anchor, self.mapping(depth)?),
@@ -222,7 +286,7 @@ impl<'a> Reader<'a> {
             | Event::MappingStart(_, Some(_)) => {
                 return Err(Refusal::new(at, "type tags (`!...`) have no meaning here"));
             }
-            Event::Alias(anchor) => return self.alias(anchor, at),
+            Event::Alias(anchor) => return self.alias(anchor, depth, at),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
@@ -234,8 +298,11 @@ impl<'a> Reader<'a> {
         let node = Node { at, content };
         // The parser counts anchors from 1; 0 is a node without one.
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes.saturating_sub(before)));
+            let size = self.nodes.saturating_sub(before);
+            let height = self.deepest.saturating_sub(depth);
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size, height });
         }
+        self.deepest = self.deepest.max(deepest_before);
         Ok(node)
     }
 
@@ -303,20 +370,39 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, at: Position) -> Result<Node, Refusal> {
-        let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-            return Err(Refusal::new(at, "an alias stands inside what it refers to"));
+    fn alias(&mut self, anchor: usize, depth: usize, at: Position) -> Result<Node, Refusal> {
+        let Some(Anchored { node, size, height }) = self.anchors.get(&anchor).cloned() else {
+            let message = match self.form {
+                Form::Manifests => "an alias stands inside what it refers to, or in another document",
+                Form::Shipkit | Form::Compose | Form::Rules => "an alias stands inside what it refers to",
+            };
+            return Err(Refusal::new(at, message));
         };
         self.count(size, at)?;
+        self.descend(depth.saturating_add(height), at)?;
         Ok(node)
+    }
+
+    /// Values that aliases stand for count as well: whoever walks the tree must come back.
+    fn descend(&mut self, depth: usize, at: Position) -> Result<(), Refusal> {
+        self.deepest = self.deepest.max(depth);
+        if MAX_DEPTH < depth {
+            return Err(Refusal::new(at, "values nest more than 64 levels deep"));
+        }
+        Ok(())
     }
 
     fn count(&mut self, more: usize, at: Position) -> Result<(), Refusal> {
         self.nodes = self.nodes.saturating_add(more);
-        if MAX_NODES < self.nodes {
-            return Err(Refusal::new(at, "the file stands for more than 100,000 values"));
+        match self.form {
+            Form::Manifests if MAX_NODES_OF_MANIFESTS < self.nodes => {
+                Err(Refusal::new(at, "the file stands for more than 400,000 values"))
+            }
+            Form::Shipkit | Form::Compose | Form::Rules if MAX_NODES < self.nodes => {
+                Err(Refusal::new(at, "the file stands for more than 100,000 values"))
+            }
+            Form::Shipkit | Form::Compose | Form::Rules | Form::Manifests => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -352,6 +438,17 @@ fn below(key: &str, refusal: Refusal) -> Refusal {
 }
 
 impl Node {
+    /// The value alone.
+    fn value(self) -> Value {
+        match self.content {
+            Content::Scalar(value) => value,
+            Content::List(entries) => entries.into_iter().map(Self::value).collect(),
+            Content::Mapping(entries) => {
+                entries.into_iter().map(|(key, _, node)| (key, node.value())).collect::<Map<_, _>>().into()
+            }
+        }
+    }
+
     /// The value, with the places of everything in it.
     fn place(self, path: &str, places: &mut BTreeMap<String, Place>) -> Value {
         match self.content {
