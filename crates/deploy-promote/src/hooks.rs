@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use shipkit_core::config::Migrate;
 use shipkit_core::journal::{Hook, Run};
-use shipkit_core::target::Change;
+use shipkit_core::target::{Change, Job, JobEnd};
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Job, JobEnd, Login};
+use shipkit_docker::Login;
 use shipkit_runner::{Failure, Runner};
 
 use crate::candidate::Candidate;

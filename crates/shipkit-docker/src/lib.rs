@@ -31,7 +31,6 @@ pub use edge::Edge;
 pub use error::SwarmError;
 pub use history::{History, Memory};
 pub use host::{Host, HostError, ProcessGroup, Reached};
-pub use job::{Job, JobEnd};
 pub use ledger::{Ledger, LedgerError};
 pub use rollout::{Applied, TaskLog};
 pub use ssh::{Ended, HostCommand, Output, Ssh, SshError, SshOptions, Stream};
