@@ -26,7 +26,7 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     let is_command = target.kind == TargetKind::Command;
     let is_files = target.is_stack_of_files();
     let missing = [
-        ((is_cluster || is_command) && environment.migrate.is_some(), "migrate"),
+        (is_command && environment.migrate.is_some(), "migrate"),
         (environment.analysis.is_some(), "analysis"),
         (!is_compose && !is_files && !target.files.is_empty(), "target.files"),
         (!is_compose && !is_files && target.env_file.is_some(), "target.env_file"),

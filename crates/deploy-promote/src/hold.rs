@@ -1,6 +1,4 @@
 //! `Hold`: the lease on a target while this run changes it, and `Diary`: the journal that it leaves there.
-//!
-//! A cluster has neither yet: there its own objects say which run was there last.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,13 +8,13 @@ use shipkit_core::journal::{Hook, Journal, Migration, Run};
 use shipkit_core::lease::{Claim, Claimant, DURATION, RENEW_EVERY};
 use shipkit_core::target::Stamp;
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Ledger, LedgerError};
 use shipkit_runner::{Failure, Runner, env};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::deploy::{UNTOUCHED, run_url};
+use crate::ledger::{Ledger, LedgerError};
 use crate::target::Target;
 
 /// How long to wait at most before asking again for a lease that somebody has.
@@ -26,10 +24,6 @@ const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// The lease on a target. It is renewed until it ends.
 pub(crate) struct Hold {
-    held: Option<Held>,
-}
-
-struct Held {
     ledger: Ledger,
     token: u64,
     lost: watch::Receiver<Option<String>>,
@@ -38,7 +32,8 @@ struct Held {
 
 /// The journal of this run.
 pub(crate) struct Diary {
-    at: Option<(Ledger, u64)>,
+    ledger: Ledger,
+    token: u64,
     journal: Option<Journal>,
 }
 
@@ -82,7 +77,7 @@ impl Hold {
         patience: Duration,
         runner: &Runner,
     ) -> Result<Result<Self, Outcome>, Failure> {
-        let Some(ledger) = target.ledger() else { return Ok(Ok(Self { held: None })) };
+        let ledger = target.ledger();
         let mut me = Claimant { owner: owner(runner), token: None };
         let start = Instant::now();
         let mut told = None;
@@ -91,8 +86,7 @@ impl Hold {
             match &claim {
                 Claim::Take(lease) | Claim::Renew(lease) => {
                     me.token = Some(lease.token);
-                    let held = Held::begin(ledger, me, lease.token);
-                    return Ok(Ok(Self { held: Some(held) }));
+                    return Ok(Ok(Self::renewed(ledger, me, lease.token)));
                 }
                 Claim::Wait { held, left } => {
                     if patience.max(DURATION.saturating_add(RENEW_EVERY)) <= start.elapsed() {
@@ -115,8 +109,7 @@ impl Hold {
 
     /// Why this run may not go on, as soon as that is so.
     pub(crate) async fn lost(&self) -> String {
-        let Some(held) = &self.held else { return std::future::pending().await };
-        let mut lost = held.lost.clone();
+        let mut lost = self.lost.clone();
         loop {
             if let Some(why) = lost.borrow_and_update().clone() {
                 return why;
@@ -129,16 +122,12 @@ impl Hold {
 
     /// What the last run left.
     pub(crate) async fn journal(&self) -> Result<Option<Journal>, LedgerError> {
-        match &self.held {
-            Some(held) => held.ledger.journal().await,
-            None => Ok(None),
-        }
+        self.ledger.journal().await
     }
 
     /// Opens the journal as it is.
     pub(crate) fn diary(&self, journal: Option<Journal>) -> Diary {
-        let at = self.held.as_ref().map(|held| (held.ledger.clone(), held.token));
-        Diary { at, journal }
+        Diary { ledger: self.ledger.clone(), token: self.token, journal }
     }
 
     /// Begins the journal of a deploy of a release that this repository holds.
@@ -148,9 +137,8 @@ impl Hold {
         repository: &Repository,
         migration: Migration,
     ) -> Result<Diary, LedgerError> {
-        let Some(held) = &self.held else { return Ok(self.diary(None)) };
         let before = self.journal().await?;
-        let journal = Journal::begin(before.as_ref(), stamp.clone(), held.token, migration);
+        let journal = Journal::begin(before.as_ref(), stamp.clone(), self.token, migration);
         let mut diary = self.diary(Some(journal.of_repository(repository.clone())));
         diary.note(|_| {}).await?;
         Ok(diary)
@@ -158,17 +146,14 @@ impl Hold {
 
     /// Gives the lease up. One that cannot be given up ends by itself.
     pub(crate) async fn end(self, runner: &Runner) {
-        if let Some(held) = self.held {
-            held.renewing.abort();
-            if let Err(error) = held.ledger.give_up(held.token).await {
-                runner.say(&format!("the lease was not given up, and ends by itself: {error}"));
-            }
+        self.renewing.abort();
+        if let Err(error) = self.ledger.give_up(self.token).await {
+            runner.say(&format!("the lease was not given up, and ends by itself: {error}"));
         }
     }
-}
 
-impl Held {
-    fn begin(ledger: Ledger, me: Claimant, token: u64) -> Self {
+    /// A lease that was just taken.
+    fn renewed(ledger: Ledger, me: Claimant, token: u64) -> Self {
         let (tell, lost) = watch::channel(None);
         let renewing = tokio::spawn(renew(ledger.clone(), me, tell));
         Self { ledger, token, lost, renewing }
@@ -198,10 +183,10 @@ async fn renew(ledger: Ledger, me: Claimant, tell: watch::Sender<Option<String>>
 impl Diary {
     /// Changes the journal and writes it.
     pub(crate) async fn note(&mut self, change: impl FnOnce(&mut Journal)) -> Result<(), LedgerError> {
-        let (Some((ledger, token)), Some(journal)) = (&self.at, &mut self.journal) else { return Ok(()) };
-        journal.take_over(*token)?;
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        journal.take_over(self.token)?;
         change(journal);
-        ledger.write_journal(*token, journal).await
+        self.ledger.write_journal(self.token, journal).await
     }
 
     /// The same where there is no other way than on: that it could not be written is said.

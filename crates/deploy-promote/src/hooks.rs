@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use shipkit_core::config::Migrate;
 use shipkit_core::journal::{Hook, Run};
-use shipkit_core::target::Change;
+use shipkit_core::target::{Change, Job, JobEnd};
 use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Job, JobEnd, Login};
+use shipkit_docker::Login;
 use shipkit_runner::{Failure, Runner};
 
 use crate::candidate::Candidate;
@@ -134,8 +134,9 @@ async fn prepare(job: Job<'_>, ready: &Ready<'_>, login: Option<&Login>) -> Resu
         Target::Compose { compose, .. } => {
             Ok(Box::pin(compose.make_migration(&ready.desired, job, login)).await?)
         }
+        Target::Cluster(cluster) => Ok(cluster.make_migration(&ready.desired, job).await?),
         // A Swarm makes and starts a job at once.
-        Target::Swarm { .. } | Target::Cluster(_) => Ok(()),
+        Target::Swarm { .. } => Ok(()),
     }
 }
 
@@ -159,7 +160,6 @@ async fn migrate(
         Target::Swarm { files: Some(files), .. } => files.migrate(&ready.desired, job, login, show).await?,
         Target::Swarm { swarm, files: None, .. } => swarm.migrate(&ready.desired, job, login, show).await?,
         Target::Compose { compose, .. } => Box::pin(compose.migrate(job, show)).await?,
-        // It is refused before anything begins.
-        Target::Cluster(_) => JobEnd::DoneBefore,
+        Target::Cluster(cluster) => Box::pin(cluster.migrate(&ready.desired, job, show)).await?,
     })
 }

@@ -15,6 +15,7 @@ mod glass;
 mod history;
 mod hold;
 mod hooks;
+mod ledger;
 mod logs;
 mod prepare;
 mod preview;

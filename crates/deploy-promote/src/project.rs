@@ -270,7 +270,8 @@ impl<'a> Project<'a> {
         }
         let (namespace, secrets) =
             (self.environment.target.namespace.clone(), self.environment.secrets.clone());
-        Ok(Place { namespace, workloads, secrets })
+        let migrates = self.environment.migrate.is_some();
+        Ok(Place { project: self.config.name.clone(), namespace, workloads, secrets, migrates })
     }
 
     /// The login that the target needs to pull, if one is given.

@@ -16,14 +16,8 @@ use crate::target::Target;
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
     let target = project.target(runner).await?;
-    let Some(ledger) = target.ledger() else {
-        return Err(Failure::usage(
-            "`reconcile` knows what a run has left on a Docker host, and this is a cluster",
-        )
-        .with_hint("deploy again, or roll back"));
-    };
     if project.args.dry_run {
-        let journal = ledger.journal().await?;
+        let journal = target.ledger().journal().await?;
         runner.data(why(&resume(journal.as_ref(), Intent::Reconcile)));
         return Ok(Outcome::pass("dry run: nothing was changed"));
     }

@@ -6,7 +6,8 @@ use shipkit_core::journal::{Journal, JournalError};
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Return, Stamp, WayBack, way_back};
 use shipkit_core::verdict::{Outcome, Verdict};
-use shipkit_docker::{HostError, LedgerError, Login, SwarmError};
+use shipkit_docker::{HostError, Login, SwarmError};
+use shipkit_kubernetes::ClusterError;
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::RollbackArgs;
@@ -16,6 +17,7 @@ use crate::github::{Record, Shipment};
 use crate::glass::BrokenGlass;
 use crate::history::kept;
 use crate::hold::Hold;
+use crate::ledger::LedgerError;
 use crate::project::Project;
 use crate::target::Target;
 use crate::{report, rollout};
@@ -68,13 +70,13 @@ pub(crate) async fn run(
 
 /// The journal of the last run. Inside, why it is none: that must not keep anybody from going back.
 async fn journal(target: &Target) -> Result<Result<Option<Journal>, JournalError>, Failure> {
-    let Some(ledger) = target.ledger() else { return Ok(Ok(None)) };
-    match ledger.journal().await {
+    match target.ledger().journal().await {
         Ok(journal) => Ok(Ok(journal)),
         Err(
             LedgerError::Journal(error)
             | LedgerError::Swarm(SwarmError::Journal(error))
-            | LedgerError::Host(HostError::Journal(error)),
+            | LedgerError::Host(HostError::Journal(error))
+            | LedgerError::Cluster(ClusterError::Journal(error)),
         ) => Ok(Err(error)),
         Err(error) => Err(error.into()),
     }

@@ -13,11 +13,11 @@ use shipkit_core::rollout::{Next, why_not_still};
 use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{
-    Compose, ComposeError, History, Host, Ledger, Login, Memory, Preview, Stack, StackError, Swarm,
-    SwarmError,
+    Compose, ComposeError, History, Host, Login, Memory, Preview, Stack, StackError, Swarm, SwarmError,
 };
 use shipkit_kubernetes::{Cluster, ClusterError};
 
+use crate::ledger::Ledger;
 use crate::problems::Problems;
 
 /// What an environment runs on.
@@ -140,16 +140,12 @@ impl Target {
         }
     }
 
-    /// Where its lease and its journal lie. A cluster has neither.
-    pub(crate) fn ledger(&self) -> Option<Ledger> {
+    /// Where its lease and its journal lie.
+    pub(crate) fn ledger(&self) -> Ledger {
         match self {
-            Self::Swarm { swarm, stack, .. } => {
-                Some(Ledger::Swarm { swarm: swarm.clone(), stack: stack.clone() })
-            }
-            Self::Compose { host, stack, .. } => {
-                Some(Ledger::Host { host: host.clone(), stack: stack.clone() })
-            }
-            Self::Cluster(_) => None,
+            Self::Swarm { swarm, stack, .. } => Ledger::Swarm { swarm: swarm.clone(), stack: stack.clone() },
+            Self::Compose { host, stack, .. } => Ledger::Host { host: host.clone(), stack: stack.clone() },
+            Self::Cluster(cluster) => Ledger::Cluster(cluster.clone()),
         }
     }
 

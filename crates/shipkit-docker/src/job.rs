@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use shipkit_core::target::{Desired, DesiredService};
+use shipkit_core::target::{Desired, Job, JobEnd};
 use tokio::time::{Instant, sleep};
 
 use crate::error::SwarmError;
@@ -19,35 +19,6 @@ use crate::swarm::{Login, Swarm};
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a job may be about to vanish before one of the same name is made.
 const GONE: Duration = Duration::from_secs(30);
-
-/// A command that runs once per release.
-#[derive(Debug, Clone, Copy)]
-pub struct Job<'a> {
-    /// The service whose image, environment, secrets and volumes it gets.
-    pub service: &'a DesiredService,
-    /// What it runs, in place of the command of the image.
-    pub command: &'a [String],
-    /// Whether it was begun before: then it is waited for, and a container that is gone is not made again.
-    pub is_begun: bool,
-    /// How long it is waited for.
-    pub limit: Duration,
-}
-
-/// How a job ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobEnd {
-    /// It ended well.
-    Done,
-    /// It had ended well before, for this very release, and was not run again.
-    DoneBefore,
-    /// It was begun before and is not there any more: how it ended is not known.
-    Gone,
-    /// It failed, or does not end. What it has already done stays done.
-    Failed {
-        /// Why, in one sentence.
-        cause: String,
-    },
-}
 
 impl Swarm {
     /// Runs the migration of a release, or waits for the one that a killed run began. `line` is told what it writes, as it

@@ -35,7 +35,7 @@ impl Swarm {
             let object = self.object(stack).await?;
             let there =
                 object.as_ref().and_then(|object| label(object, LEASE)).map(Lease::parse).transpose()?;
-            // What was written, and the answer was lost.
+            // It was written, and the answer was lost: nobody else writes the same nanosecond.
             if there.is_some()
                 && let Some(claim) = tried.take_if(|claim| claim.lease() == there.as_ref())
             {

@@ -22,7 +22,7 @@ use crate::observe::{containers, name};
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a deploy does in a namespace: group, resource, verb.
-const NEEDED: [(&str, &str, &str); 8] = [
+const NEEDED: [(&str, &str, &str); 11] = [
     ("apps", "deployments", "get"),
     ("apps", "deployments", "list"),
     ("apps", "deployments", "watch"),
@@ -31,6 +31,19 @@ const NEEDED: [(&str, &str, &str); 8] = [
     ("apps", "replicasets", "watch"),
     ("", "pods", "list"),
     ("", "pods", "watch"),
+    ("coordination.k8s.io", "leases", "get"),
+    ("coordination.k8s.io", "leases", "create"),
+    ("coordination.k8s.io", "leases", "patch"),
+];
+
+/// What it does more where releases are migrated.
+const NEEDED_TO_MIGRATE: [(&str, &str, &str); 6] = [
+    ("batch", "jobs", "get"),
+    ("batch", "jobs", "list"),
+    ("batch", "jobs", "watch"),
+    ("batch", "jobs", "create"),
+    ("batch", "jobs", "patch"),
+    ("batch", "jobs", "delete"),
 ];
 
 /// One namespace of a cluster.
@@ -45,12 +58,16 @@ pub struct Cluster {
 /// Where services are in a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
+    /// The project that the services are of: its lease is named after it.
+    pub project: String,
     /// The namespace; that of the kubeconfig's context where none is named.
     pub namespace: Option<String>,
     /// The services that have a deployment.
     pub workloads: Vec<Workload>,
     /// Names of secrets that must exist.
     pub secrets: Vec<String>,
+    /// Whether releases are migrated before they are rolled out.
+    pub migrates: bool,
 }
 
 /// The deployment of one service.
@@ -164,14 +181,22 @@ impl Cluster {
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ClusterError> {
         match tokio::time::timeout(TIME_LIMIT, request).await {
-            Ok(answer) => {
-                answer.map_err(|error| ClusterError::of(&error, what, &self.server, &self.namespace))
-            }
+            Ok(answer) => answer.map_err(|error| self.error(&error, what)),
             Err(_elapsed) => Err(ClusterError::NoAnswer {
                 server: self.server.clone(),
                 reason: format!("nothing within {} s", TIME_LIMIT.as_secs()),
             }),
         }
+    }
+
+    /// What went wrong while `what` was asked.
+    pub(crate) fn error(&self, error: &kube::Error, what: &str) -> ClusterError {
+        ClusterError::of(error, what, &self.server, &self.namespace)
+    }
+
+    /// What came was no answer to what was asked.
+    pub(crate) fn garbled(&self, why: &str) -> ClusterError {
+        ClusterError::NoAnswer { server: self.server.clone(), reason: why.to_owned() }
     }
 
     pub(crate) fn workload(&self, service: &str) -> Result<&Workload, ClusterError> {
@@ -215,7 +240,8 @@ impl Cluster {
     async fn permissions(&self) -> Result<(), ClusterError> {
         let secrets = [("", "secrets", "get")];
         let secrets = secrets.iter().filter(|_| !self.place.secrets.is_empty());
-        let asked: Vec<_> = NEEDED.iter().chain(secrets).collect();
+        let to_migrate = NEEDED_TO_MIGRATE.iter().filter(|_| self.place.migrates);
+        let asked: Vec<_> = NEEDED.iter().chain(secrets).chain(to_migrate).collect();
         let answers = join_all(asked.iter().map(|needed| self.may(needed))).await;
         let mut missing = Vec::new();
         for ((_, resource, verb), may) in asked.into_iter().zip(answers) {
@@ -264,16 +290,20 @@ impl Cluster {
 
 /// Whether a deployment has the container of a service and replaces its pods.
 fn can_take(workload: &Workload, deployment: &Deployment) -> Result<(), ClusterError> {
-    let there: Vec<String> = containers(deployment).map(|(name, _)| name.to_owned()).collect();
-    if !there.contains(&workload.container) {
-        return Err(ClusterError::NoContainer {
-            deployment: workload.deployment.clone(),
-            container: workload.container.clone(),
-            there,
-        });
+    if !containers(deployment).any(|(name, _)| name == workload.container) {
+        return Err(no_container(workload, deployment));
     }
     if deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
         return Err(ClusterError::Paused(workload.deployment.clone()));
     }
     Ok(())
+}
+
+/// That a deployment does not have the container of a service.
+pub(crate) fn no_container(workload: &Workload, deployment: &Deployment) -> ClusterError {
+    ClusterError::NoContainer {
+        deployment: workload.deployment.clone(),
+        container: workload.container.clone(),
+        there: containers(deployment).map(|(name, _)| name.to_owned()).collect(),
+    }
 }

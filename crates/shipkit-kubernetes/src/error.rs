@@ -2,6 +2,8 @@
 
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
+use shipkit_core::journal::JournalError;
+use shipkit_core::lease::BadLease;
 
 /// Why a cluster cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,21 @@ pub enum ClusterError {
     /// It does not remember a good release, or what it remembers cannot be read.
     #[error("deployment `{0}` remembers no good release to go back to")]
     NothingBefore(String),
+    /// What lies there is not a lease.
+    #[error(transparent)]
+    BadLease(#[from] BadLease),
+    /// What lies there is not a journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The migration of another release has not ended.
+    #[error("job `{0}` still migrates for another release")]
+    StillMigrating(String),
+    /// Another run has the lease now.
+    #[error("the lease `{0}` belongs to another run by now")]
+    LeaseLost(String),
+    /// The lease was changed by others between every look and every change.
+    #[error("the lease `{0}` is changed by others again and again")]
+    Restless(String),
     /// A plan names a service that is not desired, or that the cluster was not told about.
     #[error("the plan names service `{0}`, which is not desired")]
     NotDesired(String),
@@ -86,6 +103,8 @@ pub enum ClusterError {
 pub(crate) const CONFLICT: u16 = 409;
 /// The status that says that an object is not there.
 pub(crate) const NOT_FOUND: u16 = 404;
+/// The status that says that an object would not be a valid one, or is not as a JSON patch says.
+pub(crate) const INVALID: u16 = 422;
 /// The status that says that credentials are not known.
 const UNKNOWN: u16 = 401;
 /// The status that says that credentials do not suffice.
@@ -112,6 +131,11 @@ impl ClusterError {
                 Self::Refused { what: what.to_owned(), status: code, message }
             }
         }
+    }
+
+    /// Whether the object is gone that something was asked of, or another one has its name.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.status(), Some(NOT_FOUND | CONFLICT))
     }
 
     /// The HTTP status, if the cluster answered with one that has no words of its own here.
@@ -158,6 +182,13 @@ impl Hint for ClusterError {
                 .map(|name| format!("create each of them, as in `kubectl create secret generic {name}`")),
             Self::Overtaken(_) => Some("look at the status, then deploy again".to_owned()),
             Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
+            Self::BadLease(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::StillMigrating(name) => {
+                Some(format!("wait until it has ended, or `kubectl delete job {name}`"))
+            }
+            Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
+            Self::Restless(_) => Some("try again".to_owned()),
             Self::NoAnswer { .. } | Self::Refused { .. } | Self::NotDesired(_) => None,
         }
     }
@@ -168,7 +199,11 @@ impl Hint for ClusterError {
             | Self::NoAnswer { .. }
             | Self::Unknown(_)
             | Self::NoCredentials(_)
-            | Self::Forbidden { .. } => ExitCode::Unknown,
+            | Self::Forbidden { .. }
+            | Self::LeaseLost(_)
+            | Self::Restless(_) => ExitCode::Unknown,
+            Self::BadLease(error) => error.exit_code(),
+            Self::Journal(error) => error.exit_code(),
             Self::BadKubeconfig(_)
             | Self::NoAccess
             | Self::NoNamespace(_)
@@ -176,9 +211,11 @@ impl Hint for ClusterError {
             | Self::NoContainer { .. }
             | Self::MissingSecrets(_)
             | Self::NotDesired(_) => ExitCode::Usage,
-            Self::Refused { .. } | Self::Paused(_) | Self::Overtaken(_) | Self::NothingBefore(_) => {
-                ExitCode::No
-            }
+            Self::Refused { .. }
+            | Self::Paused(_)
+            | Self::Overtaken(_)
+            | Self::NothingBefore(_)
+            | Self::StillMigrating(_) => ExitCode::No,
         }
     }
 }

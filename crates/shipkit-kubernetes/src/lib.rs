@@ -2,7 +2,7 @@
 //!
 //! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout::deployment`; here is what it takes
 //! to see a namespace and to change it. Nothing is remembered between runs: releases, and the way back, stand in the
-//! annotations of the deployments themselves. Everything that shipkit writes it owns by server-side apply, so that what
+//! annotations of the deployments themselves; who may change them, and what the last run was about, in a `Lease`. Everything that shipkit writes it owns by server-side apply, so that what
 //! others own stays theirs.
 
 mod access;
@@ -10,7 +10,10 @@ mod annotations;
 mod change;
 mod cluster;
 mod error;
+mod job;
+mod lease;
 mod logs;
+mod migration;
 mod observe;
 mod rollout;
 

@@ -21,7 +21,7 @@ use crate::error::ClusterError;
 use crate::observe::{Owned, Set, images, seen, selector};
 
 /// How long the cluster may not answer before it is not known any more how the rollout goes.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Something that was seen.
 enum Sight {
@@ -189,14 +189,12 @@ impl Cluster {
     }
 
     /// A watch that broke is tried again; `Err` where that is of no use.
-    fn broken(&self, error: &watcher::Error) -> Result<ClusterError, ClusterError> {
+    pub(crate) fn broken(&self, error: &watcher::Error) -> Result<ClusterError, ClusterError> {
         tracing::debug!(%error, "a watch broke");
         let error = match error {
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => {
-                ClusterError::of(error, "watch", &self.server, &self.namespace)
-            }
+            | watcher::Error::WatchFailed(error) => self.error(error, "watch"),
             watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => {
                 ClusterError::NoAnswer { server: self.server.clone(), reason: error.to_string() }
             }

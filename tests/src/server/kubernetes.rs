@@ -11,7 +11,8 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{ContainerStatus, Namespace as Object, Node, Pod, ServiceAccount};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::Role;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::discovery::ApiResource;
 use kube::core::gvk::GroupVersionKind;
@@ -38,6 +39,26 @@ pub enum Fate {
     Crash(i32),
     /// They wait with this reason and message.
     Wait(String, String),
+    /// They end once with this exit code.
+    Exit(i32),
+}
+
+/// What becomes of images, by the end of their names.
+#[derive(Debug, Default)]
+struct Fates {
+    /// Of those that serve; [`Fate::Ready`] where nothing is said.
+    serving: BTreeMap<String, Fate>,
+    /// Of those in jobs; `Fate::Exit(0)` where nothing is said.
+    in_jobs: BTreeMap<String, Fate>,
+}
+
+impl Fates {
+    fn of(&self, image: &str, is_in_job: bool) -> Fate {
+        let (fates, other) =
+            if is_in_job { (&self.in_jobs, Fate::Exit(0)) } else { (&self.serving, Fate::Ready) };
+        let found = fates.iter().find(|(end, _)| image.ends_with(end.as_str()));
+        found.map_or(other, |(_, fate)| fate.clone())
+    }
 }
 
 /// A namespace with a node of its own that looks after its pods; it is removed when this is dropped.
@@ -45,7 +66,7 @@ pub struct Namespace {
     name: String,
     client: Client,
     runtime: Runtime,
-    fates: Arc<Mutex<BTreeMap<String, Fate>>>,
+    fates: Arc<Mutex<Fates>>,
     /// Tells the node that a fate has changed; the node ends when it is gone.
     changed: Option<mpsc::UnboundedSender<()>>,
     node: Option<JoinHandle<()>>,
@@ -81,7 +102,7 @@ impl Namespace {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let client = runtime.block_on(admin());
         runtime.block_on(create(&client, &name));
-        let fates = Arc::new(Mutex::new(BTreeMap::new()));
+        let fates = Arc::new(Mutex::new(Fates::default()));
         let (changed, told) = mpsc::unbounded_channel();
         let (namespace, known) = (name.clone(), Arc::clone(&fates));
         let node = std::thread::spawn(move || {
@@ -102,7 +123,16 @@ impl Namespace {
     /// # Panics
     /// When the node has failed.
     pub fn will(&self, image: &str, fate: Fate) {
-        self.fates.lock().expect("the fates").insert(image.to_owned(), fate);
+        self.fates.lock().expect("the fates").serving.insert(image.to_owned(), fate);
+        self.changed.as_ref().expect("a node").send(()).expect("the node lives");
+    }
+
+    /// From now on this becomes of such images in jobs; they end well where nothing is said.
+    ///
+    /// # Panics
+    /// When the node has failed.
+    pub fn jobs_will(&self, image: &str, fate: Fate) {
+        self.fates.lock().expect("the fates").in_jobs.insert(image.to_owned(), fate);
         self.changed.as_ref().expect("a node").send(()).expect("the node lives");
     }
 
@@ -120,6 +150,38 @@ impl Namespace {
         let api = self.api(kind);
         let object = self.wait(api.get(name)).unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
         json!(object)
+    }
+
+    /// The names of all objects of a kind.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    #[must_use]
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        let every = ListParams::default();
+        let api = self.api(kind);
+        let listed = self.wait(api.list(&every)).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        listed.iter().map(kube::ResourceExt::name_any).collect()
+    }
+
+    /// Changes fields of an object; `null` removes one.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn merge(&self, kind: &str, name: &str, fields: &Value) {
+        let api = self.api(kind);
+        let done = self.wait(api.patch(name, &PatchParams::default(), &Patch::Merge(fields)));
+        done.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+    }
+
+    /// Removes an object.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn delete(&self, kind: &str, name: &str) {
+        let api = self.api(kind);
+        let done = self.wait(api.delete(name, &DeleteParams::background()));
+        done.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
     }
 
     /// Writes an object as a person with `kubectl apply` does.
@@ -163,21 +225,30 @@ impl Namespace {
     /// When the cluster refuses.
     #[must_use]
     pub fn user(&self, name: &str, rules: &[(&[&str], &str, &[&str])]) -> String {
-        let metadata = json!({"name": name});
-        self.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
         let role = rules.iter().map(
             |(verbs, group, resources)| json!({"verbs": verbs, "apiGroups": [group], "resources": resources}),
         );
         let role: Vec<_> = role.collect();
-        let api = "rbac.authorization.k8s.io";
-        let version = format!("{api}/v1");
-        self.apply(&json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": role}));
         self.apply(&json!({
-            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": role,
+        }));
+        self.user_with(name)
+    }
+
+    /// A kubeconfig, as text, of a user who may do exactly what the role of the same name says.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    #[must_use]
+    pub fn user_with(&self, name: &str) -> String {
+        let (metadata, api) = (json!({"name": name}), "rbac.authorization.k8s.io");
+        self.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
+        self.apply(&json!({
+            "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": metadata,
             "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.name}],
         }));
-        self.wait_until_allowed(name, rules);
+        self.wait_until_allowed(name);
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
         let (how, request) = (PostParams::default(), TokenRequest::default());
         let asked = accounts.create_token_request(name, &how, &request);
@@ -189,15 +260,21 @@ impl Namespace {
     }
 
     /// The API server hears of a new role a moment after it was written.
-    fn wait_until_allowed(&self, name: &str, rules: &[(&[&str], &str, &[&str])]) {
+    fn wait_until_allowed(&self, name: &str) {
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        for (verbs, group, resources) in rules {
+        let role: Role = serde_json::from_value(self.get("Role", name)).expect("a role");
+        for rule in role.rules.into_iter().flatten() {
+            let group = rule.api_groups.and_then(|groups| groups.into_iter().next()).unwrap_or_default();
+            let (verbs, resources) = (rule.verbs, rule.resources.unwrap_or_default());
             for (verb, resource) in
-                verbs.iter().flat_map(|verb| resources.iter().map(move |what| (verb, what)))
+                resources.iter().flat_map(|what| verbs.iter().map(move |verb| (verb, what)))
             {
+                let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
                 let review = json!({"metadata": {}, "spec": {
                     "user": format!("system:serviceaccount:{}:{name}", self.name),
-                    "resourceAttributes": {"namespace": self.name, "verb": verb, "group": group, "resource": resource},
+                    "resourceAttributes": {
+                        "namespace": self.name, "verb": verb, "group": group, "resource": resource, "subresource": part,
+                    },
                 }});
                 let review: SubjectAccessReview = serde_json::from_value(review).expect("a review");
                 let is_allowed = || {
@@ -218,6 +295,9 @@ impl Namespace {
             "ServiceAccount" => ("", "serviceaccounts"),
             "Secret" => ("", "secrets"),
             "ResourceQuota" => ("", "resourcequotas"),
+            "Service" => ("", "services"),
+            "Job" => ("batch", "jobs"),
+            "Lease" => ("coordination.k8s.io", "leases"),
             other => panic!("{other} is not known here"),
         };
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
@@ -232,7 +312,7 @@ impl Drop for Namespace {
         self.wait(namespaces.delete(&self.name, &DeleteParams::background())).ok();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.name);
         let at_once = DeleteParams::default().grace_period(0);
-        self.wait(pods.delete_collection(&at_once, &kube::api::ListParams::default())).ok();
+        self.wait(pods.delete_collection(&at_once, &ListParams::default())).ok();
         self.changed = None;
         if let Some(node) = self.node.take() {
             node.join().ok();
@@ -267,7 +347,7 @@ async fn create(client: &Client, name: &str) {
 async fn look_after(
     client: Client,
     namespace: &str,
-    fates: &Mutex<BTreeMap<String, Fate>>,
+    fates: &Mutex<Fates>,
     mut told: mpsc::UnboundedReceiver<()>,
 ) {
     let pods: Api<Pod> = Api::namespaced(client, namespace);
@@ -298,7 +378,7 @@ async fn look_after(
     }
 }
 
-async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<BTreeMap<String, Fate>>) {
+async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     let name = pod.name_any();
     let Some(spec) = pod.spec.as_ref().filter(|spec| spec.node_name.is_some()) else { return };
     if pod.metadata.deletion_timestamp.is_some() {
@@ -306,11 +386,13 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<BTreeMap<String, Fate>>)
         pods.delete(&name, &DeleteParams::default().grace_period(0)).await.ok();
         return;
     }
-    let fate_of = |image: &str| {
-        let fates = fates.lock().expect("the fates");
-        let found = fates.iter().find(|(end, _)| image.ends_with(end.as_str())).map(|(_, fate)| fate.clone());
-        found.unwrap_or(Fate::Ready)
-    };
+    // What has ended stays as it did.
+    let phase_now = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    if matches!(phase_now, Some("Succeeded" | "Failed")) {
+        return;
+    }
+    let is_in_job = spec.restart_policy.as_deref() == Some("Never");
+    let fate_of = |image: &str| fates.lock().expect("the fates").of(image, is_in_job);
     let now = pod.status.clone().unwrap_or_default();
     let before = |name: &str| now.container_statuses.iter().flatten().find(|one| one.name == name);
     let statuses: Vec<Value> = spec
@@ -330,7 +412,9 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<BTreeMap<String, Fate>>)
     if old.len() == statuses.len() && old.iter().zip(&statuses).all(|(old, new)| is_same(old, new)) {
         return;
     }
-    let is_ready = if statuses.iter().all(|one| one["ready"] == true) { "True" } else { "False" };
+    let has_gates = spec.readiness_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+    let is_ready =
+        if statuses.iter().all(|one| one["ready"] == true) && !has_gates { "True" } else { "False" };
     let conditions: Vec<_> = [
         ("PodScheduled", "True"),
         ("Initialized", "True"),
@@ -340,10 +424,21 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<BTreeMap<String, Fate>>)
     .iter()
     .map(|(kind, status)| json!({"type": kind, "status": status}))
     .collect();
-    let status =
-        json!({"status": {"phase": "Running", "conditions": conditions, "containerStatuses": statuses}});
+    let phase = if is_in_job { phase(&statuses) } else { "Running" };
+    let status = json!({"status": {"phase": phase, "conditions": conditions, "containerStatuses": statuses}});
     // It may be gone already, or changed: then the next event tells.
     pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.ok();
+}
+
+/// The phase of a pod whose containers are not started again.
+fn phase(statuses: &[Value]) -> &'static str {
+    let code = |one: &Value| one.pointer("/state/terminated/exitCode").and_then(Value::as_i64);
+    match statuses.iter().map(code).collect::<Option<Vec<_>>>() {
+        Some(codes) if codes.iter().all(|code| *code == 0) => "Succeeded",
+        Some(_) => "Failed",
+        None if statuses.iter().any(|one| one.pointer("/state/waiting").is_some()) => "Pending",
+        None => "Running",
+    }
 }
 
 /// The next state of a container.
@@ -353,7 +448,6 @@ fn container(name: &str, image: &str, fate: &Fate, before: Option<&ContainerStat
     let running = json!({"running": {}});
     let ended = |code: &i32| json!({"terminated": {"exitCode": code, "reason": "Error"}});
     let (state, last, restarts, is_ready, id) = match fate {
-        Fate::Ready => (running, json!({}), restarts, true, image.to_owned()),
         Fate::Called(id) => (running, json!({}), restarts, true, id.clone()),
         Fate::Unready => (running, json!({}), restarts, false, image.to_owned()),
         Fate::Wait(reason, message) => (
@@ -363,6 +457,11 @@ fn container(name: &str, image: &str, fate: &Fate, before: Option<&ContainerStat
             false,
             String::new(),
         ),
+        // It runs for a moment first, as containers do.
+        Fate::Exit(code) if began.is_some_and(|state| state.waiting.is_none()) => {
+            (ended(code), json!({}), restarts, false, image.to_owned())
+        }
+        Fate::Exit(_) | Fate::Ready => (running, json!({}), restarts, true, image.to_owned()),
         Fate::Crash(code) => {
             let has_ended = began.is_some_and(|state| state.terminated.is_some());
             let is_waiting = began.is_some_and(|state| state.waiting.is_some());

@@ -2,6 +2,8 @@
 
 pub mod artifacts;
 pub mod docker_registry;
+#[cfg(feature = "kubernetes")]
+pub mod door;
 pub mod engine;
 pub mod gate;
 pub mod github;

@@ -5,20 +5,20 @@ use std::io::{BufRead as _, BufReader};
 use serde_json::json;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
-use shipkit_core::{Digest, Repository};
+use shipkit_core::{Digest, ImageRef, Repository};
 use shipkit_tests::server::kubernetes::{Fate, Namespace, kubeconfig};
 use shipkit_tests::server::registry::{Options, Registry};
 
 use crate::bed::{Step, client, record, release_of, wait};
 
 /// A project of two services in one namespace, and the registry of its releases.
-struct Shop {
-    namespace: Namespace,
+pub(crate) struct Shop {
+    pub(crate) namespace: Namespace,
     registry: Registry,
 }
 
 impl Shop {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let namespace = Namespace::new(name);
         for service in ["shop-api", "web"] {
             namespace.deployment(service, "registry.example/shop:before");
@@ -26,7 +26,7 @@ impl Shop {
         Self { namespace, registry: Registry::start(Options::default()) }
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let (registry, namespace) = (self.registry.host(), self.namespace.name());
         let deploy = "deploy: {update_config: {monitor: 0s}}";
         format!(
@@ -39,14 +39,9 @@ impl Shop {
     }
 
     /// A release whose images are its own, and what becomes of the one of `web`.
-    fn release(&self, digit: u8, web: Option<Fate>) -> Digest {
+    pub(crate) fn release(&self, digit: u8, web: Option<Fate>) -> Digest {
         let host = self.registry.host();
-        let image = |name: &str| {
-            let layer = format!("{name} {digit}");
-            let digest = self.registry.seed_image(&format!("shop/{name}"), &json!({}), &[layer.as_bytes()]);
-            format!("{host}/shop/{name}").parse::<Repository>().unwrap().at(&digest)
-        };
-        let (api, web_image) = (image("api"), image("web"));
+        let (api, web_image) = (self.image("api", digit), self.image("web", digit));
         if let Some(fate) = web {
             self.namespace.will(web_image.digest.as_str(), fate);
         }
@@ -62,11 +57,22 @@ impl Shop {
         })
     }
 
-    fn step(&self, command: &str) -> Step {
+    fn image(&self, name: &str, digit: u8) -> ImageRef {
+        let layer = format!("{name} {digit}");
+        let digest = self.registry.seed_image(&format!("shop/{name}"), &json!({}), &[layer.as_bytes()]);
+        format!("{}/shop/{name}", self.registry.host()).parse::<Repository>().unwrap().at(&digest)
+    }
+
+    /// What becomes of jobs in the image of `api` in this release.
+    pub(crate) fn api_jobs_will(&self, digit: u8, fate: Fate) {
+        self.namespace.jobs_will(self.image("api", digit).digest.as_str(), fate);
+    }
+
+    pub(crate) fn step(&self, command: &str) -> Step {
         step_as(command, &self.config())
     }
 
-    fn deploy(&self, release: &Digest) -> Step {
+    pub(crate) fn deploy(&self, release: &Digest) -> Step {
         self.step("deploy").input("release", release.as_str())
     }
 
@@ -81,13 +87,20 @@ impl Shop {
         vec![one("shop-api"), one("web")]
     }
 
-    fn versions(&self) -> Vec<String> {
+    pub(crate) fn versions(&self) -> Vec<String> {
         self.there().into_iter().map(|(version, _)| version).collect()
+    }
+
+    /// As if the time of a killed run were over: it cannot give its lease up.
+    pub(crate) fn lease_ends(&self) {
+        for lease in self.namespace.names("Lease") {
+            self.namespace.merge("Lease", &lease, &json!({"spec": {"holderIdentity": null}}));
+        }
     }
 }
 
 /// One run of the program against the control plane of the bed.
-fn step_as(command: &str, config: &str) -> Step {
+pub(crate) fn step_as(command: &str, config: &str) -> Step {
     let path = kubeconfig();
     Step::new(command, config).input("environment", "staging").input("kubeconfig", path.to_str().unwrap())
 }
@@ -138,6 +151,7 @@ fn a_deploy_to_a_cluster_that_is_killed_is_finished_by_the_next_one() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(said, lines, "it ended before it could be killed");
+        shop.lease_ends();
         let run = shop.deploy(release).run().ended(0, &format!("{version} runs in staging"));
         assert_eq!(shop.versions(), [*version, *version], "killed after line {said}: {run:#?}");
         let back = shop.step("rollback").input("dry-run", "true").run().ended(0, "dry run");
@@ -205,6 +219,7 @@ fn what_cannot_be_done_in_a_cluster_is_refused_before_anything_changes() {
         &[
             (&["get", "list", "watch"], "apps", &["deployments", "replicasets"]),
             (&["list", "watch"], "", &["pods"]),
+            (&["get", "create", "patch"], "coordination.k8s.io", &["leases"]),
         ],
     );
     let run = deploy(&shop.config()).input("kubeconfig", &reader).run();

@@ -11,6 +11,7 @@
 mod adopt;
 mod bed;
 mod cluster;
+mod cluster_runs;
 mod commands;
 mod compose;
 mod faults;

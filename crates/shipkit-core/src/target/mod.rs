@@ -1,6 +1,7 @@
 //! What should run on a target and what does, as plain values, the plan that leads from one to the other, and the way back.
 
 mod adopt;
+mod job;
 mod plan;
 #[cfg(test)]
 mod sample;
@@ -19,6 +20,7 @@ use crate::rollout::Status;
 use crate::rollout::slots::Strategy;
 
 pub use adopt::{Adopted, Adoption, Candidate, Found, NotAdopted, adoption};
+pub use job::{Job, JobEnd};
 pub use plan::{Change, differences, plan, strangers};
 pub use way_back::{NoWayBack, Return, WayBack, way_back};
 pub use written::{Written, failing_first};

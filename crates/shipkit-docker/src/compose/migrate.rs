@@ -3,14 +3,14 @@
 
 use serde_json::json;
 use shipkit_core::rollout::slots::State;
-use shipkit_core::target::Desired;
+use shipkit_core::target::{Desired, Job, JobEnd};
 use tokio::time::{Instant, sleep};
 
 use super::Compose;
 use super::container::Container;
 use super::error::ComposeError;
 use crate::error::SwarmError;
-use crate::job::{Job, JobEnd, LOOK_AGAIN, Log};
+use crate::job::{LOOK_AGAIN, Log};
 use crate::labels;
 use crate::rollout::log_lines;
 use crate::swarm::Login;

@@ -1,10 +1,9 @@
 //! The migration of a release as a job that has all that a service of the files has.
 
 use shipkit_core::stack::Pin;
-use shipkit_core::target::Desired;
+use shipkit_core::target::{Desired, Job, JobEnd};
 
 use super::{Stack, StackError};
-use crate::job::{Job, JobEnd};
 use crate::labels;
 use crate::swarm::Login;
 

@@ -28,13 +28,14 @@ fn all_permissions_that_are_missing_are_named_and_the_least_role_suffices() {
     let observed = bed.observe();
     let missing = format!(
         "these credentials may not, in namespace `{name}`: watch deployments, patch deployments, watch replicasets, \
-         list pods, watch pods"
+         list pods, watch pods, get leases, create leases, patch leases"
     );
     ends(bed.namespace.wait(reader.preflight(&one, &observed)), ExitCode::Unknown, &missing);
     let nobody = as_user(&bed, &bed.namespace.user("nobody", &[]));
     let missing = format!(
         "these credentials may not, in namespace `{name}`: get deployments, list deployments, watch deployments, \
-         patch deployments, list replicasets, watch replicasets, list pods, watch pods"
+         patch deployments, list replicasets, watch replicasets, list pods, watch pods, get leases, create leases, \
+         patch leases"
     );
     ends(bed.namespace.wait(nobody.observe()), ExitCode::Unknown, &missing);
 
@@ -44,6 +45,7 @@ fn all_permissions_that_are_missing_are_named_and_the_least_role_suffices() {
             (&["get", "list", "watch", "patch"], "apps", &["deployments"]),
             (&["list", "watch"], "apps", &["replicasets"]),
             (&["list", "watch"], "", &["pods"]),
+            (&["get", "create", "patch"], "coordination.k8s.io", &["leases"]),
         ],
     );
     let cluster = as_user(&bed, &deployer);

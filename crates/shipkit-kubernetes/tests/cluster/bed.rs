@@ -123,8 +123,10 @@ pub(crate) fn cluster(
 
 pub(crate) fn place(namespace: &str, services: &[&str], secrets: &[&str]) -> Place {
     Place {
+        project: "shop".to_owned(),
         namespace: Some(namespace.to_owned()),
         workloads: services.iter().map(|name| workload(name)).collect(),
         secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
+        migrates: false,
     }
 }

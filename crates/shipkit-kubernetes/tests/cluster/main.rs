@@ -10,5 +10,7 @@
 mod access;
 mod bed;
 mod broken;
+mod lease;
 mod life;
+mod migration;
 mod road;
