@@ -80,7 +80,7 @@ fn a_migration_that_is_not_compatible_holds_the_way_back_in_a_cluster() {
 }
 
 #[test]
-fn a_second_run_waits_for_the_first_one_and_reconcile_takes_back_what_a_rollback_has_left() {
+fn a_second_run_waits_for_the_first_one_and_a_rollback_takes_back_what_that_left() {
     let shop = Shop::new("dp-two");
     shop.step("reconcile").run().ended(0, "no run has left a journal");
     let (one, two) = (shop.release(1, None), shop.release(2, Some(Fate::Unready)));
