@@ -1,6 +1,5 @@
 //! `Hold`: the lease on a target while this run changes it, and `Diary`: the journal that it leaves there.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use shipkit_core::Repository;
@@ -45,7 +44,7 @@ impl Hold {
         patience: Duration,
         runner: &Runner,
     ) -> Result<Result<Self, Outcome>, Failure> {
-        let mut taking = pin!(Self::wait(target, patience, runner));
+        let mut taking = Box::pin(Self::wait(target, patience, runner));
         let hold = tokio::select! {
             biased;
             _signal = runner.cancelled() => {
