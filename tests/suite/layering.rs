@@ -43,7 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("shipkit", &["shipkit-runner", "build-tag", "image-scan", "deploy-promote", "smoke-test"]),
-    ("shipkit-tests", &["shipkit-core", "shipkit-registry"]),
+    ("shipkit-tests", &["shipkit-core", "shipkit-registry", "shipkit-smoke"]),
 ];
 
 /// What the tests of a package may use besides: the prober shows that a change of traffic loses nothing.
