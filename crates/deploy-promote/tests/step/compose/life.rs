@@ -96,9 +96,9 @@ fn behind_kamal_proxy_a_release_arrives_is_replaced_without_a_loss_and_comes_bac
     assert_eq!((project.running("api"), project.id("edge")), (vec![one.to_string(); 2], edge));
 }
 
-/// Three rollouts and a rollback, without a loss, once or as often as `./soak` asks for; the second release serves before and after.
+/// Three rollouts and a rollback, without a loss, as often as `./soak` asks for; the second release serves before and after.
 fn there_and_back_again(project: &Project, first: &Digest, second: &Digest) {
-    let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());
     for _ in 0..rounds {
         for release in [first, second, first] {
             let (run, report) = watched(project, || project.deploy(release).run());
