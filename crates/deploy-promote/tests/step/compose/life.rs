@@ -49,7 +49,7 @@ fn a_release_arrives_is_replaced_without_a_loss_and_comes_back_without_a_registr
     let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(said["project"], project.bed.stack.as_str());
 
-    there_and_back_again(&project, &first, &second);
+    back_and_there_again(&project, &first, &second);
     project.bed.stop_registry();
     // The way back needs no file of the checkout but shipkit.yml.
     std::fs::remove_file(project.folder.path().join("compose.yaml")).unwrap();
@@ -96,18 +96,19 @@ fn behind_kamal_proxy_a_release_arrives_is_replaced_without_a_loss_and_comes_bac
     assert_eq!((project.running("api"), project.id("edge")), (vec![one.to_string(); 2], edge));
 }
 
-/// Three rollouts and a rollback, without a loss, as often as `./soak` asks for; the second release serves before and after.
-fn there_and_back_again(project: &Project, first: &Digest, second: &Digest) {
+/// A rollback and three rollouts, without a loss, as often as `./soak` asks for. The second release serves before and after,
+/// and each time the way back leads to the first.
+fn back_and_there_again(project: &Project, first: &Digest, second: &Digest) {
     let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());
     for _ in 0..rounds {
-        for release in [first, second, first] {
+        let (run, report) = watched(project, || project.step("rollback").run());
+        run.ended(0, "1.1.0 serves in staging again");
+        check_lossless(&report, &[1, 2]);
+        for release in [second, first, second] {
             let (run, report) = watched(project, || project.deploy(release).run());
             run.ended(0, "serves in staging");
             check_lossless(&report, &[1, 2]);
         }
-        let (run, report) = watched(project, || project.step("rollback").run());
-        run.ended(0, "1.2.0 serves in staging again");
-        check_lossless(&report, &[1, 2]);
     }
 }
 
