@@ -14,7 +14,6 @@ use super::gate::Gate;
 use super::kubernetes::kubeconfig;
 
 /// The API server of the bed behind a gate.
-#[derive(Debug)]
 pub struct Door {
     gate: Gate,
     proxy: Child,

@@ -18,7 +18,6 @@ use base64::engine::general_purpose::URL_SAFE;
 use tempfile::TempDir;
 
 /// A connection carries one request, so clients make one for each.
-#[derive(Debug)]
 pub struct Gate {
     folder: TempDir,
     keeper: Arc<Mutex<Keeper>>,
@@ -42,7 +41,7 @@ pub struct Held {
     _release: Sender<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Keeper {
     /// What changed something since the counting began: method, path and the status of the answer.
     changes: Vec<String>,
@@ -53,7 +52,6 @@ struct Keeper {
 }
 
 /// Which request is held, and whom to tell.
-#[derive(Debug)]
 struct Order {
     which: Which,
     moment: Moment,
@@ -61,11 +59,10 @@ struct Order {
     release: Receiver<()>,
 }
 
-#[derive(Debug)]
 enum Which {
     Number(usize),
     /// The first that is of this kind, by its method and path.
-    First(fn(&str) -> bool),
+    First(Box<dyn Fn(&str) -> bool + Send>),
 }
 
 impl Gate {
@@ -101,8 +98,8 @@ impl Gate {
     }
 
     /// Counts from one again, and holds the first request of a kind, which is told by its method and path.
-    pub fn hold_first(&self, is_it: fn(&str) -> bool, moment: Moment) -> Held {
-        self.order(Which::First(is_it), moment)
+    pub fn hold_first(&self, is_it: impl Fn(&str) -> bool + Send + 'static, moment: Moment) -> Held {
+        self.order(Which::First(Box::new(is_it)), moment)
     }
 
     fn order(&self, which: Which, moment: Moment) -> Held {
@@ -196,8 +193,8 @@ fn ordered(keeper: &Mutex<Keeper>, request: &str) -> Option<Order> {
     let mut keeper = keeper.lock().unwrap();
     keeper.count += 1;
     let number = keeper.count;
-    keeper.order.take_if(|order| match order.which {
-        Which::Number(wanted) => wanted == number,
+    keeper.order.take_if(|order| match &order.which {
+        Which::Number(wanted) => *wanted == number,
         Which::First(is_it) => is_it(request),
     })
 }

@@ -387,19 +387,20 @@ fn a_migration_runs_once_with_all_that_the_files_say_of_the_service() {
     assert!(run.outputs["cause"].ends_with("nothing was rolled out, 1.1.0 serves"), "{run:#?}");
 }
 
-/// Kills a deploy at a change of the Swarm of which `is_meant` is said, and gives the gate.
-fn killed(checkout: &Checkout, release: &Digest, moment: Moment, is_meant: impl Fn(&str) -> bool) {
+/// Kills a deploy at its first change of the Swarm of which `is_meant` is said. By what it is and not by its number: what a
+/// deploy has to change is not the same twice.
+fn killed(
+    checkout: &Checkout,
+    release: &Digest,
+    moment: Moment,
+    is_meant: impl Fn(&str) -> bool + Send + 'static,
+) {
     let gate = Gate::start("/var/run/docker.sock");
-    for number in 1.. {
-        let held = gate.hold(number, moment);
-        let step = checkout.deploy(release).input("docker-host", &gate.host());
-        let change = kill_at(&step, &held).unwrap();
-        drop(held);
-        checkout.bed.lease_ends();
-        if is_meant(&change) {
-            return;
-        }
-    }
+    let held = gate.hold_first(is_meant, moment);
+    let step = checkout.deploy(release).input("docker-host", &gate.host());
+    kill_at(&step, &held).unwrap();
+    drop(held);
+    checkout.bed.lease_ends();
 }
 
 #[test]
@@ -436,7 +437,7 @@ fn a_deploy_that_is_killed_before_it_watches_goes_back_when_it_fails_then() {
     let second = checkout.release(2, &two, &crash);
     // Docker has told the Swarm of `api` and `web`; `worker` only becomes a part of the release.
     let worker = checkout.bed.inspect("worker", "{{.ID}}");
-    let is_worker = |change: &str| change.contains(&format!("/services/{worker}/update?"));
+    let is_worker = move |change: &str| change.contains(&format!("/services/{worker}/update?"));
     killed(&checkout, &second, Moment::Before, is_worker);
     assert_eq!(checkout.image("web"), crash.to_string());
     let run = checkout.deploy(&second).run().ended(1, "rolled back: `web` ");
