@@ -55,7 +55,8 @@ impl Registry {
             let call = self.put_call(repository, &tag, OCI_INDEX, extended)?;
             // One try only: what is sent again must be read again, or it drops what was entered in between.
             match self.transport.once(&call, tries.deadline).await {
-                Ok(answer) if answer.status.is_success() => {}
+                // What failed before has nothing to do with what may fail after this.
+                Ok(answer) if answer.status.is_success() => tries.failed = 0,
                 Ok(answer) if answer.status == StatusCode::BAD_REQUEST && gone.is_empty() => {
                     // A listing with an entry that was deleted is refused as a whole: leave out what is gone.
                     gone = self.gone(repository, subject, evidence).await?;
