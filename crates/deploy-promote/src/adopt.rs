@@ -4,6 +4,7 @@ use shipkit_core::config::{Service, Source};
 use shipkit_core::target::{Adoption, Candidate, adoption};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::Memory;
+use shipkit_kubernetes::{Cluster, TakeOver};
 use shipkit_runner::{Failure, Runner};
 
 use crate::deploy::{refuse_pull_requests, run_url, warn};
@@ -11,12 +12,17 @@ use crate::hold::Hold;
 use crate::problems::Problems;
 use crate::project::Project;
 use crate::target::Target;
-use crate::{desired, report};
+use crate::{desired, manifests, report};
 
 /// Looks at what is there, refuses what cannot be adopted, and adopts the rest all together.
 pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcome, Failure> {
     refuse_pull_requests(runner)?;
     let target = project.target(runner).await?;
+    if let Target::Cluster(cluster) = &target
+        && cluster.has_manifests()
+    {
+        return take_over(project, (cluster, &target), runner).await;
+    }
     // What cannot be adopted needs no lease to say so.
     let adoption = look(project, &target, runner).await?;
     if project.args.dry_run {
@@ -30,6 +36,47 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     let ended = adopt(project, (&target, &hold), runner).await;
     hold.end(runner).await;
     ended
+}
+
+/// Manifests: what `kubectl` and Helm have applied becomes ours, as it is.
+async fn take_over(
+    project: &Project<'_>,
+    (cluster, target): (&Cluster, &Target),
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    let found = cluster.applied_by_others(manifests::read(project)?).await?;
+    let lines: Vec<_> =
+        found.iter().map(|one| format!("take over `{}` from {}", one.object, one.from.join(", "))).collect();
+    if project.args.dry_run {
+        runner.data(&lines.join("\n"));
+        return Ok(Outcome::pass("dry run: nothing was changed"));
+    }
+    if found.is_empty() {
+        return Ok(Outcome::pass("nothing was left to adopt"));
+    }
+    let hold = match Hold::take(target, project.environment.timeout, runner).await? {
+        Ok(hold) => hold,
+        Err(outcome) => return Ok(outcome),
+    };
+    let each = async {
+        for (one, line) in found.iter().zip(&lines) {
+            runner.say(line);
+            cluster.take_over(one).await?;
+        }
+        Ok::<(), Failure>(())
+    };
+    let ended = tokio::select! {
+        biased;
+        _signal = runner.cancelled() => Ok(stopped(project, "in the middle of it")),
+        why = hold.lost() => Ok(stopped(project, &why)),
+        ended = each => ended.map(|()| Outcome::pass(format!("adopted as it is: {}", objects(&found)))),
+    };
+    hold.end(runner).await;
+    ended
+}
+
+fn objects(found: &[TakeOver]) -> String {
+    found.iter().map(|one| one.object.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Under the lease: another run may have been there since the first look.
@@ -98,7 +145,7 @@ async fn look(project: &Project<'_>, target: &Target, runner: &Runner) -> Result
     }
     let names: Vec<&str> = services.iter().map(|(name, _)| *name).collect();
     let Some(found) = target.found(&names).await? else {
-        return Err(Failure::usage("a cluster has nothing to adopt")
+        return Err(Failure::usage("a cluster has nothing to adopt where no `target.manifests` are given")
             .with_hint("`deploy` goes on from the deployments that are there, and back to them"));
     };
     let candidates: Vec<Candidate> = services

@@ -15,6 +15,7 @@ use crate::project::Project;
 use crate::report::{self, Done};
 use crate::rollout::{Ended, Rollout};
 use crate::story::Story;
+use crate::target::Target;
 
 /// What a run says that was cancelled early enough.
 pub(crate) const UNTOUCHED: &str = "nothing was changed";
@@ -38,6 +39,9 @@ pub(crate) async fn run(
         Prepared::Ended(outcome) => return Ok(outcome),
         Prepared::Ready(ready) => ready,
     };
+    if let Target::Cluster(cluster) = &ready.target {
+        cluster.make_namespace().await?;
+    }
     let hold = match Hold::take(&ready.target, ready.candidate.deadline, runner).await? {
         Ok(hold) => hold,
         Err(outcome) => return Ok(outcome),

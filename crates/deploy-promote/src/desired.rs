@@ -12,6 +12,7 @@ use shipkit_core::target::{
 };
 use shipkit_core::{ImageRef, Release, Repository, Tag};
 use shipkit_docker::{Edge, Swarm};
+use shipkit_kubernetes::Cluster;
 use shipkit_registry::Registry;
 use shipkit_runner::Failure;
 
@@ -34,7 +35,6 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
             (is_cluster || is_command || is_files) && config.services.values().any(is_blue_green),
             "strategy: blue-green",
         ),
-        (target.manifests.is_some(), "target.manifests"),
         (target.kustomize.is_some(), "target.kustomize"),
         ((is_cluster || is_command) && !environment.environment.is_empty(), "environment"),
     ];
@@ -255,16 +255,17 @@ fn left_to_files(name: &str, service: &Service, is_stack: bool) -> impl Iterator
 pub(crate) fn workloads(
     project: &Project<'_>,
     release: &Release,
-    (namespace, stamp): (&str, Stamp),
+    (cluster, stamp): (&Cluster, Stamp),
 ) -> Result<Desired, Failure> {
+    let settings = Settings { manifests: cluster.stated(), ..Settings::default() };
     let mut services = Vec::new();
     for (name, service) in &project.config.services {
         if !matches!(service.source, Source::Build(_)) || service.stateful {
             continue;
         }
-        services.push(built(release, name, service)?);
+        services.push(DesiredService { settings: settings.clone(), ..built(release, name, service)? });
     }
-    Ok(Desired { stack: namespace.to_owned(), stamp, services })
+    Ok(Desired { stack: cluster.namespace().to_owned(), stamp, services })
 }
 
 /// The services that are built here, as they should be in a Compose project: their images, and how they are replaced where
@@ -412,6 +413,7 @@ fn settings(project: &Project<'_>, name: &str, service: &Service) -> Result<Sett
             update => Update { replacement: Replacement::Rolling, ..update },
         },
         compose: None,
+        manifests: None,
     })
 }
 

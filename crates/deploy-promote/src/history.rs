@@ -11,7 +11,7 @@ use crate::report;
 pub(crate) fn kept(entries: Option<Vec<Entry>>) -> Result<Vec<Entry>, Failure> {
     entries.ok_or_else(|| {
         Failure::usage("a cluster does not keep the releases that were confirmed there")
-            .with_hint("`rollback` goes to the release before, and `deploy` to any of the registry")
+            .with_hint("`rollback` goes to the release before, and `deploy` to any of the registry; where `target.manifests` is given, they are kept")
     })
 }
 

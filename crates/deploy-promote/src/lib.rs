@@ -17,6 +17,7 @@ mod hold;
 mod hooks;
 mod ledger;
 mod logs;
+mod manifests;
 mod prepare;
 mod preview;
 mod problems;
@@ -56,7 +57,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         Command::Deploy(deploy) => deploy::run(&project, deploy, &runner).await,
         Command::Check(deploy) => prepare::check(&project, deploy, &runner).await,
         Command::Rollback(rollback) => rollback::run(&project, rollback, &runner).await,
-        Command::Reconcile => reconcile::run(&project, &runner).await,
+        Command::Reconcile => Box::pin(reconcile::run(&project, &runner)).await,
         Command::Status => status::run(&project, &runner).await,
         Command::History => history::run(&project, &runner).await,
         Command::Adopt => adopt::run(&project, &runner).await,

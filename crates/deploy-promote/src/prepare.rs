@@ -14,7 +14,7 @@ use crate::preview::{self, Previews};
 use crate::problems::Problems;
 use crate::project::Project;
 use crate::target::Target;
-use crate::{desired, report, rule_files, space, stack};
+use crate::{desired, manifests, report, rule_files, space, stack};
 
 /// What a check says that found nothing.
 pub(crate) const CLEAR: &str = "nothing is in the way";
@@ -71,7 +71,16 @@ pub(crate) async fn prepare<'a>(
     };
     let shipped = &candidate.shipped;
     let previews = problems.note(preview::of(project, &shipped.release)).unwrap_or_default();
-    let Some(target) = problems.note(project.target(runner).await) else { return problems.ended() };
+    let Some(mut target) = problems.note(project.target(runner).await) else { return problems.ended() };
+    if let Target::Cluster(cluster) = &mut target
+        && project.environment.target.manifests.is_some()
+    {
+        let stated = manifests::state(project, cluster, &shipped.release).await;
+        let Some(remarks) = problems.note(stated) else { return problems.ended() };
+        for remark in remarks {
+            warn(runner, "manifests", &remark);
+        }
+    }
     let Some(observed) = problems.note(project.observe(&target).await) else { return problems.ended() };
     let stamp = stamp(&candidate, runner.now());
     let wanted = wanted(&candidate, stamp, &target, &observed).await;
@@ -83,7 +92,10 @@ pub(crate) async fn prepare<'a>(
     let home = (&candidate.registry, shipped.repository.registry());
     problems.note(space::check(&target, &desired, &observed, home).await);
     let previews = preview::can_be_asked(previews, &target, &mut problems, runner).await;
-    let changes = plan(&desired, &observed);
+    let mut changes = plan(&desired, &observed);
+    if let Target::Cluster(cluster) = &target {
+        changes.extend(problems.note(cluster.objects().await).unwrap_or_default());
+    }
     let environment = &project.environment;
     let hooks = Hooks::of(&environment.backup, environment.migrate.as_ref(), &changes);
     problems.note(hooks.check().await);
@@ -132,7 +144,7 @@ async fn wanted(
             let desired = desired::project(project, release, (stack, stamp))?;
             Ok(compose.complete(desired).await?)
         }
-        Target::Cluster(cluster) => desired::workloads(project, release, (cluster.namespace(), stamp)),
+        Target::Cluster(cluster) => desired::workloads(project, release, (cluster, stamp)),
     }
 }
 

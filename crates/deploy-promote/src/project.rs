@@ -247,6 +247,7 @@ impl<'a> Project<'a> {
 
     /// The services that are built here, with their deployments. What holds data is never touched.
     fn in_cluster(&self) -> Result<Place, Failure> {
+        let has_manifests = self.environment.target.manifests.is_some();
         let mut workloads: Vec<Workload> = Vec::new();
         for (name, service) in &self.config.services {
             if !matches!(service.source, Source::Build(_)) || service.stateful {
@@ -254,7 +255,8 @@ impl<'a> Project<'a> {
             }
             let names = service.kubernetes.clone().unwrap_or_default();
             let deployment = names.deployment.unwrap_or_else(|| name.clone());
-            if let Some(other) = workloads.iter().find(|other| other.deployment == deployment) {
+            let is_same = |other: &&Workload| !has_manifests && other.deployment == deployment;
+            if let Some(other) = workloads.iter().find(is_same) {
                 return Err(Failure::usage(format!(
                     "services `{}` and `{name}` are both in deployment `{deployment}`, and this version changes one \
                      container of a deployment",
@@ -271,7 +273,14 @@ impl<'a> Project<'a> {
         let (namespace, secrets) =
             (self.environment.target.namespace.clone(), self.environment.secrets.clone());
         let migrates = self.environment.migrate.is_some();
-        Ok(Place { project: self.config.name.clone(), namespace, workloads, secrets, migrates })
+        Ok(Place {
+            project: self.config.name.clone(),
+            namespace,
+            workloads,
+            secrets,
+            migrates,
+            has_manifests,
+        })
     }
 
     /// The login that the target needs to pull, if one is given.

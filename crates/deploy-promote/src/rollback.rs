@@ -247,16 +247,9 @@ async fn bring(target: &Target, project: &Project<'_>, way: &Way) -> Option<Outc
 
 async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Runner) -> Outcome {
     let back = &way.back;
-    let mut failed = Vec::new();
-    // All are put back before one is waited for: a mixture of releases should not last. One that cannot be put back is
-    // no reason to leave the others.
-    let mut arriving = Vec::new();
-    for service in &back.returns {
-        match target.restore(service, way.entry.as_ref(), login(project, service).as_ref()).await {
-            Ok(applied) => arriving.push(applied),
-            Err(error) => failed.push(format!("`{}`: {error}", service.service)),
-        }
-    }
+    // All are put back before one is waited for: a mixture of releases should not last.
+    let login = |service: &Return| login(project, service);
+    let (arriving, mut failed) = target.put_back(&back.returns, way.entry.as_ref(), login).await;
     // Going back once more must not lead these, and only these, to a release in between.
     for service in back.stay.iter().filter(|_| way.entry.is_some()) {
         if let Err(error) = target.forget(service).await {

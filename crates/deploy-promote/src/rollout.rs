@@ -8,6 +8,7 @@ use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{Login, Preview, Stack, Swarm};
+use shipkit_kubernetes::{Back, Cluster};
 use shipkit_runner::Runner;
 
 use crate::prepare::Ready;
@@ -43,6 +44,8 @@ pub(crate) struct Rollout<'a> {
     /// What new instances are asked before traffic goes to them.
     pub(crate) previews: &'a Previews,
     applied: Vec<Applied>,
+    /// What brings back the manifests that were there before.
+    recorded: Option<Back>,
 }
 
 impl<'a> Rollout<'a> {
@@ -55,6 +58,7 @@ impl<'a> Rollout<'a> {
             deadline: ready.candidate.deadline,
             previews: &ready.previews,
             applied: Vec::new(),
+            recorded: None,
         }
     }
 
@@ -62,6 +66,11 @@ impl<'a> Rollout<'a> {
     pub(crate) async fn forward(&mut self, changes: &[Change], runner: &Runner) -> Ended {
         if let Target::Swarm { swarm, files: Some(files), .. } = self.target {
             return Box::pin(self.all_at_once((swarm, files), changes, runner)).await;
+        }
+        if let Target::Cluster(cluster) = self.target
+            && cluster.stated().is_some()
+        {
+            return Box::pin(self.all_of_them(cluster, changes, runner)).await;
         }
         for change in changes {
             runner.say(&change.to_string());
@@ -100,10 +109,28 @@ impl<'a> Rollout<'a> {
         if let Err(error) = told {
             return broken(&error.into());
         }
+        self.all_arrive(runner).await
+    }
+
+    /// Applies the manifests, and watches everything in them until all has arrived or one fails.
+    async fn all_of_them(&mut self, cluster: &Cluster, changes: &[Change], runner: &Runner) -> Ended {
+        for change in changes {
+            runner.say(&change.to_string());
+        }
+        let (applied, back, told) = cluster.apply_all(self.desired, changes).await;
+        self.applied = applied.into_iter().map(|one| Applied::Cluster(cluster.clone(), one)).collect();
+        self.recorded = back;
+        if let Err(error) = told {
+            return broken(&error.into());
+        }
+        self.all_arrive(runner).await
+    }
+
+    /// Watches what was changed until all of it has arrived or one fails.
+    async fn all_arrive(&self, runner: &Runner) -> Ended {
         let deadline = self.deadline;
         let arrive = |applied| async move {
-            let nothing =
-                async |_: Vec<Preview>, _: Duration| Outcome::skipped("a Swarm shows nothing before");
+            let nothing = async |_: Vec<Preview>, _: Duration| Outcome::skipped("nothing is shown before");
             (applied, Applied::rollout(applied, deadline, watching(runner, applied), nothing).await)
         };
         let mut arriving: FuturesUnordered<_> = self.applied.iter().map(arrive).collect();
@@ -119,6 +146,17 @@ impl<'a> Rollout<'a> {
     /// Takes back everything that was changed, newest first. Gives the services that did not come back, each with why.
     pub(crate) async fn back(&mut self, runner: &Runner) -> Vec<String> {
         let (mut stuck, mut arriving) = (Vec::new(), Vec::new());
+        if let (Some(back), Target::Cluster(cluster)) = (self.recorded.take(), self.target) {
+            self.applied.clear();
+            match cluster.go_back(&back).await {
+                Ok(all) => {
+                    arriving.extend(all.into_iter().map(|one| {
+                        (one.service().to_owned(), Ok(Some(Applied::Cluster(cluster.clone(), one))))
+                    }));
+                }
+                Err(error) => stuck.push(error.to_string()),
+            }
+        }
         // All are taken back before one is waited for: a mixture of releases should not last.
         while let Some(applied) = self.applied.pop() {
             let back = applied.undo(self.login.as_ref()).await;

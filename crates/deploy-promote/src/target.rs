@@ -220,6 +220,34 @@ impl Target {
         })
     }
 
+    /// Puts services back, each as [`restore`](Self::restore) does; where they stand in manifests, all of these. Gives what is
+    /// to be watched, and why the others cannot be put back.
+    pub(crate) async fn put_back(
+        &self,
+        returns: &[Return],
+        entry: Option<&Entry>,
+        login: impl Fn(&Return) -> Option<Login>,
+    ) -> (Vec<Applied>, Vec<String>) {
+        let (mut arriving, mut failed) = (Vec::new(), Vec::new());
+        if let Self::Cluster(cluster) = self
+            && cluster.has_manifests()
+        {
+            match cluster.put_all_back(entry).await {
+                Ok(all) => arriving.extend(all.into_iter().map(|one| Applied::Cluster(cluster.clone(), one))),
+                Err(error) => failed.push(error.to_string()),
+            }
+            return (arriving, failed);
+        }
+        // One that cannot be put back is no reason to leave the others.
+        for service in returns {
+            match self.restore(service, entry, login(service).as_ref()).await {
+                Ok(applied) => arriving.push(applied),
+                Err(error) => failed.push(format!("`{}`: {error}", service.service)),
+            }
+        }
+        (arriving, failed)
+    }
+
     /// Puts one service back to what `entry` keeps of it; without one, to the last good state that the target remembers.
     pub(crate) async fn restore(
         &self,
@@ -242,7 +270,7 @@ impl Target {
                 };
                 Applied::Compose(compose.clone(), Box::new(applied))
             }
-            // It keeps no entries.
+            // Where it keeps entries, all of one comes back together.
             Self::Cluster(cluster) => Applied::Cluster(cluster.clone(), cluster.restore(back).await?),
         })
     }
@@ -279,7 +307,10 @@ impl Target {
                 compose.record(desired, migration, now).await?;
                 Memory::Kept
             }
-            Self::Cluster(_) => Memory::Kept,
+            Self::Cluster(cluster) => {
+                cluster.remember(desired, migration, now).await?;
+                Memory::Kept
+            }
         })
     }
 
@@ -288,6 +319,10 @@ impl Target {
         Ok(match self {
             Self::Swarm { swarm, stack, .. } => Some(swarm.history(stack).await?),
             Self::Compose { compose, .. } => Some(compose.history().await?),
+            Self::Cluster(cluster) if cluster.has_manifests() => {
+                let (entries, unreadable) = cluster.history().await?;
+                Some(History { entries, unreadable })
+            }
             Self::Cluster(_) => None,
         })
     }

@@ -221,6 +221,7 @@ pub(crate) fn settings(spec: &Value, stack: &str) -> Settings {
             },
         },
         compose: None,
+        manifests: None,
     }
 }
 
@@ -406,6 +407,7 @@ mod tests {
                 stop_grace: Some(Duration::from_secs(4)),
                 update: Update::default(),
                 compose: None,
+                manifests: None,
             },
         }
     }

@@ -200,7 +200,7 @@ impl Swarm {
         match change {
             Change::CreateNetwork { network } => self.create_network(network).await.map(|()| None),
             // Nothing of a Swarm is absent: it has no files of its own.
-            Change::Start { .. } | Change::LeaveStateful { .. } => Ok(None),
+            Change::Start { .. } | Change::LeaveStateful { .. } | Change::Object { .. } => Ok(None),
             Change::Create { service, .. } => self.create(desired, find(service)?, login).await.map(Some),
             Change::Update { service, .. } => self.update(desired, find(service)?, login).await.map(Some),
             Change::Relabel { service, .. } => self.relabel(desired, find(service)?).await.map(Some),

@@ -17,6 +17,12 @@ const RUN: &str = "shipkit.dev/run";
 const DEPLOYED: &str = "shipkit.dev/deployed";
 const PLATFORMS: &str = "shipkit.dev/platforms";
 const PREVIOUS: &str = "shipkit.dev/previous";
+/// The digest of the manifests that an object is a part of.
+pub(crate) const SET: &str = "shipkit.dev/manifests";
+/// Where these are recorded.
+pub(crate) const RECORD: &str = "shipkit.dev/record";
+/// Which container runs which service.
+pub(crate) const CONTAINERS: &str = "shipkit.dev/containers";
 /// Names the deploy that it confirms by its time, so that a later one is not confirmed by what was left of it.
 const CONFIRMED: &str = "shipkit.dev/confirmed";
 
@@ -74,6 +80,16 @@ pub(crate) fn platforms(all: &Annotations) -> Vec<Digest> {
     get(all, PLATFORMS).unwrap_or_default().split(' ').filter_map(|digest| digest.parse().ok()).collect()
 }
 
+/// The digest of the manifests that an object is a part of.
+pub(crate) fn set(all: &Annotations) -> Option<Digest> {
+    get(all, SET)?.parse().ok()
+}
+
+/// The service of each container, by the container's name.
+pub(crate) fn containers(all: &Annotations) -> BTreeMap<String, String> {
+    get(all, CONTAINERS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
 /// Whether the deploy was seen to succeed. What shipkit did not deploy is what serves: nobody else will confirm it.
 pub(crate) fn is_confirmed(all: &Annotations) -> bool {
     mark(all).is_none() || (all.contains_key(CONFIRMED) && get(all, CONFIRMED) == get(all, DEPLOYED))
@@ -119,6 +135,14 @@ impl Ours {
             put(PREVIOUS, good);
         }
         Self { annotations, images: new.images }
+    }
+
+    /// Its annotations as they are once the deploy is confirmed, without the memory of what was before.
+    pub(crate) fn confirmed(&self) -> Annotations {
+        let mut all = self.annotations.clone();
+        all.remove(PREVIOUS);
+        all.extend(Self::confirmation(&self.annotations).into_iter().flatten());
+        all
     }
 
     /// The deploy that these annotations name, as confirmation.

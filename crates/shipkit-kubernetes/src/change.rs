@@ -17,9 +17,9 @@ use crate::error::{CONFLICT, ClusterError};
 use crate::observe::{images, name};
 
 /// Who owns what a deploy writes.
-const MANAGER: &str = "shipkit";
+pub(crate) const MANAGER: &str = "shipkit";
 /// Who owns the confirmation: a manager of its own, because an apply removes what it does not repeat.
-const CONFIRMING: &str = "shipkit-confirm";
+pub(crate) const CONFIRMING: &str = "shipkit-confirm";
 /// How often a change is tried again because somebody changed the deployment between reading and writing it. Its own
 /// controller does so all the time while pods come and go.
 const SWAPS: usize = 16;
@@ -62,6 +62,16 @@ pub(crate) struct Written {
 }
 
 impl Applied {
+    /// A change that is undone with others, and not by itself.
+    pub(crate) fn of(
+        workload: Workload,
+        purpose: Purpose,
+        (mark, generation): (Mark, i64),
+        state: &Ours,
+    ) -> Self {
+        Self { workload, purpose, mark, generation, wanted: wanted(state), undo: Undo::Nothing }
+    }
+
     /// The service's name.
     #[must_use]
     pub fn service(&self) -> &str {
@@ -81,14 +91,17 @@ impl Cluster {
             found.ok_or_else(|| ClusterError::NotDesired(name.to_owned()))
         };
         match change {
-            Change::CreateNetwork { .. } | Change::Start { .. } | Change::LeaveStateful { .. } => Ok(None),
+            Change::CreateNetwork { .. }
+            | Change::Start { .. }
+            | Change::LeaveStateful { .. }
+            | Change::Object { .. } => Ok(None),
             Change::Create { service, .. }
             | Change::Update { service, .. }
             | Change::Relabel { service, .. } => {
                 let written = self.deploy(desired, find(service)?, Dry::No).await?;
                 let workload = self.workload(service)?;
                 let undo = undo(workload, &written.before);
-                Ok(Some(applied(workload, Purpose::Deploy, &written.after, written.state, undo)))
+                Ok(Some(applied(workload, Purpose::Deploy, &written.after, &written.state, undo)))
             }
             Change::Keep { service, .. } => self.keep(service).await.map(Some),
         }
@@ -127,6 +140,9 @@ impl Cluster {
     /// # Errors
     /// When the cluster refuses or cannot be asked.
     pub async fn confirm(&self, desired: &Desired) -> Result<(), ClusterError> {
+        if self.place.has_manifests {
+            return self.confirm_all(desired).await;
+        }
         let release = desired.stamp.release.as_str();
         for service in &desired.services {
             let workload = self.workload(&service.name)?;
@@ -176,13 +192,13 @@ impl Cluster {
         let is_left = !annotations::is_confirmed(there.annotations());
         let good = Ours::previous(there.annotations()).filter(|_| is_left);
         let undo = good.map_or(Undo::Nothing, |good| Undo::Restore(Box::new(good)));
-        Ok(applied(workload, Purpose::Deploy, &there, state, undo))
+        Ok(applied(workload, Purpose::Deploy, &there, &state, undo))
     }
 
     async fn put_back(&self, service: &str, good: &Ours) -> Result<Applied, ClusterError> {
         let workload = self.workload(service)?;
         let written = self.swap(workload, |_| good.clone(), Dry::No).await?;
-        Ok(applied(workload, Purpose::Restore, &written.after, written.state, Undo::Nothing))
+        Ok(applied(workload, Purpose::Restore, &written.after, &written.state, Undo::Nothing))
     }
 
     /// Changes a deployment as compare-and-swap: if somebody changed it after it was read, it is read and written again,
@@ -239,21 +255,20 @@ impl Cluster {
 }
 
 /// What is needed to watch and undo a change.
-fn applied(workload: &Workload, purpose: Purpose, after: &Deployment, state: Ours, undo: Undo) -> Applied {
+fn applied(workload: &Workload, purpose: Purpose, after: &Deployment, state: &Ours, undo: Undo) -> Applied {
+    let seen = (annotations::mark(after.annotations()), after.metadata.generation.unwrap_or_default());
+    Applied { undo, ..Applied::of(workload.clone(), purpose, seen, state) }
+}
+
+/// What each container should run, and how a node may name that.
+fn wanted(state: &Ours) -> BTreeMap<String, Wanted> {
     let platforms: BTreeSet<_> = annotations::platforms(&state.annotations).into_iter().collect();
-    let wanted = state.images.into_iter().map(|(container, image)| {
+    let wanted = state.images.iter().map(|(container, image)| {
         let named = image.parse::<ImageRef>().ok();
         let digests = named.map(|named| platforms.iter().cloned().chain([named.digest]).collect());
-        (container, Wanted { image, digests: digests.unwrap_or_default() })
+        (container.clone(), Wanted { image: image.clone(), digests: digests.unwrap_or_default() })
     });
-    Applied {
-        workload: workload.clone(),
-        purpose,
-        mark: annotations::mark(after.annotations()),
-        generation: after.metadata.generation.unwrap_or_default(),
-        wanted: wanted.collect(),
-        undo,
-    }
+    wanted.collect()
 }
 
 /// What an apply says: the annotations and images that are ours, of the object as it was read.

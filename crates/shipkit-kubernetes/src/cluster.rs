@@ -1,9 +1,10 @@
 //! `Cluster`: one namespace of a cluster, and the services that have a deployment in it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -17,6 +18,7 @@ use crate::access::Access;
 use crate::change::Dry;
 use crate::error::{ClusterError, NOT_FOUND};
 use crate::observe::{containers, name};
+use crate::set::Stated;
 
 /// How long one request may take, whatever the client does to repeat it.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -46,6 +48,19 @@ const NEEDED_TO_MIGRATE: [(&str, &str, &str); 6] = [
     ("batch", "jobs", "delete"),
 ];
 
+/// How many permissions are asked for at the same time.
+const ASKED_AT_ONCE: usize = 16;
+
+/// Something that credentials must allow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needed<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) verb: &'a str,
+    /// Where; `None` for what belongs to the cluster as a whole.
+    pub(crate) namespace: Option<&'a str>,
+}
+
 /// One namespace of a cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -53,6 +68,8 @@ pub struct Cluster {
     pub(crate) server: String,
     pub(crate) namespace: String,
     pub(crate) place: Place,
+    /// The manifests that are deployed; `None` as long as nobody has said which.
+    pub(crate) stated: Option<Arc<Stated>>,
 }
 
 /// Where services are in a cluster.
@@ -68,6 +85,9 @@ pub struct Place {
     pub secrets: Vec<String>,
     /// Whether releases are migrated before they are rolled out.
     pub migrates: bool,
+    /// Whether the objects of a release are given as manifests; otherwise its services have deployments, and only their images
+    /// change.
+    pub has_manifests: bool,
 }
 
 /// The deployment of one service.
@@ -91,7 +111,7 @@ impl Cluster {
     pub async fn connect(access: &Access, place: Place) -> Result<Self, ClusterError> {
         let (client, server, namespace) = access.client().await?;
         let namespace = place.namespace.clone().unwrap_or(namespace);
-        Ok(Self { client, server, namespace, place })
+        Ok(Self { client, server, namespace, place, stated: None })
     }
 
     /// The namespace.
@@ -105,6 +125,9 @@ impl Cluster {
     /// # Errors
     /// When the cluster cannot be asked, or has no such namespace.
     pub async fn observe(&self) -> Result<Observed, ClusterError> {
+        if self.place.has_manifests {
+            return self.observe_all().await;
+        }
         let there = match self.list_deployments().await {
             // One of several permissions that are missing is no help.
             Err(error @ ClusterError::Forbidden { .. }) => {
@@ -139,6 +162,9 @@ impl Cluster {
         desired: &Desired,
         observed: &Observed,
     ) -> Result<Vec<String>, ClusterError> {
+        if self.place.has_manifests {
+            return self.preflight_all(desired, observed).await;
+        }
         self.permissions().await?;
         let there = self.list_deployments().await?;
         let mut remarks = Vec::new();
@@ -164,6 +190,13 @@ impl Cluster {
         for service in &desired.services {
             self.deploy(desired, service, Dry::Run).await?;
         }
+        remarks.extend(self.remarks(desired, observed));
+        Ok(remarks)
+    }
+
+    /// What the services that are there say of themselves.
+    pub(crate) fn remarks(&self, desired: &Desired, observed: &Observed) -> Vec<String> {
+        let mut remarks = Vec::new();
         let unfinished = observed.services.iter().filter(|service| !service.is_confirmed);
         remarks.extend(unfinished.map(|service| {
             format!("deployment of `{}` was left by a deploy that did not finish", service.name)
@@ -171,7 +204,7 @@ impl Cluster {
         remarks.extend(strangers(desired, observed).into_iter().map(|name| {
             format!("service `{name}` runs in namespace `{}` and is not in this release", self.namespace)
         }));
-        Ok(remarks)
+        remarks
     }
 
     /// Asks something within the time limit.
@@ -225,7 +258,7 @@ impl Cluster {
     }
 
     /// Whoever may not look at namespaces is not told: then what is missing in it says enough.
-    async fn namespace_exists(&self) -> Result<(), ClusterError> {
+    pub(crate) async fn namespace_exists(&self) -> Result<(), ClusterError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         match self.ask("get namespaces", namespaces.get(&self.namespace)).await {
             Err(error) if error.status() == Some(NOT_FOUND) => {
@@ -237,16 +270,31 @@ impl Cluster {
     }
 
     /// Whether these credentials may do all that a deploy does: asked before anything changes.
-    async fn permissions(&self) -> Result<(), ClusterError> {
+    pub(crate) async fn permissions(&self) -> Result<(), ClusterError> {
         let secrets = [("", "secrets", "get")];
         let secrets = secrets.iter().filter(|_| !self.place.secrets.is_empty());
         let to_migrate = NEEDED_TO_MIGRATE.iter().filter(|_| self.place.migrates);
         let asked: Vec<_> = NEEDED.iter().chain(secrets).chain(to_migrate).collect();
-        let answers = join_all(asked.iter().map(|needed| self.may(needed))).await;
+        let asked: Vec<Needed<'_>> = asked
+            .into_iter()
+            .map(|&(group, resource, verb)| Needed {
+                group,
+                resource,
+                verb,
+                namespace: Some(&self.namespace),
+            })
+            .collect();
+        self.may_all(&asked).await
+    }
+
+    /// Whether these credentials may do all of it: what they may not is named together.
+    pub(crate) async fn may_all(&self, asked: &[Needed<'_>]) -> Result<(), ClusterError> {
+        let answers = stream::iter(asked.iter().map(|needed| self.may(needed)));
+        let answers: Vec<_> = answers.buffered(ASKED_AT_ONCE).collect().await;
         let mut missing = Vec::new();
-        for ((_, resource, verb), may) in asked.into_iter().zip(answers) {
+        for (needed, may) in asked.iter().zip(answers) {
             if !may? {
-                missing.push(format!("{verb} {resource}"));
+                missing.push(format!("{} {}", needed.verb, needed.resource));
             }
         }
         if missing.is_empty() {
@@ -255,12 +303,12 @@ impl Cluster {
         Err(ClusterError::Forbidden { namespace: self.namespace.clone(), missing })
     }
 
-    async fn may(&self, (group, resource, verb): &(&str, &str, &str)) -> Result<bool, ClusterError> {
+    async fn may(&self, needed: &Needed<'_>) -> Result<bool, ClusterError> {
         let wanted = ResourceAttributes {
-            namespace: Some(self.namespace.clone()),
-            group: Some((*group).to_owned()),
-            resource: Some((*resource).to_owned()),
-            verb: Some((*verb).to_owned()),
+            namespace: needed.namespace.map(str::to_owned),
+            group: Some(needed.group.to_owned()),
+            resource: Some(needed.resource.to_owned()),
+            verb: Some(needed.verb.to_owned()),
             ..ResourceAttributes::default()
         };
         let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(wanted), ..Default::default() };
@@ -271,7 +319,7 @@ impl Cluster {
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
-    async fn secrets_exist(&self) -> Result<(), ClusterError> {
+    pub(crate) async fn secrets_exist(&self) -> Result<(), ClusterError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut missing = BTreeSet::new();
         for secret in &self.place.secrets {

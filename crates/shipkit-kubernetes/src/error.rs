@@ -4,6 +4,7 @@ use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::journal::JournalError;
 use shipkit_core::lease::BadLease;
+use shipkit_core::manifests::{BadManifests, BadRecord, Kind};
 
 /// Why a cluster cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,21 @@ pub enum ClusterError {
     /// Somebody paused it, so that no pod would be replaced.
     #[error("deployment `{0}` is paused: no pod would be replaced")]
     Paused(String),
+    /// The manifests cannot be deployed.
+    #[error(transparent)]
+    Manifests(#[from] BadManifests),
+    /// A release cannot be recorded, or what lies there is no record.
+    #[error(transparent)]
+    Record(#[from] BadRecord),
+    /// The objects of a release are not recorded any more.
+    #[error("secret `{0}`, in which its objects were recorded, is not there any more")]
+    NoRecord(String),
+    /// Others have written fields that the manifests set to something else.
+    #[error("others own fields that the manifests set: {}", conflicts(.0))]
+    Conflicts(Vec<Conflict>),
+    /// A kind whose definition was just applied is not served yet.
+    #[error("the cluster does not serve {0} although its definition is there")]
+    NotServed(Kind),
     /// Secrets that the environment names do not exist: all of them.
     #[error("secrets do not exist in the namespace: {}", quoted(.0))]
     MissingSecrets(Vec<String>),
@@ -99,6 +115,17 @@ pub enum ClusterError {
     NotDesired(String),
 }
 
+/// A field that is set by the manifests, and that somebody else has set to something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The object.
+    pub object: String,
+    /// The field.
+    pub field: String,
+    /// Whose it is, in the cluster's own words.
+    pub owner: String,
+}
+
 /// The status that says that an object was changed since it was read.
 pub(crate) const CONFLICT: u16 = 409;
 /// The status that says that an object is not there.
@@ -119,13 +146,26 @@ impl ClusterError {
         let kube::Error::Api(status) = error else {
             return Self::NoAnswer { server: server.to_owned(), reason: causes(error) };
         };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let conflicts: Vec<Conflict> = causes
+            .filter(|cause| cause.reason == "FieldManagerConflict")
+            .map(|cause| Conflict {
+                object: what.to_owned(),
+                field: cause.field.clone(),
+                owner: cause.message.trim_start_matches("conflict with ").to_owned(),
+            })
+            .collect();
         match status.code {
+            CONFLICT if !conflicts.is_empty() => Self::Conflicts(conflicts),
             UNKNOWN => Self::Unknown(server.to_owned()),
             // A quota forbids in other words.
             FORBIDDEN if status.message.contains("cannot") => {
                 Self::Forbidden { namespace: namespace.to_owned(), missing: vec![what.to_owned()] }
             }
             code => {
+                // The API server calls it an error of its own that a field has a value of the wrong type.
+                let is_wrong = status.message.contains("failed to create typed patch object");
+                let code = if is_wrong { INVALID } else { code };
                 let said = if status.message.is_empty() { "it does not say why" } else { &status.message };
                 let message = said.chars().take(1000).collect();
                 Self::Refused { what: what.to_owned(), status: code, message }
@@ -151,6 +191,11 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+fn conflicts(conflicts: &[Conflict]) -> String {
+    let one = |one: &Conflict| format!("{} of `{}` ({})", one.field, one.object, one.owner);
+    conflicts.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn quoted(names: &[String]) -> String {
@@ -181,15 +226,22 @@ impl Hint for ClusterError {
                 .first()
                 .map(|name| format!("create each of them, as in `kubectl create secret generic {name}`")),
             Self::Overtaken(_) => Some("look at the status, then deploy again".to_owned()),
-            Self::NothingBefore(_) => Some("deploy an earlier release by its version".to_owned()),
+            Self::NothingBefore(_) | Self::NoRecord(_) => Some("deploy an earlier release by its version".to_owned()),
             Self::BadLease(error) => error.hint(),
             Self::Journal(error) => error.hint(),
+            Self::Manifests(error) => error.hint(),
+            Self::Record(error) => error.hint(),
+            Self::Conflicts(_) => Some(
+                "`deploy-promote adopt` takes over what `kubectl` and Helm have applied; what a controller or a person keeps \
+                 changing is left out of the manifests"
+                    .to_owned(),
+            ),
             Self::StillMigrating(name) => {
                 Some(format!("wait until it has ended, or `kubectl delete job {name}`"))
             }
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
             Self::Restless(_) => Some("try again".to_owned()),
-            Self::NoAnswer { .. } | Self::Refused { .. } | Self::NotDesired(_) => None,
+            Self::NoAnswer { .. } | Self::Refused { .. } | Self::NotDesired(_) | Self::NotServed(_) => None,
         }
     }
 
@@ -204,7 +256,10 @@ impl Hint for ClusterError {
             | Self::Restless(_) => ExitCode::Unknown,
             Self::BadLease(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),
-            Self::BadKubeconfig(_)
+            Self::Manifests(error) => error.exit_code(),
+            Self::Record(error) => error.exit_code(),
+            Self::Conflicts(_)
+            | Self::BadKubeconfig(_)
             | Self::NoAccess
             | Self::NoNamespace(_)
             | Self::NoDeployment { .. }
@@ -212,6 +267,8 @@ impl Hint for ClusterError {
             | Self::MissingSecrets(_)
             | Self::NotDesired(_) => ExitCode::Usage,
             Self::Refused { .. }
+            | Self::NoRecord(_)
+            | Self::NotServed(_)
             | Self::Paused(_)
             | Self::Overtaken(_)
             | Self::NothingBefore(_)

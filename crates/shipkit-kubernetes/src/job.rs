@@ -100,8 +100,11 @@ impl Cluster {
             let begin = Patch::Merge(json!({"spec": {"suspend": false}}));
             self.ask("patch jobs", jobs.patch(&name, &PatchParams::default(), &begin)).await?;
         }
-        let container = &self.workload(&job.service.name)?.container;
-        let told = self.tell(&name, container, &mut line);
+        let container = match &self.stated {
+            Some(stated) => self.stated_deployment(stated, &job.service.name)?.0.container,
+            None => self.workload(&job.service.name)?.container.clone(),
+        };
+        let told = self.tell(&name, &container, &mut line);
         let seen = self.ended(&name, job.limit);
         tokio::pin!(told, seen);
         let seen = tokio::select! {
@@ -176,8 +179,13 @@ impl Cluster {
     }
 
     async fn make(&self, name: String, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {
-        let workload = self.workload(&job.service.name)?;
-        let deployment = self.deployment(&workload.deployment).await?;
+        let (workload, deployment) = if let Some(stated) = &self.stated {
+            self.make_what_pods_need().await?;
+            self.stated_deployment(stated, &job.service.name)?
+        } else {
+            let workload = self.workload(&job.service.name)?;
+            (workload.clone(), self.deployment(&workload.deployment).await?)
+        };
         let new = Deployed {
             stamp: &desired.stamp,
             revision: &job.service.revision,
@@ -186,8 +194,8 @@ impl Cluster {
         };
         let mut annotations = Ours::deploy(new, None).annotations;
         annotations.insert(PROJECT.to_owned(), self.place.project.clone());
-        let object = migration::object(name, (&deployment, workload), job, annotations);
-        let object = object.ok_or_else(|| no_container(workload, &deployment))?;
+        let object = migration::object(name, (&deployment, &workload), job, annotations);
+        let object = object.ok_or_else(|| no_container(&workload, &deployment))?;
         let made = self.ask("create jobs", self.jobs().create(&PostParams::default(), &object)).await;
         match made {
             // The answer was lost, and the client has asked again by itself.

@@ -6,7 +6,7 @@ use shipkit_core::rollout::deployment::{Container, Pod, Seen, State};
 use shipkit_core::target::Written;
 
 use crate::change::Applied;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Workload};
 use crate::error::ClusterError;
 use crate::observe::{Set, name, seen, selector};
 
@@ -47,16 +47,21 @@ impl Cluster {
     /// # Errors
     /// When the cluster cannot be asked for the pods.
     pub async fn written(&self, only: Option<&str>, tail: u32) -> Result<Vec<Written>, ClusterError> {
-        let there = self.list_deployments().await?;
+        let all = if self.place.has_manifests {
+            self.deployments_of(self.members().await?)
+        } else {
+            let there = self.list_deployments().await?;
+            let named =
+                |workload: &Workload| there.iter().find(|one| name(one) == workload.deployment).cloned();
+            let all = self.place.workloads.iter();
+            all.filter_map(|workload| Some((workload.clone(), named(workload)?))).collect()
+        };
         let mut written = Vec::new();
-        for workload in &self.place.workloads {
+        for (workload, deployment) in all {
             if only.is_some_and(|only| only != workload.service) {
                 continue;
             }
-            let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) else {
-                continue;
-            };
-            let seen = self.newest_pods(deployment).await?;
+            let seen = self.newest_pods(&deployment).await?;
             let telling = |(pod, one): &(&Pod, &Container)| !one.is_init || is_failing(pod, one);
             for (pod, container) in containers(&seen).filter(telling) {
                 written.push(Written {

@@ -296,6 +296,8 @@ impl Namespace {
             "Secret" => ("", "secrets"),
             "ResourceQuota" => ("", "resourcequotas"),
             "Service" => ("", "services"),
+            "ConfigMap" => ("", "configmaps"),
+            "PersistentVolumeClaim" => ("", "persistentvolumeclaims"),
             "Job" => ("batch", "jobs"),
             "Lease" => ("coordination.k8s.io", "leases"),
             other => panic!("{other} is not known here"),

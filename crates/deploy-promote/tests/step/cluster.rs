@@ -14,7 +14,7 @@ use crate::bed::{Step, client, record, release_of, wait};
 /// A project of two services in one namespace, and the registry of its releases.
 pub(crate) struct Shop {
     pub(crate) namespace: Namespace,
-    registry: Registry,
+    pub(crate) registry: Registry,
 }
 
 impl Shop {
@@ -57,7 +57,7 @@ impl Shop {
         })
     }
 
-    fn image(&self, name: &str, digit: u8) -> ImageRef {
+    pub(crate) fn image(&self, name: &str, digit: u8) -> ImageRef {
         let layer = format!("{name} {digit}");
         let digest = self.registry.seed_image(&format!("shop/{name}"), &json!({}), &[layer.as_bytes()]);
         format!("{}/shop/{name}", self.registry.host()).parse::<Repository>().unwrap().at(&digest)
@@ -192,9 +192,9 @@ fn what_cannot_be_done_in_a_cluster_is_refused_before_anything_changes() {
     with("context: bed", "context: prod").run().ended(2, "failed to load current context: prod");
     let nowhere = format!("namespace: {}", shop.namespace.name());
     with(&nowhere, "namespace: sk-nowhere").run().ended(2, "there is no namespace `sk-nowhere`");
-    with("context: bed", "manifests: k8s")
+    with("context: bed", "kustomize: k8s")
         .run()
-        .ended(2, "asks for `target.manifests`, which this version cannot do in a cluster");
+        .ended(2, "asks for `target.kustomize`, which this version cannot do in a cluster");
     with("timeout: 60s", "environment: {A: b}")
         .run()
         .ended(2, "asks for `environment`, which this version cannot do in a cluster");

@@ -26,7 +26,7 @@ fn deploy(config: &str, release: &Digest) -> Step {
 
 /// Nobody holds the lease, and the last run has ended.
 #[track_caller]
-fn check_closed(shop: &Shop) {
+pub(crate) fn check_closed(shop: &Shop) {
     let lease = shop.namespace.get("Lease", "shop-shipkit");
     assert_eq!(lease["spec"]["holderIdentity"], Value::Null, "{lease}");
     let journal = lease["metadata"]["annotations"]["shipkit.dev/journal"].as_str();

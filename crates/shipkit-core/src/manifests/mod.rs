@@ -13,6 +13,7 @@
 //! - Nothing here asks the cluster. What must be known of it (the scope of custom kinds, live autoscalers, live objects) is
 //!   given, as values.
 
+mod difference;
 mod drain;
 mod error;
 mod object;
@@ -32,6 +33,7 @@ use crate::config::KubernetesNames;
 use crate::digest::Digest;
 use crate::reference::ImageRef;
 
+pub use difference::{Difference, Fate};
 pub use error::{BadManifests, Remark, WhyKept};
 pub use object::{Id, Kind, Object, Place};
 pub use prune::STACK;
@@ -103,6 +105,18 @@ impl Manifests {
         scope::foreign(&self.objects)
     }
 
+    /// Its objects, each in the namespace or in none.
+    ///
+    /// # Errors
+    /// When an object cannot be placed.
+    pub fn placed(
+        self,
+        namespace: &str,
+        scopes: &BTreeMap<Kind, Scope>,
+    ) -> Result<Vec<Object>, BadManifests> {
+        scope::placed(self.objects, namespace, scopes)
+    }
+
     /// Makes of them what is applied.
     ///
     /// # Errors
@@ -158,10 +172,21 @@ impl Rendered {
         &self.scaled
     }
 
+    /// The kinds of its objects.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeSet<Kind> {
+        self.objects.iter().map(Object::kind).collect()
+    }
+
     /// What people should know: each once, nothing that stops a deploy. Empty for what was read from a record.
     #[must_use]
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
+    }
+
+    /// The objects that pods need before they can start: those that are applied before the first of them.
+    pub fn needed_by_pods(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter().filter(|object| order::is_needed_by_pods(object.id()))
     }
 
     /// The config maps and secrets, for [`Rendered::prunable`] of another release.

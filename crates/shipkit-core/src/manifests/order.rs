@@ -102,6 +102,11 @@ pub(super) fn rank(id: &Id) -> Rank {
     }
 }
 
+/// Whether pods need it before they can start.
+pub(super) fn is_needed_by_pods(id: &Id) -> bool {
+    rank(id) < Rank::Service
+}
+
 /// Names in the order in which their objects are taken away: what others need goes last.
 pub(super) fn backwards(ids: BTreeSet<Id>) -> Vec<Id> {
     let mut ids: Vec<Id> = ids.into_iter().collect();

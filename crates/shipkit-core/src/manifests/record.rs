@@ -17,6 +17,10 @@ pub const MAX_RECORD: usize = 1 << 20;
 /// The form of the text.
 const FORMAT: u32 = 1;
 
+/// Annotations that others keep for themselves: written again, they would be wrong.
+const OF_OTHERS: [&str; 2] =
+    ["deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied-configuration"];
+
 /// What stands in the text.
 #[derive(Serialize, Deserialize)]
 struct Text {
@@ -69,6 +73,32 @@ impl Hint for BadRecord {
 }
 
 impl Rendered {
+    /// What is in the cluster before the first deploy of this set, `live`, as a set of its own: what a rollback of that deploy
+    /// goes back to. `replicas` stays with whoever has it in this one.
+    ///
+    /// # Errors
+    /// When a live object is none.
+    pub fn before(&self, live: Vec<Value>) -> Result<Self, BadRecord> {
+        let place = |document| Place { file: "cluster".to_owned(), document, line: 1 };
+        let mut objects = Vec::new();
+        for (document, mut value) in (1..).zip(live) {
+            if let Some(all) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+                all.retain(|name, _| !OF_OTHERS.iter().any(|of| name.starts_with(of)));
+            }
+            let object = Object::read(value, place(document));
+            objects.push(object.map_err(|error| BadRecord::Damaged(error.to_string()))?);
+        }
+        for object in objects.iter_mut().filter(|object| self.scaled.contains(object.id())) {
+            if let Some(spec) = object.value_mut().get_mut("spec").and_then(Value::as_object_mut) {
+                spec.shift_remove("replicas");
+            }
+        }
+        let is_there = |id: &Id| objects.iter().any(|object| object.id() == id);
+        let scaled = self.scaled.iter().filter(|id| is_there(id)).cloned().collect();
+        let (stack, namespace) = (self.stack.clone(), self.namespace.clone());
+        Ok(Self { stack, namespace, objects, uses: Vec::new(), scaled, remarks: Vec::new() })
+    }
+
     /// All of it but the remarks as a text: JSON, with secrets as they are.
     ///
     /// # Errors

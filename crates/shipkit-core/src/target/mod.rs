@@ -127,6 +127,8 @@ pub struct Settings {
     pub update: Update,
     /// What the Compose files say of it, where the target runs them: the digest of the rendered service.
     pub compose: Option<Digest>,
+    /// The manifests that it is a part of, in a cluster: the digest of the whole set.
+    pub manifests: Option<Digest>,
 }
 
 /// A named volume and where it appears.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Desired, DesiredService, Observed, ObservedService};
 use crate::digest::Digest;
+use crate::manifests::Fate;
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,13 @@ pub enum Change {
         /// What differs and stays so.
         differs: Vec<String>,
     },
+    /// An object of a cluster is written or removed, beside what the services are.
+    Object {
+        /// Its kind and name.
+        object: String,
+        /// What becomes of it.
+        fate: Fate,
+    },
 }
 
 /// The steps from what is there to what should be: the network, then the services, each after those it depends on.
@@ -97,7 +105,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Change> {
         Change::CreateNetwork { .. }
         | Change::Start { .. }
         | Change::Keep { .. }
-        | Change::LeaveStateful { .. } => false,
+        | Change::LeaveStateful { .. }
+        | Change::Object { .. } => false,
     });
     let joined = |step| if is_new_deploy { joining(step) } else { step };
     network.into_iter().chain(services.into_iter().map(joined)).collect()
@@ -152,6 +161,7 @@ pub fn differences(wanted: &DesiredService, there: &ObservedService) -> Vec<Stri
     note(new.stop_grace.is_some() && new.stop_grace != old.stop_grace, "stop_grace_period");
     note(new.update != old.update, "update_config");
     note(new.compose != old.compose, "compose file");
+    note(new.manifests != old.manifests, "manifests");
     differs
 }
 
@@ -202,14 +212,14 @@ impl Change {
     /// Whether it writes nothing.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        matches!(self, Self::Keep { .. } | Self::LeaveStateful { .. })
+        matches!(self, Self::Keep { .. } | Self::LeaveStateful { .. } | Self::Object { fate: Fate::Kept, .. })
     }
 
-    /// The service that changes; `None` for the network.
+    /// The service that changes; `None` for the network and for an object.
     #[must_use]
     pub fn service(&self) -> Option<&str> {
         match self {
-            Self::CreateNetwork { .. } => None,
+            Self::CreateNetwork { .. } | Self::Object { .. } => None,
             Self::Start { service }
             | Self::Create { service, .. }
             | Self::Update { service, .. }
@@ -243,6 +253,7 @@ impl fmt::Display for Change {
                 write!(f, "leave `{service}`, which holds data")?;
                 if differs.is_empty() { Ok(()) } else { write!(f, " (differs: {})", differs.join(", ")) }
             }
+            Self::Object { object, fate } => write!(f, "`{object}` {fate}"),
         }
     }
 }
@@ -366,9 +377,10 @@ mod tests {
             stop_grace: Some(Duration::from_secs(1)),
             update: Update { order: Order::StopFirst, ..Update::default() },
             compose: Some(Digest::of(b"compose")),
+            manifests: Some(Digest::of(b"manifests")),
         };
         let words = "replicas,environment A,secrets,volumes,healthcheck,endpoint_mode,stop_grace_period,update_config,\
-                     compose file";
+                     compose file,manifests";
         assert_eq!(differences(&api, &old).join(","), words);
     }
 

@@ -78,7 +78,7 @@ impl Compose {
             found.ok_or_else(|| ComposeError::NotDesired(name.to_owned()))
         };
         match change {
-            Change::CreateNetwork { .. } | Change::LeaveStateful { .. } => Ok(None),
+            Change::CreateNetwork { .. } | Change::LeaveStateful { .. } | Change::Object { .. } => Ok(None),
             Change::Start { service } => self.start_once(service).await.map(|()| None),
             Change::Create { service, .. } if find(service)?.stateful => {
                 self.create_stateful(desired, find(service)?, login).await.map(|()| None)

@@ -78,7 +78,8 @@ impl Stack {
                 | Change::Start { .. }
                 | Change::Create { .. }
                 | Change::Update { .. }
-                | Change::LeaveStateful { .. } => {}
+                | Change::LeaveStateful { .. }
+                | Change::Object { .. } => {}
             }
         }
         Ok(())

@@ -128,5 +128,6 @@ pub(crate) fn place(namespace: &str, services: &[&str], secrets: &[&str]) -> Pla
         workloads: services.iter().map(|name| workload(name)).collect(),
         secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
         migrates: false,
+        has_manifests: false,
     }
 }

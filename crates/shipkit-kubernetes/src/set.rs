@@ -1,0 +1,527 @@
+//! Manifests in a cluster: a release is all of its objects, applied together, recorded together and taken back together.
+//!
+//! Objects are written by server-side apply. On the way forward a field that somebody else has set to something else is a
+//! conflict and is told; on the way back the record counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use jiff::Timestamp;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use serde_json::{Value, json};
+use shipkit_core::history::{Entry, Kept, Means};
+use shipkit_core::journal::Migration;
+use shipkit_core::manifests::{Fate, Id, Kind, Manifests, Object, Part, Rendered, STACK, Wanted};
+use shipkit_core::rollout::Purpose;
+use shipkit_core::target::{Change, Desired};
+use tokio::time::{Instant, sleep};
+
+use crate::annotations::{self, Annotations, Ours, RECORD};
+use crate::change::{Applied, CONFIRMING, MANAGER};
+use crate::cluster::{Cluster, Workload};
+use crate::error::{ClusterError, Conflict};
+use crate::kinds::Kinds;
+use crate::records::{Record, kept};
+use crate::standing::{good, images, is_watched, of_entry, remembered, state, users};
+use crate::values::{annotate, annotations_of, generation, id_of, owns_replicas, valued};
+
+/// Who owns `replicas` of what an autoscaler scales, until that has scaled it for the first time.
+const REPLICAS: &str = "shipkit-replicas";
+/// How many objects are asked for at the same time.
+pub(crate) const AT_ONCE: usize = 8;
+/// How long a definition may take until its kind is served.
+const SERVED: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The manifests of a project, as they are applied for one release to this cluster.
+#[derive(Debug)]
+pub(crate) struct Stated {
+    pub(crate) rendered: Rendered,
+    pub(crate) kinds: Kinds,
+}
+
+/// What brings back what was there before manifests were applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Back {
+    pub(crate) record: String,
+}
+
+impl Cluster {
+    /// Says which manifests are deployed, with the image of each service. Gives what people should know about them.
+    ///
+    /// # Errors
+    /// When they cannot be deployed to this cluster, or it cannot be asked.
+    pub async fn state(
+        &mut self,
+        manifests: Manifests,
+        services: &BTreeMap<String, Part>,
+    ) -> Result<Vec<String>, ClusterError> {
+        let scopes = self.learn(manifests.foreign_kinds()).await?.scopes();
+        let scaled = self.scaled().await?;
+        let stack = self.stack();
+        let wanted =
+            Wanted { stack: &stack, namespace: &self.namespace, scopes: &scopes, services, scaled: &scaled };
+        let rendered = manifests.rendered(&wanted)?;
+        // What is too large to be recorded could not be gone back to.
+        rendered.record()?;
+        let kinds = self.learn(rendered.kinds()).await?;
+        let remarks = rendered.remarks().iter().map(ToString::to_string).collect();
+        self.stated = Some(Arc::new(Stated { rendered, kinds }));
+        Ok(remarks)
+    }
+
+    /// The digest of the manifests that are deployed.
+    #[must_use]
+    pub fn stated(&self) -> Option<shipkit_core::Digest> {
+        self.stated.as_ref().map(|stated| stated.rendered.digest())
+    }
+
+    /// The name of the stack: no other in the cluster has it, for objects of the cluster carry it, too.
+    pub(crate) fn stack(&self) -> String {
+        format!("{}.{}", self.place.project, self.namespace)
+    }
+
+    /// What applying the manifests does to each object that it changes, as the cluster itself says. Nothing is kept.
+    ///
+    /// # Errors
+    /// When others own fields that the manifests set (all are named), the cluster refuses an object or cannot be asked.
+    pub async fn objects(&self) -> Result<Vec<Change>, ClusterError> {
+        let Some(stated) = &self.stated else { return Ok(Vec::new()) };
+        let rendered = &stated.rendered;
+        let comes = match self.own_namespace(stated) {
+            Some(namespace) => self.live(&stated.kinds, namespace).await?.is_none(),
+            None => false,
+        };
+        let fates = rendered.objects().iter().map(|object| self.fate(stated, object, comes));
+        let fates: Vec<_> = stream::iter(fates).buffered(AT_ONCE).collect().await;
+        let (mut changes, mut conflicts, mut refused) = (Vec::new(), Vec::new(), None);
+        for (object, fate) in rendered.objects().iter().zip(fates) {
+            match fate {
+                Ok(Fate::Kept) => {}
+                Ok(fate) => changes.push(Change::Object { object: object.id().to_string(), fate }),
+                Err(ClusterError::Conflicts(more)) => conflicts.extend(more),
+                Err(error) => drop(refused.get_or_insert(error)),
+            }
+        }
+        // What belongs to others may be why an object is refused.
+        if !conflicts.is_empty() {
+            return Err(ClusterError::Conflicts(conflicts));
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let removed = self.surplus(rendered).await?.into_iter().map(|(id, _)| id);
+        changes.extend(removed.map(|id| Change::Object { object: id.to_string(), fate: Fate::Removed }));
+        Ok(changes)
+    }
+
+    /// Applies all objects in their order. Gives what is to be watched, and what brings back what was there: also where it
+    /// fails half way.
+    pub async fn apply_all(
+        &self,
+        desired: &Desired,
+        changes: &[Change],
+    ) -> (Vec<Applied>, Option<Back>, Result<(), ClusterError>) {
+        let (mut applied, mut back) = (Vec::new(), None);
+        let told = self.carry_out((desired, changes), &mut applied, &mut back).await;
+        (applied, back, told)
+    }
+
+    /// Makes the namespace, if the manifests have it and the cluster does not: the lease lies there.
+    ///
+    /// # Errors
+    /// When the cluster refuses or cannot be asked.
+    pub async fn make_namespace(&self) -> Result<(), ClusterError> {
+        let Some(stated) = &self.stated else { return Ok(()) };
+        let Some(namespace) = self.own_namespace(stated) else { return Ok(()) };
+        self.make_once(stated, namespace).await
+    }
+
+    /// Makes what pods need before they can start and what is not there yet. What is there stays as it is.
+    pub(crate) async fn make_what_pods_need(&self) -> Result<(), ClusterError> {
+        let Some(stated) = &self.stated else { return Ok(()) };
+        for object in stated.rendered.needed_by_pods() {
+            self.make_once(stated, object).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_once(&self, stated: &Stated, object: &Object) -> Result<(), ClusterError> {
+        if self.live(&stated.kinds, object).await?.is_some() {
+            return Ok(());
+        }
+        let mut kinds = stated.kinds.clone();
+        self.serve(&mut kinds, object).await?;
+        self.write(&kinds, object, None, &PatchParams::apply(MANAGER)).await.map(drop)
+    }
+
+    /// The namespace, if it is one of the objects.
+    fn own_namespace<'a>(&self, stated: &'a Stated) -> Option<&'a Object> {
+        let is_it = |object: &&Object| object.id().is("", "Namespace") && object.id().name == self.namespace;
+        stated.rendered.objects().iter().find(is_it)
+    }
+
+    async fn carry_out(
+        &self,
+        (desired, changes): (&Desired, &[Change]),
+        applied: &mut Vec<Applied>,
+        back: &mut Option<Back>,
+    ) -> Result<(), ClusterError> {
+        let Some(stated) = &self.stated else { return Ok(()) };
+        let rendered = &stated.rendered;
+        let live = self.all_live(&stated.kinds, rendered).await?;
+        let good = good(rendered, &live, &self.members().await?);
+        if changes.iter().all(Change::is_none) {
+            // A run that was killed may have left it unconfirmed: if that fails now, the good state before comes back.
+            let is_left = live.values().any(|value| !annotations::is_confirmed(&annotations_of(value)));
+            *back = good.record.filter(|_| is_left).map(|record| Back { record });
+            for id in users(rendered) {
+                let Some(value) = live.get(&id) else { continue };
+                let state = Ours::of(&annotations_of(value), images(rendered, &id, value));
+                applied.push(self.applied((rendered, &id), Purpose::Deploy, value, &state));
+            }
+            return Ok(());
+        }
+        let before = match good.record.clone() {
+            Some(record) => record,
+            None => self.record_what_is_there(rendered, &live).await?,
+        };
+        *back = Some(Back { record: before.clone() });
+        let name = self.record_name(&desired.stamp, &rendered.digest());
+        let written: BTreeMap<Id, Ours> = users(rendered)
+            .into_iter()
+            .map(|id| (id.clone(), state(rendered, &id, desired, (&good, &before), &name)))
+            .collect();
+        let confirmed = written.iter().map(|(id, state)| (id.clone(), state.confirmed())).collect();
+        self.write_record(&name, rendered, &confirmed).await?;
+        let mut kinds = stated.kinds.clone();
+        for object in rendered.objects() {
+            let (id, there) = (object.id(), live.get(object.id()));
+            self.serve(&mut kinds, object).await?;
+            self.hand_over(&kinds, rendered, object, there).await?;
+            let state = written.get(id);
+            let how = PatchParams::apply(MANAGER);
+            let after = self.write(&kinds, object, state.map(|state| &state.annotations), &how).await?;
+            let is_new = there.map(generation) != Some(generation(&after));
+            if is_watched(id) && (state.is_some() || is_new) {
+                let none = Ours::default();
+                let state = state.unwrap_or(&none);
+                applied.push(self.applied((rendered, id), Purpose::Deploy, &after, state));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what was recorded, whoever owns it now, and removes what came with the release that is left. Gives what is to
+    /// be watched.
+    ///
+    /// # Errors
+    /// When there is no record, the cluster refuses or cannot be asked.
+    pub async fn go_back(&self, back: &Back) -> Result<Vec<Applied>, ClusterError> {
+        let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
+        let mut kinds = self.learn(rendered.kinds()).await?;
+        let live = self.all_live(&kinds, &rendered).await?;
+        let mut applied = Vec::new();
+        for object in rendered.objects() {
+            let (id, there) = (object.id(), live.get(object.id()));
+            self.serve(&mut kinds, object).await?;
+            self.hand_over(&kinds, &rendered, object, there).await?;
+            let annotations = workloads.get(id);
+            let how = PatchParams::apply(MANAGER).force();
+            let after = self.write(&kinds, object, annotations, &how).await?;
+            let is_new = there.map(generation) != Some(generation(&after));
+            if is_watched(id) && (annotations.is_some() || is_new) {
+                let annotations = annotations.cloned().unwrap_or_default();
+                let images = images(&rendered, id, &after);
+                let state = Ours { annotations, images };
+                applied.push(self.applied((&rendered, id), Purpose::Restore, &after, &state));
+            }
+        }
+        self.remove_surplus(&rendered).await?;
+        if back.record == self.before_name() {
+            self.remove_record(&back.record).await?;
+        }
+        self.remove_old_records().await?;
+        Ok(applied)
+    }
+
+    /// Whether releases are manifests.
+    #[must_use]
+    pub fn has_manifests(&self) -> bool {
+        self.place.has_manifests
+    }
+
+    /// Goes back to what an entry of the history keeps; without one, to what the release remembers that is there.
+    ///
+    /// # Errors
+    /// When nothing is remembered, the cluster refuses or cannot be asked.
+    pub async fn put_all_back(&self, entry: Option<&Entry>) -> Result<Vec<Applied>, ClusterError> {
+        let back = match entry {
+            Some(entry) => of_entry(entry),
+            None => remembered(&self.members().await?),
+        };
+        match back {
+            Some(back) => self.go_back(&back).await,
+            None => Err(ClusterError::NothingBefore(self.stack())),
+        }
+    }
+
+    /// Writes on everything that runs a service of this release that it was seen to succeed.
+    pub(crate) async fn confirm_all(&self, desired: &Desired) -> Result<(), ClusterError> {
+        let release = desired.stamp.release.as_str();
+        for (id, value) in self.members().await? {
+            let all = annotations_of(&value);
+            let is_ours = annotations::mark(&all).is_some_and(|(of, _)| of == release);
+            let Some(confirmation) =
+                Ours::confirmation(&all).filter(|_| is_ours && !annotations::is_confirmed(&all))
+            else {
+                continue;
+            };
+            let kind = Kind { group: id.group.clone(), version: "v1".to_owned(), kind: id.kind.clone() };
+            let kinds = self.learn([kind.clone()].into()).await?;
+            let body = json!({
+                "apiVersion": kind.api_version(), "kind": kind.kind,
+                "metadata": {"name": id.name, "annotations": confirmation},
+            });
+            let Some(resource) = kinds.resource(&kind) else { continue };
+            let (objects, how) = (self.objects_of(resource), PatchParams::apply(CONFIRMING).force());
+            self.ask("patch", objects.patch(&id.name, &how, &Patch::Apply(body))).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the release a part of the history, and removes what is no part of it any more: objects, and old records.
+    ///
+    /// # Errors
+    /// When the cluster refuses or cannot be asked.
+    pub async fn remember(
+        &self,
+        desired: &Desired,
+        migration: Migration,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        let Some(stated) = &self.stated else { return Ok(()) };
+        let release = desired.stamp.release.as_str();
+        let record = self.members().await?.into_iter().find_map(|(_, value)| {
+            let all = annotations_of(&value);
+            let is_ours = annotations::mark(&all).is_some_and(|(of, _)| of == release);
+            all.get(RECORD).filter(|_| is_ours).cloned()
+        });
+        let record = record.ok_or_else(|| ClusterError::NoRecord(desired.stamp.version.clone()))?;
+        let there = self.read_record(&record).await?;
+        if there.entry.is_none() {
+            let means = || Means::Specification(json!({"record": record}));
+            let kept = |image| Kept { image: Some(image), means: means() };
+            let services =
+                desired.services.iter().map(|one| (one.name.clone(), kept(one.image.clone()))).collect();
+            // The deploy that put it there, which a later one of the same may have found.
+            let stamp = there.workloads.values().find_map(annotations::stamp);
+            let stamp = stamp.unwrap_or_else(|| desired.stamp.clone());
+            self.confirm_record(&record, &Entry::new(stamp, now, migration, services)).await?;
+        }
+        self.remove_surplus(&stated.rendered).await?;
+        self.remove_old_records().await
+    }
+
+    /// The releases that were confirmed, the newest first, and what of the history cannot be read.
+    ///
+    /// # Errors
+    /// When the cluster refuses or cannot be asked.
+    pub async fn history(&self) -> Result<(Vec<Entry>, Vec<String>), ClusterError> {
+        let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, record) in self.records(&self.stack()).await? {
+            match record {
+                Ok(record) => entries.extend(record.entry),
+                Err(error) => unreadable.push(format!("secret `{name}`: {error}")),
+            }
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.confirmed));
+        Ok((entries, unreadable))
+    }
+
+    /// What becomes of one object. Where its namespace or its kind only comes with the others, it is new.
+    async fn fate(&self, stated: &Stated, object: &Object, comes: bool) -> Result<Fate, ClusterError> {
+        let is_inside = object.id().namespace.is_some();
+        if comes && is_inside || stated.kinds.resource(&object.kind()).is_none() {
+            return Ok(Fate::Created);
+        }
+        let now = self.live(&stated.kinds, object).await?;
+        let mut how = PatchParams::apply(MANAGER);
+        how.dry_run = true;
+        let then = self.write(&stated.kinds, object, None, &how).await?;
+        Ok(Fate::of(object, now.as_ref(), &then))
+    }
+
+    /// Writes one object as it should be, with our annotations where it runs a service.
+    async fn write(
+        &self,
+        kinds: &Kinds,
+        object: &Object,
+        ours: Option<&Annotations>,
+        how: &PatchParams,
+    ) -> Result<Value, ClusterError> {
+        let (kind, id) = (object.kind(), object.id());
+        let resource = kinds.resource(&kind).ok_or_else(|| ClusterError::NotServed(kind.clone()))?;
+        let mut value = object.value().clone();
+        for (name, text) in ours.into_iter().flatten() {
+            annotate(&mut value, name, text);
+        }
+        let (objects, what) = (self.objects_of(resource), format!("patch {}", resource.0.plural));
+        let written = self.ask(&what, objects.patch(&id.name, how, &Patch::Apply(value))).await;
+        let named = |conflict: Conflict| Conflict { object: id.to_string(), ..conflict };
+        match written {
+            Ok(written) => Ok(valued(&written, &kind)),
+            Err(ClusterError::Conflicts(all)) => {
+                Err(ClusterError::Conflicts(all.into_iter().map(named).collect()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until a kind is served whose definition was applied just before.
+    async fn serve(&self, kinds: &mut Kinds, object: &Object) -> Result<(), ClusterError> {
+        let (kind, begun) = (object.kind(), Instant::now());
+        while kinds.resource(&kind).is_none() {
+            kinds.extend(self.learn([kind.clone()].into()).await?);
+            if SERVED <= begun.elapsed() {
+                return Err(ClusterError::NotServed(kind));
+            }
+            if kinds.resource(&kind).is_none() {
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives `replicas` of what an autoscaler scales away, where it is ours: a field that its owner does not repeat is removed.
+    async fn hand_over(
+        &self,
+        kinds: &Kinds,
+        rendered: &Rendered,
+        object: &Object,
+        there: Option<&Value>,
+    ) -> Result<(), ClusterError> {
+        let (id, kind) = (object.id(), object.kind());
+        let replicas =
+            there.filter(|there| owns_replicas(there)).and_then(|there| there.pointer("/spec/replicas"));
+        let (Some(replicas), true) = (replicas, rendered.scaled().contains(id)) else { return Ok(()) };
+        let Some(resource) = kinds.resource(&kind) else { return Ok(()) };
+        let body = json!({
+            "apiVersion": kind.api_version(), "kind": kind.kind,
+            "metadata": {"name": id.name}, "spec": {"replicas": replicas},
+        });
+        let (objects, how) = (self.objects_of(resource), PatchParams::apply(REPLICAS).force());
+        self.ask("patch", objects.patch(&id.name, &how, &Patch::Apply(body))).await.map(drop)
+    }
+
+    /// Records what is there before manifests are applied for the first time, and gives the name of the record. What a run
+    /// that was killed has recorded stays: what is there now is not what was there then.
+    async fn record_what_is_there(
+        &self,
+        rendered: &Rendered,
+        live: &BTreeMap<Id, Value>,
+    ) -> Result<String, ClusterError> {
+        let name = self.before_name();
+        let is_begun = live
+            .values()
+            .any(|value| value.pointer("/metadata/labels").and_then(|labels| labels.get(STACK)).is_some());
+        if is_begun && self.read_record(&name).await.is_ok() {
+            return Ok(name);
+        }
+        let there = rendered.objects().iter().filter_map(|object| live.get(object.id()).cloned());
+        let before = rendered.before(there.collect())?;
+        let workloads = users(rendered).into_iter().filter_map(|id| {
+            let all = annotations_of(live.get(&id)?);
+            Some((id, Ours::of(&all, BTreeMap::new()).annotations))
+        });
+        self.write_record(&name, &before, &workloads.collect()).await?;
+        Ok(name)
+    }
+
+    /// What carries the label of the stack and is no part of the set, in the order in which it is removed.
+    async fn surplus(&self, rendered: &Rendered) -> Result<Vec<(Id, Value)>, ClusterError> {
+        let records = self.records(&self.stack()).await?;
+        let records: Vec<&Record> = records.values().filter_map(|record| record.as_ref().ok()).collect();
+        let all = records.iter().map(|record| &record.rendered).chain([rendered]);
+        let kinds = self.learn(all.flat_map(Rendered::kinds).collect()).await?;
+        let in_use = records.iter().filter(|record| record.entry.is_some());
+        let in_use = in_use.flat_map(|record| record.rendered.config()).collect();
+        let ours = ListParams::default().labels(&format!("{STACK}={}", self.stack()));
+        let mut live = Vec::new();
+        for (kind, resource) in kinds.all() {
+            let objects = self.objects_of(resource);
+            let what = format!("list {}", resource.0.plural);
+            let listed = self.ask(&what, objects.list_metadata(&ours)).await?;
+            live.extend(listed.items.iter().map(|object| {
+                json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": object.metadata})
+            }));
+        }
+        let surplus = rendered.prunable(&live, &in_use).into_iter();
+        let value =
+            |id: &Id| live.iter().find(|value| kinds.of(id).is_some_and(|kind| id_of(value, kind) == *id));
+        Ok(surplus.filter_map(|id| Some((id.clone(), value(&id)?.clone()))).collect())
+    }
+
+    /// Removes what is no part of the set any more.
+    async fn remove_surplus(&self, rendered: &Rendered) -> Result<(), ClusterError> {
+        for (id, value) in self.surplus(rendered).await? {
+            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+            let Some(version) = text("/apiVersion") else { continue };
+            let kind = Kind::of(version, &id.kind);
+            let kinds = self.learn([kind.clone()].into()).await?;
+            let Some(resource) = kinds.resource(&kind) else { continue };
+            // Exactly this object, and not another one that has its name since.
+            let this =
+                Preconditions { uid: text("/metadata/uid").map(str::to_owned), resource_version: None };
+            let how = DeleteParams::background().preconditions(this);
+            let (objects, what) = (self.objects_of(resource), format!("delete {}", resource.0.plural));
+            match self.ask(&what, objects.delete(&id.name, &how)).await {
+                Err(error) if error.is_gone() => {}
+                removed => drop(removed?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes records that nothing names and that are too many.
+    async fn remove_old_records(&self) -> Result<(), ClusterError> {
+        let records = self.records(&self.stack()).await?;
+        let mut named = BTreeSet::new();
+        for (_, value) in self.members().await? {
+            let all = annotations_of(&value);
+            named.extend(all.get(RECORD).cloned());
+            named.extend(Ours::previous(&all).and_then(|good| good.annotations.get(RECORD).cloned()));
+        }
+        let keep = kept(&records, &named);
+        for name in records.keys().filter(|name| !keep.contains(*name)) {
+            self.remove_record(name).await?;
+        }
+        Ok(())
+    }
+
+    /// What is needed to watch an object.
+    fn applied(
+        &self,
+        (rendered, id): (&Rendered, &Id),
+        purpose: Purpose,
+        after: &Value,
+        state: &Ours,
+    ) -> Applied {
+        let service = rendered.uses().iter().find(|one| one.workload == *id).map(|one| one.service.clone());
+        let own = |service: &String| self.place.workloads.iter().find(|one| one.service == *service);
+        // What is no service of the release stays as long as that which takes longest.
+        let longest = self.place.workloads.iter().map(|workload| workload.monitor).max();
+        let monitor = service.as_ref().and_then(own).map(|workload| workload.monitor).or(longest);
+        let container = state.images.keys().next().cloned().unwrap_or_default();
+        let workload = Workload {
+            service: service.unwrap_or_else(|| id.to_string()),
+            deployment: id.name.clone(),
+            container,
+            monitor: monitor.unwrap_or_default(),
+        };
+        Applied::of(workload, purpose, (annotations::mark(&annotations_of(after)), generation(after)), state)
+    }
+}
