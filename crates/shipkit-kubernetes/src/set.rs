@@ -197,22 +197,8 @@ impl Cluster {
             .collect();
         let confirmed = written.iter().map(|(id, state)| (id.clone(), state.confirmed())).collect();
         self.write_record(&name, rendered, &confirmed).await?;
-        let mut kinds = stated.kinds.clone();
-        for object in rendered.objects() {
-            let (id, there) = (object.id(), live.get(object.id()));
-            self.serve(&mut kinds, object).await?;
-            self.hand_over(&kinds, rendered, object, there).await?;
-            let state = written.get(id);
-            let how = PatchParams::apply(MANAGER);
-            let after = self.write(&kinds, object, state.map(|state| &state.annotations), &how).await?;
-            let is_new = there.map(generation) != Some(generation(&after));
-            if is_watched(id) && (state.is_some() || is_new) {
-                let none = Ours::default();
-                let state = state.unwrap_or(&none);
-                applied.push(self.applied((rendered, id), Purpose::Deploy, &after, state));
-            }
-        }
-        Ok(())
+        let ours = written.into_iter().map(|(id, state)| (id, state.annotations)).collect();
+        self.put_all((rendered, stated.kinds.clone()), (&live, &ours), Purpose::Deploy, applied).await
     }
 
     /// Applies what was recorded, whoever owns it now, and removes what came with the release that is left. Gives what is to
@@ -222,24 +208,10 @@ impl Cluster {
     /// When there is no record, the cluster refuses or cannot be asked.
     pub async fn go_back(&self, back: &Back) -> Result<Vec<Applied>, ClusterError> {
         let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
-        let mut kinds = self.learn(rendered.kinds()).await?;
+        let kinds = self.learn(rendered.kinds()).await?;
         let live = self.all_live(&kinds, &rendered).await?;
         let mut applied = Vec::new();
-        for object in rendered.objects() {
-            let (id, there) = (object.id(), live.get(object.id()));
-            self.serve(&mut kinds, object).await?;
-            self.hand_over(&kinds, &rendered, object, there).await?;
-            let annotations = workloads.get(id);
-            let how = PatchParams::apply(MANAGER).force();
-            let after = self.write(&kinds, object, annotations, &how).await?;
-            let is_new = there.map(generation) != Some(generation(&after));
-            if is_watched(id) && (annotations.is_some() || is_new) {
-                let annotations = annotations.cloned().unwrap_or_default();
-                let images = images(&rendered, id, &after);
-                let state = Ours { annotations, images };
-                applied.push(self.applied((&rendered, id), Purpose::Restore, &after, &state));
-            }
-        }
+        self.put_all((&rendered, kinds), (&live, &workloads), Purpose::Restore, &mut applied).await?;
         self.remove_surplus(&rendered).await?;
         if back.record == self.before_name() {
             self.remove_record(&back.record).await?;
@@ -353,6 +325,48 @@ impl Cluster {
         how.dry_run = true;
         let then = self.write(&stated.kinds, object, None, &how).await?;
         Ok(Fate::of(object, now.as_ref(), &then))
+    }
+
+    /// Writes all objects in their order, workloads side by side. What is to be watched joins `applied`, also where it fails
+    /// half way.
+    async fn put_all(
+        &self,
+        (rendered, mut kinds): (&Rendered, Kinds),
+        (live, ours): (&BTreeMap<Id, Value>, &BTreeMap<Id, Annotations>),
+        purpose: Purpose,
+        applied: &mut Vec<Applied>,
+    ) -> Result<(), ClusterError> {
+        let how = PatchParams { force: purpose == Purpose::Restore, ..PatchParams::apply(MANAGER) };
+        for step in rendered.steps() {
+            for object in step {
+                self.serve(&mut kinds, object).await?;
+            }
+            let written = step.iter().map(|object| async {
+                self.hand_over(&kinds, rendered, object, live.get(object.id())).await?;
+                self.write(&kinds, object, ours.get(object.id()), &how).await
+            });
+            let written: Vec<_> = stream::iter(written).buffered(AT_ONCE).collect().await;
+            let mut failed = None;
+            for (object, after) in step.iter().zip(written) {
+                let id = object.id();
+                match after {
+                    Ok(after) => {
+                        let is_new = live.get(id).map(generation) != Some(generation(&after));
+                        if is_watched(id) && (ours.contains_key(id) || is_new) {
+                            let annotations = ours.get(id).cloned().unwrap_or_default();
+                            let images = images(rendered, id, &after);
+                            let state = Ours { annotations, images };
+                            applied.push(self.applied((rendered, id), purpose, &after, &state));
+                        }
+                    }
+                    Err(error) => drop(failed.get_or_insert(error)),
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Writes one object as it should be, with our annotations where it runs a service.

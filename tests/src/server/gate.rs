@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +22,8 @@ use tempfile::TempDir;
 pub struct Gate {
     folder: TempDir,
     keeper: Arc<Mutex<Keeper>>,
+    /// How many requests have come, whatever they ask.
+    requests: Arc<AtomicUsize>,
 }
 
 /// When a request is held.
@@ -72,14 +75,17 @@ impl Gate {
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let keeper = Arc::new(Mutex::new(Keeper::default()));
         let (engine, shared) = (PathBuf::from(engine), Arc::clone(&keeper));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                counter.fetch_add(1, Ordering::SeqCst);
                 let (engine, keeper) = (engine.clone(), Arc::clone(&shared));
                 // Whoever goes away early is gone.
                 std::thread::spawn(move || pass(client, &engine, &keeper).ok());
             }
         });
-        Self { folder, keeper }
+        Self { folder, keeper, requests }
     }
 
     /// The path of the socket.
@@ -108,6 +114,11 @@ impl Gate {
         let order = Some(Order { which, moment, tell: tell.clone(), release });
         *self.keeper.lock().unwrap() = Keeper { order, ..Keeper::default() };
         Held { tell, told, _release: let_go }
+    }
+
+    /// How many requests have come so far, whatever they ask.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// What has changed something since the counting began: `POST /services/create 201`.

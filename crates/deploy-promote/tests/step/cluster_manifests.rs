@@ -325,6 +325,7 @@ fn killed_at_every_change(name: &str, moment: Moment, then: Then, sample: usize)
         let held = door.gate().hold_first(is_it, moment);
         let Some(change) = kill_at(&deploy(next), &held) else {
             assert!(sample < number, "it ends before its change {number}");
+            serving = next;
             break;
         };
         drop(held);

@@ -159,6 +159,11 @@ impl Rendered {
         &self.objects
     }
 
+    /// The same in steps: workloads are written side by side, everything else by itself.
+    pub fn steps(&self) -> impl Iterator<Item = &[Object]> {
+        self.objects.chunk_by(|one, next| order::is_workload(one.id()) && order::is_workload(next.id()))
+    }
+
     /// Which container runs the image of which service.
     #[must_use]
     pub fn uses(&self) -> &[Use] {

@@ -102,6 +102,11 @@ pub(super) fn rank(id: &Id) -> Rank {
     }
 }
 
+/// Whether it makes pods.
+pub(super) fn is_workload(id: &Id) -> bool {
+    rank(id) == Rank::Workload
+}
+
 /// Whether pods need it before they can start.
 pub(super) fn is_needed_by_pods(id: &Id) -> bool {
     rank(id) < Rank::Service

@@ -12,7 +12,7 @@ use shipkit_tests::server::kubernetes::{Namespace, kubeconfig};
 /// Longer than any rollout that works.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 /// How long all must stay as it should be.
-const MONITOR: Duration = Duration::from_millis(200);
+pub(crate) const MONITOR: Duration = Duration::from_millis(200);
 
 pub(crate) struct Bed {
     pub(crate) namespace: Namespace,
