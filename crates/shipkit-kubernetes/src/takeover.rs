@@ -7,10 +7,14 @@ use shipkit_core::manifests::{Kind, Manifests};
 
 use crate::change::MANAGER;
 use crate::cluster::Cluster;
-use crate::error::ClusterError;
+use crate::error::{CONFLICT, ClusterError};
+use crate::values::valued;
 
 /// Whose fields are taken over, by the beginnings of their names.
 const APPLIERS: [&str; 3] = ["kubectl", "helm", "Helm"];
+
+/// How often it is tried again because somebody has changed the object between reading and writing it.
+const SWAPS: usize = 16;
 
 /// An object whose fields are taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +25,6 @@ pub struct TakeOver {
     pub from: Vec<String>,
     kind: Kind,
     name: String,
-    version: String,
-    owners: Vec<Value>,
 }
 
 impl Cluster {
@@ -37,38 +39,43 @@ impl Cluster {
         let mut found = Vec::new();
         for object in &objects {
             let Some(live) = self.live(&kinds, object).await? else { continue };
-            let owners = live.pointer("/metadata/managedFields").and_then(Value::as_array);
-            let Some((owners, from)) = taken_over(owners.map_or(&[], Vec::as_slice)) else { continue };
-            let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            found.push(TakeOver {
-                object: object.id().to_string(),
-                from,
-                kind: object.kind(),
-                name: object.id().name.clone(),
-                version: text("/metadata/resourceVersion").to_owned(),
-                owners,
-            });
+            let Some((_, from)) = taken_over(&live) else { continue };
+            let (kind, id) = (object.kind(), object.id());
+            found.push(TakeOver { object: id.to_string(), from, kind, name: id.name.clone() });
         }
         Ok(found)
     }
 
-    /// Takes the fields of one object over, if nobody has changed it since it was looked at.
+    /// Takes the fields of one object over, over exactly the version of it that was read: controllers write all the time what
+    /// they see.
     ///
     /// # Errors
-    /// When somebody has, the cluster refuses or cannot be asked.
+    /// When the cluster refuses or cannot be asked.
     pub async fn take_over(&self, one: &TakeOver) -> Result<(), ClusterError> {
         let kinds = self.learn([one.kind.clone()].into()).await?;
         let resource = kinds.resource(&one.kind).ok_or_else(|| ClusterError::NotServed(one.kind.clone()))?;
-        // The version makes it a conflict if it is another one by now.
-        let body = json!({"metadata": {"resourceVersion": one.version, "managedFields": one.owners}});
-        let (objects, what) = (self.objects_of(resource), format!("patch {}", resource.0.plural));
-        let patch = Patch::Merge(body);
-        self.ask(&what, objects.patch(&one.name, &PatchParams::default(), &patch)).await.map(drop)
+        let objects = self.objects_of(resource);
+        let (get, patch) = (format!("get {}", resource.0.plural), format!("patch {}", resource.0.plural));
+        let mut refusal = None;
+        for _ in 0..SWAPS {
+            let Some(live) = self.ask(&get, objects.get_opt(&one.name)).await? else { return Ok(()) };
+            let live = valued(&live, &one.kind);
+            let Some((owners, _)) = taken_over(&live) else { return Ok(()) };
+            let version = live.pointer("/metadata/resourceVersion");
+            let body =
+                Patch::Merge(json!({"metadata": {"resourceVersion": version, "managedFields": owners}}));
+            match self.ask(&patch, objects.patch(&one.name, &PatchParams::default(), &body)).await {
+                Err(error) if error.status() == Some(CONFLICT) => refusal = Some(error),
+                done => return done.map(drop),
+            }
+        }
+        refusal.map_or(Ok(()), Err)
     }
 }
 
 /// The list of owners with what others have applied as ours, and whose that was; `None` if there is nothing of it.
-fn taken_over(owners: &[Value]) -> Option<(Vec<Value>, Vec<String>)> {
+fn taken_over(live: &Value) -> Option<(Vec<Value>, Vec<String>)> {
+    let owners = live.pointer("/metadata/managedFields").and_then(Value::as_array)?;
     let text = |one: &Value, key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let is_applier = |one: &Value| {
         let manager = text(one, "manager");
@@ -136,22 +143,24 @@ mod tests {
             owner("shipkit", "Apply", &json!({"f:spec": {"f:template": {"f:b": {}}}})),
             status.clone(),
         ];
-        let (after, from) = taken_over(&owners).unwrap();
+        let of = |owners: &[Value]| taken_over(&json!({"metadata": {"managedFields": owners}}));
+        let (after, from) = of(&owners).unwrap();
         assert_eq!(from, ["kubectl-client-side-apply", "helm"]);
         let fields = json!({
             "f:spec": {"f:replicas": {}, "f:template": {"f:a": {}, "f:b": {}}}, "f:metadata": {"f:labels": {}},
         });
         assert_eq!(after, [status, owner("shipkit", "Apply", &fields)]);
-        assert_eq!(taken_over(&after), None);
+        assert_eq!(of(&after), None);
     }
 
     #[test]
     fn what_controllers_and_other_tools_own_stays_theirs() {
         let scaled = json!({"manager": "kubectl", "operation": "Update", "subresource": "scale", "apiVersion": "apps/v1"});
-        assert_eq!(taken_over(&[scaled, owner("argocd-controller", "Apply", &json!({}))]), None);
+        let of = |owners: &[Value]| taken_over(&json!({"metadata": {"managedFields": owners}}));
+        assert_eq!(of(&[scaled, owner("argocd-controller", "Apply", &json!({}))]), None);
         let mut old = owner("kubectl-client-side-apply", "Update", &json!({"f:spec": {}}));
         old["apiVersion"] = json!("extensions/v1beta1");
         let ours = owner("shipkit", "Apply", &json!({"f:spec": {}}));
-        assert_eq!(taken_over(&[old, ours]), None);
+        assert_eq!(of(&[old, ours]), None);
     }
 }

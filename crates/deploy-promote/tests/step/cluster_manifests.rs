@@ -215,6 +215,59 @@ fn the_first_release_takes_over_only_what_it_is_told_to_and_goes_back_to_what_wa
 }
 
 #[test]
+fn a_first_deploy_that_is_killed_in_the_middle_still_goes_back_to_what_was_there_before_it() {
+    let shop = Shop::new("dm-first");
+    let before = (objects(&shop), said(&shop, "shop-api"), said(&shop, "web"));
+    let one = shop.release(1, Some(Fate::Crash(3)));
+    let hello = manifests(&shop, "hello");
+    step(&shop, "adopt", &hello).run().ended(0, "adopted as it is: ");
+    let door = Door::open("");
+    let is_deployment = |request: &str| is_change(request) && request.contains("/deployments/");
+    let held = door.gate().hold_first(is_deployment, Moment::After);
+    let killed = kill_at(&deploy(&shop, &one, &hello).input("kubeconfig", &door.kubeconfig()), &held);
+    drop(held);
+    assert!(killed.is_some() && objects(&shop) != before.0, "{killed:?}");
+    shop.lease_ends();
+    deploy(&shop, &one, &hello).run().ended(1, "rolled back: `web` keeps failing: ");
+    assert_eq!((objects(&shop), said(&shop, "shop-api"), said(&shop, "web")), before);
+}
+
+#[test]
+fn a_namespace_that_only_the_manifests_have_is_made_and_what_is_defined_there_is_served() {
+    let shop = empty("dm-own");
+    let one = shop.release(1, None);
+    let (name, kind) = (format!("{}-own", shop.namespace.name()), format!("Widget{}", std::process::id()));
+    let plural = kind.to_lowercase();
+    // No node is played there.
+    let text = manifests(&shop, "hello").replace("replicas: 3", "replicas: 0");
+    let text = format!(
+        "{text}---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n---\napiVersion: shipkit.test/v1\nkind: {kind}\n\
+         metadata: {{name: a}}\n---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: \
+         {plural}.shipkit.test}}\nspec:\n  group: shipkit.test\n  scope: Namespaced\n  names: {{kind: {kind}, plural: {plural}}}\n  \
+         versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]\n"
+    );
+    let there = format!("namespace: {}", shop.namespace.name());
+    let config = config(&shop).replacen(&there, &format!("namespace: {name}"), 1);
+    let step = |command: &str| step_as(command, &config).file("k8s.yaml", &text);
+    let kubectl = |arguments: &[&str]| {
+        let mut command = Command::new(kubectl());
+        command.args(["--kubeconfig", kubeconfig().to_str().unwrap()]).args(arguments);
+        let run = command.output().unwrap();
+        (run.status.success(), String::from_utf8(run.stdout).unwrap())
+    };
+    let run = step("deploy").input("release", one.as_str()).input("dry-run", "true").run();
+    let run = run.ended(0, "dry run: nothing was changed");
+    assert!(run.stdout.contains(&format!("`{kind}/a` is created")), "{}", run.stdout);
+    assert!(!kubectl(&["get", "namespace", &name]).0);
+    step("deploy").input("release", one.as_str()).run().ended(0, "1.1.0 runs in staging");
+    assert!(kubectl(&["get", &plural, "a", "--namespace", &name]).0);
+    step("status").run().ended(0, "1.1.0 serves");
+    for what in [["customresourcedefinition", &format!("{plural}.shipkit.test")], ["namespace", &name]] {
+        assert!(kubectl(&["delete", what[0], what[1], "--wait=false"]).0, "{what:?}");
+    }
+}
+
+#[test]
 fn what_an_autoscaler_scales_stays_as_it_has_scaled_it() {
     let shop = empty("dm-scale");
     let (one, two) = (shop.release(1, None), shop.release(2, None));
