@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shipkit_core::ImageRef;
 use shipkit_core::rollout::Purpose;
-use shipkit_core::rollout::deployment::Wanted;
+use shipkit_core::rollout::workload::Wanted;
 use shipkit_core::target::{Change, Desired, DesiredService, Return};
 
 use crate::annotations::{self, Deployed, Mark, Ours};

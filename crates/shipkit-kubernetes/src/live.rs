@@ -1,0 +1,249 @@
+//! `Live`: a workload as it is in the cluster. Its kinds say in different words how far they are; here they say it in those
+//! of core.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
+use kube::core::Selector;
+use shipkit_core::rollout::workload::{Seen, Work};
+
+use crate::annotations::{self, Mark};
+use crate::migration::{self, End};
+use crate::observe::{NUMBER, Owned, Set, count, owner, said, template_images, uid};
+
+/// The label by which pods and controller revisions say of which revision they are.
+pub(crate) const HASH: &str = "controller-revision-hash";
+
+/// The update strategy by which only a person replaces pods.
+const BY_HAND: &str = "OnDelete";
+
+/// A workload as it is in the cluster, whatever its kind.
+pub(crate) struct Live {
+    pub(crate) uid: String,
+    pub(crate) mark: Mark,
+    pub(crate) generation: i64,
+    /// The images of its pod template by container.
+    pub(crate) images: BTreeMap<String, String>,
+    /// What selects its pods, and the replica sets or controller revisions that they are of.
+    pub(crate) selector: Selector,
+    newest: Newest,
+    /// Whether it replaces no pod before all are ready.
+    is_in_order: bool,
+    /// All that it says itself.
+    seen: Seen,
+}
+
+/// How its pods of the newest revision are known.
+enum Newest {
+    /// They belong to the replica set with this number.
+    Set(Option<String>),
+    /// They bear this hash.
+    Hash(Option<String>),
+    /// They bear the hash of the revision with this template. A number in its status would be better, as another watch
+    /// may be behind, but there is none.
+    Template(Box<PodTemplateSpec>),
+    /// All are.
+    All,
+}
+
+/// What of a controller revision matters.
+pub(crate) struct Revision {
+    owner: String,
+    hash: String,
+    number: i64,
+    template: Option<Box<PodTemplateSpec>>,
+}
+
+/// Why a pod could not be created.
+pub(crate) struct Refusal(pub(crate) String);
+
+/// The pods of a revision: who owns them, the hash that they bear, and the images that they should run.
+struct Pods<'a> {
+    owner: &'a str,
+    hash: Option<&'a str>,
+    images: &'a BTreeMap<String, String>,
+}
+
+impl Live {
+    /// What its pods are for.
+    pub(crate) fn work(&self) -> Work {
+        self.seen.work
+    }
+
+    /// What core's rule wants to know, but for whose specification it is.
+    pub(crate) fn seen<'a>(
+        &'a self,
+        sets: impl IntoIterator<Item = &'a Set>,
+        revisions: impl IntoIterator<Item = &'a Revision>,
+        pods: impl IntoIterator<Item = &'a Owned>,
+    ) -> Seen {
+        let mut seen = self.seen.clone();
+        let Some(newest) = self.newest(sets, revisions) else { return seen };
+        seen.images.clone_from(newest.images);
+        for one in pods.into_iter().filter(|one| one.owner == newest.owner) {
+            let counts = one.is_wanted || (seen.work != Work::Serves && one.has_failed);
+            let is_new = newest.hash.is_none() || newest.hash == one.hash.as_deref();
+            if counts && is_new {
+                seen.pods.push(one.pod.clone());
+            } else if one.is_wanted && self.is_in_order && !one.pod.is_ready {
+                seen.holding.push(one.pod.clone());
+            }
+        }
+        seen
+    }
+
+    fn newest<'a>(
+        &'a self,
+        sets: impl IntoIterator<Item = &'a Set>,
+        revisions: impl IntoIterator<Item = &'a Revision>,
+    ) -> Option<Pods<'a>> {
+        let of = |hash: Option<&'a str>| Pods { owner: &self.uid, hash, images: &self.images };
+        match &self.newest {
+            Newest::Set(number) => {
+                let is_newest =
+                    |set: &&Set| set.owner == self.uid && number.is_some() && set.number == *number;
+                let set = sets.into_iter().find(is_newest)?;
+                Some(Pods { owner: &set.uid, hash: None, images: &set.images })
+            }
+            // It is of the generation that the controller has seen.
+            Newest::Hash(hash) => {
+                let is_now = self.generation <= self.seen.observed_generation;
+                hash.as_deref().filter(|_| is_now).map(|hash| of(Some(hash)))
+            }
+            Newest::Template(template) => {
+                let own = revisions.into_iter().filter(|one| one.owner == self.uid);
+                let same = own.filter(|one| one.template.as_ref() == Some(template));
+                same.max_by_key(|one| one.number).map(|one| of(Some(&one.hash)))
+            }
+            Newest::All => Some(of(None)),
+        }
+    }
+
+    /// What any of them says.
+    fn of(object: &impl ResourceExt, selector: &LabelSelector, template: &PodTemplateSpec) -> Self {
+        Self {
+            uid: uid(object),
+            mark: annotations::mark(object.annotations()),
+            generation: object.meta().generation.unwrap_or_default(),
+            images: template_images(template),
+            // One that cannot be expressed selects everything: what belongs to whom is decided by owners.
+            selector: Selector::try_from(selector.clone()).unwrap_or_default(),
+            newest: Newest::All,
+            is_in_order: false,
+            seen: Seen { is_ours: true, ..Seen::default() },
+        }
+    }
+}
+
+impl From<&Deployment> for Live {
+    fn from(deployment: &Deployment) -> Self {
+        let spec = deployment.spec.clone().unwrap_or_default();
+        let status = deployment.status.clone().unwrap_or_default();
+        let live = Self::of(deployment, &spec.selector, &spec.template);
+        let seen = Seen {
+            is_paused: spec.paused == Some(true),
+            observed_generation: status.observed_generation.unwrap_or_default(),
+            wanted: count(Some(spec.replicas.unwrap_or(1))),
+            replicas: count(status.replicas),
+            updated: count(status.updated_replicas),
+            available: count(status.available_replicas),
+            gave_up: said(&status, "Progressing", "False")
+                .filter(|(reason, _)| *reason == "ProgressDeadlineExceeded")
+                .map(|(_, message)| message.to_owned()),
+            refused: said(&status, "ReplicaFailure", "True").map(|(_, message)| message.to_owned()),
+            ..live.seen
+        };
+        Self { newest: Newest::Set(deployment.annotations().get(NUMBER).cloned()), seen, ..live }
+    }
+}
+
+impl From<&StatefulSet> for Live {
+    fn from(set: &StatefulSet) -> Self {
+        let spec = set.spec.clone().unwrap_or_default();
+        let status = set.status.clone().unwrap_or_default();
+        let live = Self::of(set, &spec.selector, &spec.template);
+        let strategy = spec.update_strategy.unwrap_or_default();
+        let partition = strategy.rolling_update.and_then(|rolling| rolling.partition);
+        let wanted = count(Some(spec.replicas.unwrap_or(1)));
+        let seen = Seen {
+            is_by_hand: strategy.type_.as_deref() == Some(BY_HAND),
+            observed_generation: status.observed_generation.unwrap_or_default(),
+            wanted,
+            kept: count(partition).min(wanted),
+            replicas: count(Some(status.replicas)),
+            updated: count(status.updated_replicas),
+            // Clusters older than 1.22 do not count them: there a pod that is ready is available.
+            available: count(status.available_replicas.or(status.ready_replicas)),
+            ..live.seen
+        };
+        let is_in_order = spec.pod_management_policy.as_deref() != Some("Parallel");
+        Self { newest: Newest::Hash(status.update_revision), is_in_order, seen, ..live }
+    }
+}
+
+impl From<&DaemonSet> for Live {
+    fn from(set: &DaemonSet) -> Self {
+        let spec = set.spec.clone().unwrap_or_default();
+        let status = set.status.clone().unwrap_or_default();
+        let live = Self::of(set, &spec.selector, &spec.template);
+        let strategy = spec.update_strategy.unwrap_or_default();
+        let seen = Seen {
+            is_by_hand: strategy.type_.as_deref() == Some(BY_HAND),
+            observed_generation: status.observed_generation.unwrap_or_default(),
+            wanted: count(Some(status.desired_number_scheduled)),
+            replicas: count(Some(status.current_number_scheduled)),
+            updated: count(status.updated_number_scheduled),
+            available: count(status.number_available),
+            ..live.seen
+        };
+        Self { newest: Newest::Template(Box::new(spec.template)), seen, ..live }
+    }
+}
+
+impl From<&Job> for Live {
+    fn from(job: &Job) -> Self {
+        let spec = job.spec.clone().unwrap_or_default();
+        let status = job.status.clone().unwrap_or_default();
+        let live = Self::of(job, &spec.selector.unwrap_or_default(), &spec.template);
+        let end = migration::end(Some(&status));
+        let succeeded = count(status.succeeded);
+        let seen = Seen {
+            is_paused: spec.suspend == Some(true),
+            work: if end == Some(End::Complete) { Work::Ended } else { Work::Ends },
+            // It does not say which one it has seen, and its template never changes.
+            observed_generation: live.generation,
+            wanted: count(Some(spec.completions.unwrap_or(1))),
+            replicas: succeeded + count(status.active),
+            updated: succeeded,
+            available: succeeded,
+            gave_up: match end {
+                Some(End::Failed { reason, message }) => Some(format!("{reason}: {message}")),
+                Some(End::Complete) | None => None,
+            },
+            ..live.seen
+        };
+        Self { seen, ..live }
+    }
+}
+
+impl From<&ControllerRevision> for Revision {
+    fn from(revision: &ControllerRevision) -> Self {
+        let template = revision.data.as_ref().and_then(|data| data.0.pointer("/spec/template")).cloned();
+        Self {
+            owner: owner(revision),
+            hash: revision.labels().get(HASH).cloned().unwrap_or_default(),
+            number: revision.revision,
+            template: template.and_then(|template| serde_json::from_value(template).ok()),
+        }
+    }
+}
+
+impl From<&Event> for Refusal {
+    fn from(event: &Event) -> Self {
+        Self(event.message.clone().unwrap_or_default())
+    }
+}
