@@ -247,3 +247,109 @@ impl From<&Event> for Refusal {
         Self(event.message.clone().unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn template(image: &str) -> Value {
+        json!({"spec": {"containers": [{"name": "db", "image": image}]}})
+    }
+
+    fn object(kind: &str, spec: &Value, status: &Value) -> Value {
+        let mut spec = spec.clone();
+        spec["selector"] = json!({"matchLabels": {"app": "db"}});
+        spec["template"] = template("db:2");
+        json!({
+            "apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "db", "uid": "u", "generation": 2},
+            "spec": spec, "status": status,
+        })
+    }
+
+    fn stateful_set(spec: &Value, status: &Value) -> Live {
+        let set: StatefulSet = serde_json::from_value(object("StatefulSet", spec, status)).unwrap();
+        Live::from(&set)
+    }
+
+    /// A pod that the workload owns, of a revision.
+    fn owned(name: &str, hash: &str, ready: &str) -> Owned {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {
+                "name": name, "uid": name, "labels": {(HASH): hash},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "X", "name": "db", "uid": "u", "controller": true}],
+            },
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},
+        }))
+        .unwrap();
+        Owned::from(&pod)
+    }
+
+    fn names(pods: &[shipkit_core::rollout::workload::Pod]) -> Vec<&str> {
+        pods.iter().map(|pod| pod.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_pods_of_a_stateful_set_are_of_the_revision_that_its_controller_names_for_this_generation() {
+        let of = |policy: &str, observed: i64| {
+            let status = json!({"replicas": 3, "observedGeneration": observed, "updateRevision": "db-new"});
+            let live = stateful_set(&json!({"replicas": 3, "podManagementPolicy": policy}), &status);
+            let pods = [
+                owned("db-0", "db-old", "False"),
+                owned("db-1", "db-old", "True"),
+                owned("db-2", "db-new", "False"),
+            ];
+            live.seen([], [], &pods)
+        };
+        let seen = of("OrderedReady", 2);
+        assert_eq!((names(&seen.pods), names(&seen.holding)), (vec!["db-2"], vec!["db-0"]));
+        assert_eq!(seen.images.get("db").map(String::as_str), Some("db:2"));
+        assert_eq!(names(&of("Parallel", 2).holding), [""; 0]);
+        // Its revision is that of the specification before.
+        let behind = of("OrderedReady", 1);
+        assert_eq!((behind.pods.len(), behind.images.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_partition_keeps_no_more_pods_than_there_should_be_and_old_clusters_count_ready_pods_only() {
+        let of = |partition: u64| {
+            let spec = json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": partition}}});
+            stateful_set(&spec, &json!({"replicas": 3, "readyReplicas": 2})).seen([], [], [])
+        };
+        assert_eq!([0, 2, 3, 9].map(|partition| of(partition).kept), [0, 2, 3, 3]);
+        assert_eq!((of(0).wanted, of(0).available), (3, 2));
+    }
+
+    #[test]
+    fn the_pods_of_a_daemon_set_are_of_the_latest_revision_with_its_template() {
+        let revision = |hash: &str, number: i64, image: &str| {
+            let revision: ControllerRevision = serde_json::from_value(json!({
+                "metadata": {
+                    "name": hash, "labels": {(HASH): hash},
+                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "X", "name": "db", "uid": "u", "controller": true}],
+                },
+                "data": {"spec": {"template": template(image)}}, "revision": number,
+            }))
+            .unwrap();
+            Revision::from(&revision)
+        };
+        let status = json!({
+            "observedGeneration": 2, "desiredNumberScheduled": 3, "currentNumberScheduled": 2, "numberReady": 2,
+            "numberMisscheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 2,
+        });
+        let set = object("DaemonSet", &json!({}), &status);
+        let live = Live::from(&serde_json::from_value::<DaemonSet>(set).unwrap());
+        let pods = [owned("a", "old", "True"), owned("b", "new", "True")];
+        let old = revision("old", 1, "db:1");
+        // The watch of revisions is behind: what is the latest there is not ours.
+        let behind = live.seen([], [&old], &pods);
+        assert_eq!((behind.pods.len(), behind.images.len()), (0, 0));
+        let seen = live.seen([], [&old, &revision("new", 2, "db:2")], &pods);
+        assert_eq!(names(&seen.pods), ["b"]);
+        assert_eq!((seen.wanted, seen.replicas, seen.updated, seen.available), (3, 2, 1, 2));
+        let twice = [&revision("new", 3, "db:2"), &revision("other", 2, "db:2"), &old];
+        assert_eq!(names(&live.seen([], twice, &pods).pods), ["b"]);
+    }
+}

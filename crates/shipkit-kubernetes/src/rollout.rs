@@ -329,3 +329,101 @@ fn lacks_pods(seen: &Seen) -> bool {
 fn removed(expected: &Expected) -> Next {
     Next::Overtaken { cause: format!("{} `{}` was removed during the rollout", expected.kind, expected.name) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shipkit_core::rollout::Purpose;
+
+    use super::*;
+
+    fn expected(kind: WorkloadKind) -> Expected {
+        Expected {
+            service: "db".to_owned(),
+            kind,
+            name: "db".to_owned(),
+            purpose: Purpose::Deploy,
+            generation: 1,
+            wanted: BTreeMap::new(),
+            monitor: Duration::ZERO,
+            mark: None,
+        }
+    }
+
+    fn stateful_set(uid: &str) -> Event<(String, Live)> {
+        let set: StatefulSet = serde_json::from_value(json!({
+            "metadata": {"name": "db", "uid": uid, "generation": 1},
+            "spec": {"replicas": 2, "selector": {}, "serviceName": "db", "template": {}},
+            "status": {"replicas": 1, "observedGeneration": 1, "updateRevision": "new", "updatedReplicas": 1},
+        }))
+        .unwrap();
+        named(Event::Apply(set))
+    }
+
+    fn pod(name: &str, ready: &str) -> Event<(String, Owned)> {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {
+                "name": name, "uid": name, "labels": {"controller-revision-hash": "new"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "X", "name": "db", "uid": "u", "controller": true}],
+            },
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},
+        }))
+        .unwrap();
+        named(Event::Apply(pod))
+    }
+
+    fn refusal(event: fn(Said) -> Event<Said>) -> Sight {
+        let said = json!({"metadata": {"name": "e"}, "involvedObject": {}, "message": "exceeded quota"});
+        Sight::Refusal(named(event(serde_json::from_value(said).unwrap())))
+    }
+
+    #[test]
+    fn a_refusal_counts_from_when_it_is_heard_until_a_pod_comes_or_is_on_its_way() {
+        let expected = expected(WorkloadKind::StatefulSet);
+        let mut view = View::of(expected.kind);
+        let refused = |view: &View| view.seen(&expected, "u").unwrap().refused;
+        view.take(Sight::Live(stateful_set("u")));
+        view.take(Sight::Pod(pod("db-0", "True")));
+        view.take(refusal(Event::InitApply));
+        assert_eq!(refused(&view), None, "it may be of an hour ago");
+        view.take(refusal(Event::Apply));
+        assert_eq!(refused(&view).as_deref(), Some("exceeded quota"));
+        view.take(Sight::Pod(pod("db-0", "False")));
+        assert_eq!(refused(&view), None, "the next one is not asked for before this one is ready");
+        view.take(Sight::Pod(pod("db-0", "True")));
+        assert_eq!(refused(&view).as_deref(), Some("exceeded quota"));
+        view.take(Sight::Pod(pod("db-1", "True")));
+        assert_eq!(refused(&view), None, "one has come since");
+    }
+
+    #[test]
+    fn another_object_of_the_same_name_is_not_the_one_that_was_changed() {
+        let expected = expected(WorkloadKind::StatefulSet);
+        let mut view = View::of(expected.kind);
+        view.take(Sight::Live(stateful_set("u")));
+        assert!(view.seen(&expected, "u").is_some());
+        view.take(Sight::Live(stateful_set("other")));
+        assert_eq!(view.seen(&expected, "u"), None);
+    }
+
+    #[test]
+    fn a_job_that_is_gone_was_complete_if_it_was_so_at_the_last() {
+        let job = |conditions: Value| -> Job {
+            let metadata = json!({"name": "db", "uid": "u", "generation": 1});
+            let status = json!({"conditions": conditions});
+            let job = json!({"metadata": metadata, "spec": {"template": {}}, "status": status});
+            serde_json::from_value(job).unwrap()
+        };
+        let expected = expected(WorkloadKind::Job);
+        for (conditions, is_kept) in [
+            (json!([{"type": "Complete", "status": "True"}]), true),
+            (json!([{"type": "Failed", "status": "True"}]), false),
+            (json!([]), false),
+        ] {
+            let mut view = View::of(expected.kind);
+            view.take(Sight::Live(named(Event::Apply(job(json!([]))))));
+            view.take(Sight::Live(named(Event::Delete(job(conditions.clone())))));
+            assert_eq!(view.seen(&expected, "u").is_some(), is_kept, "{conditions}");
+        }
+    }
+}
