@@ -8,12 +8,13 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shipkit_core::ImageRef;
 use shipkit_core::rollout::Purpose;
-use shipkit_core::rollout::deployment::Wanted;
+use shipkit_core::rollout::workload::Wanted;
 use shipkit_core::target::{Change, Desired, DesiredService, Return};
 
 use crate::annotations::{self, Deployed, Mark, Ours};
 use crate::cluster::{Cluster, Workload};
 use crate::error::{CONFLICT, ClusterError};
+use crate::expected::WorkloadKind;
 use crate::observe::{images, name};
 
 /// Who owns what a deploy writes.
@@ -27,6 +28,7 @@ const SWAPS: usize = 16;
 /// A deployment that was just changed (or found as it should be): what is needed to watch it and to undo it.
 #[derive(Debug, Clone)]
 pub struct Applied {
+    pub(crate) kind: WorkloadKind,
     pub(crate) workload: Workload,
     pub(crate) purpose: Purpose,
     pub(crate) mark: Mark,
@@ -64,12 +66,12 @@ pub(crate) struct Written {
 impl Applied {
     /// A change that is undone with others, and not by itself.
     pub(crate) fn of(
-        workload: Workload,
+        (workload, kind): (Workload, WorkloadKind),
         purpose: Purpose,
         (mark, generation): (Mark, i64),
         state: &Ours,
     ) -> Self {
-        Self { workload, purpose, mark, generation, wanted: wanted(state), undo: Undo::Nothing }
+        Self { workload, kind, purpose, mark, generation, wanted: wanted(state), undo: Undo::Nothing }
     }
 
     /// The service's name.
@@ -257,7 +259,7 @@ impl Cluster {
 /// What is needed to watch and undo a change.
 fn applied(workload: &Workload, purpose: Purpose, after: &Deployment, state: &Ours, undo: Undo) -> Applied {
     let seen = (annotations::mark(after.annotations()), after.metadata.generation.unwrap_or_default());
-    Applied { undo, ..Applied::of(workload.clone(), purpose, seen, state) }
+    Applied { undo, ..Applied::of((workload.clone(), WorkloadKind::Deployment), purpose, seen, state) }
 }
 
 /// What each container should run, and how a node may name that.

@@ -73,6 +73,9 @@ pub enum ClusterError {
     /// Others have written fields that the manifests set to something else.
     #[error("others own fields that the manifests set: {}", conflicts(.0))]
     Conflicts(Vec<Conflict>),
+    /// Nobody but a person would ever replace their pods.
+    #[error("{}", .0.join("; "))]
+    NeverEnds(Vec<String>),
     /// A kind whose definition was just applied is not served yet.
     #[error("the cluster does not serve {0} although its definition is there")]
     NotServed(Kind),
@@ -241,6 +244,7 @@ impl Hint for ClusterError {
             }
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
             Self::Restless(_) => Some("try again".to_owned()),
+            Self::NeverEnds(_) => Some("give it `updateStrategy: RollingUpdate`".to_owned()),
             Self::NoAnswer { .. } | Self::Refused { .. } | Self::NotDesired(_) | Self::NotServed(_) => None,
         }
     }
@@ -259,6 +263,7 @@ impl Hint for ClusterError {
             Self::Manifests(error) => error.exit_code(),
             Self::Record(error) => error.exit_code(),
             Self::Conflicts(_)
+            | Self::NeverEnds(_)
             | Self::BadKubeconfig(_)
             | Self::NoAccess
             | Self::NoNamespace(_)

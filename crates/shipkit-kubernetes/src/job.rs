@@ -13,7 +13,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use shipkit_core::rollout::deployment::problems;
+use shipkit_core::rollout::workload::problems;
 use shipkit_core::target::{Desired, Job, JobEnd};
 use tokio::time::{Instant, timeout, timeout_at};
 

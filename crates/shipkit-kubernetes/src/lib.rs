@@ -1,6 +1,6 @@
 //! Kubernetes clusters: the services of a release in deployments that exist, by digest.
 //!
-//! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout::deployment`; here is what it takes
+//! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout::workload`; here is what it takes
 //! to see a namespace and to change it. Nothing is remembered between runs: releases, and the way back, stand in the
 //! annotations of the deployments themselves; who may change them, and what the last run was about, in a `Lease`. Everything that shipkit writes it owns by server-side apply, so that what
 //! others own stays theirs.
@@ -10,9 +10,11 @@ mod annotations;
 mod change;
 mod cluster;
 mod error;
+mod expected;
 mod job;
 mod kinds;
 mod lease;
+mod live;
 mod logs;
 mod members;
 mod migration;
@@ -28,6 +30,7 @@ pub use access::Access;
 pub use change::Applied;
 pub use cluster::{Cluster, Place, Workload};
 pub use error::{ClusterError, Conflict};
+pub use expected::{Expected, WorkloadKind};
 pub use logs::PodLog;
 pub use set::Back;
 pub use takeover::TakeOver;

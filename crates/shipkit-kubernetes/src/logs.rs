@@ -1,14 +1,17 @@
 //! The last lines that the containers of a service wrote.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube::Api;
 use kube::api::{ListParams, LogParams};
-use shipkit_core::rollout::deployment::{Container, Pod, Seen, State};
+use shipkit_core::rollout::workload::{Container, Pod, Seen, State};
 use shipkit_core::target::Written;
 
 use crate::change::Applied;
 use crate::cluster::{Cluster, Workload};
 use crate::error::ClusterError;
-use crate::observe::{Set, name, seen, selector};
+use crate::expected::{Expected, WorkloadKind};
+use crate::live::{Live, Revision};
+use crate::observe::{Set, name};
 
 /// How many lines of a container's log are shown.
 const LOG_LINES: u32 = 50;
@@ -31,8 +34,16 @@ impl Cluster {
     /// # Errors
     /// When the cluster cannot be asked for the pods.
     pub async fn logs(&self, applied: &Applied) -> Result<Vec<PodLog>, ClusterError> {
-        let deployment = self.deployment(&applied.workload.deployment).await?;
-        let seen = self.newest_pods(&deployment).await?;
+        self.logs_of(&Expected::from(applied)).await
+    }
+
+    /// As [`Cluster::logs`], of a workload of whatever kind.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked for the pods.
+    pub async fn logs_of(&self, expected: &Expected) -> Result<Vec<PodLog>, ClusterError> {
+        let Some(live) = self.live(expected).await? else { return Ok(Vec::new()) };
+        let seen = self.newest_pods(expected.kind, &live).await?;
         let mut logs = Vec::new();
         for (pod, container) in containers(&seen).filter(|(pod, one)| is_failing(pod, one)).take(LOGS) {
             if let Some(lines) = self.lines(pod, container, LOG_LINES).await {
@@ -47,25 +58,30 @@ impl Cluster {
     /// # Errors
     /// When the cluster cannot be asked for the pods.
     pub async fn written(&self, only: Option<&str>, tail: u32) -> Result<Vec<Written>, ClusterError> {
-        let all = if self.place.has_manifests {
-            self.deployments_of(self.members().await?)
+        let all: Vec<(String, WorkloadKind, Live)> = if self.place.has_manifests {
+            self.running(self.members().await?)
+                .into_iter()
+                .filter_map(|one| Some((one.service, one.kind, Live::of_value(one.kind, &one.value)?)))
+                .collect()
         } else {
             let there = self.list_deployments().await?;
-            let named =
-                |workload: &Workload| there.iter().find(|one| name(one) == workload.deployment).cloned();
+            let named = |workload: &Workload| there.iter().find(|one| name(one) == workload.deployment);
             let all = self.place.workloads.iter();
-            all.filter_map(|workload| Some((workload.clone(), named(workload)?))).collect()
+            all.filter_map(|one| {
+                Some((one.service.clone(), WorkloadKind::Deployment, Live::from(named(one)?)))
+            })
+            .collect()
         };
         let mut written = Vec::new();
-        for (workload, deployment) in all {
-            if only.is_some_and(|only| only != workload.service) {
+        for (service, kind, live) in all {
+            if only.is_some_and(|only| only != service) {
                 continue;
             }
-            let seen = self.newest_pods(&deployment).await?;
+            let seen = self.newest_pods(kind, &live).await?;
             let telling = |(pod, one): &(&Pod, &Container)| !one.is_init || is_failing(pod, one);
             for (pod, container) in containers(&seen).filter(telling) {
                 written.push(Written {
-                    service: workload.service.clone(),
+                    service: service.clone(),
                     container: format!("{}/{}", pod.name, container.name),
                     is_failing: is_failing(pod, container),
                     lines: self.lines(pod, container, tail).await,
@@ -75,14 +91,25 @@ impl Cluster {
         Ok(written)
     }
 
-    /// What is seen of the pods of the revision that a deployment is at.
-    async fn newest_pods(&self, deployment: &Deployment) -> Result<Seen, ClusterError> {
-        let sets = self.replica_sets();
-        let selected = ListParams::default().labels_from(&selector(deployment));
-        let sets = self.ask("list replicasets", sets.list(&selected)).await?;
-        let sets: Vec<Set> = sets.iter().map(Set::from).collect();
-        let pods = self.list_pods(deployment).await?;
-        Ok(seen(deployment, &sets, &pods))
+    /// What is seen of the pods of the revision that a workload is at.
+    async fn newest_pods(&self, kind: WorkloadKind, live: &Live) -> Result<Seen, ClusterError> {
+        let selected = ListParams::default().labels_from(&live.selector);
+        let (mut sets, mut revisions) = (Vec::new(), Vec::new());
+        match kind {
+            WorkloadKind::Deployment => {
+                let all = self.replica_sets();
+                let listed = self.ask("list replicasets", all.list(&selected)).await?;
+                sets.extend(listed.iter().map(Set::from));
+            }
+            WorkloadKind::DaemonSet => {
+                let all: Api<ControllerRevision> = Api::namespaced(self.client.clone(), &self.namespace);
+                let listed = self.ask("list controllerrevisions", all.list(&selected)).await?;
+                revisions.extend(listed.iter().map(Revision::from));
+            }
+            WorkloadKind::StatefulSet | WorkloadKind::Job => {}
+        }
+        let pods = self.list_pods(live).await?;
+        Ok(live.seen(&sets, &revisions, &pods))
     }
 
     /// The last lines of a container; of the one before where it waits to be started again.
@@ -99,8 +126,9 @@ impl Cluster {
     }
 }
 
+/// All containers, with their pods: also of those that hold the newest ones up.
 fn containers(seen: &Seen) -> impl Iterator<Item = (&Pod, &Container)> {
-    seen.pods.iter().flat_map(|pod| pod.containers.iter().map(move |one| (pod, one)))
+    seen.pods.iter().chain(&seen.holding).flat_map(|pod| pod.containers.iter().map(move |one| (pod, one)))
 }
 
 /// Whether a container keeps its pod from being ready.

@@ -6,18 +6,23 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt as _;
 use kube::api::ListParams;
-use serde_json::Value;
+use serde_json::{Value, json};
+use shipkit_core::ImageRef;
 use shipkit_core::manifests::{Id, Kind, Object, Rendered, STACK, Scaled, Scope};
+use shipkit_core::rollout::workload::{never_ends, stays};
 use shipkit_core::target::{Desired, Observed, ObservedService, Settings};
 
 use crate::annotations;
 use crate::cluster::{Cluster, Needed, Workload};
 use crate::error::ClusterError;
+use crate::expected::WorkloadKind;
 use crate::kinds::Kinds;
+use crate::observe::observed_service;
 use crate::set::{AT_ONCE, Stated};
 use crate::standing::containers;
-use crate::values::{annotations_of, id_of, valued};
+use crate::values::{all_images, annotations_of, id_of, valued};
 
 /// What a deploy does to each kind of its objects.
 const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
@@ -36,12 +41,18 @@ impl Cluster {
         if all.is_empty() && self.stated.is_none() {
             self.namespace_exists().await?;
         }
-        let deployments = self.deployments_of(all);
+        let all = self.running(all);
+        let is_deployment = |one: &&Running| one.kind == WorkloadKind::Deployment;
+        let deployments: Vec<(Workload, Deployment)> =
+            all.iter().filter(is_deployment).filter_map(Running::deployment).collect();
         let pairs: Vec<_> = deployments.iter().map(|(workload, deployment)| (workload, deployment)).collect();
         let observed = self.observed(&pairs).await?;
+        let of_deployments =
+            observed.into_iter().zip(&pairs).map(|(service, (_, one))| (service, one.annotations().clone()));
+        let others = all.iter().filter(|one| !is_deployment(one));
+        let others = others.map(|one| (one.observed(), annotations_of(&one.value)));
         let mut services: BTreeMap<String, ObservedService> = BTreeMap::new();
-        for (service, (_, deployment)) in observed.into_iter().zip(&pairs) {
-            let all = deployment.metadata.annotations.clone().unwrap_or_default();
+        for (service, all) in of_deployments.chain(others) {
             let settings = Settings { manifests: annotations::set(&all), ..Settings::default() };
             let service = ObservedService { settings, ..service };
             match services.get_mut(&service.name) {
@@ -56,32 +67,30 @@ impl Cluster {
     async fn all(&self) -> Result<BTreeMap<Id, Value>, ClusterError> {
         let mut all: BTreeMap<Id, Value> = self.members().await?.into_iter().collect();
         if let Some(stated) = &self.stated {
-            all.extend(self.all_live(&stated.kinds, &stated.rendered).await?);
+            all.extend(self.all_current(&stated.kinds, &stated.rendered).await?);
         }
         Ok(all)
     }
 
-    /// The deployments among these objects, once for each service that they run.
-    pub(crate) fn deployments_of(
-        &self,
-        all: impl IntoIterator<Item = (Id, Value)>,
-    ) -> Vec<(Workload, Deployment)> {
-        let mut deployments = Vec::new();
-        for (id, value) in all.into_iter().filter(|(id, _)| id.is("apps", "Deployment")) {
+    /// What serves among these objects, once for each service that it runs.
+    pub(crate) fn running(&self, all: impl IntoIterator<Item = (Id, Value)>) -> Vec<Running> {
+        let mut running = Vec::new();
+        for (id, value) in all {
+            let Some(kind) = WorkloadKind::of(&id).filter(|kind| *kind != WorkloadKind::Job) else {
+                continue;
+            };
             let known = annotations::containers(&annotations_of(&value));
             let stated = self.stated.as_ref().filter(|_| known.is_empty());
             let known = stated.map_or(known, |stated| containers(&stated.rendered, &id));
-            let Ok(deployment) = serde_json::from_value::<Deployment>(value) else { continue };
-            deployments.extend(known.into_iter().map(|(container, service)| {
-                let workload =
-                    Workload { service, deployment: id.name.clone(), container, monitor: Duration::ZERO };
-                (workload, deployment.clone())
+            running.extend(known.into_iter().map(|(container, service)| {
+                let (name, value) = (id.name.clone(), value.clone());
+                Running { service, container, kind, name, value }
             }));
         }
-        deployments
+        running
     }
 
-    /// The deployment of a service as the manifests state it.
+    /// What runs a service as the manifests state it: its name and container, and a deployment with the same pods.
     pub(crate) fn stated_deployment(
         &self,
         stated: &Stated,
@@ -89,8 +98,9 @@ impl Cluster {
     ) -> Result<(Workload, Deployment), ClusterError> {
         let all =
             stated.rendered.objects().iter().map(|object| (object.id().clone(), object.value().clone()));
-        let found = self.deployments_of(all).into_iter().find(|(workload, _)| workload.service == service);
-        found.ok_or_else(|| ClusterError::NotDesired(service.to_owned()))
+        let found = self.running(all).into_iter().find(|one| one.service == service);
+        let deployment = found.and_then(|one| one.deployment());
+        deployment.ok_or_else(|| ClusterError::NotDesired(service.to_owned()))
     }
 
     /// Whether a deploy can begin, as for [`preflight`](Self::preflight). What the cluster would make of the objects is found
@@ -102,7 +112,14 @@ impl Cluster {
     ) -> Result<Vec<String>, ClusterError> {
         self.permissions_for_all().await?;
         self.secrets_exist().await?;
-        Ok(self.remarks(desired, observed))
+        let objects = || self.stated.iter().flat_map(|stated| stated.rendered.objects()).map(Object::value);
+        let never: Vec<String> = objects().filter_map(never_ends).collect();
+        if !never.is_empty() {
+            return Err(ClusterError::NeverEnds(never));
+        }
+        let mut remarks: Vec<String> = objects().filter_map(stays).collect();
+        remarks.extend(self.remarks(desired, observed));
+        Ok(remarks)
     }
 
     /// Whether these credentials may do all that a deploy of these manifests does.
@@ -117,6 +134,16 @@ impl Cluster {
             let namespace = here.filter(|_| *scope == Scope::Namespaced);
             let (group, resource) = (kind.group.as_str(), resource.plural.as_str());
             needed.extend(VERBS.iter().map(|&verb| Needed { group, resource, verb, namespace }));
+            let is_watched = matches!(resource, "statefulsets" | "daemonsets" | "jobs");
+            needed.extend(is_watched.then_some(Needed { group, resource, verb: "watch", namespace }));
+            // Where the pods of a daemon set say of which revision they are.
+            let revisions = ["list", "watch"].map(|verb| Needed {
+                group,
+                resource: "controllerrevisions",
+                verb,
+                namespace,
+            });
+            needed.extend(revisions.into_iter().filter(|_| resource == "daemonsets"));
         }
         self.may_all(&needed).await
     }
@@ -162,7 +189,11 @@ impl Cluster {
     }
 
     /// An object as the cluster has it.
-    pub(crate) async fn live(&self, kinds: &Kinds, object: &Object) -> Result<Option<Value>, ClusterError> {
+    pub(crate) async fn current(
+        &self,
+        kinds: &Kinds,
+        object: &Object,
+    ) -> Result<Option<Value>, ClusterError> {
         let kind = object.kind();
         let Some(resource) = kinds.resource(&kind) else { return Ok(None) };
         let objects = self.objects_of(resource);
@@ -171,12 +202,12 @@ impl Cluster {
         Ok(found.map(|found| valued(&found, &kind)))
     }
 
-    pub(crate) async fn all_live(
+    pub(crate) async fn all_current(
         &self,
         kinds: &Kinds,
         rendered: &Rendered,
     ) -> Result<BTreeMap<Id, Value>, ClusterError> {
-        let found = rendered.objects().iter().map(|object| self.live(kinds, object));
+        let found = rendered.objects().iter().map(|object| self.current(kinds, object));
         let found: Vec<_> = stream::iter(found).buffered(AT_ONCE).collect().await;
         let mut live = BTreeMap::new();
         for (object, value) in rendered.objects().iter().zip(found) {
@@ -185,6 +216,56 @@ impl Cluster {
             }
         }
         Ok(live)
+    }
+}
+
+/// An object that runs a service.
+pub(crate) struct Running {
+    /// The service.
+    pub(crate) service: String,
+    /// The container that is the service's.
+    pub(crate) container: String,
+    /// What it is.
+    pub(crate) kind: WorkloadKind,
+    /// Its name.
+    pub(crate) name: String,
+    /// All of it.
+    pub(crate) value: Value,
+}
+
+impl Running {
+    fn workload(&self) -> Workload {
+        Workload {
+            service: self.service.clone(),
+            deployment: self.name.clone(),
+            container: self.container.clone(),
+            monitor: Duration::ZERO,
+        }
+    }
+
+    /// The same as a deployment: of what is none, what matters of its pods.
+    fn deployment(&self) -> Option<(Workload, Deployment)> {
+        let value = if self.kind == WorkloadKind::Deployment {
+            self.value.clone()
+        } else {
+            let of = |key: &str| self.value.get("spec").and_then(|spec| spec.get(key)).cloned();
+            json!({"spec": {"selector": of("selector"), "template": of("template")}})
+        };
+        Some((self.workload(), serde_json::from_value(value).ok()?))
+    }
+
+    /// What is there of the service, by what the object says itself.
+    fn observed(&self) -> ObservedService {
+        let number = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_u64);
+        let ready = number("/status/readyReplicas").or_else(|| number("/status/numberReady"));
+        let images = all_images(&self.value);
+        let text = images.get(&self.container).cloned().unwrap_or_default();
+        let image: Option<ImageRef> = text.parse().ok();
+        let named = image.as_ref().map_or(text, |image| image.digest.to_string());
+        let running = ready.filter(|ready| 0 < *ready).map(|ready| (named, ready));
+        let generation = number("/metadata/generation").unwrap_or_default();
+        let all = annotations_of(&self.value);
+        observed_service(&self.workload(), &all, (image, running.into_iter().collect()), generation)
     }
 }
 

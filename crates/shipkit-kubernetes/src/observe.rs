@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus, PodTemplateSpec,
+};
 use kube::api::ListParams;
-use kube::core::Selector;
 use kube::{Api, ResourceExt as _};
 use shipkit_core::ImageRef;
-use shipkit_core::rollout::{Status, deployment as rule};
+use shipkit_core::rollout::{Status, workload as rule};
 use shipkit_core::target::{ObservedService, Previous, Settings};
 
-use crate::annotations::{self, Ours};
+use crate::annotations::{self, Annotations, Ours};
 use crate::cluster::{Cluster, Workload};
 use crate::error::ClusterError;
+use crate::live::{HASH, Live};
 
 /// Where the deployment controller numbers the revisions of a deployment and of its replica sets.
-const REVISION: &str = "deployment.kubernetes.io/revision";
+pub(crate) const NUMBER: &str = "deployment.kubernetes.io/revision";
 /// How many problems of one service are named.
 const PROBLEMS: usize = 3;
 
@@ -25,9 +26,10 @@ const PROBLEMS: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Set {
     pub(crate) uid: String,
-    owner: String,
-    revision: Option<String>,
-    images: BTreeMap<String, String>,
+    pub(crate) owner: String,
+    /// Which revision of its deployment it is.
+    pub(crate) number: Option<String>,
+    pub(crate) images: BTreeMap<String, String>,
     ready: u64,
 }
 
@@ -35,9 +37,13 @@ pub(crate) struct Set {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owned {
     pub(crate) owner: String,
+    /// The revision of its stateful set or daemon set.
+    pub(crate) hash: Option<String>,
     pub(crate) pod: rule::Pod,
     /// Whether it is meant to run: neither going away nor ended as a whole.
     pub(crate) is_wanted: bool,
+    /// Whether it has failed as a whole and is still there.
+    pub(crate) has_failed: bool,
 }
 
 impl Cluster {
@@ -57,8 +63,9 @@ impl Cluster {
             let own: Vec<&Set> = sets.iter().filter(|set| set.owner == uid(*deployment)).collect();
             let mut service = service(workload, deployment, &own);
             if service.running.values().sum::<u64>() < wanted(deployment) {
-                let pods = self.list_pods(deployment).await?;
-                service.problems = problems(deployment, &own, &pods);
+                let live = Live::from(*deployment);
+                let pods = self.list_pods(&live).await?;
+                service.problems = problems(&live, &own, &pods);
             }
             observed.push(service);
         }
@@ -73,9 +80,9 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// The pods that a deployment selects.
-    pub(crate) async fn list_pods(&self, deployment: &Deployment) -> Result<Vec<Owned>, ClusterError> {
-        let (pods, selected) = (self.pods(), ListParams::default().labels_from(&selector(deployment)));
+    /// The pods that a workload selects.
+    pub(crate) async fn list_pods(&self, live: &Live) -> Result<Vec<Owned>, ClusterError> {
+        let (pods, selected) = (self.pods(), ListParams::default().labels_from(&live.selector));
         let pods = self.ask("list pods", pods.list(&selected)).await?;
         Ok(pods.iter().map(Owned::from).collect())
     }
@@ -84,13 +91,11 @@ impl Cluster {
 impl From<&ReplicaSet> for Set {
     fn from(set: &ReplicaSet) -> Self {
         let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-        let pod = template.and_then(|template| template.spec.as_ref());
-        let images = pod.into_iter().flat_map(|pod| &pod.containers);
         Self {
             uid: uid(set),
             owner: owner(set),
-            revision: set.annotations().get(REVISION).cloned(),
-            images: images.map(|one| (one.name.clone(), one.image.clone().unwrap_or_default())).collect(),
+            number: set.annotations().get(NUMBER).cloned(),
+            images: template.map(template_images).unwrap_or_default(),
             ready: count(set.status.as_ref().and_then(|status| status.ready_replicas)),
         }
     }
@@ -99,11 +104,16 @@ impl From<&ReplicaSet> for Set {
 impl From<&Pod> for Owned {
     fn from(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
-        let has_ended = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
+        let has_failed = status.phase.as_deref() == Some("Failed");
+        let has_ended = has_failed || status.phase.as_deref() == Some("Succeeded");
+        let is_leaving = pod.metadata.deletion_timestamp.is_some();
         Self {
             owner: owner(pod),
-            is_wanted: pod.metadata.deletion_timestamp.is_none() && !has_ended,
+            hash: pod.labels().get(HASH).cloned(),
+            is_wanted: !is_leaving && !has_ended,
+            has_failed: !is_leaving && has_failed,
             pod: rule::Pod {
+                uid: uid(pod),
                 name: pod.name_any(),
                 is_ready: condition(&status, "Ready").is_some_and(|(is_so, _, _)| is_so),
                 unplaced: condition(&status, "PodScheduled")
@@ -137,48 +147,12 @@ pub(crate) fn images(workload: &Workload, deployment: &Deployment) -> BTreeMap<S
         .collect()
 }
 
-/// The selector of a deployment's replica sets and pods. One that cannot be expressed selects everything: what belongs
-/// to whom is decided by owners.
-pub(crate) fn selector(deployment: &Deployment) -> Selector {
-    let labels: Option<LabelSelector> = deployment.spec.as_ref().map(|spec| spec.selector.clone());
-    labels.and_then(|labels| Selector::try_from(labels).ok()).unwrap_or_default()
-}
-
-/// The replica set of the revision that a deployment is at.
-pub(crate) fn newest<'a>(
-    deployment: &Deployment,
-    sets: impl IntoIterator<Item = &'a Set>,
-) -> Option<&'a Set> {
-    let revision = deployment.annotations().get(REVISION);
-    let uid = uid(deployment);
-    sets.into_iter().find(|set| set.owner == uid && revision.is_some() && set.revision.as_ref() == revision)
-}
-
-/// What core's rule wants to know, but for whose specification it is.
-pub(crate) fn seen<'a>(
-    deployment: &Deployment,
-    sets: impl IntoIterator<Item = &'a Set>,
-    pods: impl IntoIterator<Item = &'a Owned>,
-) -> rule::Seen {
-    let status = deployment.status.clone().unwrap_or_default();
-    let newest = newest(deployment, sets);
-    let is_new = |pod: &&Owned| newest.is_some_and(|set| set.uid == pod.owner) && pod.is_wanted;
-    let pods = pods.into_iter().filter(is_new).map(|owned| owned.pod.clone());
-    rule::Seen {
-        is_ours: true,
-        is_paused: deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true),
-        observed_generation: status.observed_generation.unwrap_or_default(),
-        wanted: wanted(deployment),
-        replicas: count(status.replicas),
-        updated: count(status.updated_replicas),
-        available: count(status.available_replicas),
-        gave_up: said(&status, "Progressing", "False")
-            .filter(|(reason, _)| *reason == "ProgressDeadlineExceeded")
-            .map(|(_, message)| message.to_owned()),
-        refused: said(&status, "ReplicaFailure", "True").map(|(_, message)| message.to_owned()),
-        images: newest.map(|set| set.images.clone()).unwrap_or_default(),
-        pods: pods.collect(),
-    }
+/// The images of a pod template by container, those of the initialisation too.
+pub(crate) fn template_images(template: &PodTemplateSpec) -> BTreeMap<String, String> {
+    let pod = template.spec.as_ref();
+    let init = pod.and_then(|pod| pod.init_containers.as_ref()).into_iter().flatten();
+    let containers = init.chain(pod.into_iter().flat_map(|pod| &pod.containers));
+    containers.map(|one| (one.name.clone(), one.image.clone().unwrap_or_default())).collect()
 }
 
 fn service(workload: &Workload, deployment: &Deployment, sets: &[&Set]) -> ObservedService {
@@ -192,9 +166,25 @@ fn service(workload: &Workload, deployment: &Deployment, sets: &[&Set]) -> Obser
         let image = image_of(&set.images).map_or(text, |image| image.digest.to_string());
         *running.entry(image).or_insert(0) += set.ready;
     }
+    let image = image_of(&images(workload, deployment));
+    let generation =
+        deployment.metadata.generation.and_then(|number| number.try_into().ok()).unwrap_or_default();
+    observed_service(workload, annotations, (image, running), generation)
+}
+
+/// A service by what the annotations of its workload say, the image that it should run, and those that it runs.
+pub(crate) fn observed_service(
+    workload: &Workload,
+    annotations: &Annotations,
+    (image, running): (Option<ImageRef>, BTreeMap<String, u64>),
+    generation: u64,
+) -> ObservedService {
+    let image_of = |images: &BTreeMap<String, String>| -> Option<ImageRef> {
+        images.get(&workload.container).and_then(|image| image.parse().ok())
+    };
     ObservedService {
         name: workload.service.clone(),
-        image: image_of(&images(workload, deployment)),
+        image,
         settings: Settings::default(),
         running,
         stamp: annotations::stamp(annotations),
@@ -205,14 +195,14 @@ fn service(workload: &Workload, deployment: &Deployment, sets: &[&Set]) -> Obser
             image: image_of(&good.images),
         }),
         update: Status::None,
-        version: deployment.metadata.generation.and_then(|number| number.try_into().ok()).unwrap_or_default(),
+        version: generation,
         problems: Vec::new(),
     }
 }
 
 /// What the pods of the present revision suffer from, and what the cluster says about pods that there are none of.
-fn problems(deployment: &Deployment, sets: &[&Set], pods: &[Owned]) -> Vec<String> {
-    let seen = seen(deployment, sets.iter().copied(), pods);
+fn problems(live: &Live, sets: &[&Set], pods: &[Owned]) -> Vec<String> {
+    let seen = live.seen(sets.iter().copied(), [], pods);
     let refused = seen.refused.map(|why| format!("it gets no pods: {why}"));
     refused.into_iter().chain(rule::problems(&seen.pods)).take(PROBLEMS).collect()
 }
@@ -221,7 +211,7 @@ fn wanted(deployment: &Deployment) -> u64 {
     deployment.spec.as_ref().and_then(|spec| spec.replicas).map_or(1, |replicas| count(Some(replicas)))
 }
 
-fn count(number: Option<i32>) -> u64 {
+pub(crate) fn count(number: Option<i32>) -> u64 {
     number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default()
 }
 
@@ -230,13 +220,13 @@ pub(crate) fn uid(object: &impl kube::ResourceExt) -> String {
 }
 
 /// The identifier of the controller that an object belongs to.
-fn owner(object: &impl kube::ResourceExt) -> String {
+pub(crate) fn owner(object: &impl kube::ResourceExt) -> String {
     let mut owners = object.owner_references().iter();
     owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone()).unwrap_or_default()
 }
 
 /// Reason and message of a deployment's condition, if it has this status.
-fn said<'a>(status: &'a DeploymentStatus, kind: &str, is: &str) -> Option<(&'a str, &'a str)> {
+pub(crate) fn said<'a>(status: &'a DeploymentStatus, kind: &str, is: &str) -> Option<(&'a str, &'a str)> {
     let mut conditions = status.conditions.iter().flatten();
     let found = conditions.find(|condition| condition.type_ == kind && condition.status == is)?;
     Some((found.reason.as_deref().unwrap_or_default(), found.message.as_deref().unwrap_or_default()))

@@ -23,9 +23,10 @@ use crate::annotations::{self, Annotations, Ours, RECORD};
 use crate::change::{Applied, CONFIRMING, MANAGER};
 use crate::cluster::{Cluster, Workload};
 use crate::error::{ClusterError, Conflict};
+use crate::expected::WorkloadKind;
 use crate::kinds::Kinds;
 use crate::records::{Record, kept};
-use crate::standing::{good, images, is_watched, of_entry, remembered, state, users};
+use crate::standing::{good, images, of_entry, remembered, state, users};
 use crate::values::{annotate, annotations_of, generation, id_of, owns_replicas, valued};
 
 /// Who owns `replicas` of what an autoscaler scales, until that has scaled it for the first time.
@@ -92,7 +93,7 @@ impl Cluster {
         let Some(stated) = &self.stated else { return Ok(Vec::new()) };
         let rendered = &stated.rendered;
         let comes = match self.own_namespace(stated) {
-            Some(namespace) => self.live(&stated.kinds, namespace).await?.is_none(),
+            Some(namespace) => self.current(&stated.kinds, namespace).await?.is_none(),
             None => false,
         };
         let fates = rendered.objects().iter().map(|object| self.fate(stated, object, comes));
@@ -150,7 +151,7 @@ impl Cluster {
     }
 
     async fn make_once(&self, stated: &Stated, object: &Object) -> Result<(), ClusterError> {
-        if self.live(&stated.kinds, object).await?.is_some() {
+        if self.current(&stated.kinds, object).await?.is_some() {
             return Ok(());
         }
         let mut kinds = stated.kinds.clone();
@@ -172,7 +173,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let Some(stated) = &self.stated else { return Ok(()) };
         let rendered = &stated.rendered;
-        let live = self.all_live(&stated.kinds, rendered).await?;
+        let live = self.all_current(&stated.kinds, rendered).await?;
         let good = good(rendered, &live, &self.members().await?);
         if changes.iter().all(Change::is_none) {
             // A run that was killed may have left it unconfirmed: if that fails now, the good state before comes back.
@@ -209,7 +210,7 @@ impl Cluster {
     pub async fn go_back(&self, back: &Back) -> Result<Vec<Applied>, ClusterError> {
         let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
         let kinds = self.learn(rendered.kinds()).await?;
-        let live = self.all_live(&kinds, &rendered).await?;
+        let live = self.all_current(&kinds, &rendered).await?;
         let mut applied = Vec::new();
         self.put_all((&rendered, kinds), (&live, &workloads), Purpose::Restore, &mut applied).await?;
         self.remove_surplus(&rendered).await?;
@@ -320,7 +321,7 @@ impl Cluster {
         if comes && is_inside || stated.kinds.resource(&object.kind()).is_none() {
             return Ok(Fate::Created);
         }
-        let now = self.live(&stated.kinds, object).await?;
+        let now = self.current(&stated.kinds, object).await?;
         let mut how = PatchParams::apply(MANAGER);
         how.dry_run = true;
         let then = self.write(&stated.kinds, object, None, &how).await?;
@@ -352,7 +353,7 @@ impl Cluster {
                 match after {
                     Ok(after) => {
                         let is_new = live.get(id).map(generation) != Some(generation(&after));
-                        if is_watched(id) && (ours.contains_key(id) || is_new) {
+                        if WorkloadKind::of(id).is_some() && (ours.contains_key(id) || is_new) {
                             let annotations = ours.get(id).cloned().unwrap_or_default();
                             let images = images(rendered, id, &after);
                             let state = Ours { annotations, images };
@@ -536,6 +537,12 @@ impl Cluster {
             container,
             monitor: monitor.unwrap_or_default(),
         };
-        Applied::of(workload, purpose, (annotations::mark(&annotations_of(after)), generation(after)), state)
+        let kind = WorkloadKind::of(id).unwrap_or(WorkloadKind::Deployment);
+        Applied::of(
+            (workload, kind),
+            purpose,
+            (annotations::mark(&annotations_of(after)), generation(after)),
+            state,
+        )
     }
 }

@@ -8,6 +8,7 @@ use shipkit_core::manifests::{Id, Rendered, Slot};
 use shipkit_core::target::Desired;
 
 use crate::annotations::{self, CONTAINERS, Deployed, Ours, RECORD, SET};
+use crate::expected::WorkloadKind;
 use crate::set::Back;
 use crate::values::{all_images, annotations_of};
 
@@ -103,7 +104,7 @@ pub(crate) fn containers(rendered: &Rendered, id: &Id) -> BTreeMap<String, Strin
 /// The objects that run services and whose rollout can be watched.
 pub(crate) fn users(rendered: &Rendered) -> BTreeSet<Id> {
     let ids = rendered.uses().iter().map(|one| one.workload.clone());
-    ids.filter(|id| is_watched(id) && !containers(rendered, id).is_empty()).collect()
+    ids.filter(|id| serves(id) && !containers(rendered, id).is_empty()).collect()
 }
 
 /// The images that a live object has of the containers that are services'.
@@ -113,7 +114,7 @@ pub(crate) fn images(rendered: &Rendered, id: &Id, value: &Value) -> BTreeMap<St
     all_images(value).into_iter().filter(|(name, _)| named.contains_key(name)).collect()
 }
 
-/// Whether an object has a rollout that can be watched.
-pub(crate) fn is_watched(id: &Id) -> bool {
-    id.is("apps", "Deployment")
+/// Whether an object serves: a job that runs a service ends.
+fn serves(id: &Id) -> bool {
+    WorkloadKind::of(id).is_some_and(|kind| kind != WorkloadKind::Job)
 }

@@ -38,7 +38,7 @@ impl Cluster {
         let kinds = self.learn(objects.iter().map(shipkit_core::manifests::Object::kind).collect()).await?;
         let mut found = Vec::new();
         for object in &objects {
-            let Some(live) = self.live(&kinds, object).await? else { continue };
+            let Some(live) = self.current(&kinds, object).await? else { continue };
             let Some((_, from)) = taken_over(&live) else { continue };
             let (kind, id) = (object.kind(), object.id());
             found.push(TakeOver { object: id.to_string(), from, kind, name: id.name.clone() });

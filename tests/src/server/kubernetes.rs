@@ -70,6 +70,8 @@ pub struct Namespace {
     /// Tells the node that a fate has changed; the node ends when it is gone.
     changed: Option<mpsc::UnboundedSender<()>>,
     node: Option<JoinHandle<()>>,
+    /// Nodes that only its pods may use.
+    nodes: Mutex<Vec<String>>,
 }
 
 /// The kubeconfig of the control plane that `scripts/bed up kubernetes` starts.
@@ -109,7 +111,15 @@ impl Namespace {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async { look_after(admin().await, &namespace, &known, told).await });
         });
-        Self { name, client, runtime, fates, changed: Some(changed), node: Some(node) }
+        Self {
+            name,
+            client,
+            runtime,
+            fates,
+            changed: Some(changed),
+            node: Some(node),
+            nodes: Mutex::default(),
+        }
     }
 
     /// Its name.
@@ -219,6 +229,17 @@ impl Namespace {
         }));
     }
 
+    /// Makes one more node, for pods of this namespace only: they select it by the label `only` with the namespace's name,
+    /// and tolerate the taint of that name.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn node(&self, number: u8) {
+        let name = format!("{}-{number}", self.name);
+        self.wait(play(&self.client, &name, Some(&self.name)));
+        self.nodes.lock().expect("the nodes").push(name);
+    }
+
     /// A kubeconfig, as text, of a user who may do exactly this in the namespace: verbs, API group, resources.
     ///
     /// # Panics
@@ -290,6 +311,9 @@ impl Namespace {
     fn api(&self, kind: &str) -> Api<DynamicObject> {
         let (group, plural) = match kind {
             "Deployment" => ("apps", "deployments"),
+            "StatefulSet" => ("apps", "statefulsets"),
+            "DaemonSet" => ("apps", "daemonsets"),
+            "Pod" => ("", "pods"),
             "Role" => ("rbac.authorization.k8s.io", "roles"),
             "RoleBinding" => ("rbac.authorization.k8s.io", "rolebindings"),
             "ServiceAccount" => ("", "serviceaccounts"),
@@ -319,6 +343,10 @@ impl Drop for Namespace {
         if let Some(node) = self.node.take() {
             node.join().ok();
         }
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        for name in self.nodes.lock().expect("the nodes").drain(..) {
+            self.wait(nodes.delete(&name, &DeleteParams::background())).ok();
+        }
     }
 }
 
@@ -327,22 +355,27 @@ async fn create(client: &Client, name: &str) {
     let namespaces: Api<Object> = Api::all(client.clone());
     let how = PatchParams::apply("test").force();
     namespaces.patch(name, &how, &Patch::Apply(metadata)).await.expect("the control plane answers");
+    play(client, NODE, None).await;
+}
+
+/// Makes a node that is ready, for all pods or for those of one namespace.
+async fn play(client: &Client, name: &str, only: Option<&str>) {
+    let how = PatchParams::apply("test").force();
     let nodes: Api<Node> = Api::all(client.clone());
     let room = json!({"cpu": "64", "memory": "64Gi", "pods": "2000"});
-    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}});
-    nodes.patch(NODE, &how, &Patch::Apply(node)).await.expect("a node");
+    let labels = only.map_or_else(|| json!({}), |only| json!({"only": only}));
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}});
+    nodes.patch(name, &how, &Patch::Apply(node)).await.expect("a node");
     let ready = json!([{"type": "Ready", "status": "True", "reason": "Played"}]);
     let status = json!({"status": {"capacity": room, "allocatable": room, "conditions": ready}});
     nodes
-        .patch_status(NODE, &PatchParams::default(), &Patch::Merge(status))
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
         .await
         .expect("a node that is ready");
     // A new node is marked as not ready, and nobody else takes that back: the bed has no controller for nodes.
-    let untainted = json!({"spec": {"taints": null}});
-    nodes
-        .patch(NODE, &PatchParams::default(), &Patch::Merge(untainted))
-        .await
-        .expect("a node that takes pods");
+    let taints = only.map(|only| json!([{"key": "only", "value": only, "effect": "NoSchedule"}]));
+    let tainted = json!({"spec": {"taints": taints}});
+    nodes.patch(name, &PatchParams::default(), &Patch::Merge(tainted)).await.expect("a node that takes pods");
 }
 
 /// Plays the node: every change of a pod is answered by the next step of its fate, so nothing ever sleeps.

@@ -223,6 +223,48 @@ fn the_first_release_takes_over_only_what_it_is_told_to_and_goes_back_to_what_wa
 }
 
 #[test]
+fn services_may_be_stateful_sets_and_all_that_makes_pods_is_watched() {
+    let shop = empty("dm-kinds");
+    let (one, two) = (shop.release(1, None), shop.release(2, Some(Fate::Crash(3))));
+    let image = "containers: [{name: a, image: \"registry.example/agent:1\"}]";
+    let more = format!(
+        "---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: agent}}\nspec: {{selector: {{matchLabels: {{app: agent}}}}, template: \
+         {{metadata: {{labels: {{app: agent}}}}, spec: {{{image}}}}}}}\n---\napiVersion: batch/v1\nkind: Job\nmetadata: {{name: seed}}\nspec: \
+         {{template: {{spec: {{restartPolicy: Never, {image}}}}}}}\n"
+    );
+    let set = |text: &str| {
+        let (before, web) = text.split_once("kind: Deployment\nmetadata: {name: web,").unwrap();
+        let web = web.replacen(
+            "replicas: 3",
+            "replicas: 3\n  serviceName: web\n  podManagementPolicy: Parallel",
+            1,
+        );
+        format!("{before}kind: StatefulSet\nmetadata: {{name: web,{web}{more}")
+    };
+    let hello = set(&manifests(&shop, "hello"));
+    deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
+    let run = step(&shop, "status", "").run().ended(0, "1.1.0 serves");
+    assert!(
+        run.stdout.contains("/web: 1.1.0 since ") && run.stdout.matches(", 3 running").count() == 2,
+        "{}",
+        run.stdout
+    );
+    let live = |shop: &Shop| shop.namespace.get("StatefulSet", "web");
+    let image = |shop: &Shop| live(shop)["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image(&shop), shop.image("web", 1).to_string());
+    deploy(&shop, &two, &hello).run().ended(1, "rolled back: `web` keeps failing: ");
+    assert_eq!(image(&shop), shop.image("web", 1).to_string());
+    let failing = hello.replace("registry.example/agent:1", "registry.example/agent:2");
+    shop.namespace.will("registry.example/agent:2", Fate::Crash(4));
+    let three = shop.release(3, None);
+    let run = deploy(&shop, &three, &failing.replace("name: seed", "name: seed2")).run();
+    run.ended(1, "rolled back: `DaemonSet/agent` keeps failing: ");
+    let by_hand = hello.replace("serviceName: web", "serviceName: web\n  updateStrategy: {type: OnDelete}");
+    deploy(&shop, &three, &by_hand).run().ended(2, "`StatefulSet/web` has `updateStrategy: OnDelete`");
+    deploy(&shop, &three, &hello).run().ended(0, "1.3.0 runs in staging");
+}
+
+#[test]
 fn a_first_deploy_that_is_killed_in_the_middle_still_goes_back_to_what_was_there_before_it() {
     let shop = Shop::new("dm-first");
     serve_at(&shop, 8080);

@@ -3,9 +3,9 @@
 //! The target may roll back by itself; this machine notices that, and it notices earlier than the target does what
 //! can never work. It does nothing: whoever drives it observes, asks, acts and asks again.
 
-pub mod deployment;
 pub mod shift;
 pub mod slots;
+pub mod workload;
 
 use std::fmt;
 use std::time::Duration;

@@ -110,7 +110,7 @@ fn what_somebody_else_changes_in_mid_rollout_is_left_to_them() {
             seen.recv().unwrap();
             bed.namespace.deployment("api", "registry.example/shop/app:hotfix");
         });
-        let show = |seen: &shipkit_core::rollout::deployment::Seen| {
+        let show = |seen: &shipkit_core::rollout::workload::Seen| {
             if !seen.pods.is_empty() {
                 // The other side listens once.
                 begun.send(()).ok();

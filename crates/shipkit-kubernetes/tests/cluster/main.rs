@@ -10,6 +10,7 @@
 mod access;
 mod bed;
 mod broken;
+mod kinds;
 mod lease;
 mod life;
 mod migration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shipkit_core::exit::ExitCode;
 use shipkit_core::rollout::Next;
-use shipkit_core::rollout::deployment::Seen;
+use shipkit_core::rollout::workload::Seen;
 use shipkit_core::{Hint as _, Secret};
 use shipkit_kubernetes::{Access, Cluster, ClusterError};
 use shipkit_tests::server::kubernetes::{Fate, kubeconfig};

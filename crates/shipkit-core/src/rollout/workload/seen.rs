@@ -1,4 +1,4 @@
-//! What is seen of a Kubernetes deployment, and how it is told.
+//! What is seen of a Kubernetes workload, and how it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,36 +19,68 @@ pub struct Wanted {
     pub digests: BTreeSet<Digest>,
 }
 
-/// What is seen of a Kubernetes deployment.
+/// What is seen of a Kubernetes workload.
+///
+/// | | deployment | stateful set | daemon set | job |
+/// |---|---|---|---|---|
+/// | `wanted` | `spec.replicas` | `spec.replicas` | `desiredNumberScheduled` | `spec.completions` |
+/// | `kept` | 0 | the ordinals below `partition` | 0 | 0 |
+/// | `replicas` | `replicas` | `replicas` | `currentNumberScheduled` | `active` and `succeeded` |
+/// | `updated` | `updatedReplicas` | `updatedReplicas` | `updatedNumberScheduled` | `succeeded` |
+/// | `available` | `availableReplicas` | `availableReplicas` | `numberAvailable` | `succeeded` |
+/// | new revision | newest replica set | `updateRevision` | newest controller revision | its one template |
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Whether the specification is still the one that this rollout put there.
     pub is_ours: bool,
-    /// Whether somebody paused it: then no pod is replaced.
+    /// Whether somebody paused it: then no pod is replaced or, of a job, started.
     pub is_paused: bool,
+    /// Whether pods are replaced only when a person deletes them.
+    pub is_by_hand: bool,
+    /// What its pods are for.
+    pub work: Work,
     /// The generation that the controller has seen.
     pub observed_generation: i64,
     /// How many pods should run.
     pub wanted: u64,
+    /// How many of them stay of the revision that they are of.
+    pub kept: u64,
     /// How many pods there are, of whatever revision.
     pub replicas: u64,
     /// How many pods of the new revision there are.
     pub updated: u64,
     /// How many pods of whatever revision have been ready for long enough.
     pub available: u64,
-    /// What the cluster says when its own deadline has passed.
+    /// What the cluster says when it has given up.
     pub gave_up: Option<String>,
     /// Why the API server refuses to create pods.
     pub refused: Option<String>,
-    /// The images of the newest replica set by container; empty while there is none.
+    /// The images of the new revision by container; empty while the cluster does not show it.
     pub images: BTreeMap<String, String>,
-    /// The pods of the newest replica set that are meant to run.
+    /// The pods of the new revision that are meant to run, and of a job those that failed.
     pub pods: Vec<Pod>,
+    /// Pods of another revision that are not ready, and before that is so no pod is replaced: a stateful set that keeps
+    /// its order waits for them, even for those that a newer revision would repair.
+    pub holding: Vec<Pod>,
 }
 
-/// A pod of the new revision.
+/// What pods are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Work {
+    /// They run until they are replaced.
+    #[default]
+    Serves,
+    /// They run until their work is done: a job.
+    Ends,
+    /// Their work is done.
+    Ended,
+}
+
+/// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pod {
+    /// What tells it from all others: a pod of a stateful set has the name of the one that it replaces.
+    pub uid: String,
     /// Its name.
     pub name: String,
     /// Whether it is ready.
@@ -104,6 +136,13 @@ pub struct End {
     pub message: String,
 }
 
+impl Seen {
+    /// How many pods should be of the new revision.
+    pub(super) fn renewed(&self) -> u64 {
+        self.wanted.saturating_sub(self.kept)
+    }
+}
+
 impl Container {
     /// The reason for which it waits; empty if it does not.
     pub(super) fn reason(&self) -> &str {
@@ -147,6 +186,24 @@ pub(super) fn unplaced(seen: &Seen) -> Option<String> {
     seen.pods.iter().find_map(|pod| Some(not_placed(pod, pod.unplaced.as_ref()?)))
 }
 
+/// What is wrong with a pod that holds everything up, and what helps.
+pub(super) fn held(seen: &Seen) -> Option<String> {
+    let mut broken = seen.holding.iter();
+    broken.find_map(|pod| Some(holds(pod, &problems(std::slice::from_ref(pod)).into_iter().next()?)))
+}
+
+/// That a pod holds everything up, although nothing seems to be wrong with it.
+pub(super) fn held_up(seen: &Seen) -> Option<String> {
+    seen.holding.first().map(|pod| holds(pod, "it runs and does not become ready"))
+}
+
+fn holds(pod: &Pod, why: &str) -> String {
+    let name = &pod.name;
+    format!(
+        "no pod is replaced before `{name}` of another revision is ready ({why}); `kubectl delete pod {name}` helps"
+    )
+}
+
 pub(super) fn not_placed(pod: &Pod, why: &str) -> String {
     format!("no node takes pod `{}`: {}", pod.name, one_line(why))
 }
@@ -177,7 +234,7 @@ pub(super) fn runs(container: &Container, wanted: &Wanted) -> bool {
 }
 
 pub(super) fn key(pod: &Pod, container: &Container) -> (String, String) {
-    (pod.name.clone(), container.name.clone())
+    (pod.uid.clone(), container.name.clone())
 }
 
 /// How many of what is seen.
