@@ -294,6 +294,14 @@ impl Target {
         })
     }
 
+    /// What else than images differs from what is kept of the releases that run; only a Swarm keeps so much that this is known.
+    pub(crate) async fn drift(&self, newest_first: &[Entry]) -> Result<Vec<String>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack, .. } => swarm.drift(stack, newest_first).await?,
+            Self::Compose { .. } | Self::Cluster(_) => Vec::new(),
+        })
+    }
+
     /// Makes sure that what `entry` keeps of a service can run, before anything goes back. The nodes of a Swarm find that
     /// out themselves.
     pub(crate) async fn bring(

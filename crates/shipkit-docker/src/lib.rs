@@ -7,6 +7,7 @@
 mod adopt;
 mod change;
 mod compose;
+mod drift;
 mod edge;
 mod engine;
 mod error;

@@ -325,6 +325,56 @@ fn what_others_changed_meanwhile_is_put_right() {
 }
 
 #[test]
+fn what_others_changed_is_named_without_any_text_and_what_the_swarm_took_back_is_not() {
+    let mut checkout = Checkout::new("named");
+    checkout.serving();
+    let full = |service: &str| format!("{}_{service}", checkout.bed.stack);
+    let update = |service: &str, change: &[&str]| {
+        docker(&[&["service", "update", "--quiet"], change, &[&full(service)]].concat());
+    };
+    let status = || checkout.step("status").run().ended(0, "1.1.0 serves");
+    let check_quiet = || {
+        let run = status();
+        assert!(!run.stdout.contains("changed since") && run.outputs["cause"] == "1.1.0 serves", "{run:#?}");
+    };
+    check_quiet();
+    // Its client reads the whole specification and writes it again.
+    update("api", &["--force", "--label-add", "mine=1"]);
+    update("api", &["--label-rm", "mine"]);
+    check_quiet();
+    docker(&[
+        "service",
+        "update",
+        "--detach",
+        "--env-add",
+        "MODE=crash",
+        "--update-failure-action",
+        "rollback",
+        &full("web"),
+    ]);
+    let state = || checkout.bed.inspect("web", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}");
+    assert!(std::iter::repeat_with(state).any(|state| state == "rollback_completed"));
+    check_quiet();
+
+    let memory = ["--limit-memory", "64M", "--replicas", "3"];
+    let texts = ["--env-add", "LOG=s3cret$canary", "--env-rm", "PRICE", "--label-add", "team=s3cret$canary"];
+    update("api", &[&memory[..], &texts].concat());
+    update("worker", &["--label-rm", "dev.shipkit.release"]);
+    let run = status();
+    for line in [
+        "`api` is not as 1.1.0 left it: `TaskTemplate.Resources.Limits.MemoryBytes` 0 -> 67108864, \
+         environment `LOG` added, environment `PRICE` removed, label `team` changed, replicas 2 -> 3",
+        "`worker` was put there by another tool since 1.1.0",
+    ] {
+        assert!(run.stdout.lines().any(|there| there == format!("changed since: {line}")), "{}", run.stdout);
+        assert!(run.summary.contains("changed since: "), "{}", run.summary);
+    }
+    assert!(!run.everything().contains("s3cret"), "{run:#?}");
+    docker(&["service", "rollback", "--quiet", &full("api")]);
+    assert!(!status().stdout.contains("`api` is not as"), "{:#?}", status());
+}
+
+#[test]
 fn what_docker_stack_deployed_is_adopted_and_goes_on_without_a_restart() {
     let mut checkout = Checkout::new("taken");
     let one = checkout.bed.image(1, "good");
