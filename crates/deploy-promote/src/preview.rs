@@ -1,4 +1,5 @@
-//! `Previews`: what the new instances of a service are asked at their own addresses, before any traffic goes to them.
+//! `Previews`: what the new instances of a service are asked before any traffic goes to them: each at its own address or, on a
+//! Swarm, all through Traefik, where the environment answers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,9 +7,12 @@ use std::time::{Duration, Instant};
 use shipkit_core::config::{self, CheckKind, Service, Source};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Hint as _, Release};
-use shipkit_docker::Preview;
+use shipkit_docker::{Preview, SlotPreview, Swarm};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, CheckReport, Class, Options, Report, Shipped, SmokeError, configured};
+use shipkit_smoke::{
+    Check, CheckReport, Class, Marked, Options, Report, Shipped, SmokeError, configured, meet,
+};
+use url::Url;
 
 use crate::deploy::warn;
 use crate::problems::Problems;
@@ -17,6 +21,8 @@ use crate::target::Target;
 
 /// How long one instance that is ready may take for the checks that come after that.
 const CHECKS: Duration = Duration::from_secs(5);
+/// The time between two questions to a slot.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// The questions for each service that has any.
 pub(crate) type Previews = BTreeMap<String, Questions>;
@@ -26,17 +32,29 @@ pub(crate) struct Questions {
     port: u16,
     ready: Option<Check>,
     checks: Vec<Check>,
+    /// Where the environment answers.
+    url: Option<String>,
+}
+
+/// The questions, and who hears what is said of the answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// The questions.
+    pub(crate) questions: &'a Questions,
+    /// Who hears it.
+    pub(crate) runner: &'a Runner,
 }
 
 /// What shipkit.yml says of a service that one of its instances can be asked: its ready path, and the checks that name it and
 /// ask a path.
 pub(crate) fn of(project: &Project<'_>, release: &Release) -> Result<Previews, Failure> {
-    Ok(questions(&project.config.services, &project.environment.smoke, release)?)
+    let environment = &project.environment;
+    Ok(questions(&project.config.services, (&environment.smoke, environment.url.as_deref()), release)?)
 }
 
 fn questions(
     services: &BTreeMap<String, Service>,
-    smoke: &[config::Check],
+    (smoke, url): (&[config::Check], Option<&str>),
     release: &Release,
 ) -> Result<Previews, SmokeError> {
     let mut previews = Previews::new();
@@ -48,7 +66,8 @@ fn questions(
         let asked: Vec<_> = asked.cloned().collect();
         let checks = configured(&asked, &Shipped::Release(release))?;
         if ready.is_some() || !checks.is_empty() {
-            previews.insert(name.clone(), Questions { port, ready, checks });
+            let url = url.map(str::to_owned);
+            previews.insert(name.clone(), Questions { port, ready, checks, url });
         }
     }
     Ok(previews)
@@ -83,18 +102,7 @@ pub(crate) async fn can_be_asked(
 ) -> Previews {
     let compose = match target {
         Target::Compose { compose, .. } => compose,
-        Target::Swarm { swarm, .. } => {
-            // It sends traffic to what is new by itself, but for what it shifts.
-            let shifted = previews.keys().filter(|name| swarm.shifts(name)).map(|name| format!("`{name}`"));
-            let names = shifted.collect::<Vec<_>>().join(", ");
-            if !names.is_empty() {
-                let why = "an overlay network is not reached from here";
-                let message =
-                    format!("new tasks of {names} are not asked anything before traffic goes to them: {why}");
-                warn(runner, "before the rollout", &message);
-            }
-            return Previews::new();
-        }
+        Target::Swarm { swarm, .. } => return of_slots(previews, swarm, runner),
         Target::Cluster(_) => return Previews::new(),
     };
     if previews.is_empty() || problems.note(compose.has_addresses().await) != Some(false) {
@@ -110,6 +118,21 @@ pub(crate) async fn can_be_asked(
         ),
     );
     Previews::new()
+}
+
+/// The questions for what has slots: all else a Swarm sends traffic to by itself.
+fn of_slots(mut previews: Previews, swarm: &Swarm, runner: &Runner) -> Previews {
+    previews.retain(|name, _| swarm.shifts(name));
+    let without = previews.iter().filter(|(_, questions)| questions.url.is_none());
+    let names = without.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if !names.is_empty() {
+        let why = "the environment has no `url`, and they are reached through Traefik alone";
+        let message =
+            format!("new tasks of {names} are not asked anything before traffic goes to them: {why}");
+        warn(runner, "before the rollout", &message);
+    }
+    previews.retain(|_, questions| questions.url.is_some());
+    previews
 }
 
 impl Questions {
@@ -137,20 +160,72 @@ impl Questions {
         let base = format!("http://{}/", reached.address());
         // Of one instance, one good answer says as much as many.
         let options = Options { deadline: left, successes: 1, samples: 1, ..Options::default() };
+        let name = format!("instance `{}`", instance.instance());
+        self.answers((&base, &name), options, runner).await
+    }
+
+    /// Asks a slot through Traefik, once that passes requests on to it: as often as it has tasks.
+    pub(crate) async fn ask_slot(&self, slot: &SlotPreview, left: Duration, runner: &Runner) -> Outcome {
+        let url = self.url.as_deref().unwrap_or_default();
+        let base = match url.parse::<Url>().and_then(|url| url.join("/")) {
+            Ok(base) => base,
+            Err(error) => return Outcome::inconclusive(format!("`{url}` is no address: {error}")),
+        };
+        let marked = Marked {
+            header: SlotPreview::HEADER.to_owned(),
+            ask: slot.ask.clone(),
+            answer: slot.answer.clone(),
+        };
+        let options = Options {
+            deadline: slot.within,
+            successes: slot.tasks,
+            samples: slot.tasks,
+            between: BETWEEN,
+            longest_wait: Duration::from_secs(1),
+            marked: Some(marked),
+            ..Options::default()
+        };
+        let met =
+            meet(&base, &options).await.unwrap_or_else(|error| Outcome::inconclusive(error.to_string()));
+        if met.verdict != Verdict::Pass {
+            let (at, within) = (base.origin().ascii_serialization(), slot.within.as_secs());
+            let cause = format!("no new task was reached at {at} within {within} s: {}", met.cause);
+            return Outcome { cause, ..met };
+        }
+        let name = format!("the new tasks of `{}`", slot.service);
+        let options = Options { deadline: left, ..options };
+        let said =
+            self.answers((base.as_str(), &name), options, runner).await.unwrap_or_else(|unknown| unknown);
+        if said.verdict == Verdict::Pass {
+            runner.say(&format!("{name} answer as they should"));
+        }
+        said
+    }
+
+    /// What is answered there; `Err` if it could not be asked.
+    async fn answers(
+        &self,
+        (base, name): (&str, &str),
+        options: Options,
+        runner: &Runner,
+    ) -> Result<Outcome, Outcome> {
         if let Some(ready) = &self.ready {
-            let ready = asked(&base, vec![ready.clone()], &options).await?.outcome;
+            let ready = asked(base, vec![ready.clone()], &options).await?.outcome;
             if ready.verdict != Verdict::Pass {
                 return Ok(ready);
             }
         }
         let options = Options { deadline: CHECKS, ..options };
-        let (elsewhere, here) = apart(asked(&base, self.checks.clone(), &options).await?.checks);
+        let (elsewhere, here) = apart(asked(base, self.checks.clone(), &options).await?.checks);
         for check in elsewhere {
             runner.say(&format!(
-                "`{}` is no path of instance `{}`: it is asked after the shift, where the environment answers",
+                "`{}` is no path of {name}: it is asked after the shift, where the environment answers",
                 check.name,
-                instance.instance()
             ));
+        }
+        let is_of_another = |check: &&CheckReport| check.class == Some(Class::Elsewhere);
+        if let Some(check) = here.iter().find(is_of_another) {
+            return Err(Outcome::inconclusive(format!("{}: {}", check.name, check.outcome.cause)));
         }
         Ok(if here.is_empty() { Outcome::pass("") } else { Report::of(here).outcome })
     }
@@ -205,7 +280,7 @@ environments:
             services: BTreeMap::new(),
             tags: shipkit_core::release::PublishTags::default(),
         };
-        let found = questions(&config.services, &config.environments[0].smoke, &release).unwrap();
+        let found = questions(&config.services, (&config.environments[0].smoke, None), &release).unwrap();
         let names = |checks: Vec<Check>| checks.into_iter().map(|check| check.name).collect();
         found
             .into_iter()

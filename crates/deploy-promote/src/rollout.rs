@@ -6,13 +6,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired};
-use shipkit_core::verdict::Outcome;
-use shipkit_docker::{Login, Preview, Stack, Swarm};
+use shipkit_docker::{Login, Stack, Swarm};
 use shipkit_kubernetes::{Back, Cluster};
 use shipkit_runner::Runner;
 
 use crate::prepare::Ready;
-use crate::preview::Previews;
+use crate::preview::{Asking, Previews};
 use crate::target::{Applied, Target, TargetError};
 
 /// How long putting one service back may take.
@@ -80,11 +79,8 @@ impl<'a> Rollout<'a> {
                 Err(error) => return broken(&error),
             };
             let questions = self.previews.get(applied.service());
-            let verify = async |instances: Vec<Preview>, left| match questions {
-                Some(questions) => questions.ask(&instances, left, runner).await,
-                None => Outcome::skipped("nothing can be asked of its instances"),
-            };
-            let next = applied.rollout(self.deadline, watching(runner, &applied), verify).await;
+            let asking = questions.map(|questions| Asking { questions, runner });
+            let next = applied.rollout(self.deadline, watching(runner, &applied), asking).await;
             let ended = self::ended(&applied, next, runner).await;
             self.applied.push(applied);
             if let Ended::Failed { .. } = ended {
@@ -130,8 +126,7 @@ impl<'a> Rollout<'a> {
     async fn all_arrive(&self, runner: &Runner) -> Ended {
         let deadline = self.deadline;
         let arrive = |applied| async move {
-            let nothing = async |_: Vec<Preview>, _: Duration| Outcome::skipped("nothing is shown before");
-            (applied, Applied::rollout(applied, deadline, watching(runner, applied), nothing).await)
+            (applied, Applied::rollout(applied, deadline, watching(runner, applied), None).await)
         };
         let mut arriving: FuturesUnordered<_> = self.applied.iter().map(arrive).collect();
         while let Some((applied, next)) = arriving.next().await {
@@ -221,9 +216,8 @@ async fn show_logs(applied: &Applied, runner: &Runner) {
 
 /// Waits for a service that was put back.
 pub(crate) async fn arrive(applied: &Applied, runner: &Runner) -> Result<Next, TargetError> {
-    let nothing =
-        async |_: Vec<Preview>, _: Duration| Outcome::skipped("what served before is not verified again");
-    applied.rollout(BACK, watching(runner, applied), nothing).await
+    // What served before is not verified again.
+    applied.rollout(BACK, watching(runner, applied), None).await
 }
 
 /// Shows on a terminal how far a service is.

@@ -17,7 +17,14 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
         runner.say(&format!("whether somebody has changed what was left cannot be found out: {error}"));
         None
     });
-    let drift = drift(&entries.unwrap_or_default(), &observed);
+    let entries = entries.unwrap_or_default();
+    let mut drift = drift(&entries, &observed);
+    match target.drift(&entries).await {
+        Ok(further) => drift.extend(further),
+        Err(error) => {
+            runner.say(&format!("what else somebody has changed cannot be found out: {error}"));
+        }
+    }
     if runner.is_json() {
         runner.data(&report::status_json(place, &observed, &drift).to_string());
     } else {

@@ -13,11 +13,13 @@ use shipkit_core::rollout::{Next, why_not_still};
 use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{
-    Compose, ComposeError, History, Host, Login, Memory, Preview, Stack, StackError, Swarm, SwarmError,
+    Compose, ComposeError, History, Host, Login, Memory, Preview, SlotPreview, Stack, StackError, Swarm,
+    SwarmError,
 };
 use shipkit_kubernetes::{Cluster, ClusterError};
 
 use crate::ledger::Ledger;
+use crate::preview::Asking;
 use crate::problems::Problems;
 
 /// What an environment runs on.
@@ -327,6 +329,14 @@ impl Target {
         })
     }
 
+    /// What else than images differs from what is kept of the releases that run; only a Swarm keeps so much that this is known.
+    pub(crate) async fn drift(&self, newest_first: &[Entry]) -> Result<Vec<String>, TargetError> {
+        Ok(match self {
+            Self::Swarm { swarm, stack, .. } => swarm.drift(stack, newest_first).await?,
+            Self::Compose { .. } | Self::Cluster(_) => Vec::new(),
+        })
+    }
+
     /// Makes sure that what `entry` keeps of a service can run, before anything goes back. The nodes of a Swarm find that
     /// out themselves.
     pub(crate) async fn bring(
@@ -397,17 +407,25 @@ impl Applied {
         }
     }
 
-    /// Waits until the rollout is decided. `show` is told how many are ready, and how many there should be. `verify` is asked
-    /// about new instances before traffic goes to them, where the target shows them before.
+    /// Waits until the rollout is decided. `show` is told how many are ready, and how many there should be. New instances are
+    /// asked before traffic goes to them, where the target shows them before.
     pub(crate) async fn rollout(
         &self,
         deadline: Duration,
         mut show: impl FnMut(u64, u64),
-        verify: impl AsyncFn(Vec<Preview>, Duration) -> Outcome,
+        asking: Option<Asking<'_>>,
     ) -> Result<Next, TargetError> {
         Ok(match self {
             Self::Swarm(swarm, applied) => {
-                swarm.rollout(applied, deadline, |seen| show(seen.ready, seen.wanted)).await?
+                let show = |seen: &shipkit_core::rollout::Observation| show(seen.ready, seen.wanted);
+                match asking {
+                    Some(Asking { questions, runner }) => {
+                        let verify =
+                            async |slot: SlotPreview, left| questions.ask_slot(&slot, left, runner).await;
+                        Box::pin(swarm.rollout_verified(applied, deadline, show, verify)).await?
+                    }
+                    None => swarm.rollout(applied, deadline, show).await?,
+                }
             }
             Self::Compose(compose, applied) => {
                 let show = |seen: &Observation, _: &Step| {
@@ -415,6 +433,10 @@ impl Applied {
                     let ready =
                         seen.instances.iter().filter(|one| is_new(one.slot) && one.is_ready()).count();
                     show(count(ready), count(seen.wanted));
+                };
+                let verify = async |instances: Vec<Preview>, left| match asking {
+                    Some(Asking { questions, runner }) => questions.ask(&instances, left, runner).await,
+                    None => Outcome::skipped("nothing is asked of its instances"),
                 };
                 Box::pin(compose.rollout_verified(applied, deadline, show, verify)).await?
             }

@@ -198,7 +198,9 @@ impl Entry {
         way
     }
 
-    fn is_of(&self, stamp: &Stamp) -> bool {
+    /// Whether it is of the deploy that this stamp is of.
+    #[must_use]
+    pub fn is_of(&self, stamp: &Stamp) -> bool {
         (&self.stamp.release, self.stamp.time) == (&stamp.release, stamp.time)
     }
 
@@ -241,13 +243,16 @@ pub fn growth(history: &BTreeMap<u64, Option<Entry>>, entry: &Entry) -> Growth {
 }
 
 /// What is not as the deploys left it that were confirmed last, a sentence each: another image, tasks of another one, a service
-/// that is gone. What is just being replaced is passed over.
+/// that is gone or was put there by others. What is just being replaced is passed over.
 #[must_use]
 pub fn drift(newest_first: &[Entry], observed: &Observed) -> Vec<String> {
     let mut found = Vec::new();
     let mut of = BTreeSet::new();
     for service in observed.services.iter().filter(|service| service.is_confirmed) {
-        let Some(stamp) = &service.stamp else { continue };
+        let Some(stamp) = &service.stamp else {
+            found.extend(put_by_others(newest_first, &service.name));
+            continue;
+        };
         let Some(at) = newest_first.iter().position(|entry| entry.is_of(stamp)) else { continue };
         let Some(kept) = newest_first.get(at).and_then(|entry| entry.services.get(&service.name)) else {
             continue;
@@ -278,6 +283,15 @@ pub fn drift(newest_first: &[Entry], observed: &Observed) -> Vec<String> {
         of.flat_map(|entry| entry.services.keys()).filter(|name| !is_there(name)).collect();
     found.extend(gone.into_iter().map(|name| format!("`{name}` is gone")));
     found
+}
+
+/// What is said of a service that no deploy of shipkit has put there, if one had before. What holds data is never put there again.
+fn put_by_others(newest_first: &[Entry], name: &str) -> Option<String> {
+    let is_of = |entry: &&Entry| {
+        entry.services.get(name).is_some_and(|kept| matches!(kept.means, Means::Specification(_)))
+    };
+    let entry = newest_first.iter().find(is_of)?;
+    Some(format!("`{name}` was put there by another tool since {}", entry.stamp.called()))
 }
 
 /// The release that is meant by a version, by a digest or by the first digits of a digest or commit. Of one that was
@@ -433,6 +447,7 @@ mod tests {
                 .starts_with("1 running of `api` have other, and 2 left ")
         );
         assert_eq!(told(|api| api.name = "renamed".to_owned()), "`api` is gone");
+        assert_eq!(told(|api| api.stamp = None), "`api` was put there by another tool since 2");
         // It is being replaced, not yet confirmed, or of a deploy that nothing is kept of.
         let replaced = told(|api| {
             api.running.insert("other".to_owned(), 1);

@@ -137,6 +137,9 @@ pub enum SwarmError {
         /// The service.
         service: String,
     },
+    /// The operating system gives no random numbers.
+    #[error("there are no random numbers for a word that nobody else knows")]
+    NoRandomness,
     /// A plan names a service that the desired state does not hold.
     #[error("the plan names service `{0}`, which is not desired")]
     NotDesired(String),
@@ -196,6 +199,7 @@ impl Hint for SwarmError {
             | Self::Garbled { .. }
             | Self::Refused { .. }
             | Self::NoSuchService(_)
+            | Self::NoRandomness
             | Self::NotDesired(_) => None,
         }
     }
@@ -208,6 +212,7 @@ impl Hint for SwarmError {
             | Self::NoAnswer { .. }
             | Self::Garbled { .. }
             | Self::LeaseLost(_)
+            | Self::NoRandomness
             | Self::Tls { .. } => ExitCode::Unknown,
             Self::BadLease(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),

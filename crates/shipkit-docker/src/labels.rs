@@ -135,6 +135,11 @@ pub(crate) fn files(spec: &Value) -> Option<Digest> {
     label(spec, FILES)?.parse().ok()
 }
 
+/// Whether a label is none that people give.
+pub(crate) fn is_ours_or_dockers(label: &str) -> bool {
+    label.starts_with(PREFIX) || label.starts_with("com.docker.stack.")
+}
+
 /// The specification, described by these stack files.
 pub(crate) fn put_files(spec: &mut Value, files: &Digest) {
     if let Some(labels) = spec.get_mut("Labels").and_then(Value::as_object_mut) {

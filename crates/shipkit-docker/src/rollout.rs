@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shipkit_core::Outcome;
 use shipkit_core::rollout::{Failure, Next, Observation, Purpose, Rollout, Status};
 use tokio::time::{Instant, sleep};
 
@@ -11,6 +12,7 @@ use crate::engine::filtered;
 use crate::error::SwarmError;
 use crate::job::LOOK_AGAIN;
 use crate::labels::{self, Mark};
+use crate::slot_preview::SlotPreview;
 use crate::slots::Shift;
 use crate::spec::{self, at, items};
 use crate::swarm::Swarm;
@@ -87,6 +89,30 @@ impl Swarm {
         match (self.arrival(applied, deadline, seen).await?, &applied.shift) {
             (Next::Done, Some(shift)) => self.shift(applied, shift, deadline).await,
             (next, _) => Ok(next),
+        }
+    }
+
+    /// The same, but `verify` is asked about a new slot before traffic goes to it, with the time that is left. If its tasks do
+    /// not go on running meanwhile, that ends the question. Of what has no slots nothing is asked.
+    ///
+    /// # Errors
+    /// As for [`rollout`](Self::rollout).
+    pub async fn rollout_verified(
+        &self,
+        applied: &Applied,
+        deadline: Duration,
+        seen: impl FnMut(&Observation),
+        verify: impl AsyncFn(SlotPreview, Duration) -> Outcome,
+    ) -> Result<Next, SwarmError> {
+        let start = Instant::now();
+        let arrived = self.arrival(applied, deadline, seen).await?;
+        let Some(shift) = applied.shift.as_ref().filter(|_| arrived == Next::Done) else {
+            return Ok(arrived);
+        };
+        let left = deadline.saturating_sub(start.elapsed());
+        match self.preview(applied, shift, left, verify).await? {
+            Some(next) => Ok(next),
+            None => self.shift(applied, shift, deadline).await,
         }
     }
 

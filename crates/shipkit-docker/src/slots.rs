@@ -41,9 +41,9 @@ pub(crate) struct Standing {
 /// A shift that comes once the tasks of a service run.
 #[derive(Debug, Clone)]
 pub(crate) struct Shift {
-    stack: String,
+    pub(crate) stack: String,
     /// The service of Traefik.
-    edge: String,
+    pub(crate) edge: String,
     /// The full name of the service that gets no traffic then.
     from: Option<String>,
 }
@@ -271,8 +271,18 @@ impl Swarm {
                     self.service(to).await?.ok_or_else(|| SwarmError::NoSuchService(to.to_owned()))?;
                 Calm { active, idle: Some(idle) }
             }
-            (_, _, _) => Calm { active: now, idle: None },
+            (_, _, _) => Calm { active: self.hidden(now).await?, idle: None },
         }))
+    }
+
+    /// A service that came first and alone, which nobody asks before its visitors do any more.
+    async fn hidden(&self, service: Value) -> Result<Value, SwarmError> {
+        if !slot_labels::is_shown(at(&service, &["Spec"])) {
+            return Ok(service);
+        }
+        let name = text(&service, &["Spec", "Name"]);
+        self.label(name, slot_labels::hide).await?;
+        self.service(name).await?.ok_or_else(|| SwarmError::NoSuchService(name.to_owned()))
     }
 
     /// The full name of what serves, with nothing beside it.
@@ -395,7 +405,7 @@ impl Swarm {
     }
 
     /// Changes the labels of a service.
-    async fn label(&self, name: &str, edit: impl Fn(&mut Value)) -> Result<(), SwarmError> {
+    pub(crate) async fn label(&self, name: &str, edit: impl Fn(&mut Value)) -> Result<(), SwarmError> {
         let edit = |spec: &Value| {
             let mut spec = spec.clone();
             edit(&mut spec);

@@ -29,6 +29,8 @@ pub enum Class {
     Body,
     /// It was not sent in time, because too many requests were waiting for their answers.
     Dropped,
+    /// Another than the one that is meant has answered.
+    Elsewhere,
 }
 
 impl Class {
@@ -44,7 +46,8 @@ impl Class {
             | Self::Protocol
             | Self::Status(_)
             | Self::Body
-            | Self::Dropped => false,
+            | Self::Dropped
+            | Self::Elsewhere => false,
         }
     }
 
@@ -59,7 +62,8 @@ impl Class {
             | Self::Reset
             | Self::Timeout
             | Self::Body
-            | Self::Dropped => true,
+            | Self::Dropped
+            | Self::Elsewhere => true,
             Self::Tls | Self::Protocol => false,
             // 408 Request Timeout, 425 Too Early, 429 Too Many Requests (RFC 9110 15.5.9, RFC 8470, RFC 6585).
             Self::Status(status) => matches!(status, 408 | 425 | 429 | 500..=599),
@@ -81,6 +85,7 @@ impl fmt::Display for Class {
             Self::Status(status) => return write!(f, "status {status}"),
             Self::Body => "wrong body",
             Self::Dropped => "dropped",
+            Self::Elsewhere => "elsewhere",
         })
     }
 }

@@ -10,6 +10,7 @@ mod client;
 mod configured;
 mod error;
 mod judge;
+mod marked;
 mod report;
 mod run;
 mod streak;
@@ -20,7 +21,8 @@ pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted
 pub use class::Class;
 pub use configured::{Shipped, configured, ready_paths};
 pub use error::SmokeError;
+pub use marked::Marked;
 pub use report::{Attempt, CheckReport, Report};
-pub use run::{Options, run, validate};
+pub use run::{Options, meet, run, validate};
 pub use tally::{Example, Latency, Seen, WatchReport};
 pub use watch::{Connections, WatchOptions, watch};

@@ -16,6 +16,7 @@ use crate::class::Class;
 use crate::client::{Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
+use crate::marked::{Marked, Marks};
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
 use asked::{Asked, Question};
@@ -48,6 +49,8 @@ pub struct Options {
     pub control: Option<Url>,
     /// Certificates to trust beside the roots of the web, in PEM.
     pub ca_pem: Option<Vec<u8>>,
+    /// Who is meant, where several answer at the address. What another one answers is no answer.
+    pub marked: Option<Marked>,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             longest_wait: Duration::from_secs(5),
             control: None,
             ca_pem: None,
+            marked: None,
         }
     }
 }
@@ -73,8 +77,7 @@ impl Default for Options {
 /// When nothing can be asked at all. Whatever the target does is part of the report.
 pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
     let asked = asked::prepare(base, &checks)?;
-    let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
-    let session = Session { client, options, end: Instant::now() + options.deadline };
+    let session = Session::new(options)?;
     let mut reports: Vec<CheckReport> = Vec::new();
     let mut blocker: Option<String> = None;
     for stage in asked::STAGES {
@@ -101,9 +104,19 @@ pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), S
     Ok(())
 }
 
+/// Asks the address itself until the one that is meant answers, whatever it says. `inconclusive` if it does not until the
+/// deadline: what the others say tells nothing about it.
+///
+/// # Errors
+/// When nothing can be asked at all.
+pub async fn meet(base: &Url, options: &Options) -> Result<Outcome, SmokeError> {
+    Ok(Session::new(options)?.meet(base).await)
+}
+
 /// One run.
 struct Session<'a> {
     client: Client,
+    marks: Option<Marks>,
     options: &'a Options,
     end: Instant,
 }
@@ -113,7 +126,24 @@ fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
     Log::start().report(asked, outcome, &asked.url)
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(options: &'a Options) -> Result<Self, SmokeError> {
+        let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
+        let marks = options.marked.as_ref().map(Marks::of).transpose()?;
+        Ok(Self { client, marks, options, end: Instant::now() + options.deadline })
+    }
+
+    async fn meet(&self, base: &Url) -> Outcome {
+        let mut attempt = 1;
+        loop {
+            match self.send(&Ask::get(base.clone()), self.options.timeout).await {
+                Ok(answer) => return Outcome::pass(format!("it answers, with status {}", answer.status)),
+                Err(_) if self.pause(self.wait(attempt)).await => attempt += 1,
+                Err(bad) => return Outcome::inconclusive(bad.detail),
+            }
+        }
+    }
+
     async fn ask(&self, asked: &Asked<'_>) -> CheckReport {
         let mut log = Log::start();
         let mut url = asked.url.clone();
@@ -241,7 +271,11 @@ impl Session<'_> {
     }
 
     async fn send(&self, ask: &Ask, timeout: Duration) -> Result<Answer, Bad> {
-        self.client.ask(ask, Instant::now() + timeout).await
+        let end = Instant::now() + timeout;
+        match &self.marks {
+            Some(marks) => marks.checked(self.client.ask(&marks.on(ask), end).await?),
+            None => self.client.ask(ask, end).await,
+        }
     }
 
     fn wait(&self, attempt: u32) -> Duration {
@@ -273,7 +307,8 @@ impl Session<'_> {
                 "{cause}; the target gave no sign of life, so the fault may be here"
             ));
         };
-        match self.send(&Ask::get(control.clone()), self.options.timeout).await {
+        let end = Instant::now() + self.options.timeout;
+        match self.client.ask(&Ask::get(control.clone()), end).await {
             Err(bad) if bad.class.is_silence() || bad.class == Class::Refused => Outcome::unreachable(
                 format!("{cause}; and the network from here does not work: {}", bad.detail),
             ),

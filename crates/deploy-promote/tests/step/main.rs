@@ -29,3 +29,4 @@ mod refusals;
 mod rule_files;
 mod slots;
 mod stack;
+mod stack_over_ssh;

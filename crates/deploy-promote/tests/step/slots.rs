@@ -1,12 +1,23 @@
 //! Blue-green on a Swarm, behind a real Traefik: two services of a release shift, fail and go back together.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::PoisonError;
+
 use shipkit_core::Digest;
 use shipkit_tests::container::docker;
 use shipkit_tests::server::gate::{Gate, Moment};
 
-use crate::bed::{Bed, Step};
+use crate::bed::{Bed, Step, commit};
+use crate::compose::project::QUIET;
+use crate::front::Front;
 use crate::kills::{kill_at, numbers};
 use crate::left::check_closed;
+use crate::load::{check_lossless, watched};
+
+/// The change of the Swarm that sends visitors to the first service of a second release: lease, journal, the new slot and that it
+/// can be asked come before.
+const SHIFT: usize = 5;
 
 /// A stack whose `api` and `web` are behind Traefik, which looks every second.
 struct Behind {
@@ -57,6 +68,36 @@ impl Behind {
         )
     }
 
+    /// The same, whose services say at another path whether they are ready, and soon.
+    fn serving(&self) -> String {
+        self.config().replace("ready: /ready", "ready: /serving").replace("timeout: 30s", "timeout: 15s")
+    }
+
+    /// A deploy with another configuration.
+    fn deploy_by(&self, config: &str, release: &Digest) -> Step {
+        let step = self.bed.step_of("deploy", config);
+        step.input("environment", "staging").input("release", release.as_str())
+    }
+
+    /// What is answered to a visitor who says this word.
+    fn ask(&self, word: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).unwrap();
+        let mut answer = String::new();
+        write!(stream, "GET /version HTTP/1.0\r\nhost: x\r\nx-shipkit-preview: {word}\r\n\r\n").unwrap();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The word by which the new tasks of `api` are asked now.
+    fn word(&self, slot: &str) -> String {
+        let rule = format!(
+            "{{{{index .Spec.Labels \"traefik.http.routers.shipkit-preview-{}-api.rule\"}}}}",
+            self.bed.stack
+        );
+        let rule = self.bed.inspect(slot, &rule);
+        rule.split('`').nth(3).unwrap_or_else(|| panic!("{rule}")).to_owned()
+    }
+
     fn step(&self, command: &str) -> Step {
         self.bed.step_of(command, &self.config()).input("environment", "staging")
     }
@@ -77,6 +118,7 @@ impl Behind {
         for slot in slots {
             assert_eq!(self.bed.inspect(slot, version_label), version, "{slot}");
             assert_eq!(self.bed.inspect(slot, "{{index .Spec.Labels \"traefik.enable\"}}"), "true", "{slot}");
+            assert!(!self.bed.inspect(slot, "{{json .Spec.Labels}}").contains("preview"), "{slot}");
         }
         check_closed(&self.bed, &[]);
     }
@@ -96,11 +138,14 @@ fn all_services_of_a_release_shift_and_fail_and_go_back_together() {
     let (crash, broken) = (behind.bed.answering(3, "crash"), behind.bed.answering(4, "broken"));
     let first = behind.bed.release(1, (&one, 1), (&one, 1));
     let run = behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
-    assert!(run.stderr.contains("new tasks of `api`, `web` are not asked anything before"), "{}", run.stderr);
+    for service in ["api", "web"] {
+        let said = format!("the new tasks of `{service}` answer as they should");
+        assert_eq!(run.stderr.matches(&said).count(), 1, "{}", run.stderr);
+    }
     behind.check("1.1.0", ["api", "web"]);
     let kept = behind.bed.containers("api");
     let run = behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
-    assert!(run.stderr.contains("keep `api`"), "{}", run.stderr);
+    assert!(run.stderr.contains("keep `api`") && !run.stderr.contains("new tasks"), "{}", run.stderr);
     assert_eq!(behind.bed.containers("api"), kept);
 
     let second = behind.bed.release(2, (&two, 2), (&two, 2));
@@ -127,6 +172,98 @@ fn all_services_of_a_release_shift_and_fail_and_go_back_together() {
     behind.check("1.2.0", ["api-green", "web-green"]);
     let run = behind.step("history").run().ended(0, "");
     assert!(run.stdout.contains("1.2.0 ") && run.stdout.contains("runs now"), "{}", run.stdout);
+}
+
+#[test]
+fn what_is_not_ready_never_gets_a_request_of_a_visitor_and_takes_all_services_back() {
+    let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+    let mut behind = Behind::new("unready");
+    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let unready = behind.bed.answering(2, "unready");
+    let config = behind.serving();
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    behind.deploy_by(&config, &first).run().ended(0, "1.1.0 serves in staging");
+
+    let second = behind.bed.release(2, (&unready, 2), (&two, 2));
+    let (run, report) = watched(&behind.url, || behind.deploy_by(&config, &second).run());
+    let run = run.ended(1, "rolled back: `api` was not verified: ready: not ready after ");
+    let cause = &run.outputs["cause"];
+    assert!(cause.contains("status 500") && cause.ends_with("; 1.1.0 serves"), "{run:#?}");
+    check_lossless(&report, &[1]);
+    behind.check("1.1.0", ["api", "web"]);
+
+    // `api` has its traffic already when the next one is asked.
+    let third = behind.bed.release(3, (&two, 2), (&unready, 2));
+    let (run, report) = watched(&behind.url, || behind.deploy_by(&config, &third).run());
+    run.ended(1, "rolled back: `web` was not verified: ready: not ready after ");
+    check_lossless(&report, &[1, 2]);
+    behind.check("1.1.0", ["api", "web"]);
+}
+
+#[test]
+fn who_knows_no_word_is_never_sent_to_what_is_asked_and_a_run_that_is_killed_then_leaves_it_to_the_next() {
+    let mut behind = Behind::new("word");
+    let gate = Gate::start("/var/run/docker.sock");
+    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    let second = behind.bed.release(2, (&two, 2), (&two, 2));
+    behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    let through = |release| behind.deploy(release).input("docker-host", &gate.host());
+
+    let held = gate.hold(SHIFT, Moment::Before);
+    let change = kill_at(&through(&second), &held).unwrap();
+    drop(held);
+    assert!(change.contains("/update?"), "{change}: {:#?}", gate.changes());
+    let word = behind.word("api-green");
+    let is_new = |answer: &str| answer.contains(&commit(2)) && answer.contains("X-Shipkit-Preview: ");
+    let is_old = |answer: &str| answer.contains(&commit(1)) && !answer.contains("X-Shipkit-Preview");
+    assert!(is_new(&behind.ask(&word)), "{}", behind.ask(&word));
+    for wrong in ["", "1", &word.to_uppercase()] {
+        assert!(is_old(&behind.ask(wrong)), "{}", behind.ask(wrong));
+    }
+    behind.bed.lease_ends();
+    behind.step("rollback").run();
+    behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    behind.check("1.1.0", ["api", "web"]);
+    assert!(std::iter::repeat_with(|| behind.ask(&word)).any(|answer| is_old(&answer)));
+
+    let held = gate.hold(SHIFT, Moment::Before);
+    let step = through(&second);
+    let child = step.start();
+    assert!(held.wait().unwrap().contains("/update?"));
+    let second_word = behind.word("api-green");
+    assert_ne!(second_word, word);
+    drop(held);
+    let run = step.finish(child).ended(0, "1.2.0 serves in staging");
+    assert!(!format!("{run:?}").contains(&second_word), "{run:#?}");
+    behind.check("1.2.0", ["api-green", "web-green"]);
+}
+
+#[test]
+fn what_is_not_reached_where_the_environment_answers_is_neither_shifted_nor_taken_back() {
+    let mut behind = Behind::new("apart");
+    let one = behind.bed.answering(1, "good");
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    let front = Front::start(|_| (200, format!("{{\"revision\": \"{}\", \"state\": \"fine\"}}", commit(1))));
+    let config = behind.config().replace(&behind.url, &format!("http://{}", front.host()));
+    let run = behind.deploy_by(&config, &first).run();
+    let run =
+        run.ended(3, "whether `api` is good could not be found out: no new task was reached at http://127.");
+    assert!(run.outputs["cause"].contains("another answered (status 200)"), "{run:#?}");
+    let labels = behind.bed.inspect("api", "{{json .Spec.Labels}}");
+    assert!(labels.contains("\"traefik.enable\":\"false\"") && !labels.contains("preview"), "{labels}");
+    behind.deploy(&first).run().ended(0, "1.1.0 serves in staging");
+    behind.check("1.1.0", ["api", "web"]);
+
+    let config = config
+        .split("    smoke:")
+        .next()
+        .unwrap()
+        .replace(&format!("    url: http://{}\n", front.host()), "");
+    let run = behind.bed.step_of("check", &config).input("environment", "staging");
+    let run = run.input("release", first.as_str()).run().ended(0, "nothing is in the way");
+    let said = "new tasks of `api`, `web` are not asked anything before traffic goes to them: the environment has no `url`";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
 }
 
 #[test]
@@ -227,17 +364,17 @@ fn killed_at(name: &str, killed: Killed, moment: Moment, samples: &[usize]) {
 
 #[test]
 fn a_deploy_that_is_killed_is_finished_by_the_next_one() {
-    killed_at("slkilla", Killed::DeployThenAgain, Moment::After, &[5]);
+    killed_at("slkilla", Killed::DeployThenAgain, Moment::After, &[6]);
 }
 
 #[test]
 fn a_deploy_that_is_killed_is_finished_by_reconcile() {
-    killed_at("slkillb", Killed::DeployThenReconcile, Moment::After, &[4, 11]);
+    killed_at("slkillb", Killed::DeployThenReconcile, Moment::After, &[4, 13]);
 }
 
 #[test]
 fn a_deploy_that_is_killed_is_taken_back_by_a_rollback() {
-    killed_at("slkillc", Killed::DeployThenRollback, Moment::After, &[6]);
+    killed_at("slkillc", Killed::DeployThenRollback, Moment::After, &[7]);
 }
 
 #[test]

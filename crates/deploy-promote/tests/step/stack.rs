@@ -5,7 +5,6 @@ use std::path::Path;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::container::docker;
 use shipkit_tests::server::gate::{Gate, Moment};
-use shipkit_tests::server::sshd::{Sshd, fingerprint, output};
 use tempfile::TempDir;
 
 use crate::bed::{Bed, Step};
@@ -53,13 +52,13 @@ const PROD: &str = "services:
 ";
 
 /// A checkout with stack files, which is also the home of who deploys.
-struct Checkout {
-    bed: Bed,
+pub(crate) struct Checkout {
+    pub(crate) bed: Bed,
     folder: TempDir,
 }
 
 impl Checkout {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut bed = Bed::new(name);
         bed.image(9, "good");
         let checkout = Self { bed, folder: tempfile::tempdir().unwrap() };
@@ -89,11 +88,11 @@ impl Checkout {
         config.replacen(&target, &files, 1)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    fn edit(&self, name: &str, old: &str, new: &str) {
+    pub(crate) fn edit(&self, name: &str, old: &str, new: &str) {
         let text = std::fs::read_to_string(self.folder.path().join(name)).unwrap();
         assert!(text.contains(old), "{old}: {text}");
         self.write(name, &text.replacen(old, new, 1));
@@ -104,7 +103,7 @@ impl Checkout {
         self.edit("shipkit.yml", "  staging:\n", &format!("  staging:\n    {line}\n"));
     }
 
-    fn step(&self, command: &str) -> Step {
+    pub(crate) fn step(&self, command: &str) -> Step {
         let folder = self.folder.path().to_str().unwrap();
         Step::new(command, "")
             .input("environment", "staging")
@@ -114,17 +113,17 @@ impl Checkout {
             .var("SHIPKIT_ENV", "CANARY=s3cret$canary")
     }
 
-    fn deploy(&self, release: &Digest) -> Step {
+    pub(crate) fn deploy(&self, release: &Digest) -> Step {
         self.step("deploy").input("release", release.as_str())
     }
 
     /// A release of these images of `api` and `web`.
-    fn release(&self, digit: u8, api: &ImageRef, web: &ImageRef) -> Digest {
+    pub(crate) fn release(&self, digit: u8, api: &ImageRef, web: &ImageRef) -> Digest {
         self.bed.release(digit, (api, digit), (web, digit))
     }
 
     /// A release that works and serves, and its image.
-    fn serving(&mut self) -> (Digest, ImageRef) {
+    pub(crate) fn serving(&mut self) -> (Digest, ImageRef) {
         let one = self.bed.image(1, "good");
         let first = self.release(1, &one, &one);
         self.deploy(&first).run().ended(0, "1.1.0 serves in staging");
@@ -132,13 +131,13 @@ impl Checkout {
     }
 
     /// The versions that the labels of each service name.
-    fn versions(&self) -> Vec<String> {
+    pub(crate) fn versions(&self) -> Vec<String> {
         let format = "{{index .Spec.Labels \"dev.shipkit.version\"}}";
         ["api", "db", "web", "worker"].map(|service| self.bed.inspect(service, format)).to_vec()
     }
 
     /// Every task that is meant to run, and the version of every specification.
-    fn everything(&self) -> Vec<String> {
+    pub(crate) fn everything(&self) -> Vec<String> {
         let services = ["api", "db", "web", "worker"].iter();
         services
             .flat_map(|service| {
@@ -149,11 +148,11 @@ impl Checkout {
             .collect()
     }
 
-    fn image(&self, service: &str) -> String {
+    pub(crate) fn image(&self, service: &str) -> String {
         self.bed.inspect(service, "{{.Spec.TaskTemplate.ContainerSpec.Image}}")
     }
 
-    fn environment(&self, service: &str) -> String {
+    pub(crate) fn environment(&self, service: &str) -> String {
         self.bed.inspect(service, "{{json .Spec.TaskTemplate.ContainerSpec.Env}}")
     }
 }
@@ -204,7 +203,7 @@ fn a_release_in_stack_files_arrives_stays_and_goes_back() {
 
 /// The ledger is closed, and no other object is there but this config.
 #[track_caller]
-fn check_closed_but(checkout: &Checkout, config: &str) {
+pub(crate) fn check_closed_but(checkout: &Checkout, config: &str) {
     let full = format!("{}_{config}", checkout.bed.stack);
     assert!(docker(&["config", "ls", "--format", "{{.Name}}"]).lines().any(|name| name == full));
     check_closed(&checkout.bed, &[&full]);
@@ -323,6 +322,56 @@ fn what_others_changed_meanwhile_is_put_right() {
     let line = format!("update `web` {} -> {} (image)", other.digest.short(), one.digest.short());
     assert!(run.stderr.contains(&line), "{}", run.stderr);
     assert_eq!(checkout.image("web"), one.to_string());
+}
+
+#[test]
+fn what_others_changed_is_named_without_any_text_and_what_the_swarm_took_back_is_not() {
+    let mut checkout = Checkout::new("named");
+    checkout.serving();
+    let full = |service: &str| format!("{}_{service}", checkout.bed.stack);
+    let update = |service: &str, change: &[&str]| {
+        docker(&[&["service", "update", "--quiet"], change, &[&full(service)]].concat());
+    };
+    let status = || checkout.step("status").run().ended(0, "1.1.0 serves");
+    let check_quiet = || {
+        let run = status();
+        assert!(!run.stdout.contains("changed since") && run.outputs["cause"] == "1.1.0 serves", "{run:#?}");
+    };
+    check_quiet();
+    // Its client reads the whole specification and writes it again.
+    update("api", &["--force", "--label-add", "mine=1"]);
+    update("api", &["--label-rm", "mine"]);
+    check_quiet();
+    docker(&[
+        "service",
+        "update",
+        "--detach",
+        "--env-add",
+        "MODE=crash",
+        "--update-failure-action",
+        "rollback",
+        &full("web"),
+    ]);
+    let state = || checkout.bed.inspect("web", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}");
+    assert!(std::iter::repeat_with(state).any(|state| state == "rollback_completed"));
+    check_quiet();
+
+    let memory = ["--limit-memory", "64M", "--replicas", "3"];
+    let texts = ["--env-add", "LOG=s3cret$canary", "--env-rm", "PRICE", "--label-add", "team=s3cret$canary"];
+    update("api", &[&memory[..], &texts].concat());
+    update("worker", &["--label-rm", "dev.shipkit.release"]);
+    let run = status();
+    for line in [
+        "`api` is not as 1.1.0 left it: `TaskTemplate.Resources.Limits.MemoryBytes` 0 -> 67108864, \
+         environment `LOG` added, environment `PRICE` removed, label `team` changed, replicas 2 -> 3",
+        "`worker` was put there by another tool since 1.1.0",
+    ] {
+        assert!(run.stdout.lines().any(|there| there == format!("changed since: {line}")), "{}", run.stdout);
+        assert!(run.summary.contains("changed since: "), "{}", run.summary);
+    }
+    assert!(!run.everything().contains("s3cret"), "{run:#?}");
+    docker(&["service", "rollback", "--quiet", &full("api")]);
+    assert!(!status().stdout.contains("`api` is not as"), "{:#?}", status());
 }
 
 #[test]
@@ -525,38 +574,4 @@ fn program(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-#[test]
-fn stack_files_reach_a_swarm_behind_ssh_with_what_lies_beside_them() {
-    let mut checkout = Checkout::new("fremote");
-    let sshd = Sshd::start();
-    std::fs::create_dir_all(sshd.path("bin")).unwrap();
-    std::os::unix::fs::symlink(output("sh", &["-c", "command -v docker"]), sshd.path("bin").join("docker"))
-        .unwrap();
-    let (one, two) = (checkout.bed.image(1, "good"), checkout.bed.image(2, "good"));
-    let (first, second) = (checkout.release(1, &one, &one), checkout.release(2, &two, &two));
-    let key = std::fs::read_to_string(sshd.path("user")).unwrap();
-    let pin = fingerprint(&sshd.path("host"));
-    let over = |step: Step| {
-        step.input("docker-host", &sshd.host()).input("ssh-key", &key).input("ssh-known-hosts", &pin)
-    };
-    checkout.edit("deploy/stack.yml", "volumes: ['data:/data']", "volumes: ['./data:/data']");
-    let check = over(checkout.step("check").input("release", first.as_str()));
-    check.run().ended(2, "services mount what lies beside them: `services.db.volumes` (`./deploy/data`)");
-    checkout.edit("deploy/stack.yml", "volumes: ['./data:/data']", "volumes: ['data:/data']");
-
-    checkout.edit("shipkit.yml", "files: [", "env_file: deploy/vars.env, files: [");
-    checkout.edit("deploy/stack.yml", "PRICE: '$$5'", "PRICE: '${PRICE:?}'");
-    checkout.write("deploy/vars.env", "PRICE='$6'\nCANARY=counts-less\n");
-    over(checkout.deploy(&first)).run().ended(0, "1.1.0 serves in staging");
-    for variable in ["CANARY=s3cret$canary", "FROM_FILE=x$y", "PRICE=$6"] {
-        assert!(checkout.environment("api").contains(&format!("\"{variable}\"")), "{variable}");
-    }
-    let everything = checkout.everything();
-    over(checkout.deploy(&first)).run().ended(0, "1.1.0 serves in staging");
-    assert_eq!(checkout.everything(), everything);
-    over(checkout.deploy(&second)).run().ended(0, "1.2.0 serves in staging");
-    over(checkout.step("rollback")).run().ended(0, "1.1.0 serves in staging again");
-    assert_eq!(checkout.versions(), ["1.1.0"; 4]);
 }

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use super::{Next, one_line};
+use crate::verdict::{Outcome, Verdict};
+
 /// How often it is looked whether what gets the traffic is still well.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -66,6 +69,20 @@ pub fn next(to: bool, from: Option<bool>, settled: Duration, hold: Duration) -> 
     }
 }
 
+/// What it means for a slot of `service` what its tasks said before any traffic went to it; `None` if some may go there.
+#[must_use]
+pub fn judged(service: &str, said: &Outcome) -> Option<Next> {
+    let cause = one_line(&said.cause);
+    match said.verdict {
+        Verdict::Pass | Verdict::Skipped => None,
+        Verdict::Fail => Some(Next::RollBack { cause: format!("`{service}` was not verified: {cause}") }),
+        Verdict::Inconclusive | Verdict::Unreachable => {
+            let cause = format!("whether `{service}` is good could not be found out: {cause}");
+            Some(Next::Overtaken { cause })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +120,19 @@ mod tests {
         assert_eq!(step(true, Some(false), 20), Step::Done);
         assert_eq!(step(true, None, 20), Step::Done);
         assert_eq!(next(true, None, 19_900 * SECOND / 1000, 20 * SECOND), Step::Wait(SECOND / 10));
+    }
+
+    #[test]
+    fn only_what_answered_well_gets_traffic_and_what_could_not_be_asked_is_not_taken_back() {
+        let judged = |said| judged("api", &said);
+        assert_eq!(judged(Outcome::pass("")), None);
+        assert_eq!(judged(Outcome::skipped("nothing to ask")), None);
+        let failed = Some(Next::RollBack { cause: "`api` was not verified: status 500".to_owned() });
+        assert_eq!(judged(Outcome::fail("status\n500.")), failed);
+        for unknown in [Outcome::inconclusive("no answer"), Outcome::unreachable("no answer")] {
+            let cause = "whether `api` is good could not be found out: no answer".to_owned();
+            assert_eq!(judged(unknown), Some(Next::Overtaken { cause }));
+        }
     }
 
     /// A run that is killed after any step and another one that goes the same way, or the other, leave nobody without

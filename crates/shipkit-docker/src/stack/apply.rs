@@ -7,13 +7,17 @@ use shipkit_core::ImageRef;
 use shipkit_core::rollout::Purpose;
 use shipkit_core::stack::Pin;
 use shipkit_core::target::{Change, Desired, DesiredService};
+use tokio::time::sleep;
 
 use super::{Stack, StackError};
 use crate::change::Swapped;
 use crate::error::SwarmError;
+use crate::host::HostError;
+use crate::job::LOOK_AGAIN;
 use crate::labels;
 use crate::rollout::{Applied, text};
 use crate::spec::{self, at, full_name};
+use crate::ssh::SshError;
 use crate::swarm::Login;
 
 /// How often the Swarm is told again because it changed a service between Docker's reading and writing it.
@@ -113,8 +117,13 @@ impl Stack {
         for _ in 0..TRIES {
             ended = self.deploy(&file, login).await;
             // Who is told the same once more changes nothing where it is done already.
-            if !matches!(&ended, Err(StackError::Refused(why)) if why.contains(STALE)) {
-                break;
+            match &ended {
+                Err(StackError::Refused(why)) if why.contains(STALE) => {}
+                // Should the one that nobody hears any more still be at work, it changes only what is as it has found it.
+                Err(StackError::Host(HostError::Ssh(SshError::Unreachable { .. }))) => {
+                    sleep(LOOK_AGAIN).await;
+                }
+                Ok(()) | Err(_) => break,
             }
         }
         ended

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::fixture::{Reply, Server, answer, json, nobody, serve, status};
 use serde_json::Value;
 use shipkit_core::{Outcome, Verdict};
-use shipkit_smoke::{Check, Expect, Http, Kind, Method, Options, READY_PATHS, Report, SmokeError, Wanted};
+use shipkit_smoke::{
+    Check, Class, Expect, Http, Kind, Marked, Method, Options, READY_PATHS, Report, SmokeError, Wanted, meet,
+};
 use url::Url;
 
 fn quick() -> Options {
@@ -251,4 +253,50 @@ async fn a_password_in_the_address_is_in_no_report() {
     url.set_password(Some("hunter2")).unwrap();
     let report = run(&url, vec![ready()], &quick()).await;
     assert!(!serde_json::to_string(&report).unwrap().contains("hunter2"));
+}
+
+/// Who is meant where two answer at one address.
+fn marked(options: Options) -> Options {
+    let marked = Marked { header: "X-Which".to_owned(), ask: "w0rd".into(), answer: "new".to_owned() };
+    Options { marked: Some(marked), ..options }
+}
+
+/// Two of them: one that is ready, and one that says 500 to those who ask for it, from this request on.
+async fn two(from: usize) -> Server {
+    serve(move |n, head| {
+        let is_asked = head.lines().any(|line| line.eq_ignore_ascii_case("x-which: w0rd"));
+        if from <= n && is_asked {
+            let head = "HTTP/1.1 500 x\r\nx-which: new\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            Reply::Bytes(head.to_owned().into_bytes())
+        } else {
+            status(200)
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_is_meant_is_waited_for_and_met_whatever_it_says() {
+    let server = two(3).await;
+    check(&meet(&server.url, &marked(quick())).await.unwrap(), Verdict::Pass, "status 500");
+    assert_eq!(server.asked(), 4);
+    let server = two(usize::MAX).await;
+    let never = meet(&server.url, &marked(soon())).await.unwrap();
+    check(&never, Verdict::Inconclusive, "another answered (status 200), without the header `x-which`");
+}
+
+#[tokio::test]
+async fn what_another_answers_is_no_answer() {
+    let server = two(0).await;
+    check(&outcome(&server, ready(), &marked(soon())).await, Verdict::Fail, "status 500");
+    check(&outcome(&server, ready(), &quick()).await, Verdict::Pass, "3 good answers");
+    let server = two(usize::MAX).await;
+    let report = run(&server.url, vec![get(Expect::default())], &marked(quick())).await;
+    assert_eq!(report.checks[0].class, Some(Class::Elsewhere), "{report:?}");
+    assert!(!serde_json::to_string(&report).unwrap().contains("w0rd"));
+    // One that is posted may have had an effect there.
+    let post = Http { method: Method::Post, path: "/x".to_owned(), ..Http::default() };
+    let server = two(usize::MAX).await;
+    outcome(&server, Check::new("post", Kind::Http(post)), &marked(quick())).await;
+    assert_eq!(server.asked(), 1);
 }

@@ -9,4 +9,4 @@ mod kills;
 mod life;
 pub(crate) mod project;
 mod refused;
-mod remote;
+pub(crate) mod remote;

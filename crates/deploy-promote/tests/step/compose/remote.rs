@@ -9,7 +9,7 @@ use super::project::Project;
 use crate::bed::Step;
 
 /// One on which there is Docker.
-pub(super) fn server() -> Sshd {
+pub(crate) fn server() -> Sshd {
     let sshd = Sshd::start();
     std::fs::create_dir_all(sshd.path("bin")).unwrap();
     symlink(output("sh", &["-c", "command -v docker"]), sshd.path("bin").join("docker")).unwrap();
