@@ -2,7 +2,8 @@
 #
 # Ours is the library as the program uses it. `kubernetes-crash` and `-done` are medians of $BENCH_ROUNDS, 10 by default; what the peer
 # needs for a crash is its deadline, here 30 s (progressDeadlineSeconds; clusters have 600). `kubernetes-fifty` is the time of a release of
-# fifty workloads by the time of one, `kubernetes-requests` what a rollout of 30 pods asks, and its peer what one of 3 does.
+# fifty workloads by the time of one, each with the five seconds in which all has to stay as it should be (kubectl knows none),
+# `kubernetes-requests` what a rollout of 30 pods asks, and its peer what one of 3 does.
 
 kubernetes_names=(kubernetes-crash kubernetes-done kubernetes-fifty kubernetes-requests kubernetes-memory)
 

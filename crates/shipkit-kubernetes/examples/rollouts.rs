@@ -29,8 +29,8 @@ use kube::runtime::watcher::{self, watcher};
 use shipkit_core::config::KubernetesNames;
 use shipkit_core::manifests::{Manifests, Part};
 use shipkit_core::rollout::Next;
-use shipkit_core::target::plan;
-use shipkit_kubernetes::{Access, Cluster};
+use shipkit_core::target::{Update, plan};
+use shipkit_kubernetes::{Access, Cluster, Place};
 use shipkit_tests::server::door::{Door, kubectl};
 use shipkit_tests::server::kubernetes::{Fate, Namespace, kubeconfig};
 
@@ -134,8 +134,13 @@ fn of_workloads(count: usize) -> (f64, f64) {
     let namespace = Namespace::new(&format!("bench-{count}"));
     let names: Vec<String> = (0..count).map(|number| format!("app-{number}")).collect();
     let services: Vec<&str> = names.iter().map(String::as_str).collect();
-    let place =
-        || shipkit_kubernetes::Place { has_manifests: true, ..place(namespace.name(), &services, &[]) };
+    // As long as it is where nobody says anything.
+    let monitor = Update::default().monitor;
+    let place = || {
+        let mut place = Place { has_manifests: true, ..place(namespace.name(), &services, &[]) };
+        place.workloads.iter_mut().for_each(|workload| workload.monitor = monitor);
+        place
+    };
     let deploy = |version: &str, minute, content: &str| {
         let pairs: Vec<(&str, &str)> = services.iter().map(|name| (*name, content)).collect();
         let mut desired = release(version, minute, &pairs);
