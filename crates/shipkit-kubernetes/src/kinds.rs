@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject};
-use shipkit_core::manifests::{Id, Kind, Scope};
+use shipkit_core::manifests::{Kind, Scope};
 
 use crate::cluster::Cluster;
 use crate::error::{ClusterError, NOT_FOUND};
@@ -30,11 +30,6 @@ impl Kinds {
     /// The resource of a kind; `None` if the cluster has no such kind.
     pub(crate) fn resource(&self, kind: &Kind) -> Option<&(ApiResource, Scope)> {
         self.known.get(kind)
-    }
-
-    /// The kind of an object that is named by group and kind alone.
-    pub(crate) fn of(&self, id: &Id) -> Option<&Kind> {
-        self.known.keys().find(|kind| kind.group == id.group && kind.kind == id.kind)
     }
 
     /// Every kind with its resource.

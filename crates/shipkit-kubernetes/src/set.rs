@@ -465,19 +465,20 @@ impl Cluster {
         let in_use = records.iter().filter(|record| record.entry.is_some());
         let in_use = in_use.flat_map(|record| record.rendered.config()).collect();
         let ours = ListParams::default().labels(&format!("{STACK}={}", self.stack()));
-        let mut live = Vec::new();
+        let mut live: BTreeMap<Id, Value> = BTreeMap::new();
         for (kind, resource) in kinds.all() {
             let objects = self.objects_of(resource);
             let what = format!("list {}", resource.0.plural);
             let listed = self.ask(&what, objects.list_metadata(&ours)).await?;
             live.extend(listed.items.iter().map(|object| {
-                json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": object.metadata})
+                let value =
+                    json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": object.metadata});
+                (id_of(&value, kind), value)
             }));
         }
-        let surplus = rendered.prunable(&live, &in_use).into_iter();
-        let value =
-            |id: &Id| live.iter().find(|value| kinds.of(id).is_some_and(|kind| id_of(value, kind) == *id));
-        Ok(surplus.filter_map(|id| Some((id.clone(), value(&id)?.clone()))).collect())
+        let all: Vec<Value> = live.values().cloned().collect();
+        let surplus = rendered.prunable(&all, &in_use).into_iter();
+        Ok(surplus.filter_map(|id| Some((id.clone(), live.get(&id)?.clone()))).collect())
     }
 
     /// Removes what is no part of the set any more.

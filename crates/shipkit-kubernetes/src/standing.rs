@@ -75,15 +75,16 @@ pub(crate) fn state(
         platforms: platforms.into_iter().collect::<Vec<_>>().join(" "),
         images: images.collect(),
     };
-    // What comes with this release goes with it: the release before is where it goes to.
-    let mut last_good = good.states.get(id).cloned().unwrap_or_else(|| {
-        let newest =
-            good.states.values().max_by_key(|state| annotations::mark(&state.annotations).map(|mark| mark.1));
-        let annotations = newest.map(|state| state.annotations.clone()).unwrap_or_default();
-        Ours { annotations, images: BTreeMap::new() }
-    });
-    last_good.annotations.insert(RECORD.to_owned(), before.to_owned());
-    let mut state = Ours::deploy(new, Some(&last_good));
+    // What comes with this release goes with it: the release before is where it goes to. Where there was nothing, a rollback goes
+    // nowhere: a deploy that fails removes what it made, and nobody else should.
+    let newest =
+        good.states.values().max_by_key(|state| annotations::mark(&state.annotations).map(|mark| mark.1));
+    let without = |newest: &Ours| Ours { annotations: newest.annotations.clone(), images: BTreeMap::new() };
+    let mut last_good = good.states.get(id).cloned().or_else(|| newest.map(without));
+    if let Some(good) = &mut last_good {
+        good.annotations.insert(RECORD.to_owned(), before.to_owned());
+    }
+    let mut state = Ours::deploy(new, last_good.as_ref());
     let mut put = |name: &str, text: String| drop(state.annotations.insert(name.to_owned(), text));
     put(SET, rendered.digest().to_string());
     put(RECORD, record.to_owned());

@@ -127,6 +127,8 @@ fn a_release_is_all_its_objects_and_goes_back_as_all_of_them() {
         (said(&shop, "cache").1.as_str(), greeting(&shop).as_str()),
         ("registry.example/cache:7", "hello")
     );
+    step(&shop, "rollback", "").run().ended(1, "remembers no good release before it");
+    assert_eq!(objects(&shop), first, "there was nothing to go back to");
     deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
     let run = step(&shop, "status", "").run().ended(0, "1.1.0 serves");
     assert!(
@@ -262,6 +264,15 @@ fn services_may_be_stateful_sets_and_all_that_makes_pods_is_watched() {
     let by_hand = hello.replace("serviceName: web", "serviceName: web\n  updateStrategy: {type: OnDelete}");
     deploy(&shop, &three, &by_hand).run().ended(2, "`StatefulSet/web` has `updateStrategy: OnDelete`");
     deploy(&shop, &three, &hello).run().ended(0, "1.3.0 runs in staging");
+}
+
+#[test]
+fn a_first_release_that_fails_leaves_nothing() {
+    let shop = empty("dm-none");
+    let one = shop.release(1, Some(Fate::Crash(3)));
+    deploy(&shop, &one, &manifests(&shop, "hello")).run().ended(1, "rolled back: `web` keeps failing: ");
+    assert_eq!(objects(&shop), Vec::<String>::new());
+    assert_eq!(shop.namespace.names("Secret"), Vec::<String>::new(), "a record is left");
 }
 
 #[test]
