@@ -1,9 +1,11 @@
-//! Kubernetes clusters: the services of a release in deployments that exist, by digest.
+//! Kubernetes clusters: the services of a release in deployments that exist, by digest, or all of its objects as manifests state
+//! them.
 //!
-//! What should happen is decided in `shipkit_core::target` and `shipkit_core::rollout::workload`; here is what it takes
-//! to see a namespace and to change it. Nothing is remembered between runs: releases, and the way back, stand in the
-//! annotations of the deployments themselves; who may change them, and what the last run was about, in a `Lease`. Everything that shipkit writes it owns by server-side apply, so that what
-//! others own stays theirs.
+//! What should happen is decided in `shipkit_core::target`, `manifests` and `rollout::workload`; here is what it takes to see a
+//! namespace and to change it. Nothing is remembered between runs: what was deployed stands in annotations of the workloads,
+//! with the way back or, where manifests are applied, with the name of the `Secret` that records all of them; who may change them, and
+//! what the last run was about, in a `Lease`. Everything that shipkit writes it owns by server-side apply, so that what others
+//! own stays theirs.
 
 mod access;
 mod annotations;
