@@ -350,11 +350,19 @@ impl Bed {
         ["api", "db", "web"].map(|service| self.inspect(service, format)).to_vec()
     }
 
-    /// The containers that run for a service of `staging`.
+    /// The containers that run for a service of `staging` and are meant to: one that was replaced is on its way out for a while.
     pub(crate) fn containers(&self, service: &str) -> Vec<String> {
-        let filter = format!("label=com.docker.swarm.service.name={}_{service}", self.stack);
-        let listed = self.docker(&["ps", "--no-trunc", "--quiet", "--filter", &filter]);
-        let mut containers: Vec<String> = listed.lines().map(str::to_owned).collect();
+        let name = format!("{}_{service}", self.stack);
+        let meant = ["service", "ps", "--no-trunc", "--quiet", "--filter", "desired-state=running", &name];
+        // There are none of a service that is not there.
+        let tasks = Command::new("docker").args(meant).output().unwrap();
+        let tasks = String::from_utf8(tasks.stdout).unwrap();
+        let format = "{{.ID}} {{.Label \"com.docker.swarm.task.id\"}}";
+        let filter = format!("label=com.docker.swarm.service.name={name}");
+        let listed = self.docker(&["ps", "--no-trunc", "--filter", &filter, "--format", format]);
+        let running = listed.lines().filter_map(|line| line.split_once(' '));
+        let running = running.filter(|(_, task)| tasks.lines().any(|meant| meant == *task));
+        let mut containers: Vec<String> = running.map(|(container, _)| container.to_owned()).collect();
         containers.sort();
         containers
     }
