@@ -17,6 +17,10 @@ use crate::slots::Shift;
 use crate::spec::at;
 use crate::swarm::Swarm;
 
+/// How long it is waited at least until Traefik passes requests on to a slot: the machine may be busy, and waiting ends with the
+/// first answer.
+const REACHED: Duration = Duration::from_secs(15);
+
 /// A new slot before any visitor is sent to it.
 #[derive(Debug, Clone)]
 pub struct SlotPreview {
@@ -57,7 +61,10 @@ impl Swarm {
             ask: word()?.into(),
             answer: word()?,
             tasks: patiently(left, async || self.running(applied).await).await?,
-            within: patiently(left, async || self.poll(&shift.stack, &shift.edge).await).await?,
+            within: patiently(left, async || self.poll(&shift.stack, &shift.edge).await)
+                .await?
+                .max(REACHED)
+                .min(left),
         };
         let router = Router {
             name: format!("shipkit-preview-{}-{}", shift.stack, applied.service),
