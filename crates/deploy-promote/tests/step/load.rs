@@ -98,7 +98,7 @@ fn a_swarm_replaces_releases_without_a_loss_and_loses_requests_where_it_stops_fi
     deploy(&bed, &good, &first).run().ended(0, "1.1.0 serves in staging");
     let url = edge(&bed);
 
-    let rounds: usize = std::env::var("SHIPKIT_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap());
+    let rounds: usize = std::env::var("SHIPKIT_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     for _ in 0..rounds {
         for release in [&second, &first, &second] {
             let (run, report) = watched(&url, || deploy(&bed, &good, release).run());

@@ -99,7 +99,7 @@ fn behind_kamal_proxy_a_release_arrives_is_replaced_without_a_loss_and_comes_bac
 /// A rollback and three rollouts, without a loss, as often as `./soak` asks for. The second release serves before and after,
 /// and each time the way back leads to the first.
 fn back_and_there_again(project: &Project, first: &Digest, second: &Digest) {
-    let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     for _ in 0..rounds {
         let (run, report) = watched(project, || project.step("rollback").run());
         run.ended(0, "1.1.0 serves in staging again");
