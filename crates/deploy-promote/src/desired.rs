@@ -32,8 +32,13 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         (!is_compose && !is_files && !target.files.is_empty(), "target.files"),
         (!is_compose && !is_files && target.env_file.is_some(), "target.env_file"),
         (
-            (is_cluster || is_command || is_files) && config.services.values().any(is_blue_green),
-            "strategy: blue-green",
+            (is_command || is_files || is_cluster && target.manifests.is_none())
+                && config.services.values().any(is_blue_green),
+            if is_cluster {
+                "strategy: blue-green` without `target.manifests"
+            } else {
+                "strategy: blue-green"
+            },
         ),
         (target.kustomize.is_some(), "target.kustomize"),
         ((is_cluster || is_command) && !environment.environment.is_empty(), "environment"),
@@ -61,7 +66,8 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
 }
 
-fn is_blue_green(service: &Service, environment: &Environment) -> bool {
+/// Whether a service should have two slots.
+pub(crate) fn is_blue_green(service: &Service, environment: &Environment) -> bool {
     service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
 }
 

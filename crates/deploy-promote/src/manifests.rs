@@ -10,6 +10,7 @@ use shipkit_kubernetes::{Cluster, ClusterError};
 use shipkit_runner::Failure;
 
 use crate::compose;
+use crate::desired::is_blue_green;
 use crate::project::Project;
 
 /// What files of a folder are manifests, by the ends of their names.
@@ -66,7 +67,12 @@ fn parts(project: &Project<'_>, release: &Release) -> BTreeMap<String, Part> {
             .get(name)
             .filter(|_| is_released)
             .map(shipkit_core::release::ServiceImage::image);
-        let part = Part { image, names: service.kubernetes.clone(), depends_on: service.depends_on.clone() };
+        let part = Part {
+            image,
+            names: service.kubernetes.clone(),
+            depends_on: service.depends_on.clone(),
+            is_blue_green: is_blue_green(service, &project.environment),
+        };
         (name.clone(), part)
     });
     services.collect()

@@ -2,6 +2,7 @@
 
 use shipkit_core::Digest;
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
+use shipkit_core::target::{ObservedService, Stamp};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::{Failure, Runner};
 
@@ -79,13 +80,23 @@ async fn undo(
 ) -> Result<Outcome, Failure> {
     // Who went to a release by its name has left services that are confirmed.
     let wanted = Wanted { to: journal.unreached().map(Digest::as_str), reason: None };
-    let is_left = wanted.to.is_some()
-        || project.observe(target).await?.services.iter().any(|service| !service.is_confirmed);
+    let observed = project.observe(target).await?;
+    let is_left = wanted.to.is_some() || observed.services.iter().any(|one| goes_back(one, &journal));
     if is_left {
         return rollback::go_back(project, (target, hold), &wanted, runner).await;
     }
+    let failed = rollback::settle(target, runner).await;
+    if !failed.is_empty() {
+        return Ok(Outcome::fail(format!("the rollback failed: {}", failed.join("; "))));
+    }
     hold.diary(Some(journal)).note(Journal::end).await?;
     Ok(Outcome { verdict: Verdict::Pass, cause: format!("nothing was left to do: {why}") })
+}
+
+/// Whether a service still has to go back: it is not confirmed, or it still is what the run went back from and knows where to.
+fn goes_back(service: &ObservedService, journal: &Journal) -> bool {
+    let is_of_it = |stamp: &Stamp| stamp.release == journal.stamp().release;
+    !service.is_confirmed || service.previous.is_some() && service.stamp.as_ref().is_some_and(is_of_it)
 }
 
 fn why(resume: &Resume) -> &str {

@@ -19,7 +19,7 @@ use crate::history::kept;
 use crate::hold::Hold;
 use crate::ledger::LedgerError;
 use crate::project::Project;
-use crate::target::Target;
+use crate::target::{Applied, Target};
 use crate::{report, rollout};
 
 /// What is asked for.
@@ -245,17 +245,24 @@ async fn bring(target: &Target, project: &Project<'_>, way: &Way) -> Option<Outc
     Some(if is_unknown { Outcome::inconclusive(cause) } else { Outcome::fail(cause) })
 }
 
-async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Runner) -> Outcome {
-    let back = &way.back;
-    // All are put back before one is waited for: a mixture of releases should not last.
-    let login = |service: &Return| login(project, service);
-    let (arriving, mut failed) = target.put_back(&back.returns, way.entry.as_ref(), login).await;
-    // Going back once more must not lead these, and only these, to a release in between.
-    for service in back.stay.iter().filter(|_| way.entry.is_some()) {
-        if let Err(error) = target.forget(service).await {
-            failed.push(format!("`{service}`: {error}"));
-        }
-    }
+/// Does once more what comes after everything is back, where a run that was killed may not have come to it. Gives what went
+/// wrong.
+pub(crate) async fn settle(target: &Target, runner: &Runner) -> Vec<String> {
+    let Target::Cluster(cluster) = target else { return Vec::new() };
+    let (applied, rest) = cluster.put_there_again().await;
+    let applied = applied.into_iter().map(|one| Applied::Cluster(cluster.clone(), one)).collect();
+    let mut failed = arrive(applied, runner).await;
+    let finished = match rest {
+        Ok(Some(rest)) if failed.is_empty() => cluster.finish(&rest).await,
+        rest => rest.map(drop),
+    };
+    failed.extend(finished.err().map(|error| error.to_string()));
+    failed
+}
+
+/// Waits for what was put back. Gives why what does not come back does not.
+async fn arrive(arriving: Vec<Applied>, runner: &Runner) -> Vec<String> {
+    let mut failed = Vec::new();
     for applied in &arriving {
         match rollout::arrive(applied, runner).await {
             Ok(Next::Done | Next::Wait(_)) => runner.say(&format!("`{}` is back", applied.service())),
@@ -267,6 +274,24 @@ async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Ru
             ) => failed.push(cause),
             Err(error) => failed.push(format!("`{}`: {error}", applied.service())),
         }
+    }
+    failed
+}
+
+async fn put_back(target: &Target, project: &Project<'_>, way: &Way, runner: &Runner) -> Outcome {
+    let back = &way.back;
+    // All are put back before one is waited for: a mixture of releases should not last.
+    let login = |service: &Return| login(project, service);
+    let (arriving, rest, mut failed) = target.put_back(&back.returns, way.entry.as_ref(), login).await;
+    // Going back once more must not lead these, and only these, to a release in between.
+    for service in back.stay.iter().filter(|_| way.entry.is_some()) {
+        if let Err(error) = target.forget(service).await {
+            failed.push(format!("`{service}`: {error}"));
+        }
+    }
+    failed.extend(arrive(arriving, runner).await);
+    if let Some(rest) = rest.filter(|_| failed.is_empty()) {
+        failed.extend(target.finish(&rest).await.err().map(|error| error.to_string()));
     }
     if !failed.is_empty() {
         let again =

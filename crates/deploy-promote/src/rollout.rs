@@ -119,7 +119,11 @@ impl<'a> Rollout<'a> {
         if let Err(error) = told {
             return broken(&error.into());
         }
-        self.all_arrive(runner).await
+        let ended = self.all_arrive(runner).await;
+        if let Ended::Failed { .. } = ended {
+            return ended;
+        }
+        cluster.shift_all().await.map_or_else(|error| broken(&error.into()), |()| Ended::Done)
     }
 
     /// Watches what was changed until all of it has arrived or one fails.
@@ -140,15 +144,16 @@ impl<'a> Rollout<'a> {
 
     /// Takes back everything that was changed, newest first. Gives the services that did not come back, each with why.
     pub(crate) async fn back(&mut self, runner: &Runner) -> Vec<String> {
-        let (mut stuck, mut arriving) = (Vec::new(), Vec::new());
+        let (mut stuck, mut arriving, mut rest) = (Vec::new(), Vec::new(), None);
         if let (Some(back), Target::Cluster(cluster)) = (self.recorded.take(), self.target) {
             self.applied.clear();
-            match cluster.go_back(&back).await {
-                Ok(all) => {
-                    arriving.extend(all.into_iter().map(|one| {
-                        (one.service().to_owned(), Ok(Some(Applied::Cluster(cluster.clone(), one))))
-                    }));
-                }
+            let (all, put) = cluster.go_back(&back).await;
+            arriving.extend(
+                all.into_iter()
+                    .map(|one| (one.service().to_owned(), Ok(Some(Applied::Cluster(cluster.clone(), one))))),
+            );
+            match put {
+                Ok(left) => rest = Some((cluster, left)),
                 Err(error) => stuck.push(error.to_string()),
             }
         }
@@ -172,6 +177,9 @@ impl<'a> Rollout<'a> {
                 }
                 Err(error) => stuck.push(format!("`{name}`: {error}")),
             }
+        }
+        if let Some((cluster, rest)) = rest.filter(|_| stuck.is_empty()) {
+            stuck.extend(cluster.finish(&rest).await.err().map(|error| error.to_string()));
         }
         stuck
     }

@@ -16,7 +16,7 @@ use shipkit_docker::{
     Compose, ComposeError, History, Host, Login, Memory, Preview, SlotPreview, Stack, StackError, Swarm,
     SwarmError,
 };
-use shipkit_kubernetes::{Cluster, ClusterError};
+use shipkit_kubernetes::{Cluster, ClusterError, Rest};
 
 use crate::ledger::Ledger;
 use crate::preview::Asking;
@@ -223,22 +223,21 @@ impl Target {
     }
 
     /// Puts services back, each as [`restore`](Self::restore) does; where they stand in manifests, all of these. Gives what is
-    /// to be watched, and why the others cannot be put back.
+    /// to be watched, what is left to do once it has arrived, and why the others cannot be put back.
     pub(crate) async fn put_back(
         &self,
         returns: &[Return],
         entry: Option<&Entry>,
         login: impl Fn(&Return) -> Option<Login>,
-    ) -> (Vec<Applied>, Vec<String>) {
+    ) -> (Vec<Applied>, Option<Rest>, Vec<String>) {
         let (mut arriving, mut failed) = (Vec::new(), Vec::new());
         if let Self::Cluster(cluster) = self
             && cluster.has_manifests()
         {
-            match cluster.put_all_back(entry).await {
-                Ok(all) => arriving.extend(all.into_iter().map(|one| Applied::Cluster(cluster.clone(), one))),
-                Err(error) => failed.push(error.to_string()),
-            }
-            return (arriving, failed);
+            let (all, put) = cluster.put_all_back(entry).await;
+            arriving.extend(all.into_iter().map(|one| Applied::Cluster(cluster.clone(), one)));
+            let rest = put.map_err(|error| failed.push(error.to_string())).ok();
+            return (arriving, rest, failed);
         }
         // One that cannot be put back is no reason to leave the others.
         for service in returns {
@@ -247,7 +246,16 @@ impl Target {
                 Err(error) => failed.push(format!("`{}`: {error}", service.service)),
             }
         }
-        (arriving, failed)
+        (arriving, None, failed)
+    }
+
+    /// Does what is left once everything that was put back has arrived.
+    pub(crate) async fn finish(&self, rest: &Rest) -> Result<(), TargetError> {
+        match self {
+            Self::Cluster(cluster) => cluster.finish(rest).await?,
+            Self::Swarm { .. } | Self::Compose { .. } => {}
+        }
+        Ok(())
     }
 
     /// Puts one service back to what `entry` keeps of it; without one, to the last good state that the target remembers.
@@ -314,6 +322,15 @@ impl Target {
                 Memory::Kept
             }
         })
+    }
+
+    /// Removes what the release that was confirmed has no more. Where services are replaced one by one, nothing is removed.
+    pub(crate) async fn remove_what_is_left(&self) -> Result<(), TargetError> {
+        match self {
+            Self::Cluster(cluster) => cluster.remove_what_is_left().await?,
+            Self::Swarm { .. } | Self::Compose { .. } => {}
+        }
+        Ok(())
     }
 
     /// The releases that were confirmed; `None` where the target keeps none.

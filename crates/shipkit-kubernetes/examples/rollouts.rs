@@ -154,7 +154,7 @@ fn of_workloads(count: usize) -> (f64, f64) {
                 let part = Part {
                     image: Some(image(content)),
                     names: Some(KubernetesNames::default()),
-                    depends_on: Vec::new(),
+                    ..Part::default()
                 };
                 (name.clone(), part)
             };

@@ -79,6 +79,35 @@ pub enum ClusterError {
     /// A kind whose definition was just applied is not served yet.
     #[error("the cluster does not serve {0} although its definition is there")]
     NotServed(Kind),
+    /// A Service without slots sends requests to several deployments, and could not be held at one of them.
+    #[error(
+        "Service `{service}` sends requests to several deployments ({}), so it cannot go from them to a slot of its own",
+        quoted(deployments)
+    )]
+    ManyBehind {
+        /// The Service.
+        service: String,
+        /// The deployments.
+        deployments: Vec<String>,
+    },
+    /// Requests would be lost.
+    #[error("Service `{service}` was not changed: no pod with `{selector}` is ready")]
+    NobodyThere {
+        /// The Service.
+        service: String,
+        /// The labels that it would select.
+        selector: String,
+    },
+    /// The cluster does not send requests where a Service says.
+    #[error(
+        "Service `{service}` has changed, and within {within} s the cluster did not send its requests to the new pods alone"
+    )]
+    NotShifted {
+        /// The Service.
+        service: String,
+        /// How long that was waited for, in seconds.
+        within: u64,
+    },
     /// Secrets that the environment names do not exist: all of them.
     #[error("secrets do not exist in the namespace: {}", quoted(.0))]
     MissingSecrets(Vec<String>),
@@ -127,6 +156,13 @@ pub struct Conflict {
     pub field: String,
     /// Whose it is, in the cluster's own words.
     pub owner: String,
+}
+
+impl Conflict {
+    /// Whether shipkit has set it itself, on the way from one state to another.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.owner.starts_with("\"shipkit")
+    }
 }
 
 /// The status that says that an object was changed since it was read.
@@ -245,7 +281,17 @@ impl Hint for ClusterError {
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
             Self::Restless(_) => Some("try again".to_owned()),
             Self::NeverEnds(_) => Some("give it `updateStrategy: RollingUpdate`".to_owned()),
-            Self::NoAnswer { .. } | Self::Refused { .. } | Self::NotDesired(_) | Self::NotServed(_) => None,
+            Self::ManyBehind { .. } => {
+                Some("give each deployment a Service of its own first, with `strategy: rolling`".to_owned())
+            }
+            Self::NotShifted { service, .. } => {
+                Some(format!("`kubectl get endpointslices -l kubernetes.io/service-name={service}` shows where"))
+            }
+            Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::NotDesired(_)
+            | Self::NotServed(_)
+            | Self::NobodyThere { .. } => None,
         }
     }
 
@@ -264,6 +310,7 @@ impl Hint for ClusterError {
             Self::Record(error) => error.exit_code(),
             Self::Conflicts(_)
             | Self::NeverEnds(_)
+            | Self::ManyBehind { .. }
             | Self::BadKubeconfig(_)
             | Self::NoAccess
             | Self::NoNamespace(_)
@@ -274,6 +321,8 @@ impl Hint for ClusterError {
             Self::Refused { .. }
             | Self::NoRecord(_)
             | Self::NotServed(_)
+            | Self::NobodyThere { .. }
+            | Self::NotShifted { .. }
             | Self::Paused(_)
             | Self::Overtaken(_)
             | Self::NothingBefore(_)

@@ -24,7 +24,9 @@ mod observe;
 mod records;
 mod rollout;
 mod set;
+mod slots;
 mod standing;
+mod surplus;
 mod takeover;
 mod values;
 
@@ -34,5 +36,5 @@ pub use cluster::{Cluster, Place, Workload};
 pub use error::{ClusterError, Conflict};
 pub use expected::{Expected, WorkloadKind};
 pub use logs::PodLog;
-pub use set::Back;
+pub use set::{Back, Rest};
 pub use takeover::TakeOver;

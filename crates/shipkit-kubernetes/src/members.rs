@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use shipkit_core::ImageRef;
-use shipkit_core::manifests::{Id, Kind, Object, Rendered, STACK, Scaled, Scope};
+use shipkit_core::manifests::{Colour, Id, Kind, Object, Rendered, STACK, Scaled, Scope};
 use shipkit_core::rollout::workload::{never_ends, stays};
 use shipkit_core::target::{Desired, Observed, ObservedService, Settings};
 
@@ -40,7 +40,9 @@ impl Cluster {
         if all.is_empty() && self.manifests.is_none() {
             self.namespace_exists().await?;
         }
-        let all = self.running(all);
+        let mut all = self.running(all);
+        // Of two slots the one speaks that is on its way.
+        all.sort_by_key(|one| annotations::is_confirmed(&annotations_of(&one.value)));
         let is_deployment = |one: &&Running| one.kind == WorkloadKind::Deployment;
         let deployments: Vec<(Workload, Deployment)> =
             all.iter().filter(is_deployment).filter_map(Running::deployment).collect();
@@ -66,7 +68,9 @@ impl Cluster {
     async fn all(&self) -> Result<BTreeMap<Id, Value>, ClusterError> {
         let mut all: BTreeMap<Id, Value> = self.members().await?.into_iter().collect();
         if let Some(rendered) = &self.manifests {
-            all.extend(self.all_current(rendered).await?);
+            let named = self.all_current(rendered).await?.into_iter();
+            // What has a slot is of the stack.
+            all.extend(named.filter(|(_, value)| Colour::of(value).is_none()));
         }
         Ok(all)
     }
@@ -115,6 +119,9 @@ impl Cluster {
         if !never.is_empty() {
             return Err(ClusterError::NeverEnds(never));
         }
+        if let Some(rendered) = &self.manifests {
+            self.to_hold(rendered, &self.all_current(rendered).await?).await?;
+        }
         let mut remarks: Vec<String> = objects().filter_map(stays).collect();
         remarks.extend(self.remarks(desired, observed));
         Ok(remarks)
@@ -145,11 +152,28 @@ impl Cluster {
             });
             needed.extend(revisions.into_iter().filter(|_| resource == "daemonsets"));
         }
+        // Whether requests go to the slot that a Service selects.
+        let has_slots = self.manifests.as_ref().is_some_and(|rendered| rendered.slot().is_some());
+        let (group, resource) = ("discovery.k8s.io", "endpointslices");
+        needed.extend(has_slots.then_some(Needed { group, resource, verb: "list", namespace: here }));
         self.may_all(&needed).await
     }
 
-    /// The objects of the stack that run services.
+    /// The objects of the stack that run services, but for the slot that is kept for going back.
     pub(crate) async fn members(&self) -> Result<Vec<(Id, Value)>, ClusterError> {
+        let mut members = self.all_members().await?;
+        if members.iter().any(|(_, value)| Colour::of(value).is_some()) {
+            let traffic = self.traffic().await?;
+            members.retain(|(_, value)| {
+                let serves = Colour::of(value).is_none_or(|slot| traffic.contains(&slot));
+                serves || !annotations::is_confirmed(&annotations_of(value))
+            });
+        }
+        Ok(members)
+    }
+
+    /// The objects of the stack that run services.
+    pub(crate) async fn all_members(&self) -> Result<Vec<(Id, Value)>, ClusterError> {
         let ours = format!("{STACK}={}", self.stack());
         let kinds = ["Deployment", "StatefulSet", "DaemonSet"].map(|kind| Kind {
             group: "apps".to_owned(),

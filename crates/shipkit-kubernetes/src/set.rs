@@ -3,14 +3,14 @@
 //! Objects are written by server-side apply. On the way forward a field that somebody else has set to something else is a
 //! conflict and is told; on the way back the record counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shipkit_core::history::{Entry, Kept, Means};
 use shipkit_core::journal::Migration;
@@ -24,22 +24,36 @@ use crate::change::{Applied, CONFIRMING, MANAGER};
 use crate::cluster::{Cluster, Workload};
 use crate::error::{ClusterError, Conflict};
 use crate::expected::WorkloadKind;
-use crate::records::{Record, kept};
+use crate::records::Record;
 use crate::standing::{good, images, of_entry, remembered, to_write, users};
-use crate::values::{annotate, annotations_of, generation, id_of, owns_replicas, valued};
+use crate::values::{annotate, annotations_of, generation, owns_replicas, valued};
 
-/// Who owns `replicas` of what an autoscaler scales, until that has scaled it for the first time.
-const REPLICAS: &str = "shipkit-replicas";
+/// Who owns `replicas` of what an autoscaler scales, until that has scaled it for the first time, and of a slot without pods.
+pub(crate) const REPLICAS: &str = "shipkit-replicas";
 /// How many objects are asked for at the same time.
 pub(crate) const AT_ONCE: usize = 8;
 /// How long a definition may take until its kind is served.
 const SERVED: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// What of a set is there, and what a deploy writes beside it.
+struct Live<'a> {
+    all: &'a BTreeMap<Id, Value>,
+    members: &'a [(Id, Value)],
+    ours: &'a BTreeMap<Id, Annotations>,
+}
+
 /// What brings back what was there before manifests were applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Back {
     pub(crate) record: String,
+}
+
+/// What is left to do once all that was put back has arrived.
+#[derive(Debug)]
+pub struct Rest {
+    rendered: Rendered,
+    back: Back,
 }
 
 impl Cluster {
@@ -58,7 +72,7 @@ impl Cluster {
         let stack = self.stack();
         let wanted =
             Wanted { stack: &stack, namespace: &self.namespace, scopes: &scopes, services, scaled: &scaled };
-        let rendered = manifests.rendered(&wanted)?;
+        let (rendered, _) = self.in_its_slot(manifests.rendered(&wanted)?).await?;
         // What is too large to be recorded could not be gone back to.
         rendered.record()?;
         let remarks = rendered.remarks().iter().map(ToString::to_string).collect();
@@ -88,7 +102,8 @@ impl Cluster {
             Some(namespace) => self.current(namespace).await?.is_none(),
             None => false,
         };
-        let fates = rendered.objects().iter().map(|object| self.fate(object, comes));
+        let members = if rendered.slot().is_some() { self.members().await? } else { Vec::new() };
+        let fates = rendered.objects().iter().map(|object| self.fate((rendered, object), comes, &members));
         let fates: Vec<_> = stream::iter(fates).buffered(AT_ONCE).collect().await;
         let (mut changes, mut conflicts, mut refused) = (Vec::new(), Vec::new(), None);
         for (object, fate) in rendered.objects().iter().zip(fates) {
@@ -106,8 +121,9 @@ impl Cluster {
         if let Some(error) = refused {
             return Err(error);
         }
-        let removed = self.surplus(rendered).await?.into_iter().map(|(id, _)| id);
-        changes.extend(removed.map(|id| Change::Object { object: id.to_string(), fate: Fate::Removed }));
+        for (id, _, fate) in self.surplus(rendered).await? {
+            changes.push(Change::Object { object: id.to_string(), fate });
+        }
         Ok(changes)
     }
 
@@ -164,7 +180,8 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let Some(rendered) = &self.manifests else { return Ok(()) };
         let live = self.all_current(rendered).await?;
-        let good = good(rendered, &live, &self.members().await?);
+        let members = self.members().await?;
+        let good = good(rendered, &live, &members);
         if changes.iter().all(Change::is_none) {
             // A run that was killed may have left it unconfirmed: if that fails now, the good state before comes back.
             let is_left = live.values().any(|value| !annotations::is_confirmed(&annotations_of(value)));
@@ -189,25 +206,64 @@ impl Cluster {
         let confirmed = written.iter().map(|(id, state)| (id.clone(), state.confirmed())).collect();
         self.write_record(&name, rendered, &confirmed).await?;
         let ours = written.into_iter().map(|(id, state)| (id, state.annotations)).collect();
-        self.put_all(rendered, (&live, &ours), Purpose::Deploy, applied).await
+        self.hold(&self.to_hold(rendered, &live).await?).await?;
+        let there = Live { all: &live, members: &members, ours: &ours };
+        self.put_all(rendered, &there, Purpose::Deploy, applied).await
     }
 
-    /// Applies what was recorded, whoever owns it now, and removes what came with the release that is left. Gives what is to
-    /// be watched.
+    /// Once all that was applied has arrived: sends requests to it, where that is no matter of course, because it is in a slot or
+    /// what was there before was in one.
     ///
     /// # Errors
-    /// When there is no record, the cluster refuses or cannot be asked.
-    pub async fn go_back(&self, back: &Back) -> Result<Vec<Applied>, ClusterError> {
-        let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
-        let live = self.all_current(&rendered).await?;
+    /// When nothing there is ready, the cluster does not do it, refuses or cannot be asked.
+    pub async fn shift_all(&self) -> Result<(), ClusterError> {
+        let Some(rendered) = &self.manifests else { return Ok(()) };
+        if rendered.slot().is_none() && self.traffic().await?.is_empty() {
+            return Ok(());
+        }
+        let live = self.all_current(rendered).await?;
+        self.shift(rendered, &live, &PatchParams::apply(MANAGER)).await
+    }
+
+    /// Applies what was recorded, whoever owns it now. Gives what is to be watched, also where something fails, for what was put
+    /// back is back all the same; and what is left to do once it has arrived.
+    pub async fn go_back(&self, back: &Back) -> (Vec<Applied>, Result<Rest, ClusterError>) {
         let mut applied = Vec::new();
-        self.put_all(&rendered, (&live, &workloads), Purpose::Restore, &mut applied).await?;
-        self.remove_surplus(&rendered).await?;
+        let rest = self.bring_back(back, &mut applied).await;
+        (applied, rest)
+    }
+
+    async fn bring_back(&self, back: &Back, applied: &mut Vec<Applied>) -> Result<Rest, ClusterError> {
+        let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
+        let (rendered, workloads) = self.recorded_in_its_slot(rendered, workloads).await?;
+        let live = self.all_current(&rendered).await?;
+        self.hold(&self.to_hold(&rendered, &live).await?).await?;
+        let there = Live { all: &live, members: &self.members().await?, ours: &workloads };
+        self.put_all(&rendered, &there, Purpose::Restore, applied).await?;
+        Ok(Rest { rendered, back: back.clone() })
+    }
+
+    /// Once all that was put back has arrived: sends requests to it, and removes what came with the release that is left.
+    ///
+    /// # Errors
+    /// When nothing there is ready, the cluster does not do it, refuses or cannot be asked.
+    pub async fn finish(&self, rest: &Rest) -> Result<(), ClusterError> {
+        let Rest { rendered, back } = rest;
+        let live = self.all_current(rendered).await?;
+        let how = PatchParams::apply(MANAGER).force();
+        if rendered.slot().is_some() {
+            self.shift(rendered, &live, &how).await?;
+            self.remove_surplus(rendered).await?;
+        } else {
+            // What has no slots selects the pods of any: they go first.
+            self.leave_slots(rendered, &live).await?;
+            self.remove_surplus(rendered).await?;
+            self.shift(rendered, &live, &how).await?;
+        }
         if back.record == self.before_name() {
             self.remove_record(&back.record).await?;
         }
-        self.remove_old_records().await?;
-        Ok(applied)
+        self.remove_old_records().await
     }
 
     /// Whether releases are manifests.
@@ -216,19 +272,35 @@ impl Cluster {
         self.place.has_manifests
     }
 
-    /// Goes back to what an entry of the history keeps; without one, to what the release remembers that is there.
-    ///
-    /// # Errors
-    /// When nothing is remembered, the cluster refuses or cannot be asked.
-    pub async fn put_all_back(&self, entry: Option<&Entry>) -> Result<Vec<Applied>, ClusterError> {
+    /// Goes back to what an entry of the history keeps; without one, to what the release remembers that is there. Gives what is
+    /// to be watched and left to do, as [`go_back`](Self::go_back) does.
+    pub async fn put_all_back(&self, entry: Option<&Entry>) -> (Vec<Applied>, Result<Rest, ClusterError>) {
         let back = match entry {
-            Some(entry) => of_entry(entry),
-            None => remembered(&self.members().await?),
+            Some(entry) => Ok(of_entry(entry)),
+            None => self.members().await.map(|members| remembered(&members)),
         };
         match back {
-            Some(back) => self.go_back(&back).await,
-            None => Err(ClusterError::NothingBefore(self.stack())),
+            Ok(Some(back)) => self.go_back(&back).await,
+            Ok(None) => (Vec::new(), Err(ClusterError::NothingBefore(self.stack()))),
+            Err(error) => (Vec::new(), Err(error)),
         }
+    }
+
+    /// Puts back what is there, where manifests are applied: a run that was killed may have left the last of it. Gives what is to
+    /// be watched and left to do, as [`go_back`](Self::go_back) does; nothing where there is nothing of ours.
+    pub async fn put_there_again(&self) -> (Vec<Applied>, Result<Option<Rest>, ClusterError>) {
+        if !self.place.has_manifests {
+            return (Vec::new(), Ok(None));
+        }
+        let members = match self.members().await {
+            Ok(members) => members,
+            Err(error) => return (Vec::new(), Err(error)),
+        };
+        let all = members.iter().map(|(_, value)| annotations_of(value));
+        let named = all.filter_map(|all| Some((annotations::stamp(&all)?.time, all.get(RECORD)?.clone())));
+        let Some((_, record)) = named.max() else { return (Vec::new(), Ok(None)) };
+        let (applied, rest) = self.go_back(&Back { record }).await;
+        (applied, rest.map(Some))
     }
 
     /// Writes on everything that runs a service of this release that it was seen to succeed.
@@ -254,7 +326,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes the release a part of the history, and removes what is no part of it any more: objects, and old records.
+    /// Makes the release a part of the history.
     ///
     /// # Errors
     /// When the cluster refuses or cannot be asked.
@@ -265,11 +337,12 @@ impl Cluster {
         now: Timestamp,
     ) -> Result<(), ClusterError> {
         let Some(rendered) = &self.manifests else { return Ok(()) };
-        let release = desired.stamp.release.as_str();
+        let (release, set) = (desired.stamp.release.as_str(), Some(rendered.digest()));
         let record = self.members().await?.into_iter().find_map(|(_, value)| {
             let all = annotations_of(&value);
             let is_ours = annotations::mark(&all).is_some_and(|(of, _)| of == release);
-            all.get(RECORD).filter(|_| is_ours).cloned()
+            let is_its = is_ours && annotations::set(&all) == set;
+            all.get(RECORD).filter(|_| is_its).cloned()
         });
         let record = record.ok_or_else(|| ClusterError::NoRecord(desired.stamp.version.clone()))?;
         let there = self.read_record(&record).await?;
@@ -283,8 +356,7 @@ impl Cluster {
             let stamp = stamp.unwrap_or_else(|| desired.stamp.clone());
             self.confirm_record(&record, &Entry::new(stamp, now, migration, services)).await?;
         }
-        self.remove_surplus(rendered).await?;
-        self.remove_old_records().await
+        Ok(())
     }
 
     /// The releases that were confirmed, the newest first, and what of the history cannot be read.
@@ -304,7 +376,12 @@ impl Cluster {
     }
 
     /// What becomes of one object. Where its namespace or its kind only comes with the others, it is new.
-    async fn fate(&self, object: &Object, comes: bool) -> Result<Fate, ClusterError> {
+    async fn fate(
+        &self,
+        (rendered, object): (&Rendered, &Object),
+        comes: bool,
+        members: &[(Id, Value)],
+    ) -> Result<Fate, ClusterError> {
         let is_inside = object.id().namespace.is_some();
         if comes && is_inside || self.resource(&object.kind()).await?.is_none() {
             return Ok(Fate::Created);
@@ -312,37 +389,42 @@ impl Cluster {
         let now = self.current(object).await?;
         let mut how = PatchParams::apply(MANAGER);
         how.dry_run = true;
-        let then = self.write(object, None, &how).await?;
+        let size = self.size(object, rendered, now.as_ref(), members);
+        let then = self.write(object, Some((&Annotations::new(), size)), &how).await?;
         Ok(Fate::of(object, now.as_ref(), &then))
     }
 
-    /// Writes all objects in their order, workloads side by side. What is to be watched joins `applied`, also where it fails
-    /// half way.
+    /// Writes all objects in their order, workloads side by side, but for those that change with the traffic. What is to be
+    /// watched joins `applied`, also where it fails half way.
     async fn put_all(
         &self,
         rendered: &Rendered,
-        (live, ours): (&BTreeMap<Id, Value>, &BTreeMap<Id, Annotations>),
+        there: &Live<'_>,
         purpose: Purpose,
         applied: &mut Vec<Applied>,
     ) -> Result<(), ClusterError> {
         let how = PatchParams { force: purpose == Purpose::Restore, ..PatchParams::apply(MANAGER) };
+        let later = rendered.shifted(there.all);
         for step in rendered.steps() {
-            for object in step {
+            let step: Vec<&Object> = step.iter().filter(|object| !later.contains(object.id())).collect();
+            for object in &step {
                 self.serve(object).await?;
             }
             let written = step.iter().map(|object| async {
-                self.hand_over(rendered, object, live.get(object.id())).await?;
-                self.write(object, ours.get(object.id()), &how).await
+                self.hand_over(rendered, object, there.all.get(object.id())).await?;
+                let size = self.size(object, rendered, there.all.get(object.id()), there.members);
+                let more = there.ours.get(object.id()).map(|ours| (ours, size));
+                self.write(object, more, &how).await
             });
             let written: Vec<_> = stream::iter(written).buffered(AT_ONCE).collect().await;
             let mut failed = None;
-            for (object, after) in step.iter().zip(written) {
+            for (object, after) in step.into_iter().zip(written) {
                 let id = object.id();
                 match after {
                     Ok(after) => {
-                        let is_new = live.get(id).map(generation) != Some(generation(&after));
-                        if WorkloadKind::of(id).is_some() && (ours.contains_key(id) || is_new) {
-                            let annotations = ours.get(id).cloned().unwrap_or_default();
+                        let is_new = there.all.get(id).map(generation) != Some(generation(&after));
+                        if WorkloadKind::of(id).is_some() && (there.ours.contains_key(id) || is_new) {
+                            let annotations = there.ours.get(id).cloned().unwrap_or_default();
                             let images = images(rendered, id, &after);
                             let state = Ours { annotations, images };
                             applied.push(self.applied((rendered, id), purpose, &after, &state));
@@ -358,22 +440,34 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes one object as it should be, with our annotations where it runs a service.
-    async fn write(
+    /// Writes one object as it should be; where it runs a service with our annotations, and with this many pods if it does not
+    /// say how many.
+    pub(crate) async fn write(
         &self,
         object: &Object,
-        ours: Option<&Annotations>,
+        more: Option<(&Annotations, Option<u64>)>,
         how: &PatchParams,
     ) -> Result<Value, ClusterError> {
         let (kind, id) = (object.kind(), object.id());
         let resource = self.resource(&kind).await?;
         let resource = resource.ok_or_else(|| ClusterError::NotServed(kind.clone()))?;
         let mut value = object.value().clone();
-        for (name, text) in ours.into_iter().flatten() {
+        for (name, text) in more.into_iter().flat_map(|(ours, _)| ours) {
             annotate(&mut value, name, text);
         }
+        let spec = value.get_mut("spec").and_then(Value::as_object_mut);
+        if let Some((spec, size)) = spec.zip(more.and_then(|(_, size)| size)) {
+            spec.insert("replicas".to_owned(), json!(size));
+        }
         let (objects, what) = (self.objects_of(&resource), format!("patch {}", resource.0.plural));
-        let written = self.ask(&what, objects.patch(&id.name, how, &Patch::Apply(value))).await;
+        let patch = Patch::Apply(value);
+        let mut written = self.ask(&what, objects.patch(&id.name, how, &patch)).await;
+        if let Err(ClusterError::Conflicts(all)) = &written
+            && all.iter().all(Conflict::is_ours)
+        {
+            let how = how.clone().force();
+            written = self.ask(&what, objects.patch(&id.name, &how, &patch)).await;
+        }
         let named = |conflict: Conflict| Conflict { object: id.to_string(), ..conflict };
         match written {
             Ok(written) => Ok(valued(&written, &kind)),
@@ -397,7 +491,7 @@ impl Cluster {
     }
 
     /// Gives `replicas` of what an autoscaler scales away, where it is ours: a field that its owner does not repeat is removed.
-    async fn hand_over(
+    pub(crate) async fn hand_over(
         &self,
         rendered: &Rendered,
         object: &Object,
@@ -438,67 +532,6 @@ impl Cluster {
         });
         self.write_record(&name, &before, &workloads.collect()).await?;
         Ok(name)
-    }
-
-    /// What carries the label of the stack and is no part of the set, in the order in which it is removed.
-    async fn surplus(&self, rendered: &Rendered) -> Result<Vec<(Id, Value)>, ClusterError> {
-        let records = self.records(&self.stack()).await?;
-        let records: Vec<&Record> = records.values().filter_map(|record| record.as_ref().ok()).collect();
-        let all = records.iter().map(|record| &record.rendered).chain([rendered]);
-        let kinds = self.learn(all.flat_map(Rendered::kinds).collect()).await?;
-        let in_use = records.iter().filter(|record| record.entry.is_some());
-        let in_use = in_use.flat_map(|record| record.rendered.config()).collect();
-        let ours = ListParams::default().labels(&format!("{STACK}={}", self.stack()));
-        let mut live: BTreeMap<Id, Value> = BTreeMap::new();
-        for (kind, resource) in kinds.all() {
-            let objects = self.objects_of(resource);
-            let what = format!("list {}", resource.0.plural);
-            let listed = self.ask(&what, objects.list_metadata(&ours)).await?;
-            live.extend(listed.items.iter().map(|object| {
-                let value =
-                    json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": object.metadata});
-                (id_of(&value, kind), value)
-            }));
-        }
-        let all: Vec<Value> = live.values().cloned().collect();
-        let surplus = rendered.prunable(&all, &in_use).into_iter();
-        Ok(surplus.filter_map(|id| Some((id.clone(), live.get(&id)?.clone()))).collect())
-    }
-
-    /// Removes what is no part of the set any more.
-    async fn remove_surplus(&self, rendered: &Rendered) -> Result<(), ClusterError> {
-        for (id, value) in self.surplus(rendered).await? {
-            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-            let Some(version) = text("/apiVersion") else { continue };
-            let kind = Kind::of(version, &id.kind);
-            let Some(resource) = self.resource(&kind).await? else { continue };
-            // Exactly this object, and not another one that has its name since.
-            let this =
-                Preconditions { uid: text("/metadata/uid").map(str::to_owned), resource_version: None };
-            let how = DeleteParams::background().preconditions(this);
-            let (objects, what) = (self.objects_of(&resource), format!("delete {}", resource.0.plural));
-            match self.ask(&what, objects.delete(&id.name, &how)).await {
-                Err(error) if error.is_gone() => {}
-                removed => drop(removed?),
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes records that nothing names and that are too many.
-    async fn remove_old_records(&self) -> Result<(), ClusterError> {
-        let records = self.records(&self.stack()).await?;
-        let mut named = BTreeSet::new();
-        for (_, value) in self.members().await? {
-            let all = annotations_of(&value);
-            named.extend(all.get(RECORD).cloned());
-            named.extend(Ours::previous(&all).and_then(|good| good.annotations.get(RECORD).cloned()));
-        }
-        let keep = kept(&records, &named);
-        for name in records.keys().filter(|name| !keep.contains(*name)) {
-            self.remove_record(name).await?;
-        }
-        Ok(())
     }
 
     /// What is needed to watch an object.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use shipkit_core::history::{Entry, Means};
-use shipkit_core::manifests::{Id, Rendered, Slot};
+use shipkit_core::manifests::{Colour, Id, Rendered, Slot};
 use shipkit_core::target::Desired;
 
 use crate::annotations::{self, CONTAINERS, Deployed, Ours, RECORD, SET};
@@ -43,7 +43,11 @@ pub(crate) fn good(rendered: &Rendered, live: &BTreeMap<Id, Value>, members: &[(
     let good = |id: &Id, value: &Value| Ours::last_good(&annotations_of(value), images(rendered, id, value));
     let of_members = members.iter().map(|(id, value)| (id, value));
     let used = users(rendered);
-    let all = live.iter().filter(|(id, _)| used.contains(*id)).chain(of_members);
+    // A slot that is no member is kept for going back, and nothing that is there.
+    let is_idle =
+        |id: &Id, value: &Value| Colour::of(value).is_some() && !members.iter().any(|(one, _)| one == id);
+    let of_set = live.iter().filter(|(id, value)| used.contains(*id) && !is_idle(id, value));
+    let all = of_set.chain(of_members);
     let states: BTreeMap<Id, Ours> =
         all.filter_map(|(id, value)| Some((id.clone(), good(id, value)?))).collect();
     let recorded = states.values().filter_map(|state| {
@@ -80,7 +84,7 @@ pub(crate) fn to_write(
     let newest =
         good.states.values().max_by_key(|state| annotations::mark(&state.annotations).map(|mark| mark.1));
     let without = |newest: &Ours| Ours { annotations: newest.annotations.clone(), images: BTreeMap::new() };
-    let mut last_good = good.states.get(id).cloned().or_else(|| newest.map(without));
+    let mut last_good = before_in(&good.states, id).cloned().or_else(|| newest.map(without));
     if let Some(good) = &mut last_good {
         good.annotations.insert(RECORD.to_owned(), before.to_owned());
     }
@@ -90,6 +94,16 @@ pub(crate) fn to_write(
     put(RECORD, record.to_owned());
     put(CONTAINERS, json!(containers).to_string());
     state
+}
+
+/// The state that an object had before, or the deployment of the same in the other slot or in none.
+fn before_in<'a>(states: &'a BTreeMap<Id, Ours>, id: &Id) -> Option<&'a Ours> {
+    let named = |name: String| states.get(&Id { name, ..id.clone() });
+    let other = |slot: Colour| {
+        let base = id.name.strip_suffix(slot.as_str())?.strip_suffix('-')?;
+        named(format!("{base}-{}", slot.other())).or_else(|| named(base.to_owned()))
+    };
+    states.get(id).or_else(|| Colour::BOTH.into_iter().find_map(other))
 }
 
 /// The service of each container of an object.

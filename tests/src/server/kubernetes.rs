@@ -324,6 +324,7 @@ impl Namespace {
             "PersistentVolumeClaim" => ("", "persistentvolumeclaims"),
             "Job" => ("batch", "jobs"),
             "Lease" => ("coordination.k8s.io", "leases"),
+            "HorizontalPodAutoscaler" => ("autoscaling", "horizontalpodautoscalers"),
             other => panic!("{other} is not known here"),
         };
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
@@ -460,7 +461,15 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     .map(|(kind, status)| json!({"type": kind, "status": status}))
     .collect();
     let phase = if is_in_job { phase(&statuses) } else { "Running" };
-    let status = json!({"status": {"phase": phase, "conditions": conditions, "containerStatuses": statuses}});
+    // Whoever has no address is no endpoint of a Service.
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    let [a, b] =
+        uid.bytes().fold(7_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())).to_be_bytes();
+    let ip = format!("10.201.{a}.{b}");
+    let status = json!({"status": {
+        "phase": phase, "conditions": conditions, "containerStatuses": statuses,
+        "podIP": ip, "podIPs": [{"ip": ip}],
+    }});
     // It may be gone already, or changed: then the next event tells.
     pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.ok();
 }

@@ -41,7 +41,7 @@ fn service(name: &str) -> String {
     )
 }
 
-fn config(shop: &Shop) -> String {
+pub(crate) fn config(shop: &Shop) -> String {
     shop.config().replacen("context: bed", "context: bed, manifests: k8s.yaml", 1)
 }
 
@@ -54,7 +54,7 @@ fn deploy(shop: &Shop, release: &Digest, manifests: &str) -> Step {
 }
 
 /// A shop in which nothing runs yet.
-fn empty(name: &str) -> Shop {
+pub(crate) fn empty(name: &str) -> Shop {
     let shop = Shop::new(name);
     for name in ["shop-api", "web"] {
         shop.namespace.delete("Deployment", name);
@@ -64,7 +64,7 @@ fn empty(name: &str) -> Shop {
 }
 
 /// The names of all objects that a stack may have, as people say them.
-fn objects(shop: &Shop) -> Vec<String> {
+pub(crate) fn objects(shop: &Shop) -> Vec<String> {
     let kinds = ["ConfigMap", "Deployment", "PersistentVolumeClaim", "Service"];
     let of =
         |kind: &'static str| shop.namespace.names(kind).into_iter().map(move |name| format!("{kind}/{name}"));
@@ -380,6 +380,47 @@ fn what_may_hold_data_is_never_removed_and_a_migration_finds_what_its_pods_need(
     let run =
         migrating("deploy", &hello).input("release", two.as_str()).run().ended(0, "1.2.0 runs in staging");
     assert!(objects(&shop).contains(&"PersistentVolumeClaim/files".to_owned()), "{run:#?}");
+
+    // What was made for a migration that fails goes; what others have made stays.
+    let there = objects(&shop);
+    let three = shop.release(3, None);
+    shop.api_jobs_will(3, Fate::Exit(4));
+    let bye = manifests(&shop, "bye");
+    let deploy = || migrating("deploy", &bye).input("release", three.as_str()).run();
+    let run = deploy().ended(1, "the migration failed: ");
+    assert_eq!(objects(&shop), there, "{run:#?}");
+    shop.api_jobs_will(3, Fate::Exit(0));
+    let job = shop.namespace.names("Job").into_iter().next().unwrap();
+    shop.namespace.delete("Job", &job);
+    assert!((0..5000).any(|_| shop.namespace.names("Job").is_empty()), "it never goes");
+    deploy().ended(0, "1.3.0 runs in staging");
+    assert_eq!(greeting(&shop), "bye");
+}
+
+#[test]
+fn what_cannot_be_removed_is_told_and_what_was_put_back_is_watched_all_the_same() {
+    let shop = empty("dm-rest");
+    let (one, two) = (shop.release(1, None), shop.release(2, Some(Fate::Crash(3))));
+    let hello = manifests(&shop, "hello");
+    deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
+    let door = Door::open("");
+    let is_removal = |request: &str| request.starts_with("DELETE ") && request.contains("/services/front");
+    let held = door.gate().hold_first(is_removal, Moment::Before);
+    let with_front = format!("{hello}{}", service("front"));
+    let step = deploy(&shop, &two, &with_front).input("kubeconfig", &door.kubeconfig());
+    let child = step.start();
+    assert!(held.wait().is_some());
+    // Somebody makes another one of this name before it is removed.
+    shop.namespace.delete("Service", "front");
+    shop.namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": {"ports": [{"port": 81}]},
+    }));
+    drop(held);
+    let run =
+        step.finish(child).ended(1, "the rollback failed as well: the cluster refused to delete services: ");
+    assert!(run.stderr.contains("`web` is taken back"), "{run:#?}");
+    assert_eq!(said(&shop, "web").1, shop.image("web", 1).to_string());
+    assert!(objects(&shop).contains(&"Service/front".to_owned()));
 }
 
 #[test]
@@ -418,7 +459,7 @@ fn what_cannot_be_applied_is_refused_before_anything_changes() {
 }
 
 /// Whether a request changes the cluster: what is only tried, and what is asked about permissions, does not.
-fn is_change(request: &str) -> bool {
+pub(crate) fn is_change(request: &str) -> bool {
     !request.contains("dryRun=") && !request.contains("/selfsubjectaccessreviews")
 }
 
@@ -481,6 +522,45 @@ fn a_deploy_of_manifests_that_is_killed_before_any_change_is_finished_by_the_nex
 #[test]
 fn a_deploy_of_manifests_that_is_killed_after_any_change_is_finished_by_reconcile() {
     killed_at_every_change("dm-killb", Moment::After, Then::Reconcile, 7);
+}
+
+#[test]
+fn a_way_back_that_is_killed_between_any_two_changes_is_finished_by_reconcile() {
+    let shop = empty("dm-backk");
+    let door = Door::open("");
+    let texts = [manifests(&shop, "1"), manifests(&shop, "2").replace(&service("web"), &service("front"))];
+    let release = [shop.release(1, None), shop.release(2, None)];
+    let through = |command: &str, which: usize| {
+        step(&shop, command, &texts[which]).input("kubeconfig", &door.kubeconfig())
+    };
+    let deploy = |which: usize| through("deploy", which).input("release", release[which].as_str());
+    let all = numbers(0);
+    for number in if all.len() == 1 { vec![4, 6, 9] } else { all } {
+        for which in [0, 1] {
+            deploy(which).run().ended(0, &format!("1.{}.0 runs in staging", which + 1));
+        }
+        let seen = AtomicUsize::new(0);
+        let is_it =
+            move |request: &str| is_change(request) && seen.fetch_add(1, Ordering::SeqCst) + 1 == number;
+        let held = door.gate().hold_first(is_it, Moment::After);
+        let Some(change) = kill_at(&through("rollback", 1), &held) else {
+            assert!(9 < number, "it ends before its change {number}");
+            break;
+        };
+        drop(held);
+        shop.lease_ends();
+        let run = through("reconcile", 1).run();
+        let at = format!("killed after change {number}, {change}: {run:#?}, {:#?}", door.gate().changes());
+        assert_eq!(run.exit, Some(0), "{at}");
+        // Before it has written that it goes back, it has not begun.
+        if run.outputs["cause"].contains("has ended") && shop.versions() == ["1.2.0"; 2] {
+            continue;
+        }
+        assert_eq!((shop.versions(), greeting(&shop).as_str()), (vec!["1.1.0".to_owned(); 2], "1"), "{at}");
+        let services = shop.namespace.names("Service");
+        assert!(services.contains(&"web".to_owned()) && !services.contains(&"front".to_owned()), "{at}");
+        check_closed(&shop);
+    }
 }
 
 #[test]

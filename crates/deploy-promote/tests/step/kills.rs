@@ -258,3 +258,29 @@ fn a_second_run_waits_until_the_first_has_ended() {
     rest.join().unwrap();
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
 }
+
+#[test]
+fn a_rollback_that_is_killed_between_two_services_is_finished_by_reconcile() {
+    let mut bed = Bed::new("between");
+    let gate = Gate::start("/var/run/docker.sock");
+    let (one, two) = (bed.image(1, "good"), bed.image(2, "good"));
+    for (digit, image) in [(1, &one), (2, &two)] {
+        let release = bed.release(digit, (image, digit), (image, digit));
+        let step = bed.step("deploy", "staging").input("release", release.as_str());
+        step.run().ended(0, &format!("1.{digit}.0 serves in staging"));
+    }
+    let is_update = |change: &str| change.contains("/services/") && change.contains("/update");
+    let held = gate.hold_first(is_update, Moment::After);
+    let killed = kill_at(&bed.step("rollback", "staging").input("docker-host", &gate.host()), &held);
+    drop(held);
+    assert!(killed.is_some());
+    let versions =
+        || ["api", "web"].map(|one| bed.inspect(one, "{{index .Spec.Labels \"dev.shipkit.version\"}}"));
+    let mut half = versions();
+    half.sort();
+    assert_eq!(half, ["1.1.0", "1.2.0"]);
+    bed.lease_ends();
+    bed.step("reconcile", "staging").run().ended(0, "1.1.0 serves in staging again");
+    assert_eq!(versions(), ["1.1.0", "1.1.0"]);
+    bed.step("reconcile", "staging").run().ended(0, "has ended");
+}

@@ -13,6 +13,7 @@ mod bed;
 mod cluster;
 mod cluster_manifests;
 mod cluster_runs;
+mod cluster_slots;
 mod commands;
 mod compose;
 mod faults;

@@ -40,6 +40,8 @@ pub enum Fate {
     Changed(Vec<Difference>),
     /// It is there, and no part of the set any more.
     Removed,
+    /// It is the slot that requests leave: without pods, it stays for going back.
+    Emptied,
 }
 
 /// One field that changes.
@@ -175,6 +177,7 @@ impl fmt::Display for Fate {
             Self::Created => f.write_str("is created"),
             Self::Kept => f.write_str("stays as it is"),
             Self::Removed => f.write_str("is removed"),
+            Self::Emptied => f.write_str("is scaled to 0 and stays for going back"),
             Self::Changed(differences) => {
                 let named: Vec<_> = differences.iter().take(NAMED).map(ToString::to_string).collect();
                 write!(f, "changes: {}", named.join(", "))?;

@@ -1,7 +1,8 @@
 //! What a rolling update loses, or cannot do, that can be seen in the manifests.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::colour::{Colour, sends_to};
 use super::error::Remark;
 use super::object::Object;
 use super::template;
@@ -24,16 +25,9 @@ fn loses_requests(object: &Object, objects: &[Object]) -> bool {
     let mut containers = containers.into_iter().flatten();
     let waits =
         |container: &Value| container.pointer("/lifecycle/preStop").is_some_and(|hook| !hook.is_null());
-    strategy.is_none_or(|strategy| strategy == "RollingUpdate")
+    // What has two slots loses them before its pods stop.
+    Colour::of(object.value()).is_none()
+        && strategy.is_none_or(|strategy| strategy == "RollingUpdate")
         && !containers.any(waits)
-        && objects.iter().any(|service| sends_to(service, template.pointer("/metadata/labels")))
-}
-
-/// Whether a Service selects pods with these labels.
-fn sends_to(service: &Object, labels: Option<&Value>) -> bool {
-    let selector = service.value().pointer("/spec/selector").and_then(Value::as_object);
-    let Some(selector) = selector.filter(|_| service.id().is("", "Service")) else { return false };
-    let has =
-        |labels: &Map<String, Value>| selector.iter().all(|(key, value)| labels.get(key) == Some(value));
-    !selector.is_empty() && labels.and_then(Value::as_object).is_some_and(has)
+        && objects.iter().any(|service| sends_to(service, object))
 }

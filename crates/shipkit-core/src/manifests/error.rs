@@ -141,6 +141,24 @@ pub enum BadManifests {
     /// Images would be whatever was pushed last.
     #[error("the manifests would run whatever was pushed last: {}", .0.join(", "))]
     Floating(Vec<String>),
+    /// No requests could shift.
+    #[error("no Service of the manifests sends requests to a Deployment of {}, so nothing could shift", quoted(.0))]
+    NoSlots(Vec<String>),
+    /// A Service cannot say which slot it means.
+    #[error(
+        "`{service}` sends requests to `{inside}`, which has two slots, and to `{outside}`, which has none"
+    )]
+    HalfShifted {
+        /// The Service.
+        service: String,
+        /// One that it selects, which has slots.
+        inside: String,
+        /// One that it selects, which has none.
+        outside: String,
+    },
+    /// An autoscaler would go on scaling what is there no more.
+    #[error("{} would change with each shift, and autoscalers scale it that are not among the manifests", quoted(.0))]
+    ScaledFromOutside(Vec<String>),
 }
 
 impl Hint for BadManifests {
@@ -177,6 +195,11 @@ impl Hint for BadManifests {
                 "give each service a container of its own, by `services.NAME.kubernetes`"
             }
             Self::Floating(_) => "name a version of each, or better its digest",
+            Self::NoSlots(_) => "add the Service, or use `strategy: rolling`",
+            Self::HalfShifted { .. } => {
+                "give each a Service of its own, or all of them `strategy: blue-green`"
+            }
+            Self::ScaledFromOutside(_) => "put the autoscaler among the manifests",
         };
         Some(hint.to_owned())
     }
@@ -216,6 +239,8 @@ pub enum Remark {
     Fixed(Id),
     /// Pods that serve stop as soon as they are told to.
     NoDrain(Id),
+    /// A service has no slots although that is how it should be replaced.
+    NotShifted(String),
 }
 
 /// Why a config map or secret keeps its name.
@@ -244,6 +269,10 @@ impl fmt::Display for Remark {
             Self::NameKept { config, because } => write!(
                 f,
                 "`{config}` keeps its name, because {because}: pods of the release before see what is in it now"
+            ),
+            Self::NotShifted(service) => write!(
+                f,
+                "`{service}` is `strategy: blue-green` and no Service sends requests to a Deployment of it: it is replaced pod by pod"
             ),
             Self::Fixed(job) => write!(
                 f,

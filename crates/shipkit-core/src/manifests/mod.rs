@@ -13,6 +13,7 @@
 //! - Nothing here asks the cluster. What must be known of it (the scope of custom kinds, live autoscalers, live objects) is
 //!   given, as values.
 
+mod colour;
 mod difference;
 mod drain;
 mod error;
@@ -33,6 +34,7 @@ use crate::config::KubernetesNames;
 use crate::digest::Digest;
 use crate::reference::ImageRef;
 
+pub use colour::{Colour, HASH, SLOT, Seen, choose, is_narrow, selects};
 pub use difference::{Difference, Fate};
 pub use error::{BadManifests, Remark, WhyKept};
 pub use object::{Id, Kind, Object, Place};
@@ -74,6 +76,8 @@ pub struct Part {
     pub names: Option<KubernetesNames>,
     /// The services that are put in place before it.
     pub depends_on: Vec<String>,
+    /// Whether it is replaced by a shift between two slots.
+    pub is_blue_green: bool,
 }
 
 /// Which service a container, or a volume made of an image, belongs to.
@@ -117,7 +121,7 @@ impl Manifests {
         scope::placed(self.objects, namespace, scopes)
     }
 
-    /// Makes of them what is applied.
+    /// Makes of them what is applied. What is replaced by a shift is in the first slot: [`Rendered::in_slot`] gives the other one.
     ///
     /// # Errors
     /// When an object cannot be placed, a service of the release is nowhere among the images, or an image without a tag or with
@@ -125,11 +129,17 @@ impl Manifests {
     pub fn rendered(self, wanted: &Wanted<'_>) -> Result<Rendered, BadManifests> {
         prune::check_stack(wanted.stack)?;
         let mut objects = scope::placed(self.objects, wanted.namespace, wanted.scopes)?;
-        let (uses, mut remarks) = pin::pin(&mut objects, wanted.services)?;
-        let (scaled, left) = replicas::leave_out(&mut objects, wanted.scaled);
+        let (mut uses, mut remarks) = pin::pin(&mut objects, wanted.services)?;
+        let (mut scaled, left) = replicas::leave_out(&mut objects, wanted.scaled);
         remarks.extend(left);
         remarks.extend(suffix::suffix(&mut objects));
         read::refuse_twice(&objects)?;
+        let in_slots = wanted.services.iter().filter(|(_, part)| part.is_blue_green && part.image.is_some());
+        let in_slots: BTreeSet<&String> = in_slots.map(|(name, _)| name).collect();
+        if !in_slots.is_empty() {
+            let all = (objects.as_mut_slice(), uses.as_mut_slice(), &mut scaled);
+            remarks.extend(colour::paint(all, &in_slots, wanted.scaled)?);
+        }
         remarks.extend(drain::remarks(&objects));
         for object in &mut objects {
             object.label(STACK, wanted.stack);

@@ -37,6 +37,12 @@ impl Scaled {
         };
         Some(Self { group: of.group, kind: of.kind, name })
     }
+
+    /// Whether it is this object.
+    #[must_use]
+    pub fn is(&self, id: &Id) -> bool {
+        id.is(&self.group, &self.kind) && id.name == self.name
+    }
 }
 
 /// Takes `replicas` out where an autoscaler of the objects, or one in the cluster, owns it. Says which objects these are.

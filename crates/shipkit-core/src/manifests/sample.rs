@@ -199,6 +199,14 @@ impl Given {
         self
     }
 
+    /// The same with services that are replaced by a shift.
+    pub(crate) fn shifted(mut self, services: &[&str]) -> Self {
+        for service in services {
+            self.services.get_mut(*service).unwrap().is_blue_green = true;
+        }
+        self
+    }
+
     pub(crate) fn render(&self, files: &[(&str, &str)]) -> Result<Rendered, BadManifests> {
         parse(files)?.rendered(&Wanted {
             stack: "shop",
@@ -212,7 +220,7 @@ impl Given {
 
 pub(crate) fn part(service: &str, depends_on: &[&str]) -> (String, Part) {
     let depends_on = depends_on.iter().map(|on| (*on).to_owned()).collect();
-    (service.to_owned(), Part { image: Some(image(service)), names: None, depends_on })
+    (service.to_owned(), Part { image: Some(image(service)), depends_on, ..Part::default() })
 }
 
 /// The image of a service of the release.

@@ -120,10 +120,8 @@ fn a_migration_that_starts_without_an_answer_is_looked_at_and_not_given_up() {
     let asked = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&asked);
     let is_start = |change: &str| change.contains("/containers/") && change.ends_with("/start");
-    let held = gate.hold_first(
-        move |change| is_start(change) && !seen.swap(true, Ordering::SeqCst),
-        Moment::After,
-    );
+    let held =
+        gate.hold_first(move |change| is_start(change) && !seen.swap(true, Ordering::SeqCst), Moment::After);
     let step = deploy(&second);
     let child = step.start();
     std::thread::scope(|scope| {

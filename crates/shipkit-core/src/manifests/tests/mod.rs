@@ -459,7 +459,8 @@ fn a_rolling_update_without_a_drain_is_remarked_where_requests_come() {
             Remark::Unpinned { .. }
             | Remark::ReplicasLeft { .. }
             | Remark::NameKept { .. }
-            | Remark::Fixed(_) => None,
+            | Remark::Fixed(_)
+            | Remark::NotShifted(_) => None,
         });
         found.collect()
     };
