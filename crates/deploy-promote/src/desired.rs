@@ -257,7 +257,7 @@ pub(crate) fn workloads(
     release: &Release,
     (cluster, stamp): (&Cluster, Stamp),
 ) -> Result<Desired, Failure> {
-    let settings = Settings { manifests: cluster.stated(), ..Settings::default() };
+    let settings = Settings { manifests: cluster.manifests_digest(), ..Settings::default() };
     let mut services = Vec::new();
     for (name, service) in &project.config.services {
         if !matches!(service.source, Source::Build(_)) || service.stateful {

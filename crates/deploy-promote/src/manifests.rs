@@ -48,13 +48,13 @@ fn paths(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Tells the cluster which manifests are deployed, and with which images. Gives what people should know about them.
-pub(crate) async fn state(
+/// Renders the manifests for the cluster, with the images of the release. Gives what people should know about them.
+pub(crate) async fn render(
     project: &Project<'_>,
     cluster: &mut Cluster,
     release: &Release,
 ) -> Result<Vec<String>, Failure> {
-    Ok(cluster.state(read(project)?, &parts(project, release)).await?)
+    Ok(cluster.render(read(project)?, &parts(project, release)).await?)
 }
 
 /// The services, with the images that the release has of those that are built here.

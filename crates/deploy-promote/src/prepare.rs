@@ -75,8 +75,8 @@ pub(crate) async fn prepare<'a>(
     if let Target::Cluster(cluster) = &mut target
         && project.environment.target.manifests.is_some()
     {
-        let stated = manifests::state(project, cluster, &shipped.release).await;
-        let Some(remarks) = problems.note(stated) else { return problems.ended() };
+        let rendered = manifests::render(project, cluster, &shipped.release).await;
+        let Some(remarks) = problems.note(rendered) else { return problems.ended() };
         for remark in remarks {
             warn(runner, "manifests", &remark);
         }

@@ -255,7 +255,7 @@ impl<'a> Project<'a> {
             }
             let names = service.kubernetes.clone().unwrap_or_default();
             let deployment = names.deployment.unwrap_or_else(|| name.clone());
-            let is_same = |other: &&Workload| !has_manifests && other.deployment == deployment;
+            let is_same = |other: &&Workload| !has_manifests && other.name == deployment;
             if let Some(other) = workloads.iter().find(is_same) {
                 return Err(Failure::usage(format!(
                     "services `{}` and `{name}` are both in deployment `{deployment}`, and this version changes one \
@@ -265,7 +265,7 @@ impl<'a> Project<'a> {
             }
             workloads.push(Workload {
                 service: name.clone(),
-                deployment,
+                name: deployment,
                 container: names.container.unwrap_or_else(|| name.clone()),
                 monitor: service.deploy.update.monitor,
             });

@@ -67,7 +67,7 @@ impl<'a> Rollout<'a> {
             return Box::pin(self.all_at_once((swarm, files), changes, runner)).await;
         }
         if let Target::Cluster(cluster) = self.target
-            && cluster.stated().is_some()
+            && cluster.manifests_digest().is_some()
         {
             return Box::pin(self.all_of_them(cluster, changes, runner)).await;
         }

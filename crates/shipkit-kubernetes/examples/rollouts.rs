@@ -159,9 +159,9 @@ fn of_workloads(count: usize) -> (f64, f64) {
                 (name.clone(), part)
             };
             let parts: BTreeMap<String, Part> = names.iter().map(part).collect();
-            cluster.state(parsed, &parts).await.unwrap();
+            cluster.render(parsed, &parts).await.unwrap();
             for service in &mut desired.services {
-                service.settings.manifests = cluster.stated();
+                service.settings.manifests = cluster.manifests_digest();
             }
             let changes = plan(&desired, &cluster.observe().await.unwrap());
             let begun = Instant::now();

@@ -116,7 +116,7 @@ impl Cluster {
     /// When the cluster refuses or cannot be asked.
     pub async fn undo(&self, applied: &Applied) -> Result<Option<Applied>, ClusterError> {
         let Undo::Restore(good) = &applied.undo else { return Ok(None) };
-        let there = self.deployment(&applied.workload.deployment).await?;
+        let there = self.deployment(&applied.workload.name).await?;
         if annotations::mark(there.annotations()) != applied.mark {
             return Ok(None);
         }
@@ -129,7 +129,7 @@ impl Cluster {
     /// # Errors
     /// When it remembers nothing, the cluster refuses or cannot be asked.
     pub async fn restore(&self, back: &Return) -> Result<Applied, ClusterError> {
-        let name = &self.workload(&back.service)?.deployment;
+        let name = &self.workload(&back.service)?.name;
         let there = self.deployment(name).await?;
         let good = Ours::previous(there.annotations());
         let good = good.ok_or_else(|| ClusterError::NothingBefore(name.clone()))?;
@@ -148,7 +148,7 @@ impl Cluster {
         let release = desired.stamp.release.as_str();
         for service in &desired.services {
             let workload = self.workload(&service.name)?;
-            let there = self.deployment(&workload.deployment).await?;
+            let there = self.deployment(&workload.name).await?;
             let all = there.annotations();
             let is_ours = annotations::mark(all).is_some_and(|(of, _)| of == release);
             let Some(confirmation) =
@@ -157,7 +157,7 @@ impl Cluster {
                 continue;
             };
             // It names the deploy that it confirms, so it does no harm if another one came in between.
-            let metadata = json!({"name": workload.deployment, "annotations": confirmation});
+            let metadata = json!({"name": workload.name, "annotations": confirmation});
             self.patch(CONFIRMING, workload, json!({"metadata": metadata}), Dry::No).await?;
         }
         Ok(())
@@ -188,7 +188,7 @@ impl Cluster {
 
     async fn keep(&self, service: &str) -> Result<Applied, ClusterError> {
         let workload = self.workload(service)?;
-        let there = self.deployment(&workload.deployment).await?;
+        let there = self.deployment(&workload.name).await?;
         let state = Ours::of(there.annotations(), images(workload, &there));
         // A run that was killed may have left it unconfirmed: if that fails now, the good state before comes back.
         let is_left = !annotations::is_confirmed(there.annotations());
@@ -214,17 +214,17 @@ impl Cluster {
         let mut first = None;
         let mut refusal = None;
         for _ in 0..SWAPS {
-            let before = self.deployment(&workload.deployment).await?;
+            let before = self.deployment(&workload.name).await?;
             let mark = annotations::mark(before.annotations());
             if *first.get_or_insert_with(|| mark.clone()) != mark {
-                return Err(ClusterError::Overtaken(workload.deployment.clone()));
+                return Err(ClusterError::Overtaken(workload.name.clone()));
             }
             let state = state(&before);
             match self.patch(MANAGER, workload, body(&before, &state), dry).await {
                 Ok(after) => return Ok(Written { before, after, state }),
                 Err(error @ ClusterError::NoAnswer { .. }) => {
                     // The answer may be lost and the change made: only then do the annotations say so.
-                    let after = self.deployment(&workload.deployment).await?;
+                    let after = self.deployment(&workload.name).await?;
                     let is_made = annotations::mark(after.annotations())
                         == annotations::mark(&state.annotations)
                         && images(workload, &after) == state.images;
@@ -234,7 +234,7 @@ impl Cluster {
                 Err(error) => return Err(error),
             }
         }
-        Err(refusal.unwrap_or_else(|| ClusterError::Overtaken(workload.deployment.clone())))
+        Err(refusal.unwrap_or_else(|| ClusterError::Overtaken(workload.name.clone())))
     }
 
     /// Server-side apply. The fields are ours to decide, so whoever else wrote them loses them.
@@ -252,7 +252,7 @@ impl Cluster {
         let mut how = PatchParams::apply(manager).force();
         how.dry_run = dry == Dry::Run;
         let (deployments, patch) = (self.deployments(), Patch::Apply(body));
-        self.ask("patch deployments", deployments.patch(&workload.deployment, &how, &patch)).await
+        self.ask("patch deployments", deployments.patch(&workload.name, &how, &patch)).await
     }
 }
 

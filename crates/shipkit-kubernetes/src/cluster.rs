@@ -18,7 +18,7 @@ use crate::access::Access;
 use crate::change::Dry;
 use crate::error::{ClusterError, NOT_FOUND};
 use crate::observe::{containers, name};
-use crate::set::Stated;
+use crate::set::ManifestSet;
 
 /// How long one request may take, whatever the client does to repeat it.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -68,8 +68,8 @@ pub struct Cluster {
     pub(crate) server: String,
     pub(crate) namespace: String,
     pub(crate) place: Place,
-    /// The manifests that are deployed; `None` as long as nobody has said which.
-    pub(crate) stated: Option<Arc<Stated>>,
+    /// The manifests that are deployed; `None` as long as none were rendered.
+    pub(crate) manifests: Option<Arc<ManifestSet>>,
 }
 
 /// Where services are in a cluster.
@@ -79,7 +79,7 @@ pub struct Place {
     pub project: String,
     /// The namespace; that of the kubeconfig's context where none is named.
     pub namespace: Option<String>,
-    /// The services that have a deployment.
+    /// The services that have a workload.
     pub workloads: Vec<Workload>,
     /// Names of secrets that must exist.
     pub secrets: Vec<String>,
@@ -90,13 +90,13 @@ pub struct Place {
     pub has_manifests: bool,
 }
 
-/// The deployment of one service.
+/// The workload of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// The service's name in `shipkit.yml`.
     pub service: String,
-    /// The Kubernetes deployment.
-    pub deployment: String,
+    /// Its name in the cluster: that of a deployment, and where there are manifests of what they have in its place.
+    pub name: String,
     /// The container in it whose image is the service's.
     pub container: String,
     /// How long all of it must stay as it should be before it counts.
@@ -111,7 +111,7 @@ impl Cluster {
     pub async fn connect(access: &Access, place: Place) -> Result<Self, ClusterError> {
         let (client, server, namespace) = access.client().await?;
         let namespace = place.namespace.clone().unwrap_or(namespace);
-        Ok(Self { client, server, namespace, place, stated: None })
+        Ok(Self { client, server, namespace, place, manifests: None })
     }
 
     /// The namespace.
@@ -138,7 +138,7 @@ impl Cluster {
         };
         let mut services = Vec::new();
         for workload in &self.place.workloads {
-            if let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) {
+            if let Some(deployment) = there.iter().find(|one| name(one) == workload.name) {
                 services.push((workload, deployment));
             }
         }
@@ -171,15 +171,15 @@ impl Cluster {
         let mut missing = Vec::new();
         for service in &desired.services {
             let workload = self.workload(&service.name)?;
-            let Some(deployment) = there.iter().find(|one| name(one) == workload.deployment) else {
-                missing.push(workload.deployment.clone());
+            let Some(deployment) = there.iter().find(|one| name(one) == workload.name) else {
+                missing.push(workload.name.clone());
                 continue;
             };
             can_take(workload, deployment)?;
             if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0) {
                 remarks.push(format!(
                     "deployment `{}` is scaled to 0: no pod shows that its image works",
-                    workload.deployment
+                    workload.name
                 ));
             }
         }
@@ -342,7 +342,7 @@ fn can_take(workload: &Workload, deployment: &Deployment) -> Result<(), ClusterE
         return Err(no_container(workload, deployment));
     }
     if deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
-        return Err(ClusterError::Paused(workload.deployment.clone()));
+        return Err(ClusterError::Paused(workload.name.clone()));
     }
     Ok(())
 }
@@ -350,7 +350,7 @@ fn can_take(workload: &Workload, deployment: &Deployment) -> Result<(), ClusterE
 /// That a deployment does not have the container of a service.
 pub(crate) fn no_container(workload: &Workload, deployment: &Deployment) -> ClusterError {
     ClusterError::NoContainer {
-        deployment: workload.deployment.clone(),
+        deployment: workload.name.clone(),
         container: workload.container.clone(),
         there: containers(deployment).map(|(name, _)| name.to_owned()).collect(),
     }

@@ -64,7 +64,7 @@ impl From<&Applied> for Expected {
         Self {
             service: applied.service().to_owned(),
             kind: applied.kind,
-            name: applied.workload.deployment.clone(),
+            name: applied.workload.name.clone(),
             purpose: applied.purpose,
             generation: applied.generation,
             wanted: applied.wanted.clone(),

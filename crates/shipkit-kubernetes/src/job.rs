@@ -100,8 +100,8 @@ impl Cluster {
             let begin = Patch::Merge(json!({"spec": {"suspend": false}}));
             self.ask("patch jobs", jobs.patch(&name, &PatchParams::default(), &begin)).await?;
         }
-        let container = match &self.stated {
-            Some(stated) => self.stated_deployment(stated, &job.service.name)?.0.container,
+        let container = match &self.manifests {
+            Some(set) => self.deployment_in(set, &job.service.name)?.0.container,
             None => self.workload(&job.service.name)?.container.clone(),
         };
         let told = self.tell(&name, &container, &mut line);
@@ -179,12 +179,12 @@ impl Cluster {
     }
 
     async fn make(&self, name: String, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {
-        let (workload, deployment) = if let Some(stated) = &self.stated {
+        let (workload, deployment) = if let Some(set) = &self.manifests {
             self.make_what_pods_need().await?;
-            self.stated_deployment(stated, &job.service.name)?
+            self.deployment_in(set, &job.service.name)?
         } else {
             let workload = self.workload(&job.service.name)?;
-            (workload.clone(), self.deployment(&workload.deployment).await?)
+            (workload.clone(), self.deployment(&workload.name).await?)
         };
         let new = Deployed {
             stamp: &desired.stamp,

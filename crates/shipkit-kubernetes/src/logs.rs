@@ -65,7 +65,7 @@ impl Cluster {
                 .collect()
         } else {
             let there = self.list_deployments().await?;
-            let named = |workload: &Workload| there.iter().find(|one| name(one) == workload.deployment);
+            let named = |workload: &Workload| there.iter().find(|one| name(one) == workload.name);
             let all = self.place.workloads.iter();
             all.filter_map(|one| {
                 Some((one.service.clone(), WorkloadKind::Deployment, Live::from(named(one)?)))

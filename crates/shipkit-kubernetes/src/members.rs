@@ -20,7 +20,7 @@ use crate::error::ClusterError;
 use crate::expected::WorkloadKind;
 use crate::kinds::Kinds;
 use crate::observe::observed_service;
-use crate::set::{AT_ONCE, Stated};
+use crate::set::{AT_ONCE, ManifestSet};
 use crate::standing::containers;
 use crate::values::{all_images, annotations_of, id_of, valued};
 
@@ -38,7 +38,7 @@ impl Cluster {
             }
             all => all?,
         };
-        if all.is_empty() && self.stated.is_none() {
+        if all.is_empty() && self.manifests.is_none() {
             self.namespace_exists().await?;
         }
         let all = self.running(all);
@@ -66,8 +66,8 @@ impl Cluster {
     /// The objects of the stack, and those that the manifests name.
     async fn all(&self) -> Result<BTreeMap<Id, Value>, ClusterError> {
         let mut all: BTreeMap<Id, Value> = self.members().await?.into_iter().collect();
-        if let Some(stated) = &self.stated {
-            all.extend(self.all_current(&stated.kinds, &stated.rendered).await?);
+        if let Some(set) = &self.manifests {
+            all.extend(self.all_current(&set.kinds, &set.rendered).await?);
         }
         Ok(all)
     }
@@ -80,8 +80,8 @@ impl Cluster {
                 continue;
             };
             let known = annotations::containers(&annotations_of(&value));
-            let stated = self.stated.as_ref().filter(|_| known.is_empty());
-            let known = stated.map_or(known, |stated| containers(&stated.rendered, &id));
+            let set = self.manifests.as_ref().filter(|_| known.is_empty());
+            let known = set.map_or(known, |set| containers(&set.rendered, &id));
             running.extend(known.into_iter().map(|(container, service)| {
                 let (name, value) = (id.name.clone(), value.clone());
                 Running { service, container, kind, name, value }
@@ -91,13 +91,12 @@ impl Cluster {
     }
 
     /// What runs a service as the manifests state it: its name and container, and a deployment with the same pods.
-    pub(crate) fn stated_deployment(
+    pub(crate) fn deployment_in(
         &self,
-        stated: &Stated,
+        set: &ManifestSet,
         service: &str,
     ) -> Result<(Workload, Deployment), ClusterError> {
-        let all =
-            stated.rendered.objects().iter().map(|object| (object.id().clone(), object.value().clone()));
+        let all = set.rendered.objects().iter().map(|object| (object.id().clone(), object.value().clone()));
         let found = self.running(all).into_iter().find(|one| one.service == service);
         let deployment = found.and_then(|one| one.deployment());
         deployment.ok_or_else(|| ClusterError::NotDesired(service.to_owned()))
@@ -112,7 +111,7 @@ impl Cluster {
     ) -> Result<Vec<String>, ClusterError> {
         self.permissions_for_all().await?;
         self.secrets_exist().await?;
-        let objects = || self.stated.iter().flat_map(|stated| stated.rendered.objects()).map(Object::value);
+        let objects = || self.manifests.iter().flat_map(|set| set.rendered.objects()).map(Object::value);
         let never: Vec<String> = objects().filter_map(never_ends).collect();
         if !never.is_empty() {
             return Err(ClusterError::NeverEnds(never));
@@ -130,7 +129,7 @@ impl Cluster {
             .iter()
             .map(|&verb| Needed { group: "", resource: "secrets", verb, namespace: here })
             .collect();
-        for (kind, (resource, scope)) in self.stated.iter().flat_map(|stated| stated.kinds.all()) {
+        for (kind, (resource, scope)) in self.manifests.iter().flat_map(|set| set.kinds.all()) {
             let namespace = here.filter(|_| *scope == Scope::Namespaced);
             let (group, resource) = (kind.group.as_str(), resource.plural.as_str());
             needed.extend(VERBS.iter().map(|&verb| Needed { group, resource, verb, namespace }));
@@ -237,7 +236,7 @@ impl Running {
     fn workload(&self) -> Workload {
         Workload {
             service: self.service.clone(),
-            deployment: self.name.clone(),
+            name: self.name.clone(),
             container: self.container.clone(),
             monitor: Duration::ZERO,
         }

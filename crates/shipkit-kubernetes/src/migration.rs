@@ -170,7 +170,7 @@ mod tests {
         };
         let workload = Workload {
             service: "api".to_owned(),
-            deployment: "shop-api".to_owned(),
+            name: "shop-api".to_owned(),
             container: "app".to_owned(),
             monitor: Duration::ZERO,
         };

@@ -26,7 +26,7 @@ use crate::error::{ClusterError, Conflict};
 use crate::expected::WorkloadKind;
 use crate::kinds::Kinds;
 use crate::records::{Record, kept};
-use crate::standing::{good, images, of_entry, remembered, state, users};
+use crate::standing::{good, images, of_entry, remembered, to_write, users};
 use crate::values::{annotate, annotations_of, generation, id_of, owns_replicas, valued};
 
 /// Who owns `replicas` of what an autoscaler scales, until that has scaled it for the first time.
@@ -39,7 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The manifests of a project, as they are applied for one release to this cluster.
 #[derive(Debug)]
-pub(crate) struct Stated {
+pub(crate) struct ManifestSet {
     pub(crate) rendered: Rendered,
     pub(crate) kinds: Kinds,
 }
@@ -51,11 +51,12 @@ pub struct Back {
 }
 
 impl Cluster {
-    /// Says which manifests are deployed, with the image of each service. Gives what people should know about them.
+    /// Renders manifests for this cluster, with the image of each service: they are what is deployed from now on. Gives what
+    /// people should know about them.
     ///
     /// # Errors
     /// When they cannot be deployed to this cluster, or it cannot be asked.
-    pub async fn state(
+    pub async fn render(
         &mut self,
         manifests: Manifests,
         services: &BTreeMap<String, Part>,
@@ -70,14 +71,14 @@ impl Cluster {
         rendered.record()?;
         let kinds = self.learn(rendered.kinds()).await?;
         let remarks = rendered.remarks().iter().map(ToString::to_string).collect();
-        self.stated = Some(Arc::new(Stated { rendered, kinds }));
+        self.manifests = Some(Arc::new(ManifestSet { rendered, kinds }));
         Ok(remarks)
     }
 
     /// The digest of the manifests that are deployed.
     #[must_use]
-    pub fn stated(&self) -> Option<shipkit_core::Digest> {
-        self.stated.as_ref().map(|stated| stated.rendered.digest())
+    pub fn manifests_digest(&self) -> Option<shipkit_core::Digest> {
+        self.manifests.as_ref().map(|set| set.rendered.digest())
     }
 
     /// The name of the stack: no other in the cluster has it, for objects of the cluster carry it, too.
@@ -90,13 +91,13 @@ impl Cluster {
     /// # Errors
     /// When others own fields that the manifests set (all are named), the cluster refuses an object or cannot be asked.
     pub async fn objects(&self) -> Result<Vec<Change>, ClusterError> {
-        let Some(stated) = &self.stated else { return Ok(Vec::new()) };
-        let rendered = &stated.rendered;
-        let comes = match self.own_namespace(stated) {
-            Some(namespace) => self.current(&stated.kinds, namespace).await?.is_none(),
+        let Some(set) = &self.manifests else { return Ok(Vec::new()) };
+        let rendered = &set.rendered;
+        let comes = match self.own_namespace(set) {
+            Some(namespace) => self.current(&set.kinds, namespace).await?.is_none(),
             None => false,
         };
-        let fates = rendered.objects().iter().map(|object| self.fate(stated, object, comes));
+        let fates = rendered.objects().iter().map(|object| self.fate(set, object, comes));
         let fates: Vec<_> = stream::iter(fates).buffered(AT_ONCE).collect().await;
         let (mut changes, mut conflicts, mut refused) = (Vec::new(), Vec::new(), None);
         for (object, fate) in rendered.objects().iter().zip(fates) {
@@ -136,33 +137,33 @@ impl Cluster {
     /// # Errors
     /// When the cluster refuses or cannot be asked.
     pub async fn make_namespace(&self) -> Result<(), ClusterError> {
-        let Some(stated) = &self.stated else { return Ok(()) };
-        let Some(namespace) = self.own_namespace(stated) else { return Ok(()) };
-        self.make_once(stated, namespace).await
+        let Some(set) = &self.manifests else { return Ok(()) };
+        let Some(namespace) = self.own_namespace(set) else { return Ok(()) };
+        self.make_once(set, namespace).await
     }
 
     /// Makes what pods need before they can start and what is not there yet. What is there stays as it is.
     pub(crate) async fn make_what_pods_need(&self) -> Result<(), ClusterError> {
-        let Some(stated) = &self.stated else { return Ok(()) };
-        for object in stated.rendered.needed_by_pods() {
-            self.make_once(stated, object).await?;
+        let Some(set) = &self.manifests else { return Ok(()) };
+        for object in set.rendered.needed_by_pods() {
+            self.make_once(set, object).await?;
         }
         Ok(())
     }
 
-    async fn make_once(&self, stated: &Stated, object: &Object) -> Result<(), ClusterError> {
-        if self.current(&stated.kinds, object).await?.is_some() {
+    async fn make_once(&self, set: &ManifestSet, object: &Object) -> Result<(), ClusterError> {
+        if self.current(&set.kinds, object).await?.is_some() {
             return Ok(());
         }
-        let mut kinds = stated.kinds.clone();
+        let mut kinds = set.kinds.clone();
         self.serve(&mut kinds, object).await?;
         self.write(&kinds, object, None, &PatchParams::apply(MANAGER)).await.map(drop)
     }
 
     /// The namespace, if it is one of the objects.
-    fn own_namespace<'a>(&self, stated: &'a Stated) -> Option<&'a Object> {
+    fn own_namespace<'a>(&self, set: &'a ManifestSet) -> Option<&'a Object> {
         let is_it = |object: &&Object| object.id().is("", "Namespace") && object.id().name == self.namespace;
-        stated.rendered.objects().iter().find(is_it)
+        set.rendered.objects().iter().find(is_it)
     }
 
     async fn carry_out(
@@ -171,9 +172,9 @@ impl Cluster {
         applied: &mut Vec<Applied>,
         back: &mut Option<Back>,
     ) -> Result<(), ClusterError> {
-        let Some(stated) = &self.stated else { return Ok(()) };
-        let rendered = &stated.rendered;
-        let live = self.all_current(&stated.kinds, rendered).await?;
+        let Some(set) = &self.manifests else { return Ok(()) };
+        let rendered = &set.rendered;
+        let live = self.all_current(&set.kinds, rendered).await?;
         let good = good(rendered, &live, &self.members().await?);
         if changes.iter().all(Change::is_none) {
             // A run that was killed may have left it unconfirmed: if that fails now, the good state before comes back.
@@ -194,12 +195,12 @@ impl Cluster {
         let name = self.record_name(&desired.stamp, &rendered.digest());
         let written: BTreeMap<Id, Ours> = users(rendered)
             .into_iter()
-            .map(|id| (id.clone(), state(rendered, &id, desired, (&good, &before), &name)))
+            .map(|id| (id.clone(), to_write(rendered, &id, desired, (&good, &before), &name)))
             .collect();
         let confirmed = written.iter().map(|(id, state)| (id.clone(), state.confirmed())).collect();
         self.write_record(&name, rendered, &confirmed).await?;
         let ours = written.into_iter().map(|(id, state)| (id, state.annotations)).collect();
-        self.put_all((rendered, stated.kinds.clone()), (&live, &ours), Purpose::Deploy, applied).await
+        self.put_all((rendered, set.kinds.clone()), (&live, &ours), Purpose::Deploy, applied).await
     }
 
     /// Applies what was recorded, whoever owns it now, and removes what came with the release that is left. Gives what is to
@@ -276,7 +277,7 @@ impl Cluster {
         migration: Migration,
         now: Timestamp,
     ) -> Result<(), ClusterError> {
-        let Some(stated) = &self.stated else { return Ok(()) };
+        let Some(set) = &self.manifests else { return Ok(()) };
         let release = desired.stamp.release.as_str();
         let record = self.members().await?.into_iter().find_map(|(_, value)| {
             let all = annotations_of(&value);
@@ -295,7 +296,7 @@ impl Cluster {
             let stamp = stamp.unwrap_or_else(|| desired.stamp.clone());
             self.confirm_record(&record, &Entry::new(stamp, now, migration, services)).await?;
         }
-        self.remove_surplus(&stated.rendered).await?;
+        self.remove_surplus(&set.rendered).await?;
         self.remove_old_records().await
     }
 
@@ -316,15 +317,15 @@ impl Cluster {
     }
 
     /// What becomes of one object. Where its namespace or its kind only comes with the others, it is new.
-    async fn fate(&self, stated: &Stated, object: &Object, comes: bool) -> Result<Fate, ClusterError> {
+    async fn fate(&self, set: &ManifestSet, object: &Object, comes: bool) -> Result<Fate, ClusterError> {
         let is_inside = object.id().namespace.is_some();
-        if comes && is_inside || stated.kinds.resource(&object.kind()).is_none() {
+        if comes && is_inside || set.kinds.resource(&object.kind()).is_none() {
             return Ok(Fate::Created);
         }
-        let now = self.current(&stated.kinds, object).await?;
+        let now = self.current(&set.kinds, object).await?;
         let mut how = PatchParams::apply(MANAGER);
         how.dry_run = true;
-        let then = self.write(&stated.kinds, object, None, &how).await?;
+        let then = self.write(&set.kinds, object, None, &how).await?;
         Ok(Fate::of(object, now.as_ref(), &then))
     }
 
@@ -534,7 +535,7 @@ impl Cluster {
         let container = state.images.keys().next().cloned().unwrap_or_default();
         let workload = Workload {
             service: service.unwrap_or_else(|| id.to_string()),
-            deployment: id.name.clone(),
+            name: id.name.clone(),
             container,
             monitor: monitor.unwrap_or_default(),
         };

@@ -54,7 +54,7 @@ pub(crate) fn good(rendered: &Rendered, live: &BTreeMap<Id, Value>, members: &[(
 }
 
 /// What a deploy writes on an object that runs services.
-pub(crate) fn state(
+pub(crate) fn to_write(
     rendered: &Rendered,
     id: &Id,
     desired: &Desired,

@@ -21,7 +21,7 @@ pub(crate) struct Bed {
 
 pub(crate) fn workload(name: &str) -> Workload {
     let name = name.to_owned();
-    Workload { service: name.clone(), deployment: name.clone(), container: name, monitor: MONITOR }
+    Workload { service: name.clone(), name: name.clone(), container: name, monitor: MONITOR }
 }
 
 pub(crate) fn image(content: &str) -> ImageRef {
