@@ -1,7 +1,7 @@
 //! `Cluster`: one namespace of a cluster, and the services that have a deployment in it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -12,13 +12,14 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
+use shipkit_core::manifests::Rendered;
 use shipkit_core::target::{Desired, Observed, strangers};
 
 use crate::access::Access;
 use crate::change::Dry;
 use crate::error::{ClusterError, NOT_FOUND};
+use crate::kinds::Kinds;
 use crate::observe::{containers, name};
-use crate::set::ManifestSet;
 
 /// How long one request may take, whatever the client does to repeat it.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -69,7 +70,9 @@ pub struct Cluster {
     pub(crate) namespace: String,
     pub(crate) place: Place,
     /// The manifests that are deployed; `None` as long as none were rendered.
-    pub(crate) manifests: Option<Arc<ManifestSet>>,
+    pub(crate) manifests: Option<Arc<Rendered>>,
+    /// The kinds that the cluster was asked for so far.
+    pub(crate) kinds: Arc<Mutex<Kinds>>,
 }
 
 /// Where services are in a cluster.
@@ -111,7 +114,7 @@ impl Cluster {
     pub async fn connect(access: &Access, place: Place) -> Result<Self, ClusterError> {
         let (client, server, namespace) = access.client().await?;
         let namespace = place.namespace.clone().unwrap_or(namespace);
-        Ok(Self { client, server, namespace, place, manifests: None })
+        Ok(Self { client, server, namespace, place, manifests: None, kinds: Arc::default() })
     }
 
     /// The namespace.

@@ -101,7 +101,7 @@ impl Cluster {
             self.ask("patch jobs", jobs.patch(&name, &PatchParams::default(), &begin)).await?;
         }
         let container = match &self.manifests {
-            Some(set) => self.deployment_in(set, &job.service.name)?.0.container,
+            Some(rendered) => self.deployment_in(rendered, &job.service.name)?.0.container,
             None => self.workload(&job.service.name)?.container.clone(),
         };
         let told = self.tell(&name, &container, &mut line);
@@ -179,9 +179,9 @@ impl Cluster {
     }
 
     async fn make(&self, name: String, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {
-        let (workload, deployment) = if let Some(set) = &self.manifests {
+        let (workload, deployment) = if let Some(rendered) = &self.manifests {
             self.make_what_pods_need().await?;
-            self.deployment_in(set, &job.service.name)?
+            self.deployment_in(rendered, &job.service.name)?
         } else {
             let workload = self.workload(&job.service.name)?;
             (workload.clone(), self.deployment(&workload.name).await?)

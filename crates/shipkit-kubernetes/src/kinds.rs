@@ -1,6 +1,7 @@
 //! `Kinds`: under which resource the cluster has objects of each kind, and whom they belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::Api;
@@ -10,43 +11,41 @@ use shipkit_core::manifests::{Kind, Scope};
 use crate::cluster::Cluster;
 use crate::error::{ClusterError, NOT_FOUND};
 
+/// Where the objects of a kind are, and whom they belong to.
+pub(crate) type Resource = (ApiResource, Scope);
+
 /// The kinds that were asked for and that the cluster has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kinds {
-    known: BTreeMap<Kind, (ApiResource, Scope)>,
+    known: BTreeMap<Kind, Resource>,
 }
 
 impl Kinds {
-    /// Adds what was learnt later.
-    pub(crate) fn extend(&mut self, more: Self) {
-        self.known.extend(more.known);
-    }
-
     /// The scope of each kind.
     pub(crate) fn scopes(&self) -> BTreeMap<Kind, Scope> {
         self.known.iter().map(|(kind, (_, scope))| (kind.clone(), *scope)).collect()
     }
 
-    /// The resource of a kind; `None` if the cluster has no such kind.
-    pub(crate) fn resource(&self, kind: &Kind) -> Option<&(ApiResource, Scope)> {
-        self.known.get(kind)
-    }
-
     /// Every kind with its resource.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Kind, &(ApiResource, Scope))> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Kind, &Resource)> {
         self.known.iter()
     }
 }
 
 impl Cluster {
-    /// Asks where these kinds are, with one request for each version of a group. Kinds that the cluster does not have are
-    /// left out.
+    /// Where these kinds are. What is not known yet is asked, with one request for each version of a group. Kinds that the
+    /// cluster does not have are left out, and asked for again: their definitions may come.
     pub(crate) async fn learn(&self, kinds: BTreeSet<Kind>) -> Result<Kinds, ClusterError> {
-        let mut by_version: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
-        for kind in kinds {
-            by_version.entry(kind.api_version()).or_default().push(kind);
+        let (mut known, mut by_version) = (Kinds::default(), BTreeMap::<String, Vec<Kind>>::new());
+        {
+            let before = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            for kind in kinds {
+                match before.known.get(&kind) {
+                    Some(resource) => drop(known.known.insert(kind, resource.clone())),
+                    None => by_version.entry(kind.api_version()).or_default().push(kind),
+                }
+            }
         }
-        let mut known = Kinds::default();
         for (version, kinds) in by_version {
             let Some(list) = self.resources(&version).await? else { continue };
             for kind in kinds {
@@ -64,11 +63,18 @@ impl Cluster {
                 known.known.insert(kind, (resource, scope));
             }
         }
+        let mut all = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        all.known.extend(known.known.clone());
         Ok(known)
     }
 
+    /// Where a kind is; `None` if the cluster has no such kind.
+    pub(crate) async fn resource(&self, kind: &Kind) -> Result<Option<Resource>, ClusterError> {
+        Ok(self.learn([kind.clone()].into()).await?.known.remove(kind))
+    }
+
     /// The objects of a kind, in our namespace where they belong to one.
-    pub(crate) fn objects_of(&self, (resource, scope): &(ApiResource, Scope)) -> Api<DynamicObject> {
+    pub(crate) fn objects_of(&self, (resource, scope): &Resource) -> Api<DynamicObject> {
         match scope {
             Scope::Namespaced => Api::namespaced_with(self.client.clone(), &self.namespace, resource),
             Scope::Cluster => Api::all_with(self.client.clone(), resource),

@@ -18,9 +18,8 @@ use crate::annotations;
 use crate::cluster::{Cluster, Needed, Workload};
 use crate::error::ClusterError;
 use crate::expected::WorkloadKind;
-use crate::kinds::Kinds;
 use crate::observe::observed_service;
-use crate::set::{AT_ONCE, ManifestSet};
+use crate::set::AT_ONCE;
 use crate::standing::containers;
 use crate::values::{all_images, annotations_of, id_of, valued};
 
@@ -66,8 +65,8 @@ impl Cluster {
     /// The objects of the stack, and those that the manifests name.
     async fn all(&self) -> Result<BTreeMap<Id, Value>, ClusterError> {
         let mut all: BTreeMap<Id, Value> = self.members().await?.into_iter().collect();
-        if let Some(set) = &self.manifests {
-            all.extend(self.all_current(&set.kinds, &set.rendered).await?);
+        if let Some(rendered) = &self.manifests {
+            all.extend(self.all_current(rendered).await?);
         }
         Ok(all)
     }
@@ -80,8 +79,8 @@ impl Cluster {
                 continue;
             };
             let known = annotations::containers(&annotations_of(&value));
-            let set = self.manifests.as_ref().filter(|_| known.is_empty());
-            let known = set.map_or(known, |set| containers(&set.rendered, &id));
+            let rendered = self.manifests.as_ref().filter(|_| known.is_empty());
+            let known = rendered.map_or(known, |rendered| containers(rendered, &id));
             running.extend(known.into_iter().map(|(container, service)| {
                 let (name, value) = (id.name.clone(), value.clone());
                 Running { service, container, kind, name, value }
@@ -93,10 +92,10 @@ impl Cluster {
     /// What runs a service as the manifests state it: its name and container, and a deployment with the same pods.
     pub(crate) fn deployment_in(
         &self,
-        set: &ManifestSet,
+        rendered: &Rendered,
         service: &str,
     ) -> Result<(Workload, Deployment), ClusterError> {
-        let all = set.rendered.objects().iter().map(|object| (object.id().clone(), object.value().clone()));
+        let all = rendered.objects().iter().map(|object| (object.id().clone(), object.value().clone()));
         let found = self.running(all).into_iter().find(|one| one.service == service);
         let deployment = found.and_then(|one| one.deployment());
         deployment.ok_or_else(|| ClusterError::NotDesired(service.to_owned()))
@@ -111,7 +110,7 @@ impl Cluster {
     ) -> Result<Vec<String>, ClusterError> {
         self.permissions_for_all().await?;
         self.secrets_exist().await?;
-        let objects = || self.manifests.iter().flat_map(|set| set.rendered.objects()).map(Object::value);
+        let objects = || self.manifests.iter().flat_map(|rendered| rendered.objects()).map(Object::value);
         let never: Vec<String> = objects().filter_map(never_ends).collect();
         if !never.is_empty() {
             return Err(ClusterError::NeverEnds(never));
@@ -129,7 +128,9 @@ impl Cluster {
             .iter()
             .map(|&verb| Needed { group: "", resource: "secrets", verb, namespace: here })
             .collect();
-        for (kind, (resource, scope)) in self.manifests.iter().flat_map(|set| set.kinds.all()) {
+        let kinds = self.manifests.as_ref().map(|rendered| rendered.kinds()).unwrap_or_default();
+        let kinds = self.learn(kinds).await?;
+        for (kind, (resource, scope)) in kinds.all() {
             let namespace = here.filter(|_| *scope == Scope::Namespaced);
             let (group, resource) = (kind.group.as_str(), resource.plural.as_str());
             needed.extend(VERBS.iter().map(|&verb| Needed { group, resource, verb, namespace }));
@@ -188,25 +189,19 @@ impl Cluster {
     }
 
     /// An object as the cluster has it.
-    pub(crate) async fn current(
-        &self,
-        kinds: &Kinds,
-        object: &Object,
-    ) -> Result<Option<Value>, ClusterError> {
+    pub(crate) async fn current(&self, object: &Object) -> Result<Option<Value>, ClusterError> {
         let kind = object.kind();
-        let Some(resource) = kinds.resource(&kind) else { return Ok(None) };
-        let objects = self.objects_of(resource);
+        let Some(resource) = self.resource(&kind).await? else { return Ok(None) };
+        let objects = self.objects_of(&resource);
         let what = format!("get {}", resource.0.plural);
         let found = self.ask(&what, objects.get_opt(&object.id().name)).await?;
         Ok(found.map(|found| valued(&found, &kind)))
     }
 
-    pub(crate) async fn all_current(
-        &self,
-        kinds: &Kinds,
-        rendered: &Rendered,
-    ) -> Result<BTreeMap<Id, Value>, ClusterError> {
-        let found = rendered.objects().iter().map(|object| self.current(kinds, object));
+    pub(crate) async fn all_current(&self, rendered: &Rendered) -> Result<BTreeMap<Id, Value>, ClusterError> {
+        // All of them at once: later it is known where they are.
+        self.learn(rendered.kinds()).await?;
+        let found = rendered.objects().iter().map(|object| self.current(object));
         let found: Vec<_> = stream::iter(found).buffered(AT_ONCE).collect().await;
         let mut live = BTreeMap::new();
         for (object, value) in rendered.objects().iter().zip(found) {

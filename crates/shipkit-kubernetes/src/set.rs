@@ -24,7 +24,6 @@ use crate::change::{Applied, CONFIRMING, MANAGER};
 use crate::cluster::{Cluster, Workload};
 use crate::error::{ClusterError, Conflict};
 use crate::expected::WorkloadKind;
-use crate::kinds::Kinds;
 use crate::records::{Record, kept};
 use crate::standing::{good, images, of_entry, remembered, to_write, users};
 use crate::values::{annotate, annotations_of, generation, id_of, owns_replicas, valued};
@@ -36,13 +35,6 @@ pub(crate) const AT_ONCE: usize = 8;
 /// How long a definition may take until its kind is served.
 const SERVED: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// The manifests of a project, as they are applied for one release to this cluster.
-#[derive(Debug)]
-pub(crate) struct ManifestSet {
-    pub(crate) rendered: Rendered,
-    pub(crate) kinds: Kinds,
-}
 
 /// What brings back what was there before manifests were applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,16 +61,15 @@ impl Cluster {
         let rendered = manifests.rendered(&wanted)?;
         // What is too large to be recorded could not be gone back to.
         rendered.record()?;
-        let kinds = self.learn(rendered.kinds()).await?;
         let remarks = rendered.remarks().iter().map(ToString::to_string).collect();
-        self.manifests = Some(Arc::new(ManifestSet { rendered, kinds }));
+        self.manifests = Some(Arc::new(rendered));
         Ok(remarks)
     }
 
     /// The digest of the manifests that are deployed.
     #[must_use]
     pub fn manifests_digest(&self) -> Option<shipkit_core::Digest> {
-        self.manifests.as_ref().map(|set| set.rendered.digest())
+        self.manifests.as_ref().map(|rendered| rendered.digest())
     }
 
     /// The name of the stack: no other in the cluster has it, for objects of the cluster carry it, too.
@@ -91,13 +82,13 @@ impl Cluster {
     /// # Errors
     /// When others own fields that the manifests set (all are named), the cluster refuses an object or cannot be asked.
     pub async fn objects(&self) -> Result<Vec<Change>, ClusterError> {
-        let Some(set) = &self.manifests else { return Ok(Vec::new()) };
-        let rendered = &set.rendered;
-        let comes = match self.own_namespace(set) {
-            Some(namespace) => self.current(&set.kinds, namespace).await?.is_none(),
+        let Some(rendered) = &self.manifests else { return Ok(Vec::new()) };
+        self.learn(rendered.kinds()).await?;
+        let comes = match self.own_namespace(rendered) {
+            Some(namespace) => self.current(namespace).await?.is_none(),
             None => false,
         };
-        let fates = rendered.objects().iter().map(|object| self.fate(set, object, comes));
+        let fates = rendered.objects().iter().map(|object| self.fate(object, comes));
         let fates: Vec<_> = stream::iter(fates).buffered(AT_ONCE).collect().await;
         let (mut changes, mut conflicts, mut refused) = (Vec::new(), Vec::new(), None);
         for (object, fate) in rendered.objects().iter().zip(fates) {
@@ -137,33 +128,32 @@ impl Cluster {
     /// # Errors
     /// When the cluster refuses or cannot be asked.
     pub async fn make_namespace(&self) -> Result<(), ClusterError> {
-        let Some(set) = &self.manifests else { return Ok(()) };
-        let Some(namespace) = self.own_namespace(set) else { return Ok(()) };
-        self.make_once(set, namespace).await
+        let Some(rendered) = &self.manifests else { return Ok(()) };
+        let Some(namespace) = self.own_namespace(rendered) else { return Ok(()) };
+        self.make_once(namespace).await
     }
 
     /// Makes what pods need before they can start and what is not there yet. What is there stays as it is.
     pub(crate) async fn make_what_pods_need(&self) -> Result<(), ClusterError> {
-        let Some(set) = &self.manifests else { return Ok(()) };
-        for object in set.rendered.needed_by_pods() {
-            self.make_once(set, object).await?;
+        let Some(rendered) = &self.manifests else { return Ok(()) };
+        for object in rendered.needed_by_pods() {
+            self.make_once(object).await?;
         }
         Ok(())
     }
 
-    async fn make_once(&self, set: &ManifestSet, object: &Object) -> Result<(), ClusterError> {
-        if self.current(&set.kinds, object).await?.is_some() {
+    async fn make_once(&self, object: &Object) -> Result<(), ClusterError> {
+        if self.current(object).await?.is_some() {
             return Ok(());
         }
-        let mut kinds = set.kinds.clone();
-        self.serve(&mut kinds, object).await?;
-        self.write(&kinds, object, None, &PatchParams::apply(MANAGER)).await.map(drop)
+        self.serve(object).await?;
+        self.write(object, None, &PatchParams::apply(MANAGER)).await.map(drop)
     }
 
     /// The namespace, if it is one of the objects.
-    fn own_namespace<'a>(&self, set: &'a ManifestSet) -> Option<&'a Object> {
+    fn own_namespace<'a>(&self, rendered: &'a Rendered) -> Option<&'a Object> {
         let is_it = |object: &&Object| object.id().is("", "Namespace") && object.id().name == self.namespace;
-        set.rendered.objects().iter().find(is_it)
+        rendered.objects().iter().find(is_it)
     }
 
     async fn carry_out(
@@ -172,9 +162,8 @@ impl Cluster {
         applied: &mut Vec<Applied>,
         back: &mut Option<Back>,
     ) -> Result<(), ClusterError> {
-        let Some(set) = &self.manifests else { return Ok(()) };
-        let rendered = &set.rendered;
-        let live = self.all_current(&set.kinds, rendered).await?;
+        let Some(rendered) = &self.manifests else { return Ok(()) };
+        let live = self.all_current(rendered).await?;
         let good = good(rendered, &live, &self.members().await?);
         if changes.iter().all(Change::is_none) {
             // A run that was killed may have left it unconfirmed: if that fails now, the good state before comes back.
@@ -200,7 +189,7 @@ impl Cluster {
         let confirmed = written.iter().map(|(id, state)| (id.clone(), state.confirmed())).collect();
         self.write_record(&name, rendered, &confirmed).await?;
         let ours = written.into_iter().map(|(id, state)| (id, state.annotations)).collect();
-        self.put_all((rendered, set.kinds.clone()), (&live, &ours), Purpose::Deploy, applied).await
+        self.put_all(rendered, (&live, &ours), Purpose::Deploy, applied).await
     }
 
     /// Applies what was recorded, whoever owns it now, and removes what came with the release that is left. Gives what is to
@@ -210,10 +199,9 @@ impl Cluster {
     /// When there is no record, the cluster refuses or cannot be asked.
     pub async fn go_back(&self, back: &Back) -> Result<Vec<Applied>, ClusterError> {
         let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
-        let kinds = self.learn(rendered.kinds()).await?;
-        let live = self.all_current(&kinds, &rendered).await?;
+        let live = self.all_current(&rendered).await?;
         let mut applied = Vec::new();
-        self.put_all((&rendered, kinds), (&live, &workloads), Purpose::Restore, &mut applied).await?;
+        self.put_all(&rendered, (&live, &workloads), Purpose::Restore, &mut applied).await?;
         self.remove_surplus(&rendered).await?;
         if back.record == self.before_name() {
             self.remove_record(&back.record).await?;
@@ -255,13 +243,12 @@ impl Cluster {
                 continue;
             };
             let kind = Kind { group: id.group.clone(), version: "v1".to_owned(), kind: id.kind.clone() };
-            let kinds = self.learn([kind.clone()].into()).await?;
             let body = json!({
                 "apiVersion": kind.api_version(), "kind": kind.kind,
                 "metadata": {"name": id.name, "annotations": confirmation},
             });
-            let Some(resource) = kinds.resource(&kind) else { continue };
-            let (objects, how) = (self.objects_of(resource), PatchParams::apply(CONFIRMING).force());
+            let Some(resource) = self.resource(&kind).await? else { continue };
+            let (objects, how) = (self.objects_of(&resource), PatchParams::apply(CONFIRMING).force());
             self.ask("patch", objects.patch(&id.name, &how, &Patch::Apply(body))).await?;
         }
         Ok(())
@@ -277,7 +264,7 @@ impl Cluster {
         migration: Migration,
         now: Timestamp,
     ) -> Result<(), ClusterError> {
-        let Some(set) = &self.manifests else { return Ok(()) };
+        let Some(rendered) = &self.manifests else { return Ok(()) };
         let release = desired.stamp.release.as_str();
         let record = self.members().await?.into_iter().find_map(|(_, value)| {
             let all = annotations_of(&value);
@@ -296,7 +283,7 @@ impl Cluster {
             let stamp = stamp.unwrap_or_else(|| desired.stamp.clone());
             self.confirm_record(&record, &Entry::new(stamp, now, migration, services)).await?;
         }
-        self.remove_surplus(&set.rendered).await?;
+        self.remove_surplus(rendered).await?;
         self.remove_old_records().await
     }
 
@@ -317,15 +304,15 @@ impl Cluster {
     }
 
     /// What becomes of one object. Where its namespace or its kind only comes with the others, it is new.
-    async fn fate(&self, set: &ManifestSet, object: &Object, comes: bool) -> Result<Fate, ClusterError> {
+    async fn fate(&self, object: &Object, comes: bool) -> Result<Fate, ClusterError> {
         let is_inside = object.id().namespace.is_some();
-        if comes && is_inside || set.kinds.resource(&object.kind()).is_none() {
+        if comes && is_inside || self.resource(&object.kind()).await?.is_none() {
             return Ok(Fate::Created);
         }
-        let now = self.current(&set.kinds, object).await?;
+        let now = self.current(object).await?;
         let mut how = PatchParams::apply(MANAGER);
         how.dry_run = true;
-        let then = self.write(&set.kinds, object, None, &how).await?;
+        let then = self.write(object, None, &how).await?;
         Ok(Fate::of(object, now.as_ref(), &then))
     }
 
@@ -333,7 +320,7 @@ impl Cluster {
     /// half way.
     async fn put_all(
         &self,
-        (rendered, mut kinds): (&Rendered, Kinds),
+        rendered: &Rendered,
         (live, ours): (&BTreeMap<Id, Value>, &BTreeMap<Id, Annotations>),
         purpose: Purpose,
         applied: &mut Vec<Applied>,
@@ -341,11 +328,11 @@ impl Cluster {
         let how = PatchParams { force: purpose == Purpose::Restore, ..PatchParams::apply(MANAGER) };
         for step in rendered.steps() {
             for object in step {
-                self.serve(&mut kinds, object).await?;
+                self.serve(object).await?;
             }
             let written = step.iter().map(|object| async {
-                self.hand_over(&kinds, rendered, object, live.get(object.id())).await?;
-                self.write(&kinds, object, ours.get(object.id()), &how).await
+                self.hand_over(rendered, object, live.get(object.id())).await?;
+                self.write(object, ours.get(object.id()), &how).await
             });
             let written: Vec<_> = stream::iter(written).buffered(AT_ONCE).collect().await;
             let mut failed = None;
@@ -374,18 +361,18 @@ impl Cluster {
     /// Writes one object as it should be, with our annotations where it runs a service.
     async fn write(
         &self,
-        kinds: &Kinds,
         object: &Object,
         ours: Option<&Annotations>,
         how: &PatchParams,
     ) -> Result<Value, ClusterError> {
         let (kind, id) = (object.kind(), object.id());
-        let resource = kinds.resource(&kind).ok_or_else(|| ClusterError::NotServed(kind.clone()))?;
+        let resource = self.resource(&kind).await?;
+        let resource = resource.ok_or_else(|| ClusterError::NotServed(kind.clone()))?;
         let mut value = object.value().clone();
         for (name, text) in ours.into_iter().flatten() {
             annotate(&mut value, name, text);
         }
-        let (objects, what) = (self.objects_of(resource), format!("patch {}", resource.0.plural));
+        let (objects, what) = (self.objects_of(&resource), format!("patch {}", resource.0.plural));
         let written = self.ask(&what, objects.patch(&id.name, how, &Patch::Apply(value))).await;
         let named = |conflict: Conflict| Conflict { object: id.to_string(), ..conflict };
         match written {
@@ -398,16 +385,13 @@ impl Cluster {
     }
 
     /// Waits until a kind is served whose definition was applied just before.
-    async fn serve(&self, kinds: &mut Kinds, object: &Object) -> Result<(), ClusterError> {
+    async fn serve(&self, object: &Object) -> Result<(), ClusterError> {
         let (kind, begun) = (object.kind(), Instant::now());
-        while kinds.resource(&kind).is_none() {
-            kinds.extend(self.learn([kind.clone()].into()).await?);
+        while self.resource(&kind).await?.is_none() {
             if SERVED <= begun.elapsed() {
                 return Err(ClusterError::NotServed(kind));
             }
-            if kinds.resource(&kind).is_none() {
-                sleep(LOOK_AGAIN).await;
-            }
+            sleep(LOOK_AGAIN).await;
         }
         Ok(())
     }
@@ -415,7 +399,6 @@ impl Cluster {
     /// Gives `replicas` of what an autoscaler scales away, where it is ours: a field that its owner does not repeat is removed.
     async fn hand_over(
         &self,
-        kinds: &Kinds,
         rendered: &Rendered,
         object: &Object,
         there: Option<&Value>,
@@ -424,12 +407,12 @@ impl Cluster {
         let replicas =
             there.filter(|there| owns_replicas(there)).and_then(|there| there.pointer("/spec/replicas"));
         let (Some(replicas), true) = (replicas, rendered.scaled().contains(id)) else { return Ok(()) };
-        let Some(resource) = kinds.resource(&kind) else { return Ok(()) };
+        let Some(resource) = self.resource(&kind).await? else { return Ok(()) };
         let body = json!({
             "apiVersion": kind.api_version(), "kind": kind.kind,
             "metadata": {"name": id.name}, "spec": {"replicas": replicas},
         });
-        let (objects, how) = (self.objects_of(resource), PatchParams::apply(REPLICAS).force());
+        let (objects, how) = (self.objects_of(&resource), PatchParams::apply(REPLICAS).force());
         self.ask("patch", objects.patch(&id.name, &how, &Patch::Apply(body))).await.map(drop)
     }
 
@@ -488,13 +471,12 @@ impl Cluster {
             let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
             let Some(version) = text("/apiVersion") else { continue };
             let kind = Kind::of(version, &id.kind);
-            let kinds = self.learn([kind.clone()].into()).await?;
-            let Some(resource) = kinds.resource(&kind) else { continue };
+            let Some(resource) = self.resource(&kind).await? else { continue };
             // Exactly this object, and not another one that has its name since.
             let this =
                 Preconditions { uid: text("/metadata/uid").map(str::to_owned), resource_version: None };
             let how = DeleteParams::background().preconditions(this);
-            let (objects, what) = (self.objects_of(resource), format!("delete {}", resource.0.plural));
+            let (objects, what) = (self.objects_of(&resource), format!("delete {}", resource.0.plural));
             match self.ask(&what, objects.delete(&id.name, &how)).await {
                 Err(error) if error.is_gone() => {}
                 removed => drop(removed?),

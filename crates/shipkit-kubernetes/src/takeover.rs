@@ -35,10 +35,9 @@ impl Cluster {
     pub async fn applied_by_others(&self, manifests: Manifests) -> Result<Vec<TakeOver>, ClusterError> {
         let scopes = self.learn(manifests.foreign_kinds()).await?.scopes();
         let objects = manifests.placed(&self.namespace, &scopes)?;
-        let kinds = self.learn(objects.iter().map(shipkit_core::manifests::Object::kind).collect()).await?;
         let mut found = Vec::new();
         for object in &objects {
-            let Some(live) = self.current(&kinds, object).await? else { continue };
+            let Some(live) = self.current(object).await? else { continue };
             let Some((_, from)) = taken_over(&live) else { continue };
             let (kind, id) = (object.kind(), object.id());
             found.push(TakeOver { object: id.to_string(), from, kind, name: id.name.clone() });
@@ -52,9 +51,9 @@ impl Cluster {
     /// # Errors
     /// When the cluster refuses or cannot be asked.
     pub async fn take_over(&self, one: &TakeOver) -> Result<(), ClusterError> {
-        let kinds = self.learn([one.kind.clone()].into()).await?;
-        let resource = kinds.resource(&one.kind).ok_or_else(|| ClusterError::NotServed(one.kind.clone()))?;
-        let objects = self.objects_of(resource);
+        let resource = self.resource(&one.kind).await?;
+        let resource = resource.ok_or_else(|| ClusterError::NotServed(one.kind.clone()))?;
+        let objects = self.objects_of(&resource);
         let (get, patch) = (format!("get {}", resource.0.plural), format!("patch {}", resource.0.plural));
         let mut refusal = None;
         for _ in 0..SWAPS {
