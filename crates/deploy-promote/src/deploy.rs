@@ -10,6 +10,7 @@ use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 use crate::args::DeployArgs;
 use crate::candidate::Smoke;
 use crate::hold::{Diary, Hold};
+use crate::hooks;
 use crate::prepare::{Prepared, Ready, prepare};
 use crate::project::Project;
 use crate::report::{self, Done};
@@ -112,6 +113,7 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, story: &mut Story, 
     };
     let login = candidate.project.login(candidate.shipped.repository.registry());
     if let Err(outcome) = ready.hooks.run(ready, &mut diary, login.as_ref(), runner).await {
+        hooks::remove_what_was_made(&ready.target, runner).await;
         let cause = format!("{}; nothing was rolled out, {}", outcome.cause, serves(ready).await);
         diary.note_or_say(Journal::end, runner).await;
         let outcome = Outcome { cause: candidate.project.redact(&cause), ..outcome };
@@ -252,7 +254,13 @@ async fn confirmed(outcome: Outcome, ready: &Ready<'_>, diary: &Diary, runner: &
 async fn remember(ready: &Ready<'_>, diary: &Diary, runner: &Runner) {
     let migration = if diary.why_not_back().is_some() { Migration::Breaking } else { Migration::Compatible };
     let why = match ready.target.remember(&ready.desired, migration, runner.now()).await {
-        Ok(Memory::Kept) => return,
+        Ok(Memory::Kept) => {
+            if let Err(error) = ready.target.remove_what_is_left().await {
+                let what = "what is no part of this release any more is not all removed";
+                warn(runner, "after the rollout", &format!("{what}: {error}"));
+            }
+            return;
+        }
         Ok(Memory::OnlyListed { bytes }) => {
             format!("its specifications have {} kB, and the engine keeps fewer than 500 kB", bytes / 1024)
         }

@@ -149,6 +149,15 @@ async fn clear(target: &Target, runner: &Runner) {
     }
 }
 
+/// Removes what was made for hooks alone, once they have failed.
+pub(crate) async fn remove_what_was_made(target: &Target, runner: &Runner) {
+    if let Target::Cluster(cluster) = target
+        && let Err(error) = cluster.remove_unrecorded().await
+    {
+        runner.say(&format!("what was made for the migration could not be removed: {error}"));
+    }
+}
+
 async fn migrate(
     job: Job<'_>,
     ready: &Ready<'_>,

@@ -143,14 +143,12 @@ impl<'a> Rollout<'a> {
         let (mut stuck, mut arriving) = (Vec::new(), Vec::new());
         if let (Some(back), Target::Cluster(cluster)) = (self.recorded.take(), self.target) {
             self.applied.clear();
-            match cluster.go_back(&back).await {
-                Ok(all) => {
-                    arriving.extend(all.into_iter().map(|one| {
-                        (one.service().to_owned(), Ok(Some(Applied::Cluster(cluster.clone(), one))))
-                    }));
-                }
-                Err(error) => stuck.push(error.to_string()),
-            }
+            let (all, told) = cluster.go_back(&back).await;
+            arriving.extend(
+                all.into_iter()
+                    .map(|one| (one.service().to_owned(), Ok(Some(Applied::Cluster(cluster.clone(), one))))),
+            );
+            stuck.extend(told.err().map(|error| error.to_string()));
         }
         // All are taken back before one is waited for: a mixture of releases should not last.
         while let Some(applied) = self.applied.pop() {

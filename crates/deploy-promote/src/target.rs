@@ -234,10 +234,9 @@ impl Target {
         if let Self::Cluster(cluster) = self
             && cluster.has_manifests()
         {
-            match cluster.put_all_back(entry).await {
-                Ok(all) => arriving.extend(all.into_iter().map(|one| Applied::Cluster(cluster.clone(), one))),
-                Err(error) => failed.push(error.to_string()),
-            }
+            let (all, told) = cluster.put_all_back(entry).await;
+            arriving.extend(all.into_iter().map(|one| Applied::Cluster(cluster.clone(), one)));
+            failed.extend(told.err().map(|error| error.to_string()));
             return (arriving, failed);
         }
         // One that cannot be put back is no reason to leave the others.
@@ -314,6 +313,15 @@ impl Target {
                 Memory::Kept
             }
         })
+    }
+
+    /// Removes what the release that was confirmed has no more. Where services are replaced one by one, nothing is removed.
+    pub(crate) async fn remove_what_is_left(&self) -> Result<(), TargetError> {
+        match self {
+            Self::Cluster(cluster) => cluster.remove_what_is_left().await?,
+            Self::Swarm { .. } | Self::Compose { .. } => {}
+        }
+        Ok(())
     }
 
     /// The releases that were confirmed; `None` where the target keeps none.

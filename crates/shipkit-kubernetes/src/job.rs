@@ -154,13 +154,17 @@ impl Cluster {
         Ok(JobEnd::Failed { cause: format!("{cause}{then}") })
     }
 
+    /// Whether a migration of the project has begun and not ended.
+    pub(crate) async fn is_migrating(&self) -> Result<bool, ClusterError> {
+        let may_run =
+            |job: &Object| migration::end(job.status.as_ref()).is_none() && !migration::is_fresh(job);
+        Ok(self.migrations().await?.iter().any(may_run))
+    }
+
     /// Whether the job of this name is there. Those of other releases of the project are removed.
     async fn make_room(&self, name: &str) -> Result<bool, ClusterError> {
-        let (jobs, ours) = (self.jobs(), format!("{}={}", migration::LABEL, migration::MIGRATE));
-        let listed = self.ask("list jobs", jobs.list(&ListParams::default().labels(&ours))).await?;
-        let is_of_project = |job: &&Object| job.annotations().get(PROJECT) == Some(&self.place.project);
-        let mut is_there = false;
-        for job in listed.iter().filter(is_of_project) {
+        let (jobs, mut is_there) = (self.jobs(), false);
+        for job in &self.migrations().await? {
             let other = job.name_any();
             if other == name {
                 is_there = true;
@@ -176,6 +180,14 @@ impl Cluster {
             }
         }
         Ok(is_there)
+    }
+
+    /// The jobs that migrate releases of the project.
+    async fn migrations(&self) -> Result<Vec<Object>, ClusterError> {
+        let (jobs, ours) = (self.jobs(), format!("{}={}", migration::LABEL, migration::MIGRATE));
+        let listed = self.ask("list jobs", jobs.list(&ListParams::default().labels(&ours))).await?;
+        let is_of_project = |job: &Object| job.annotations().get(PROJECT) == Some(&self.place.project);
+        Ok(listed.items.into_iter().filter(is_of_project).collect())
     }
 
     async fn make(&self, name: String, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {

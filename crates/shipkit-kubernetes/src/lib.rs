@@ -25,6 +25,7 @@ mod records;
 mod rollout;
 mod set;
 mod standing;
+mod surplus;
 mod takeover;
 mod values;
 

@@ -3,14 +3,14 @@
 //! Objects are written by server-side apply. On the way forward a field that somebody else has set to something else is a
 //! conflict and is told; on the way back the record counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shipkit_core::history::{Entry, Kept, Means};
 use shipkit_core::journal::Migration;
@@ -24,9 +24,9 @@ use crate::change::{Applied, CONFIRMING, MANAGER};
 use crate::cluster::{Cluster, Workload};
 use crate::error::{ClusterError, Conflict};
 use crate::expected::WorkloadKind;
-use crate::records::{Record, kept};
+use crate::records::Record;
 use crate::standing::{good, images, of_entry, remembered, to_write, users};
-use crate::values::{annotate, annotations_of, generation, id_of, owns_replicas, valued};
+use crate::values::{annotate, annotations_of, generation, owns_replicas, valued};
 
 /// Who owns `replicas` of what an autoscaler scales, until that has scaled it for the first time.
 const REPLICAS: &str = "shipkit-replicas";
@@ -193,21 +193,22 @@ impl Cluster {
     }
 
     /// Applies what was recorded, whoever owns it now, and removes what came with the release that is left. Gives what is to
-    /// be watched.
-    ///
-    /// # Errors
-    /// When there is no record, the cluster refuses or cannot be asked.
-    pub async fn go_back(&self, back: &Back) -> Result<Vec<Applied>, ClusterError> {
+    /// be watched: also where something fails, for what was put back is back all the same.
+    pub async fn go_back(&self, back: &Back) -> (Vec<Applied>, Result<(), ClusterError>) {
+        let mut applied = Vec::new();
+        let told = self.bring_back(back, &mut applied).await;
+        (applied, told)
+    }
+
+    async fn bring_back(&self, back: &Back, applied: &mut Vec<Applied>) -> Result<(), ClusterError> {
         let Record { rendered, workloads, .. } = self.read_record(&back.record).await?;
         let live = self.all_current(&rendered).await?;
-        let mut applied = Vec::new();
-        self.put_all(&rendered, (&live, &workloads), Purpose::Restore, &mut applied).await?;
+        self.put_all(&rendered, (&live, &workloads), Purpose::Restore, applied).await?;
         self.remove_surplus(&rendered).await?;
         if back.record == self.before_name() {
             self.remove_record(&back.record).await?;
         }
-        self.remove_old_records().await?;
-        Ok(applied)
+        self.remove_old_records().await
     }
 
     /// Whether releases are manifests.
@@ -216,18 +217,17 @@ impl Cluster {
         self.place.has_manifests
     }
 
-    /// Goes back to what an entry of the history keeps; without one, to what the release remembers that is there.
-    ///
-    /// # Errors
-    /// When nothing is remembered, the cluster refuses or cannot be asked.
-    pub async fn put_all_back(&self, entry: Option<&Entry>) -> Result<Vec<Applied>, ClusterError> {
+    /// Goes back to what an entry of the history keeps; without one, to what the release remembers that is there. Gives what is
+    /// to be watched, as [`go_back`](Self::go_back) does.
+    pub async fn put_all_back(&self, entry: Option<&Entry>) -> (Vec<Applied>, Result<(), ClusterError>) {
         let back = match entry {
-            Some(entry) => of_entry(entry),
-            None => remembered(&self.members().await?),
+            Some(entry) => Ok(of_entry(entry)),
+            None => self.members().await.map(|members| remembered(&members)),
         };
         match back {
-            Some(back) => self.go_back(&back).await,
-            None => Err(ClusterError::NothingBefore(self.stack())),
+            Ok(Some(back)) => self.go_back(&back).await,
+            Ok(None) => (Vec::new(), Err(ClusterError::NothingBefore(self.stack()))),
+            Err(error) => (Vec::new(), Err(error)),
         }
     }
 
@@ -254,7 +254,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes the release a part of the history, and removes what is no part of it any more: objects, and old records.
+    /// Makes the release a part of the history.
     ///
     /// # Errors
     /// When the cluster refuses or cannot be asked.
@@ -264,7 +264,9 @@ impl Cluster {
         migration: Migration,
         now: Timestamp,
     ) -> Result<(), ClusterError> {
-        let Some(rendered) = &self.manifests else { return Ok(()) };
+        if self.manifests.is_none() {
+            return Ok(());
+        }
         let release = desired.stamp.release.as_str();
         let record = self.members().await?.into_iter().find_map(|(_, value)| {
             let all = annotations_of(&value);
@@ -283,8 +285,7 @@ impl Cluster {
             let stamp = stamp.unwrap_or_else(|| desired.stamp.clone());
             self.confirm_record(&record, &Entry::new(stamp, now, migration, services)).await?;
         }
-        self.remove_surplus(rendered).await?;
-        self.remove_old_records().await
+        Ok(())
     }
 
     /// The releases that were confirmed, the newest first, and what of the history cannot be read.
@@ -438,67 +439,6 @@ impl Cluster {
         });
         self.write_record(&name, &before, &workloads.collect()).await?;
         Ok(name)
-    }
-
-    /// What carries the label of the stack and is no part of the set, in the order in which it is removed.
-    async fn surplus(&self, rendered: &Rendered) -> Result<Vec<(Id, Value)>, ClusterError> {
-        let records = self.records(&self.stack()).await?;
-        let records: Vec<&Record> = records.values().filter_map(|record| record.as_ref().ok()).collect();
-        let all = records.iter().map(|record| &record.rendered).chain([rendered]);
-        let kinds = self.learn(all.flat_map(Rendered::kinds).collect()).await?;
-        let in_use = records.iter().filter(|record| record.entry.is_some());
-        let in_use = in_use.flat_map(|record| record.rendered.config()).collect();
-        let ours = ListParams::default().labels(&format!("{STACK}={}", self.stack()));
-        let mut live: BTreeMap<Id, Value> = BTreeMap::new();
-        for (kind, resource) in kinds.all() {
-            let objects = self.objects_of(resource);
-            let what = format!("list {}", resource.0.plural);
-            let listed = self.ask(&what, objects.list_metadata(&ours)).await?;
-            live.extend(listed.items.iter().map(|object| {
-                let value =
-                    json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": object.metadata});
-                (id_of(&value, kind), value)
-            }));
-        }
-        let all: Vec<Value> = live.values().cloned().collect();
-        let surplus = rendered.prunable(&all, &in_use).into_iter();
-        Ok(surplus.filter_map(|id| Some((id.clone(), live.get(&id)?.clone()))).collect())
-    }
-
-    /// Removes what is no part of the set any more.
-    async fn remove_surplus(&self, rendered: &Rendered) -> Result<(), ClusterError> {
-        for (id, value) in self.surplus(rendered).await? {
-            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-            let Some(version) = text("/apiVersion") else { continue };
-            let kind = Kind::of(version, &id.kind);
-            let Some(resource) = self.resource(&kind).await? else { continue };
-            // Exactly this object, and not another one that has its name since.
-            let this =
-                Preconditions { uid: text("/metadata/uid").map(str::to_owned), resource_version: None };
-            let how = DeleteParams::background().preconditions(this);
-            let (objects, what) = (self.objects_of(&resource), format!("delete {}", resource.0.plural));
-            match self.ask(&what, objects.delete(&id.name, &how)).await {
-                Err(error) if error.is_gone() => {}
-                removed => drop(removed?),
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes records that nothing names and that are too many.
-    async fn remove_old_records(&self) -> Result<(), ClusterError> {
-        let records = self.records(&self.stack()).await?;
-        let mut named = BTreeSet::new();
-        for (_, value) in self.members().await? {
-            let all = annotations_of(&value);
-            named.extend(all.get(RECORD).cloned());
-            named.extend(Ours::previous(&all).and_then(|good| good.annotations.get(RECORD).cloned()));
-        }
-        let keep = kept(&records, &named);
-        for name in records.keys().filter(|name| !keep.contains(*name)) {
-            self.remove_record(name).await?;
-        }
-        Ok(())
     }
 
     /// What is needed to watch an object.

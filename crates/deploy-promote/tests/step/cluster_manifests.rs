@@ -380,6 +380,47 @@ fn what_may_hold_data_is_never_removed_and_a_migration_finds_what_its_pods_need(
     let run =
         migrating("deploy", &hello).input("release", two.as_str()).run().ended(0, "1.2.0 runs in staging");
     assert!(objects(&shop).contains(&"PersistentVolumeClaim/files".to_owned()), "{run:#?}");
+
+    // What was made for a migration that fails goes; what others have made stays.
+    let there = objects(&shop);
+    let three = shop.release(3, None);
+    shop.api_jobs_will(3, Fate::Exit(4));
+    let bye = manifests(&shop, "bye");
+    let deploy = || migrating("deploy", &bye).input("release", three.as_str()).run();
+    let run = deploy().ended(1, "the migration failed: ");
+    assert_eq!(objects(&shop), there, "{run:#?}");
+    shop.api_jobs_will(3, Fate::Exit(0));
+    let job = shop.namespace.names("Job").into_iter().next().unwrap();
+    shop.namespace.delete("Job", &job);
+    assert!((0..5000).any(|_| shop.namespace.names("Job").is_empty()), "it never goes");
+    deploy().ended(0, "1.3.0 runs in staging");
+    assert_eq!(greeting(&shop), "bye");
+}
+
+#[test]
+fn what_cannot_be_removed_is_told_and_what_was_put_back_is_watched_all_the_same() {
+    let shop = empty("dm-rest");
+    let (one, two) = (shop.release(1, None), shop.release(2, Some(Fate::Crash(3))));
+    let hello = manifests(&shop, "hello");
+    deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
+    let door = Door::open("");
+    let is_removal = |request: &str| request.starts_with("DELETE ") && request.contains("/services/front");
+    let held = door.gate().hold_first(is_removal, Moment::Before);
+    let with_front = format!("{hello}{}", service("front"));
+    let step = deploy(&shop, &two, &with_front).input("kubeconfig", &door.kubeconfig());
+    let child = step.start();
+    assert!(held.wait().is_some());
+    // Somebody makes another one of this name before it is removed.
+    shop.namespace.delete("Service", "front");
+    shop.namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": {"ports": [{"port": 81}]},
+    }));
+    drop(held);
+    let run =
+        step.finish(child).ended(1, "the rollback failed as well: the cluster refused to delete services: ");
+    assert!(run.stderr.contains("`web` is taken back"), "{run:#?}");
+    assert_eq!(said(&shop, "web").1, shop.image("web", 1).to_string());
+    assert!(objects(&shop).contains(&"Service/front".to_owned()));
 }
 
 #[test]
