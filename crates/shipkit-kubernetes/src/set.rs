@@ -314,7 +314,7 @@ impl Cluster {
         let mut how = PatchParams::apply(MANAGER);
         how.dry_run = true;
         let then = self.write(object, None, &how).await?;
-        Ok(Fate::of(object, now.as_ref(), &then))
+        Ok(Fate::of(now.as_ref(), &then))
     }
 
     /// Writes all objects in their order, workloads side by side. What is to be watched joins `applied`, also where it fails
@@ -360,7 +360,7 @@ impl Cluster {
     }
 
     /// Writes one object as it should be, with our annotations where it runs a service.
-    async fn write(
+    pub(crate) async fn write(
         &self,
         object: &Object,
         ours: Option<&Annotations>,

@@ -33,7 +33,7 @@ use crate::config::KubernetesNames;
 use crate::digest::Digest;
 use crate::reference::ImageRef;
 
-pub use difference::{Difference, Fate};
+pub use difference::{Fate, differences};
 pub use error::{BadManifests, Remark, WhyKept};
 pub use object::{Id, Kind, Object, Place};
 pub use prune::STACK;
