@@ -11,6 +11,7 @@ mod access;
 mod annotations;
 mod change;
 mod cluster;
+mod drift;
 mod error;
 mod expected;
 mod job;
