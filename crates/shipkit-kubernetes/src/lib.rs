@@ -13,6 +13,7 @@ mod change;
 mod cluster;
 mod drift;
 mod error;
+mod events;
 mod expected;
 mod job;
 mod kinds;

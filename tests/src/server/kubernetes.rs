@@ -314,6 +314,7 @@ impl Namespace {
             "StatefulSet" => ("apps", "statefulsets"),
             "DaemonSet" => ("apps", "daemonsets"),
             "Pod" => ("", "pods"),
+            "Event" => ("", "events"),
             "Role" => ("rbac.authorization.k8s.io", "roles"),
             "RoleBinding" => ("rbac.authorization.k8s.io", "rolebindings"),
             "ServiceAccount" => ("", "serviceaccounts"),
