@@ -1,14 +1,13 @@
 //! What is around a rollout in a cluster: the lease, the journal that `reconcile` reads, the migration, and the least role.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Command;
 
 use serde_json::Value;
 use shipkit_core::Digest;
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
-use shipkit_tests::server::door::{Door, kubectl};
+use shipkit_tests::server::door::Door;
 use shipkit_tests::server::gate::Moment;
-use shipkit_tests::server::kubernetes::{Fate, kubeconfig};
+use shipkit_tests::server::kubernetes::Fate;
 
 use crate::bed::{Step, Transcript};
 use crate::cluster::{Shop, step_as};
@@ -171,12 +170,7 @@ fn a_deploy_to_a_cluster_that_is_killed_after_any_change_is_finished_by_reconcil
 #[test]
 fn the_role_that_is_shipped_suffices_for_a_deploy_a_migration_and_a_rollback() {
     let shop = Shop::new("dp-role");
-    let role = concat!(env!("CARGO_MANIFEST_DIR"), "/../../actions/deploy-promote/role.yaml");
-    let mut apply = Command::new(kubectl());
-    apply.args(["--kubeconfig", kubeconfig().to_str().unwrap(), "--namespace", shop.namespace.name()]);
-    let applied = apply.args(["apply", "--filename", role]).output().unwrap();
-    assert!(applied.status.success(), "{applied:?}");
-    let user = shop.namespace.user_with("shipkit");
+    let user = shop.user_of("role.yaml", "shipkit");
     let config = migrating(&shop, true);
     let config = config.replacen("timeout: 60s", "timeout: 60s\n    secrets: [key]", 1);
     shop.namespace.apply(&serde_json::json!({

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shipkit_core::rollout::Next;
+use shipkit_core::rollout::workload::Seen;
 use shipkit_core::target::{NoWayBack, Observed, way_back};
 use shipkit_tests::server::kubernetes::Fate;
 
@@ -125,4 +126,22 @@ fn a_deploy_that_was_killed_is_finished_by_the_next_and_the_good_release_stays_r
     );
     let back = way_back("shop", &bed.observe()).unwrap();
     assert!(back.returns.iter().all(|one| one.to.stamp.as_ref().unwrap().version == "1"), "{back:?}");
+}
+
+#[test]
+fn pods_that_are_ready_do_not_count_before_they_have_been_so_for_as_long_as_their_deployment_wants() {
+    let bed = Bed::new("minready", &["api"]);
+    // All pods are replaced at once: nothing but the new ones is available.
+    bed.namespace.merge(
+        "Deployment",
+        "api",
+        &json!({"spec": {"minReadySeconds": 2, "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 3}}}}),
+    );
+    let applied = bed.apply(&release("1", 1, &[("api", "one")])).pop().unwrap();
+    let mut shown = Vec::new();
+    let show =
+        |seen: &Seen| shown.push((seen.pods.iter().filter(|pod| pod.is_ready).count(), seen.available));
+    assert_eq!(bed.namespace.wait(bed.cluster.rollout(&applied, DEADLINE, show)).unwrap(), Next::Done);
+    assert!(shown.contains(&(3, 0)), "all are ready and none counts: {shown:?}");
+    assert_eq!(shown.last(), Some(&(3, 3)), "{shown:?}");
 }
