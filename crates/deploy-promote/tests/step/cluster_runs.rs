@@ -65,6 +65,52 @@ fn a_release_is_migrated_once_in_a_cluster_before_anything_is_replaced() {
 }
 
 #[test]
+fn data_is_backed_up_by_a_job_once_a_release_before_it_is_migrated() {
+    let shop = Shop::new("dp-backup");
+    let tool = shop.image("tool", 1);
+    let image = format!("{tool}");
+    let backup = format!("backup: {{service: api, command: save all, image: \"{image}\"}}\n    migrate:");
+    let config = migrating(&shop, true).replacen("migrate:", &backup, 1);
+    let one = shop.release(1, None);
+    let run = deploy(&config, &one).input("dry-run", "true").run().ended(0, "dry run");
+    let plan = format!("back up once, like `api` in {image}: save all\nmigrate once,");
+    assert!(run.stdout.starts_with(&plan), "{}", run.stdout);
+    let run = deploy(&config, &one).run().ended(0, "1.1.0 runs");
+    let at = |text: &str| run.stderr.find(text).unwrap_or_else(|| panic!("{text}: {}", run.stderr));
+    assert!(
+        at("backing up: save all") < at("backed up") && at("backed up") < at("migrating: up"),
+        "{run:#?}"
+    );
+    let jobs = shop.namespace.names("Job");
+    let job = shop.namespace.get("Job", &jobs[0]);
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["args"]),
+        (&image.into(), &serde_json::json!(["save", "all"]))
+    );
+    let run = deploy(&config, &one).run().ended(0, "1.1.0 runs");
+    assert_eq!(
+        (run.stderr.matches("back").count(), shop.namespace.names("Job")),
+        (0, jobs),
+        "nothing changes"
+    );
+
+    let two = shop.release(2, None);
+    shop.namespace.jobs_will(tool.digest.as_str(), Fate::Exit(5));
+    let run = deploy(&config, &two)
+        .run()
+        .ended(1, "the backup failed: container `shop-api` of pod `shipkit-backup-");
+    assert!(run.outputs["cause"].ends_with(" ended with exit code 5; nothing was rolled out, 1.1.0 serves"));
+    let run = deploy(&config, &two).run().ended(1, "it is not run twice for one release");
+    assert!(!run.stderr.contains("migrating"), "{run:#?}");
+    shop.namespace.jobs_will(tool.digest.as_str(), Fate::Exit(0));
+    let failed = shop.namespace.names("Job").remove(0);
+    shop.kubectl(&["delete", "job", &failed]);
+    deploy(&config, &two).run().ended(0, "1.2.0 runs");
+    check_closed(&shop);
+}
+
+#[test]
 fn a_migration_that_is_not_compatible_holds_the_way_back_in_a_cluster() {
     let shop = Shop::new("dp-holds");
     shop.deploy(&shop.release(1, None)).run().ended(0, "1.1.0 runs");
