@@ -97,7 +97,7 @@ pub(crate) async fn prepare<'a>(
         changes.extend(problems.note(cluster.objects().await).unwrap_or_default());
     }
     let environment = &project.environment;
-    let hooks = Hooks::of(&environment.backup, environment.migrate.as_ref(), &changes);
+    let hooks = Hooks::of(environment, &changes);
     problems.note(hooks.check().await);
     problems.told()?;
     if is_check || project.args.dry_run {

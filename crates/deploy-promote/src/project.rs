@@ -272,13 +272,13 @@ impl<'a> Project<'a> {
         }
         let (namespace, secrets) =
             (self.environment.target.namespace.clone(), self.environment.secrets.clone());
-        let migrates = self.environment.migrate.is_some();
+        let has_jobs = self.environment.migrate.is_some() || self.environment.backup_job.is_some();
         Ok(Place {
             project: self.config.name.clone(),
             namespace,
             workloads,
             secrets,
-            migrates,
+            has_jobs,
             has_manifests,
         })
     }

@@ -19,11 +19,10 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     });
     let entries = entries.unwrap_or_default();
     let mut drift = drift(&entries, &observed);
-    match target.drift(&entries).await {
-        Ok(further) => drift.extend(further),
-        Err(error) => {
-            runner.say(&format!("what else somebody has changed cannot be found out: {error}"));
-        }
+    let (further, told) = target.drift(&entries).await;
+    drift.extend(further);
+    if let Err(error) = told {
+        runner.say(&format!("what else somebody has changed cannot be found out: {error}"));
     }
     if runner.is_json() {
         runner.data(&report::status_json(place, &observed, &drift).to_string());

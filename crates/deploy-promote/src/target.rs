@@ -346,12 +346,20 @@ impl Target {
         })
     }
 
-    /// What else than images differs from what is kept of the releases that run; only a Swarm keeps so much that this is known.
-    pub(crate) async fn drift(&self, newest_first: &[Entry]) -> Result<Vec<String>, TargetError> {
-        Ok(match self {
-            Self::Swarm { swarm, stack, .. } => swarm.drift(stack, newest_first).await?,
-            Self::Compose { .. } | Self::Cluster(_) => Vec::new(),
-        })
+    /// What else than images differs from what is kept of the releases that run, and why not all of it is known. A Compose project
+    /// does not keep so much.
+    pub(crate) async fn drift(&self, newest_first: &[Entry]) -> (Vec<String>, Result<(), TargetError>) {
+        match self {
+            Self::Swarm { swarm, stack, .. } => match swarm.drift(stack, newest_first).await {
+                Ok(found) => (found, Ok(())),
+                Err(error) => (Vec::new(), Err(error.into())),
+            },
+            Self::Compose { .. } => (Vec::new(), Ok(())),
+            Self::Cluster(cluster) => {
+                let (found, told) = cluster.drift(newest_first).await;
+                (found, told.map_err(TargetError::from))
+            }
+        }
     }
 
     /// Makes sure that what `entry` keeps of a service can run, before anything goes back. The nodes of a Swarm find that

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod compose;
 pub mod config;
+pub mod difference;
 pub mod digest;
 pub mod event;
 pub mod evidence;

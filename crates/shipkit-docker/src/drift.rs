@@ -1,11 +1,11 @@
 //! What somebody has changed of a service since its release was confirmed: its specification beside the one that is kept.
 //!
-//! Both were read from the engine, so what it fills in by itself is in both. Texts are named and not shown, for any of them may
-//! be a secret; numbers are.
+//! Both were read from the engine, so what it fills in by itself is in both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use shipkit_core::difference::{self, Difference, How};
 use shipkit_core::history::{Entry, Means};
 use shipkit_core::rollout::shift::Phase;
 
@@ -16,8 +16,6 @@ use crate::slot_labels::{is_traefiks, slot};
 use crate::spec::items;
 use crate::swarm::Swarm;
 
-/// How many differences of one service are named.
-const NAMED: usize = 10;
 /// What is no part of a release: names, counters, and what a way back writes by itself. Images are told apart by their digests
 /// elsewhere.
 const PASSED_OVER: [&str; 4] =
@@ -40,37 +38,27 @@ impl Swarm {
             let entry = newest_first.iter().find(|entry| entry.is_of(&stamp));
             let kept = entry.and_then(|entry| entry.services.get(&standing.service));
             if let Some(Means::Specification(kept)) = kept.map(|kept| &kept.means) {
-                found.extend(told(&standing.service, stamp.called(), &differences(kept, spec)));
+                found.extend(difference::drift(&standing.service, stamp.called(), &differences(kept, spec)));
             }
         }
         Ok(found)
     }
 }
 
-fn told(service: &str, version: &str, differences: &[String]) -> Option<String> {
-    let named = differences.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let more = match differences.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    (!differences.is_empty()).then(|| format!("`{service}` is not as {version} left it: {named}{more}"))
-}
-
 /// How one specification differs from another one that was there before.
-fn differences(before: &Value, now: &Value) -> Vec<String> {
+fn differences(before: &Value, now: &Value) -> Vec<Difference> {
     let (before, now) = (parts(before), parts(now));
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let difference = |name: &String| {
         let (before, now) = (before.get(name), now.get(name));
-        let is_number = before.into_iter().chain(now).all(Value::is_number);
-        let number = |value: Option<&Value>| value.map_or_else(|| "0".to_owned(), Value::to_string);
-        match (before, now) {
-            (before, now) if before == now => None,
-            (before, now) if is_number => Some(format!("{name} {} -> {}", number(before), number(now))),
-            (None, _) => Some(format!("{name} added")),
-            (_, None) => Some(format!("{name} removed")),
-            (Some(_), Some(_)) => Some(format!("{name} changed")),
-        }
+        // The engine leaves out what is 0 or false.
+        let nothing = match before.or(now) {
+            Some(Value::Number(_)) => Some(json!(0)),
+            Some(Value::Bool(_)) => Some(json!(false)),
+            Some(Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_)) | None => None,
+        };
+        let how = How::of(before.or(nothing.as_ref()), now.or(nothing.as_ref()));
+        (before != now).then(|| Difference { field: name.clone(), how })
     };
     names.into_iter().filter_map(difference).collect()
 }
@@ -166,6 +154,8 @@ fn port(port: &Value) -> Vec<(String, Value)> {
 
 #[cfg(test)]
 mod tests {
+    use shipkit_core::difference::named;
+
     use super::*;
 
     /// A service as the engine tells it.
@@ -194,7 +184,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut Value), expected: &str) {
         let mut now = kept();
         change(&mut now);
-        let said = differences(&kept(), &now).join(", ");
+        let said = named(&differences(&kept(), &now));
         assert_eq!(said, expected);
         assert!(!said.contains("s3cret"));
     }
@@ -210,7 +200,7 @@ mod tests {
         let said = "environment `FLAG` removed, environment `KEY` changed, environment `MORE` added";
         check(|spec| container(spec)["Env"] = variables, said);
         check(|spec| spec["Mode"]["Replicated"]["Replicas"] = json!(0), "replicas 2 -> 0");
-        check(|spec| spec["Mode"] = json!({"Global": {}}), "global mode added, replicas 2 -> 0");
+        check(|spec| spec["Mode"] = json!({"Global": {}}), "global mode false -> true, replicas 2 -> 0");
         check(|spec| spec["Labels"]["team"] = json!("b"), "label `team` changed");
         check(|spec| container(spec)["Labels"] = json!({}), "container label `a` removed");
         let limit = "`TaskTemplate.Resources.Limits.MemoryBytes` 7 -> ";
@@ -255,13 +245,5 @@ mod tests {
             route(spec);
         };
         check(shifted, "");
-    }
-
-    #[test]
-    fn a_sentence_names_so_many() {
-        let many: Vec<String> = (0..12).map(|number| number.to_string()).collect();
-        assert_eq!(told("api", "1", &[]), None);
-        assert_eq!(told("api", "1", &many[..1]).unwrap(), "`api` is not as 1 left it: 0");
-        assert!(told("api", "1", &many).unwrap().ends_with(", 9 and 2 more"));
     }
 }

@@ -39,8 +39,8 @@ const NEEDED: [(&str, &str, &str); 11] = [
     ("coordination.k8s.io", "leases", "patch"),
 ];
 
-/// What it does more where releases are migrated.
-const NEEDED_TO_MIGRATE: [(&str, &str, &str); 6] = [
+/// What it does more where jobs run before a release is rolled out.
+const NEEDED_FOR_JOBS: [(&str, &str, &str); 6] = [
     ("batch", "jobs", "get"),
     ("batch", "jobs", "list"),
     ("batch", "jobs", "watch"),
@@ -86,8 +86,8 @@ pub struct Place {
     pub workloads: Vec<Workload>,
     /// Names of secrets that must exist.
     pub secrets: Vec<String>,
-    /// Whether releases are migrated before they are rolled out.
-    pub migrates: bool,
+    /// Whether jobs run before a release is rolled out: a backup, a migration.
+    pub has_jobs: bool,
     /// Whether the objects of a release are given as manifests; otherwise its services have deployments, and only their images
     /// change.
     pub has_manifests: bool,
@@ -276,8 +276,8 @@ impl Cluster {
     pub(crate) async fn permissions(&self) -> Result<(), ClusterError> {
         let secrets = [("", "secrets", "get")];
         let secrets = secrets.iter().filter(|_| !self.place.secrets.is_empty());
-        let to_migrate = NEEDED_TO_MIGRATE.iter().filter(|_| self.place.migrates);
-        let asked: Vec<_> = NEEDED.iter().chain(secrets).chain(to_migrate).collect();
+        let for_jobs = NEEDED_FOR_JOBS.iter().filter(|_| self.place.has_jobs);
+        let asked: Vec<_> = NEEDED.iter().chain(secrets).chain(for_jobs).collect();
         let asked: Vec<Needed<'_>> = asked
             .into_iter()
             .map(|&(group, resource, verb)| Needed {

@@ -133,9 +133,9 @@ pub enum ClusterError {
     /// What lies there is not a journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The migration of another release has not ended.
-    #[error("job `{0}` still migrates for another release")]
-    StillMigrating(String),
+    /// The job of another release has not ended.
+    #[error("job `{0}` of another release has not ended")]
+    StillRuns(String),
     /// Another run has the lease now.
     #[error("the lease `{0}` belongs to another run by now")]
     LeaseLost(String),
@@ -275,7 +275,7 @@ impl Hint for ClusterError {
                  changing is left out of the manifests"
                     .to_owned(),
             ),
-            Self::StillMigrating(name) => {
+            Self::StillRuns(name) => {
                 Some(format!("wait until it has ended, or `kubectl delete job {name}`"))
             }
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
@@ -326,7 +326,7 @@ impl Hint for ClusterError {
             | Self::Paused(_)
             | Self::Overtaken(_)
             | Self::NothingBefore(_)
-            | Self::StillMigrating(_) => ExitCode::No,
+            | Self::StillRuns(_) => ExitCode::No,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The migration of a release as a job of the cluster, which remembers what ran: a run that comes later finds the job and
-//! waits for it, or takes its end for what it was. Nothing is ever run a second time for one release.
+//! What runs before a release is rolled out as a job of the cluster, which remembers what ran: a run that comes later finds the
+//! job and waits for it, or takes its end for what it was. Nothing is ever run a second time for one release.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
+use shipkit_core::journal::Hook;
 use shipkit_core::rollout::workload::problems;
 use shipkit_core::target::{Desired, Job, JobEnd};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,7 +22,7 @@ use crate::annotations::{Deployed, Ours};
 use crate::cluster::{Cluster, no_container};
 use crate::error::{CONFLICT, ClusterError};
 use crate::lease::PROJECT;
-use crate::migration::{self, End, Object};
+use crate::migration::{self, End, LABEL, Object};
 use crate::observe::Owned;
 use crate::rollout::SILENCE;
 
@@ -66,33 +67,34 @@ enum Sight {
 }
 
 impl Cluster {
-    /// Makes the job that migrates a release, without beginning it, unless it is there or was begun before. Those of
-    /// other releases of the project are removed.
+    /// Makes the job that backs up or migrates for a release, without beginning it, unless it is there or was begun before.
+    /// Those of other releases of the project are removed.
     ///
     /// # Errors
-    /// When the cluster refuses or cannot be asked, or a migration of another release still runs.
-    pub async fn make_migration(&self, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {
-        let name = migration::name(&desired.stamp.release);
-        if self.make_room(&name).await? || job.is_begun {
+    /// When the cluster refuses or cannot be asked, or the job of another release still runs.
+    pub async fn make_job(&self, hook: Hook, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {
+        let name = migration::name(hook, &desired.stamp.release);
+        if self.make_room(hook, &name).await? || job.is_begun {
             Ok(())
         } else {
-            self.make(name, desired, job).await
+            self.make((hook, name), desired, job).await
         }
     }
 
-    /// Begins the migration that was made, or waits for the one that a killed run began. `line` is told what it writes, as
+    /// Begins the job that was made, or waits for the one that a killed run began. `line` is told what it writes, as
     /// it comes; foreign text. After its limit the cluster ends it. Dropping the future leaves it running, for the next
     /// deploy of this release to wait for.
     ///
     /// # Errors
     /// When the cluster refuses or cannot be asked.
-    pub async fn migrate(
+    pub async fn run_job(
         &self,
+        hook: Hook,
         desired: &Desired,
         job: Job<'_>,
         mut line: impl FnMut(&str),
     ) -> Result<JobEnd, ClusterError> {
-        let name = migration::name(&desired.stamp.release);
+        let name = migration::name(hook, &desired.stamp.release);
         let jobs = self.jobs();
         let Some(there) = self.ask("get jobs", jobs.get_opt(&name)).await? else { return Ok(JobEnd::Gone) };
         let is_new = migration::is_fresh(&there);
@@ -154,22 +156,22 @@ impl Cluster {
         Ok(JobEnd::Failed { cause: format!("{cause}{then}") })
     }
 
-    /// Whether a migration of the project has begun and not ended.
-    pub(crate) async fn is_migrating(&self) -> Result<bool, ClusterError> {
+    /// Whether a job of the project has begun and not ended.
+    pub(crate) async fn has_jobs_that_run(&self) -> Result<bool, ClusterError> {
         let may_run =
             |job: &Object| migration::end(job.status.as_ref()).is_none() && !migration::is_fresh(job);
-        Ok(self.migrations().await?.iter().any(may_run))
+        Ok(self.jobs_of_project(LABEL).await?.iter().any(may_run))
     }
 
     /// Whether the job of this name is there. Those of other releases of the project are removed.
-    async fn make_room(&self, name: &str) -> Result<bool, ClusterError> {
+    async fn make_room(&self, hook: Hook, name: &str) -> Result<bool, ClusterError> {
         let (jobs, mut is_there) = (self.jobs(), false);
-        for job in &self.migrations().await? {
+        for job in &self.jobs_of_project(&format!("{LABEL}={hook}")).await? {
             let other = job.name_any();
             if other == name {
                 is_there = true;
             } else if migration::end(job.status.as_ref()).is_none() && !migration::is_fresh(job) {
-                return Err(ClusterError::StillMigrating(other));
+                return Err(ClusterError::StillRuns(other));
             } else {
                 let this = Preconditions { uid: job.uid(), resource_version: None };
                 let how = DeleteParams::background().preconditions(this);
@@ -182,15 +184,20 @@ impl Cluster {
         Ok(is_there)
     }
 
-    /// The jobs that migrate releases of the project.
-    async fn migrations(&self) -> Result<Vec<Object>, ClusterError> {
-        let (jobs, ours) = (self.jobs(), format!("{}={}", migration::LABEL, migration::MIGRATE));
-        let listed = self.ask("list jobs", jobs.list(&ListParams::default().labels(&ours))).await?;
+    /// The jobs of the project with these labels.
+    async fn jobs_of_project(&self, labels: &str) -> Result<Vec<Object>, ClusterError> {
+        let jobs = self.jobs();
+        let listed = self.ask("list jobs", jobs.list(&ListParams::default().labels(labels))).await?;
         let is_of_project = |job: &Object| job.annotations().get(PROJECT) == Some(&self.place.project);
         Ok(listed.items.into_iter().filter(is_of_project).collect())
     }
 
-    async fn make(&self, name: String, desired: &Desired, job: Job<'_>) -> Result<(), ClusterError> {
+    async fn make(
+        &self,
+        (hook, name): (Hook, String),
+        desired: &Desired,
+        job: Job<'_>,
+    ) -> Result<(), ClusterError> {
         let (workload, deployment) = if let Some(rendered) = &self.manifests {
             self.make_what_pods_need().await?;
             self.deployment_in(rendered, &job.service.name)?
@@ -206,7 +213,7 @@ impl Cluster {
         };
         let mut annotations = Ours::deploy(new, None).annotations;
         annotations.insert(PROJECT.to_owned(), self.place.project.clone());
-        let object = migration::object(name, (&deployment, &workload), job, annotations);
+        let object = migration::object((hook, name), (&deployment, &workload), job, annotations);
         let object = object.ok_or_else(|| no_container(&workload, &deployment))?;
         let made = self.ask("create jobs", self.jobs().create(&PostParams::default(), &object)).await;
         match made {

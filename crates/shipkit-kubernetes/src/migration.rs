@@ -1,10 +1,11 @@
-//! The job that migrates a release: what the pods of a service are made from, for one command and once.
+//! The job that runs before a release is rolled out: made from what the pods of a service are made from, for one command and once.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::{Affinity, Container, PodReadinessGate, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use shipkit_core::Digest;
+use shipkit_core::journal::Hook;
 use shipkit_core::target;
 
 use crate::annotations::Annotations;
@@ -12,8 +13,6 @@ use crate::cluster::Workload;
 
 /// What tells the jobs of shipkit, and their pods, from others. Its value is what they do.
 pub(crate) const LABEL: &str = "shipkit.dev/job";
-/// The value for a migration.
-pub(crate) const MIGRATE: &str = "migrate";
 /// How many digits of the release's digest are in the name.
 const DIGITS: usize = 16;
 
@@ -34,16 +33,16 @@ pub(crate) enum End {
     },
 }
 
-/// The name of the job that migrates a release.
-pub(crate) fn name(release: &Digest) -> String {
+/// The name of the job of a release.
+pub(crate) fn name(hook: Hook, release: &Digest) -> String {
     let digest = release.as_str();
     let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
-    format!("shipkit-{MIGRATE}-{}", hex.chars().take(DIGITS).collect::<String>())
+    format!("shipkit-{hook}-{}", hex.chars().take(DIGITS).collect::<String>())
 }
 
 /// The job. `None` if the deployment has no such container.
 pub(crate) fn object(
-    name: String,
+    (hook, name): (Hook, String),
     (deployment, workload): (&Deployment, &Workload),
     job: target::Job<'_>,
     annotations: Annotations,
@@ -57,7 +56,7 @@ pub(crate) fn object(
     let selected = selected(&spec.selector);
     let mut labels = all.labels.unwrap_or_default();
     labels.retain(|name, _| !selected.contains(&name.as_str()));
-    labels.insert(LABEL.to_owned(), MIGRATE.to_owned());
+    labels.insert(LABEL.to_owned(), hook.to_string());
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -69,7 +68,7 @@ pub(crate) fn object(
     Some(Job {
         metadata: ObjectMeta {
             name: Some(name),
-            labels: Some([(LABEL.to_owned(), MIGRATE.to_owned())].into()),
+            labels: Some([(LABEL.to_owned(), hook.to_string())].into()),
             annotations: Some(annotations),
             ..ObjectMeta::default()
         },
@@ -178,7 +177,8 @@ mod tests {
         let limit = Duration::from_mins(2);
         let job = target::Job { service: &service, command: &command, is_begun: false, limit };
         let annotations = [("shipkit.dev/version".to_owned(), "2".to_owned())].into();
-        object("m".to_owned(), (&deployment, &workload), job, annotations).map(|job| json!(job))
+        object((Hook::Migrate, "m".to_owned()), (&deployment, &workload), job, annotations)
+            .map(|job| json!(job))
     }
 
     #[test]
@@ -263,8 +263,9 @@ mod tests {
 
     #[test]
     fn its_name_is_that_of_the_release_and_one_that_pods_can_have() {
-        let (one, two) = (name(&Digest::of(b"1")), name(&Digest::of(b"2")));
+        let (one, two) = (name(Hook::Migrate, &Digest::of(b"1")), name(Hook::Migrate, &Digest::of(b"2")));
         assert_eq!(one.strip_prefix("shipkit-migrate-").map(str::len), Some(DIGITS));
         assert_ne!(one, two);
+        assert!(name(Hook::Backup, &Digest::of(b"1")).starts_with("shipkit-backup-"));
     }
 }

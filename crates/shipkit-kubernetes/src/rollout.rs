@@ -214,7 +214,7 @@ impl Cluster {
             let Some(seen) = view.seen(expected, &live.uid) else { return Ok(removed(expected)) };
             show(&seen);
             let next = rule.next(&seen, start.elapsed());
-            let Next::Wait(left) = next else { return Ok(next) };
+            let Next::Wait(left) = next else { return Ok(self.with_events(next, &seen).await) };
             pause = left.min(SILENCE);
         }
     }

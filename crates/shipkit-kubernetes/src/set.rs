@@ -391,7 +391,7 @@ impl Cluster {
         how.dry_run = true;
         let size = self.size(object, rendered, now.as_ref(), members);
         let then = self.write(object, Some((&Annotations::new(), size)), &how).await?;
-        Ok(Fate::of(object, now.as_ref(), &then))
+        Ok(Fate::of(now.as_ref(), &then))
     }
 
     /// Writes all objects in their order, workloads side by side, but for those that change with the traffic. What is to be

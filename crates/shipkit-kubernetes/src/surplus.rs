@@ -90,13 +90,13 @@ impl Cluster {
         self.remove_old_records().await
     }
 
-    /// Removes config maps and secrets of the stack that no record names: they were made for a migration that failed, and nothing
-    /// else was made of its release. As long as a migration may still read them, they stay.
+    /// Removes config maps and secrets of the stack that no record names: they were made for a job that failed, and nothing else
+    /// was made of its release. As long as a job may still read them, they stay.
     ///
     /// # Errors
     /// When the cluster refuses or cannot be asked.
     pub async fn remove_unrecorded(&self) -> Result<(), ClusterError> {
-        if self.manifests.is_none() || self.is_migrating().await? {
+        if self.manifests.is_none() || self.has_jobs_that_run().await? {
             return Ok(());
         }
         let mut named = BTreeSet::new();

@@ -12,6 +12,8 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{ContainerStatus, Namespace as Object, Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::Role;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::discovery::ApiResource;
@@ -314,6 +316,7 @@ impl Namespace {
             "StatefulSet" => ("apps", "statefulsets"),
             "DaemonSet" => ("apps", "daemonsets"),
             "Pod" => ("", "pods"),
+            "Event" => ("", "events"),
             "Role" => ("rbac.authorization.k8s.io", "roles"),
             "RoleBinding" => ("rbac.authorization.k8s.io", "rolebindings"),
             "ServiceAccount" => ("", "serviceaccounts"),
@@ -451,6 +454,12 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     let has_gates = spec.readiness_gates.as_ref().is_some_and(|gates| !gates.is_empty());
     let is_ready =
         if statuses.iter().all(|one| one["ready"] == true) && !has_gates { "True" } else { "False" };
+    // A controller that wants pods to be ready for a while looks at since when they are.
+    let since = |kind: &str, status: &str| {
+        let conditions = now.conditions.iter().flatten();
+        let same = conditions.into_iter().find(|one| one.type_ == kind && one.status == status);
+        same.and_then(|one| one.last_transition_time.clone()).unwrap_or(Time(Timestamp::now()))
+    };
     let conditions: Vec<_> = [
         ("PodScheduled", "True"),
         ("Initialized", "True"),
@@ -458,7 +467,7 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
         ("Ready", is_ready),
     ]
     .iter()
-    .map(|(kind, status)| json!({"type": kind, "status": status}))
+    .map(|(kind, status)| json!({"type": kind, "status": status, "lastTransitionTime": since(kind, status)}))
     .collect();
     let phase = if is_in_job { phase(&statuses) } else { "Running" };
     // Whoever has no address is no endpoint of a Service.
@@ -466,10 +475,14 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     let [a, b] =
         uid.bytes().fold(7_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())).to_be_bytes();
     let ip = format!("10.201.{a}.{b}");
-    let status = json!({"status": {
-        "phase": phase, "conditions": conditions, "containerStatuses": statuses,
-        "podIP": ip, "podIPs": [{"ip": ip}],
-    }});
+    // Of exactly this pod: one of a stateful set has the name of the one that it replaces.
+    let status = json!({
+        "metadata": {"uid": pod.metadata.uid},
+        "status": {
+            "phase": phase, "conditions": conditions, "containerStatuses": statuses,
+            "podIP": ip, "podIPs": [{"ip": ip}],
+        },
+    });
     // It may be gone already, or changed: then the next event tells.
     pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.ok();
 }

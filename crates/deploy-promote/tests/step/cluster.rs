@@ -1,11 +1,13 @@
 //! A namespace of a real control plane whose node is played: the same deploy, rollback and status as on a Swarm.
 
 use std::io::{BufRead as _, BufReader};
+use std::process::Command;
 
 use serde_json::json;
 use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef, Repository};
+use shipkit_tests::server::door::kubectl;
 use shipkit_tests::server::kubernetes::{Fate, Namespace, kubeconfig};
 use shipkit_tests::server::registry::{Options, Registry};
 
@@ -89,6 +91,22 @@ impl Shop {
 
     pub(crate) fn versions(&self) -> Vec<String> {
         self.there().into_iter().map(|(version, _)| version).collect()
+    }
+
+    /// What a person types.
+    #[track_caller]
+    pub(crate) fn kubectl(&self, arguments: &[&str]) {
+        let mut command = Command::new(kubectl());
+        command.args(["--kubeconfig", kubeconfig().to_str().unwrap(), "--namespace", self.namespace.name()]);
+        let run = command.args(arguments).output().unwrap();
+        assert!(run.status.success(), "{arguments:?}: {run:?}");
+    }
+
+    /// A kubeconfig of a user with a role that is shipped, by its file and its name.
+    pub(crate) fn user_of(&self, file: &str, role: &str) -> String {
+        let path = format!("{}/../../actions/deploy-promote/{file}", env!("CARGO_MANIFEST_DIR"));
+        self.kubectl(&["apply", "--filename", &path]);
+        self.namespace.user_with(role)
     }
 
     /// As if the time of a killed run were over: it cannot give its lease up.

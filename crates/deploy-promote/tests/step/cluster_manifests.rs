@@ -15,7 +15,7 @@ use crate::cluster_runs::check_closed;
 use crate::kills::{Then, kill_at, numbers};
 
 /// What teams write, for the services of a [`Shop`]. `greeting` is a setting of `api`.
-fn manifests(shop: &Shop, greeting: &str) -> String {
+pub(crate) fn manifests(shop: &Shop, greeting: &str) -> String {
     let registry = shop.registry.host();
     let workload = |name: &str, image: &str, rest: &str| {
         format!(
@@ -45,11 +45,11 @@ pub(crate) fn config(shop: &Shop) -> String {
     shop.config().replacen("context: bed", "context: bed, manifests: k8s.yaml", 1)
 }
 
-fn step(shop: &Shop, command: &str, manifests: &str) -> Step {
+pub(crate) fn step(shop: &Shop, command: &str, manifests: &str) -> Step {
     step_as(command, &config(shop)).file("k8s.yaml", manifests)
 }
 
-fn deploy(shop: &Shop, release: &Digest, manifests: &str) -> Step {
+pub(crate) fn deploy(shop: &Shop, release: &Digest, manifests: &str) -> Step {
     step(shop, "deploy", manifests).input("release", release.as_str())
 }
 
@@ -61,6 +61,14 @@ pub(crate) fn empty(name: &str) -> Shop {
     }
     assert!((0..5000).any(|_| shop.namespace.names("Deployment").is_empty()), "they never go");
     shop
+}
+
+/// A shop in which release 1.1.0 runs, and its manifests.
+pub(crate) fn begun(name: &str) -> (Shop, String) {
+    let shop = empty(name);
+    let hello = manifests(&shop, "hello");
+    deploy(&shop, &shop.release(1, None), &hello).run().ended(0, "1.1.0 runs in staging");
+    (shop, hello)
 }
 
 /// The names of all objects that a stack may have, as people say them.
@@ -157,11 +165,9 @@ fn a_release_is_all_its_objects_and_goes_back_as_all_of_them() {
 
 #[test]
 fn one_can_go_back_to_every_release_that_was_confirmed() {
-    let shop = empty("dm-back");
-    let (one, three) = (shop.release(1, None), shop.release(3, None));
-    let hello = manifests(&shop, "hello");
+    let (shop, _) = begun("dm-back");
+    let three = shop.release(3, None);
     let bye = manifests(&shop, "bye").replace(&service("web"), &service("front"));
-    deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
     let first = objects(&shop);
     deploy(&shop, &three, &bye).run().ended(0, "1.3.0 runs in staging");
     let now = objects(&shop);
@@ -333,10 +339,8 @@ fn a_namespace_that_only_the_manifests_have_is_made_and_what_is_defined_there_is
 
 #[test]
 fn what_an_autoscaler_scales_stays_as_it_has_scaled_it() {
-    let shop = empty("dm-scale");
-    let (one, two) = (shop.release(1, None), shop.release(2, None));
-    let hello = manifests(&shop, "hello");
-    deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
+    let (shop, hello) = begun("dm-scale");
+    let two = shop.release(2, None);
     // From now on the autoscaler of the manifests owns what was ours.
     let autoscaler = "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\nspec:\n  minReplicas: 1\n  \
                   maxReplicas: 9\n  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}\n";
@@ -399,10 +403,8 @@ fn what_may_hold_data_is_never_removed_and_a_migration_finds_what_its_pods_need(
 
 #[test]
 fn what_cannot_be_removed_is_told_and_what_was_put_back_is_watched_all_the_same() {
-    let shop = empty("dm-rest");
-    let (one, two) = (shop.release(1, None), shop.release(2, Some(Fate::Crash(3))));
-    let hello = manifests(&shop, "hello");
-    deploy(&shop, &one, &hello).run().ended(0, "1.1.0 runs in staging");
+    let (shop, hello) = begun("dm-rest");
+    let two = shop.release(2, Some(Fate::Crash(3)));
     let door = Door::open("");
     let is_removal = |request: &str| request.starts_with("DELETE ") && request.contains("/services/front");
     let held = door.gate().hold_first(is_removal, Moment::Before);
@@ -566,12 +568,7 @@ fn a_way_back_that_is_killed_between_any_two_changes_is_finished_by_reconcile() 
 #[test]
 fn the_role_for_manifests_suffices_for_a_deploy_a_rollback_and_the_history() {
     let shop = empty("dm-role");
-    let role = concat!(env!("CARGO_MANIFEST_DIR"), "/../../actions/deploy-promote/role-manifests.yaml");
-    let mut apply = Command::new(kubectl());
-    apply.args(["--kubeconfig", kubeconfig().to_str().unwrap(), "--namespace", shop.namespace.name()]);
-    let applied = apply.args(["apply", "--filename", role]).output().unwrap();
-    assert!(applied.status.success(), "{applied:?}");
-    let user = shop.namespace.user_with("shipkit-manifests");
+    let user = shop.user_of("role-manifests.yaml", "shipkit-manifests");
     let run = |step: Step| -> Transcript { step.input("kubeconfig", &user).run() };
     for digit in [1, 2] {
         let release = shop.release(digit, None);
@@ -581,6 +578,8 @@ fn the_role_for_manifests_suffices_for_a_deploy_a_rollback_and_the_history() {
     run(step(&shop, "history", "")).ended(0, "1.2.0 serves");
     run(step(&shop, "rollback", "")).ended(0, "1.1.0 serves in staging again");
     run(step(&shop, "reconcile", "")).ended(0, "has ended");
+    let status = run(step(&shop, "status", ""));
+    assert!(!status.stderr.contains("cannot be found out"), "{status:#?}");
     let text = format!(
         "{}---\napiVersion: v1\nkind: LimitRange\nmetadata: {{name: a}}\nspec: {{limits: []}}\n",
         manifests(&shop, "1")

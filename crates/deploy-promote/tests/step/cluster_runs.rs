@@ -1,14 +1,13 @@
 //! What is around a rollout in a cluster: the lease, the journal that `reconcile` reads, the migration, and the least role.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Command;
 
 use serde_json::Value;
 use shipkit_core::Digest;
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
-use shipkit_tests::server::door::{Door, kubectl};
+use shipkit_tests::server::door::Door;
 use shipkit_tests::server::gate::Moment;
-use shipkit_tests::server::kubernetes::{Fate, kubeconfig};
+use shipkit_tests::server::kubernetes::Fate;
 
 use crate::bed::{Step, Transcript};
 use crate::cluster::{Shop, step_as};
@@ -62,6 +61,52 @@ fn a_release_is_migrated_once_in_a_cluster_before_anything_is_replaced() {
     deploy(&config, &two).run().ended(1, "it is not run twice for one release");
     assert_eq!(shop.versions(), ["1.1.0", "1.1.0"]);
     assert_ne!(shop.namespace.names("Job"), jobs, "the one of the release before is gone");
+    check_closed(&shop);
+}
+
+#[test]
+fn data_is_backed_up_by_a_job_once_a_release_before_it_is_migrated() {
+    let shop = Shop::new("dp-backup");
+    let tool = shop.image("tool", 1);
+    let image = format!("{tool}");
+    let backup = format!("backup: {{service: api, command: save all, image: \"{image}\"}}\n    migrate:");
+    let config = migrating(&shop, true).replacen("migrate:", &backup, 1);
+    let one = shop.release(1, None);
+    let run = deploy(&config, &one).input("dry-run", "true").run().ended(0, "dry run");
+    let plan = format!("back up once, like `api` in {image}: save all\nmigrate once,");
+    assert!(run.stdout.starts_with(&plan), "{}", run.stdout);
+    let run = deploy(&config, &one).run().ended(0, "1.1.0 runs");
+    let at = |text: &str| run.stderr.find(text).unwrap_or_else(|| panic!("{text}: {}", run.stderr));
+    assert!(
+        at("backing up: save all") < at("backed up") && at("backed up") < at("migrating: up"),
+        "{run:#?}"
+    );
+    let jobs = shop.namespace.names("Job");
+    let job = shop.namespace.get("Job", &jobs[0]);
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["args"]),
+        (&image.into(), &serde_json::json!(["save", "all"]))
+    );
+    let run = deploy(&config, &one).run().ended(0, "1.1.0 runs");
+    assert_eq!(
+        (run.stderr.matches("back").count(), shop.namespace.names("Job")),
+        (0, jobs),
+        "nothing changes"
+    );
+
+    let two = shop.release(2, None);
+    shop.namespace.jobs_will(tool.digest.as_str(), Fate::Exit(5));
+    let run = deploy(&config, &two)
+        .run()
+        .ended(1, "the backup failed: container `shop-api` of pod `shipkit-backup-");
+    assert!(run.outputs["cause"].ends_with(" ended with exit code 5; nothing was rolled out, 1.1.0 serves"));
+    let run = deploy(&config, &two).run().ended(1, "it is not run twice for one release");
+    assert!(!run.stderr.contains("migrating"), "{run:#?}");
+    shop.namespace.jobs_will(tool.digest.as_str(), Fate::Exit(0));
+    let failed = shop.namespace.names("Job").remove(0);
+    shop.kubectl(&["delete", "job", &failed]);
+    deploy(&config, &two).run().ended(0, "1.2.0 runs");
     check_closed(&shop);
 }
 
@@ -171,12 +216,7 @@ fn a_deploy_to_a_cluster_that_is_killed_after_any_change_is_finished_by_reconcil
 #[test]
 fn the_role_that_is_shipped_suffices_for_a_deploy_a_migration_and_a_rollback() {
     let shop = Shop::new("dp-role");
-    let role = concat!(env!("CARGO_MANIFEST_DIR"), "/../../actions/deploy-promote/role.yaml");
-    let mut apply = Command::new(kubectl());
-    apply.args(["--kubeconfig", kubeconfig().to_str().unwrap(), "--namespace", shop.namespace.name()]);
-    let applied = apply.args(["apply", "--filename", role]).output().unwrap();
-    assert!(applied.status.success(), "{applied:?}");
-    let user = shop.namespace.user_with("shipkit");
+    let user = shop.user_of("role.yaml", "shipkit");
     let config = migrating(&shop, true);
     let config = config.replacen("timeout: 60s", "timeout: 60s\n    secrets: [key]", 1);
     shop.namespace.apply(&serde_json::json!({

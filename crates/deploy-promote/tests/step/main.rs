@@ -11,6 +11,7 @@
 mod adopt;
 mod bed;
 mod cluster;
+mod cluster_drift;
 mod cluster_manifests;
 mod cluster_runs;
 mod cluster_slots;

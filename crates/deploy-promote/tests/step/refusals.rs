@@ -239,6 +239,9 @@ fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
     let config = shop.config().replace("  staging:\n", analysis);
     let run = shop.deploy_as("staging", &config).run();
     run.ended(2, "`environments.staging` asks for `analysis`, which this version cannot do");
+    let backup = "  staging:\n    backup: {service: api, command: save}\n";
+    let run = shop.deploy_as("staging", &shop.config().replace("  staging:\n", backup)).run();
+    run.ended(2, "asks for `backup.service`, which this version cannot do on a Swarm");
     let behind = |text: &str| {
         let config = shop.config().replace("{context: api}", "{context: api}\n    strategy: blue-green");
         config.replace("type: swarm", &format!("type: swarm, {text}"))

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
-use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawMigrate, RawProxy, RawTarget};
+use super::hook::{backup_job, migrate};
+use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
-use super::types::{Analysis, EnvFile, Environment, Migrate, Proxy, Query, Target, TargetKind, Threshold};
+use super::types::{Analysis, EnvFile, Environment, Proxy, Query, Target, TargetKind, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
@@ -79,6 +80,7 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
         timeout: or(layers.pick(|raw| raw.timeout.as_ref()).copied(), Duration::from_mins(10)),
         migrate: layers.pick(|raw| raw.migrate.as_ref()).map(|raw| migrate(context, name, raw)),
         backup: layers.pick(|raw| raw.backup.as_ref()).map(|raw| list(raw.run.as_ref())).unwrap_or_default(),
+        backup_job: layers.pick(|raw| raw.backup.as_ref()).and_then(|raw| backup_job(context, name, raw)),
         environment,
         secrets: layers.pick(|raw| raw.secrets.as_ref()).cloned().unwrap_or_default(),
         smoke: smoke
@@ -161,16 +163,6 @@ fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy>
 /// The path of a file beside the configuration; what is none is noted.
 fn in_project(context: &mut Context<'_>, path: &str, file: &str) -> Option<ProjectPath> {
     file.parse().map_err(|error: NotInProject| context.wrong(path, error.to_string(), None)).ok()
-}
-
-fn migrate(context: &mut Context<'_>, name: &str, raw: &RawMigrate) -> Migrate {
-    let command = shlex::split(&raw.command).unwrap_or_default();
-    if command.is_empty() {
-        let path = join(&origin(context, name, "migrate"), "command");
-        let hint = Some("words are parted by spaces; quotes come in pairs");
-        context.wrong(&path, format!("`{}` is not a command", raw.command), hint);
-    }
-    Migrate { service: raw.service.clone(), command, compatible: raw.compatible.unwrap_or(true) }
 }
 
 fn analysis(raw: &RawAnalysis) -> Analysis {

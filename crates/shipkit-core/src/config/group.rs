@@ -68,6 +68,7 @@ impl Config {
         }
         for environment in &mut self.environments {
             environment.smoke.retain(|check| check.service.as_ref().is_none_or(is_here));
+            environment.backup_job = environment.backup_job.take().filter(|job| is_here(&job.service));
             environment.migrate = environment.migrate.take().filter(|migrate| is_here(&migrate.service));
         }
         if let Some(compose) = &mut self.compose {

@@ -6,6 +6,7 @@ mod dotenv;
 mod environment;
 mod error;
 mod group;
+mod hook;
 mod mirrors;
 mod raw;
 mod raw_check;
@@ -26,13 +27,14 @@ pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;
+pub use hook::{BackupJob, Migrate};
 pub use rule_file::check_rule_file;
 pub use template::Part;
 pub use types::{
     Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, EnvFile, Environment,
-    EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, Migrate,
-    OnInconclusive, Proxy, Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind,
-    Tags, Target, TargetKind, Test, TestService, Threshold, UpdateConfig,
+    EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, OnInconclusive,
+    Proxy, Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags, Target,
+    TargetKind, Test, TestService, Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
 

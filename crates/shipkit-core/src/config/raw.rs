@@ -358,8 +358,8 @@ pub(super) struct RawEnvironment {
     pub(super) timeout: Option<Span>,
     /// What migrates the database before the rollout, with the new image.
     pub(super) migrate: Option<RawMigrate>,
-    /// What backs data up before anything changes.
-    pub(super) backup: Option<RawCommands>,
+    /// What backs data up before anything changes: commands or, in a cluster, a Job.
+    pub(super) backup: Option<RawBackup>,
     /// Environment variables of every service that is built here, over those of the service.
     pub(super) environment: Option<TextMap>,
     /// Names of secrets that must exist on the target; for Compose and stack files, names of variables that they read, and for
@@ -438,6 +438,20 @@ pub(super) struct RawProxy {
     /// provider watches, or that in which kamal-proxy keeps its own: a named volume, so that they are still there when it
     /// starts again. Default: `/etc/nginx/shipkit`, `/etc/traefik/shipkit` or `/home/kamal-proxy/.config/kamal-proxy`.
     pub(super) directory: Option<String>,
+}
+
+/// What backs data up before anything changes.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `run`, or with `service` and `command`")]
+pub(super) struct RawBackup {
+    /// One command or several, one after the other, on the machine that deploys.
+    pub(super) run: Option<Texts>,
+    /// In a cluster, in place of `run`: the service from whose pods a Job is made.
+    pub(super) service: Option<String>,
+    /// The command of the Job, in place of that of the image. No shell reads it: for one, begin with `sh -c`.
+    pub(super) command: Option<String>,
+    /// The image of the Job, by digest. Default: the new one of the service.
+    pub(super) image: Option<String>,
 }
 
 /// What migrates the database before the rollout.

@@ -342,6 +342,10 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
         let path = origin(context, &one.name, "migrate");
         known_service(context, &join(&path, "service"), &migrate.service, config);
     }
+    if let Some(job) = &one.backup_job {
+        let path = origin(context, &one.name, "backup");
+        known_service(context, &join(&path, "service"), &job.service, config);
+    }
     if let Some(analysis) = one.analysis.as_ref().filter(|analysis| !is_http(&analysis.prometheus)) {
         let path = join(&origin(context, &one.name, "analysis"), "prometheus");
         let message = format!("`{}` is not an address", analysis.prometheus);

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::check::Check;
 use super::compose::Compose;
+use super::hook::{BackupJob, Migrate};
 use super::template::Part;
 use super::units::BasisPoints;
 use crate::compose::ProxyKind;
@@ -405,6 +406,8 @@ pub struct Environment {
     pub migrate: Option<Migrate>,
     /// Commands that back data up before anything changes.
     pub backup: Vec<String>,
+    /// The Job that does so in a cluster, in place of commands.
+    pub backup_job: Option<BackupJob>,
     /// Environment variables of every service that is built here, over those of the service.
     pub environment: BTreeMap<String, String>,
     /// Names of secrets that must exist on the target; for Compose and stack files, names of variables that they read, and for
@@ -528,17 +531,6 @@ pub enum Strategy {
     BlueGreen,
     /// Old ones stop first.
     Recreate,
-}
-
-/// What migrates the database before the rollout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migrate {
-    /// The service whose new image runs the command.
-    pub service: String,
-    /// The command, word by word: no shell reads it.
-    pub command: Vec<String>,
-    /// Whether the release before still works afterwards. If not, a rollback holds and says so.
-    pub compatible: bool,
 }
 
 /// What is measured after the checks, by Prometheus.

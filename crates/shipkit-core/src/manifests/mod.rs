@@ -35,7 +35,7 @@ use crate::digest::Digest;
 use crate::reference::ImageRef;
 
 pub use colour::{Colour, HASH, SLOT, Seen, choose, is_narrow, selects};
-pub use difference::{Difference, Fate};
+pub use difference::{Fate, differences};
 pub use error::{BadManifests, Remark, WhyKept};
 pub use object::{Id, Kind, Object, Place};
 pub use prune::STACK;

@@ -12,7 +12,7 @@ fn ends<T>(result: Result<T, ClusterError>, exit: ExitCode, sentence: &str) {
     assert_eq!((error.to_string().as_str(), error.exit_code()), (sentence, exit), "{error:?}");
 }
 
-fn as_user(bed: &Bed, text: &str) -> Cluster {
+pub(crate) fn as_user(bed: &Bed, text: &str) -> Cluster {
     let access = Access::Text { text: Secret::new(text), context: None };
     bed.namespace.wait(Cluster::connect(&access, place(bed.namespace.name(), &["api"], &[]))).unwrap()
 }

@@ -127,7 +127,7 @@ pub(crate) fn place(namespace: &str, services: &[&str], secrets: &[&str]) -> Pla
         namespace: Some(namespace.to_owned()),
         workloads: services.iter().map(|name| workload(name)).collect(),
         secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
-        migrates: false,
+        has_jobs: false,
         has_manifests: false,
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use shipkit_core::rollout::Next;
 use shipkit_tests::server::kubernetes::Fate;
 
+use crate::access::as_user;
 use crate::bed::{Bed, DEADLINE, image, release, three};
 
 /// Shorter than any grace: what is only waited for ends here.
@@ -50,6 +51,47 @@ fn pods_that_never_become_ready_end_at_the_deadline() {
     will(&bed, "one", Fate::Unready);
     let (_, cause) = bed.fails(&release("1", 1, &[("api", "one")]), SHORT);
     assert!(cause.starts_with("`api` did not converge within 3 s, 0 of 3 pods ready: pod `api-"), "{cause}");
+    assert!(cause.ends_with("runs and does not become ready"), "{cause}");
+}
+
+/// Says something about a pod as a kubelet does.
+fn kubelet_says(bed: &Bed, pod: &str, reason: &str, message: &str) {
+    let uid = &bed.namespace.get("Pod", pod)["metadata"]["uid"];
+    let name = format!("{pod}.{}", reason.to_lowercase());
+    bed.namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "type": "Warning", "reason": reason, "message": message,
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": pod, "namespace": bed.namespace.name(), "uid": uid},
+        "count": 3, "firstTimestamp": "2026-01-02T03:04:05Z", "lastTimestamp": "2026-01-02T03:04:09Z",
+        "source": {"component": "kubelet"},
+    }));
+}
+
+#[test]
+fn what_the_cluster_says_about_new_pods_is_told_to_whom_may_read_it() {
+    let bed = Bed::new("events", &["api"]);
+    bed.deploy(&release("1", 1, &[("api", "one")]));
+    let old = bed.namespace.names("Pod");
+    will(&bed, "two", Fate::Unready);
+    let applied = bed.apply(&release("2", 2, &[("api", "two")])).pop().unwrap();
+    let is_new = |pod: &String| !old.contains(pod);
+    let new = || bed.namespace.names("Pod").into_iter().find(is_new);
+    let new = (0..5000).find_map(|_| new()).expect("a new pod");
+    let probe = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+    kubelet_says(&bed, &new, "BackOff", "Back-off restarting failed container");
+    kubelet_says(&bed, &new, "Unhealthy", probe);
+    kubelet_says(&bed, &old[0], "FailedMount", "of a pod that goes");
+    let Next::RollBack { cause } = bed.arrive(&applied, SHORT) else { panic!("it arrived") };
+    let event = format!("runs and does not become ready; event of pod `{new}`: Unhealthy, {probe}");
+    assert!(cause.ends_with(&event), "{cause}");
+
+    let rules: [(&[&str], &str, &[&str]); 3] = [
+        (&["get", "list", "watch"], "apps", &["deployments", "replicasets"]),
+        (&["list", "watch"], "", &["pods"]),
+        (&["get", "list", "watch"], "coordination.k8s.io", &["leases"]),
+    ];
+    let cluster = as_user(&bed, &bed.namespace.user("deaf", &rules));
+    let next = bed.namespace.wait(cluster.rollout(&applied, SHORT, |_| {})).unwrap();
+    let Next::RollBack { cause } = next else { panic!("{next:?}") };
     assert!(cause.ends_with("runs and does not become ready"), "{cause}");
 }
 

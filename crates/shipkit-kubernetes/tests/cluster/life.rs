@@ -126,3 +126,18 @@ fn a_deploy_that_was_killed_is_finished_by_the_next_and_the_good_release_stays_r
     let back = way_back("shop", &bed.observe()).unwrap();
     assert!(back.returns.iter().all(|one| one.to.stamp.as_ref().unwrap().version == "1"), "{back:?}");
 }
+
+#[test]
+fn pods_that_are_ready_do_not_count_before_they_have_been_so_for_as_long_as_their_deployment_wants() {
+    let bed = Bed::new("minready", &["api"]);
+    // All pods are replaced at once: nothing but the new ones is available.
+    bed.namespace.merge(
+        "Deployment",
+        "api",
+        &json!({"spec": {"minReadySeconds": 2, "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 3}}}}),
+    );
+    let applied = bed.apply(&release("1", 1, &[("api", "one")])).pop().unwrap();
+    assert_eq!(bed.arrive(&applied, DEADLINE), Next::Done);
+    let status = bed.namespace.get("Deployment", "api")["status"].clone();
+    assert_eq!(status["availableReplicas"], 3, "{status}");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use shipkit_core::journal::Hook;
 use shipkit_core::target::{Desired, Job, JobEnd};
 use shipkit_kubernetes::ClusterError;
 use shipkit_tests::server::kubernetes::Fate;
@@ -20,12 +21,14 @@ fn make(bed: &Bed, desired: &Desired) -> Result<(), ClusterError> {
 
 fn make_within(bed: &Bed, desired: &Desired, limit: Duration) -> Result<(), ClusterError> {
     let command = ["up".to_owned()];
-    bed.namespace.wait(bed.cluster.make_migration(desired, job(desired, &command, limit)))
+    bed.namespace.wait(bed.cluster.make_job(Hook::Migrate, desired, job(desired, &command, limit)))
 }
 
 fn wait_for(bed: &Bed, desired: &Desired) -> JobEnd {
     let command = ["up".to_owned()];
-    bed.namespace.wait(bed.cluster.migrate(desired, job(desired, &command, DEADLINE), |_| {})).unwrap()
+    bed.namespace
+        .wait(bed.cluster.run_job(Hook::Migrate, desired, job(desired, &command, DEADLINE), |_| {}))
+        .unwrap()
 }
 
 fn migrate(bed: &Bed, desired: &Desired) -> JobEnd {
@@ -41,7 +44,8 @@ fn leave_running(bed: &Bed, desired: &Desired) {
     let (leave, left) = tokio::sync::oneshot::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let migrating = bed.cluster.migrate(desired, job(desired, &command, DEADLINE), |_| {});
+            let migrating =
+                bed.cluster.run_job(Hook::Migrate, desired, job(desired, &command, DEADLINE), |_| {});
             bed.namespace.wait(async {
                 tokio::select! {
                     ended = Box::pin(migrating) => panic!("{ended:?}"),
@@ -113,7 +117,7 @@ fn one_that_was_begun_and_is_gone_is_not_made_again() {
     let one = release("1", 1, &[("api", "one")]);
     let command = ["up".to_owned()];
     let begun = Job { is_begun: true, ..job(&one, &command, DEADLINE) };
-    bed.namespace.wait(bed.cluster.make_migration(&one, begun)).unwrap();
+    bed.namespace.wait(bed.cluster.make_job(Hook::Migrate, &one, begun)).unwrap();
     assert_eq!(bed.namespace.names("Job"), Vec::<String>::new());
     assert_eq!(wait_for(&bed, &one), JobEnd::Gone);
 }
@@ -125,7 +129,7 @@ fn one_that_a_killed_run_began_is_waited_for_and_holds_other_releases() {
     leave_running(&bed, &one);
     let running = name(&bed);
     let error = make(&bed, &two).unwrap_err();
-    assert_eq!(error.to_string(), format!("job `{running}` still migrates for another release"));
+    assert_eq!(error.to_string(), format!("job `{running}` of another release has not ended"));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| migrate(&bed, &one));
         bed.namespace.jobs_will(image("one").digest.as_str(), Fate::Exit(0));
@@ -153,9 +157,30 @@ fn one_that_does_not_end_in_time_is_ended_by_the_cluster_and_it_is_said_what_kep
         bed.namespace.jobs_will(image(content).digest.as_str(), fate);
         make_within(&bed, &desired, limit).unwrap();
         let job = job(&desired, &command, limit);
-        let end = bed.namespace.wait(bed.cluster.migrate(&desired, job, |_| {})).unwrap();
+        let end = bed.namespace.wait(bed.cluster.run_job(Hook::Migrate, &desired, job, |_| {})).unwrap();
         let cause = failed(end);
         assert!(cause.starts_with("it did not end within 1 s, so the cluster has ended it"), "{cause}");
         assert!(cause.ends_with(why), "{cause}");
     }
+}
+
+#[test]
+fn a_backup_and_a_migration_of_one_release_are_two_jobs_and_neither_removes_the_other() {
+    let bed = Bed::new("mboth", &["api"]);
+    let (one, command) = (release("1", 1, &[("api", "one")]), ["save".to_owned()]);
+    let backup = |desired: &Desired| {
+        let (cluster, job) = (&bed.cluster, job(desired, &command, DEADLINE));
+        bed.namespace.wait(cluster.make_job(Hook::Backup, desired, job)).unwrap();
+        bed.namespace.wait(cluster.run_job(Hook::Backup, desired, job, |_| {})).unwrap()
+    };
+    assert_eq!((backup(&one), migrate(&bed, &one)), (JobEnd::Done, JobEnd::Done));
+    assert_eq!((backup(&one), migrate(&bed, &one)), (JobEnd::DoneBefore, JobEnd::DoneBefore));
+    let names = bed.namespace.names("Job");
+    assert!(names[0].starts_with("shipkit-backup-") && names[1].starts_with("shipkit-migrate-"), "{names:?}");
+    let saved = bed.namespace.get("Job", &names[0]);
+    assert_eq!(saved["spec"]["template"]["metadata"]["labels"]["shipkit.dev/job"], "backup");
+    let two = release("2", 2, &[("api", "two")]);
+    assert_eq!(backup(&two), JobEnd::Done);
+    let now = bed.namespace.names("Job");
+    assert!(now.len() == 2 && now[0] != names[0] && now[1] == names[1], "{now:?}");
 }

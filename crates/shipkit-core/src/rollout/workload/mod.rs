@@ -9,6 +9,7 @@
 //! is done when the cluster says that it is complete, and broken when the cluster says that it failed: how often its
 //! pods may fail before that is for the job to say.
 
+mod events;
 mod seen;
 mod strategy;
 
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{CRASH_LOOP, Next, Purpose, one_line};
+pub use events::{Event, with_event};
 pub use seen::{Container, End, Pod, Seen, State, Wanted, Work, problems};
 use seen::{containers, count, ending, held, held_up, key, runs, trouble, unplaced};
 pub use strategy::{never_ends, stays};

@@ -1,5 +1,6 @@
 //! When a workload is done and when it is broken, in plain values.
 
+mod events;
 mod kinds;
 
 use std::collections::BTreeSet;
