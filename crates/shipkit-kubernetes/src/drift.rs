@@ -13,7 +13,7 @@ use shipkit_core::difference::{self, Difference};
 use shipkit_core::history::Entry;
 use shipkit_core::manifests::{Id, Object, Rendered, Scaled, Slot, differences};
 
-use crate::annotations::{self, RECORD};
+use crate::annotations::{self, Annotations, RECORD};
 use crate::change::MANAGER;
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
@@ -41,11 +41,12 @@ impl Cluster {
         let Some(stamp) = record.workloads.values().find_map(annotations::stamp) else {
             return Ok(Vec::new());
         };
-        let (rendered, scaled) = (&record.rendered, self.scaled().await?);
+        let (rendered, workloads) = self.recorded_in_its_slot(record.rendered, record.workloads).await?;
+        let (members, scaled) = (self.members().await?, self.scaled().await?);
         self.learn(rendered.kinds()).await?;
         let seen = rendered.objects().iter().map(|object| async {
-            let told_elsewhere = |id: &Id| record.workloads.contains_key(id);
-            match self.seen_since(object, (rendered, &scaled)).await? {
+            let told_elsewhere = |id: &Id| workloads.contains_key(id);
+            match self.seen_since(object, (&rendered, &scaled), &members).await? {
                 None if told_elsewhere(object.id()) || ends_by_itself(object) => Ok(None),
                 None => Ok(Some(format!("`{}` is gone", object.id()))),
                 Some(found) => Ok(difference::drift(&object.id().to_string(), stamp.called(), &found)),
@@ -77,11 +78,13 @@ impl Cluster {
         &self,
         object: &Object,
         (rendered, scaled): (&Rendered, &BTreeSet<Scaled>),
+        members: &[(Id, Value)],
     ) -> Result<Option<Vec<Difference>>, ClusterError> {
         let Some(now) = self.current(object).await? else { return Ok(None) };
         let mut how = PatchParams::apply(MANAGER).force();
         how.dry_run = true;
-        let left = self.write(object, None, &how).await?;
+        let size = self.size(object, rendered, Some(&now), members);
+        let left = self.write(object, Some((&Annotations::new(), size)), &how).await?;
         let mut found = differences(&left, &now);
         found.retain(|one| {
             !is_told_elsewhere(&one.field, object.id(), rendered)

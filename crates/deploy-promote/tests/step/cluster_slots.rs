@@ -121,6 +121,8 @@ fn two_slots_take_turns_and_the_one_that_was_left_is_kept_without_pods() {
     // What was in the slot that is used now comes back in the other one.
     step(&shop, "rollback", "").input("to", "1.2.0").run().ended(0, "1.2.0 serves in staging again");
     assert_eq!((slots(&shop), version(&shop, "web-blue").as_str()), (both("blue"), "1.2.0"));
+    let run = step(&shop, "status", "").run().ended(0, "1.2.0 serves");
+    assert!(!run.stdout.contains(" is not as ") && !run.stdout.contains(" is gone"), "{}", run.stdout);
     step(&shop, "rollback", "").input("to", "1.3.0").run().ended(0, "1.3.0 serves in staging again");
     assert_eq!((slots(&shop), version(&shop, "web-green").as_str()), (both("green"), "1.3.0"));
 }
