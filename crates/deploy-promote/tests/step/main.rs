@@ -12,6 +12,7 @@ mod adopt;
 mod bed;
 mod cluster;
 mod cluster_manifests;
+mod cluster_real;
 mod cluster_runs;
 mod commands;
 mod compose;
