@@ -1,5 +1,5 @@
 //! `Namespace`: a namespace of a real control plane, with a node that is played: its pods start, crash or wait as a test
-//! says. There is no container anywhere; everything but the node is what clusters run.
+//! says. There is no container anywhere; everything but the node is what clusters run. Or without one, for pods on the real node.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use futures_util::StreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use k8s_openapi::api::core::v1::{ContainerStatus, Namespace as Object, Node, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerStatus, Namespace as Object, Node, Pod, ServiceAccount,
+};
 use k8s_openapi::api::rbac::v1::Role;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -22,11 +24,15 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
+use shipkit_core::Digest;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 /// The node that all tests share.
 const NODE: &str = "played";
+
+/// The node with containers.
+const REAL: &str = "localhost";
 
 /// What becomes of the containers of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,26 +108,39 @@ impl Namespace {
     /// When the control plane is not there or refuses.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        let mut namespace = Self::bare(name);
+        namespace.wait(play(&namespace.client, NODE, None));
+        let (changed, told) = mpsc::unbounded_channel();
+        let (name, known) = (namespace.name.clone(), Arc::clone(&namespace.fates));
+        namespace.changed = Some(changed);
+        namespace.node = Some(std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async { look_after(admin().await, &name, &known, told).await });
+        }));
+        namespace
+    }
+
+    /// Creates it for pods on the node that `scripts/bed up kubelet` starts: those with the node selector `only: real` that
+    /// tolerate the taint of that name.
+    ///
+    /// # Panics
+    /// When that node is not there: these tests are not ones that may be left out.
+    #[must_use]
+    pub fn real(name: &str) -> Self {
+        let namespace = Self::bare(name);
+        let nodes: Api<Node> = Api::all(namespace.client.clone());
+        let found = namespace.wait(nodes.get_opt(REAL)).expect("the control plane answers");
+        assert!(found.is_some(), "there is no real node: `scripts/bed up kubelet` starts one");
+        namespace
+    }
+
+    fn bare(name: &str) -> Self {
         let name = format!("sk{}-{name}", std::process::id());
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let client = runtime.block_on(admin());
         runtime.block_on(create(&client, &name));
-        let fates = Arc::new(Mutex::new(Fates::default()));
-        let (changed, told) = mpsc::unbounded_channel();
-        let (namespace, known) = (name.clone(), Arc::clone(&fates));
-        let node = std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async { look_after(admin().await, &namespace, &known, told).await });
-        });
-        Self {
-            name,
-            client,
-            runtime,
-            fates,
-            changed: Some(changed),
-            node: Some(node),
-            nodes: Mutex::default(),
-        }
+        let (fates, nodes) = (Arc::default(), Mutex::default());
+        Self { name, client, runtime, fates, changed: None, node: None, nodes }
     }
 
     /// Its name.
@@ -359,7 +378,6 @@ async fn create(client: &Client, name: &str) {
     let namespaces: Api<Object> = Api::all(client.clone());
     let how = PatchParams::apply("test").force();
     namespaces.patch(name, &how, &Patch::Apply(metadata)).await.expect("the control plane answers");
-    play(client, NODE, None).await;
 }
 
 /// Makes a node that is ready, for all pods or for those of one namespace.
@@ -434,14 +452,12 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     let fate_of = |image: &str| fates.lock().expect("the fates").of(image, is_in_job);
     let now = pod.status.clone().unwrap_or_default();
     let before = |name: &str| now.container_statuses.iter().flatten().find(|one| one.name == name);
-    let statuses: Vec<Value> = spec
-        .containers
-        .iter()
-        .map(|one| {
-            let image = one.image.clone().unwrap_or_default();
-            container(&one.name, &image, &fate_of(&image), before(&one.name))
-        })
-        .collect();
+    let statuses = spec.containers.iter().map(|one| {
+        let fate = fate_of(one.image.as_deref().unwrap_or_default());
+        (one.name.clone(), container(pod, one, &fate, before(&one.name)))
+    });
+    // Nodes write them in the order of their names.
+    let statuses: Vec<Value> = statuses.collect::<BTreeMap<_, _>>().into_values().collect();
     let is_same = |old: &ContainerStatus, new: &Value| {
         let old = json!({"restartCount": old.restart_count, "ready": old.ready, "imageID": old.image_id, "state": old.state});
         let new = json!({"restartCount": new["restartCount"], "ready": new["ready"], "imageID": new["imageID"], "state": new["state"]});
@@ -469,7 +485,7 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     .iter()
     .map(|(kind, status)| json!({"type": kind, "status": status, "lastTransitionTime": since(kind, status)}))
     .collect();
-    let phase = if is_in_job { phase(&statuses) } else { "Running" };
+    let phase = phase(&statuses, is_in_job);
     // Whoever has no address is no endpoint of a Service.
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let [a, b] =
@@ -487,56 +503,83 @@ async fn step(pods: &Api<Pod>, pod: &Pod, fates: &Mutex<Fates>) {
     pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.ok();
 }
 
-/// The phase of a pod whose containers are not started again.
-fn phase(statuses: &[Value]) -> &'static str {
+/// The phase of a pod: one waits for its node until all its containers have run, and ends only where none is started again.
+fn phase(statuses: &[Value], is_in_job: bool) -> &'static str {
+    let is_new = |one: &Value| {
+        one.pointer("/state/waiting").is_some() && one.pointer("/lastState/terminated").is_none()
+    };
     let code = |one: &Value| one.pointer("/state/terminated/exitCode").and_then(Value::as_i64);
     match statuses.iter().map(code).collect::<Option<Vec<_>>>() {
-        Some(codes) if codes.iter().all(|code| *code == 0) => "Succeeded",
-        Some(_) => "Failed",
-        None if statuses.iter().any(|one| one.pointer("/state/waiting").is_some()) => "Pending",
-        None => "Running",
+        Some(codes) if is_in_job && codes.iter().all(|code| *code == 0) => "Succeeded",
+        Some(_) if is_in_job => "Failed",
+        _ if statuses.iter().any(is_new) => "Pending",
+        _ => "Running",
     }
 }
 
 /// The next state of a container.
-fn container(name: &str, image: &str, fate: &Fate, before: Option<&ContainerStatus>) -> Value {
+fn container(pod: &Pod, spec: &Container, fate: &Fate, before: Option<&ContainerStatus>) -> Value {
+    let (name, image) = (&spec.name, spec.image.clone().unwrap_or_default());
     let began = before.and_then(|one| one.state.as_ref());
     let restarts = before.map_or(0, |one| one.restart_count);
-    let running = json!({"running": {}});
-    let ended = |code: &i32| json!({"terminated": {"exitCode": code, "reason": "Error"}});
-    let (state, last, restarts, is_ready, id) = match fate {
-        Fate::Called(id) => (running, json!({}), restarts, true, id.clone()),
-        Fate::Unready => (running, json!({}), restarts, false, image.to_owned()),
-        Fate::Wait(reason, message) => (
-            json!({"waiting": {"reason": reason, "message": message}}),
-            json!({}),
-            restarts,
-            false,
-            String::new(),
-        ),
+    let running = || json!({"running": {}});
+    let waiting = |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
+    let ended = |code: &i32| json!({"terminated": {"exitCode": code, "reason": if *code == 0 { "Completed" } else { "Error" }}});
+    let (state, last, restarts, is_ready) = match fate {
+        _ if before.is_none() => (json!({"waiting": {"reason": "ContainerCreating"}}), json!({}), 0, false),
+        Fate::Unready => (running(), json!({}), restarts, false),
+        Fate::Wait(reason, message) => (waiting(reason, message), json!({}), restarts, false),
         // It runs for a moment first, as containers do.
         Fate::Exit(code) if began.is_some_and(|state| state.waiting.is_none()) => {
-            (ended(code), json!({}), restarts, false, image.to_owned())
+            (ended(code), json!({}), restarts, false)
         }
-        Fate::Exit(_) | Fate::Ready => (running, json!({}), restarts, true, image.to_owned()),
+        Fate::Exit(_) | Fate::Ready | Fate::Called(_) => (running(), json!({}), restarts, true),
         Fate::Crash(code) => {
+            let waits = began.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
+            let is_waiting = waits == Some("CrashLoopBackOff");
             let has_ended = began.is_some_and(|state| state.terminated.is_some());
-            let is_waiting = began.is_some_and(|state| state.waiting.is_some());
             let is_running = began.is_some_and(|state| state.running.is_some());
             let (state, restarts) = match (has_ended, is_running, is_waiting) {
-                (true, _, _) if restarts < 1 => (running, restarts + 1),
-                (true, _, _) | (_, _, true) => {
-                    (json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}), restarts)
-                }
+                (true, _, _) if restarts < 1 => (running(), restarts + 1),
+                (true, _, _) | (_, _, true) => (waiting("CrashLoopBackOff", &backs_off(pod, name)), restarts),
                 (_, true, _) => (ended(code), restarts),
-                _ => (running, 0),
+                _ => (running(), 0),
             };
-            (state, ended(code), restarts, false, image.to_owned())
+            (state, ended(code), restarts, false)
         }
     };
     let last = if restarts == 0 { json!({}) } else { last };
+    let is_new = state.get("waiting").is_some() && last.get("terminated").is_none();
+    let id = match fate {
+        _ if is_new => String::new(),
+        Fate::Called(id) => id.clone(),
+        Fate::Ready | Fate::Unready | Fate::Crash(_) | Fate::Wait(..) | Fate::Exit(_) => identified(&image),
+    };
+    // One that was asked for by digest has no name at the node; its settings have a digest of their own.
+    let called =
+        if is_new || !image.contains('@') { image } else { Digest::of(image.as_bytes()).to_string() };
     json!({
-        "name": name, "image": image, "imageID": id, "restartCount": restarts, "ready": is_ready,
-        "started": is_ready, "state": state, "lastState": last,
+        "name": name, "image": called, "imageID": id, "restartCount": restarts, "ready": is_ready,
+        "started": state.get("running").is_some(), "state": state, "lastState": last,
     })
+}
+
+/// What a node says about a container that it starts again only after a while.
+fn backs_off(pod: &Pod, container: &str) -> String {
+    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+    let uid = pod.uid().unwrap_or_default();
+    format!("back-off 10s restarting failed container={container} pod={name}_{namespace}({uid})")
+}
+
+/// What a node calls an image: by repository and digest, and never by a tag.
+fn identified(image: &str) -> String {
+    let (name, digest) = match image.split_once('@') {
+        Some((name, digest)) => (name, digest.to_owned()),
+        None => (image, Digest::of(image.as_bytes()).to_string()),
+    };
+    let repository = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    };
+    format!("{repository}@{digest}")
 }

@@ -193,12 +193,18 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn new(name: &str) -> Self {
-        let stack = format!("dp{}-{name}", std::process::id());
         let registry = DockerRegistry::start();
-        let host = registry.host().to_owned();
+        let mut bed = Self::at(name, registry.host());
+        bed.registry = Some(registry);
+        bed
+    }
+
+    /// The same with a registry that is there already.
+    pub(crate) fn at(name: &str, registry: &str) -> Self {
+        let stack = format!("dp{}-{name}", std::process::id());
         let asked = stack.clone();
         let front = Front::start(move |path| ask_api(&asked, path));
-        Self { stack, registry: Some(registry), host, front, images: Vec::new(), swarm: None }
+        Self { stack, registry: None, host: registry.to_owned(), front, images: Vec::new(), swarm: None }
     }
 
     /// Two built services and one that holds data; `staging`, then `production`.
@@ -247,6 +253,31 @@ impl Bed {
         let (revision, mode) = (format!("ENV REVISION={}", commit(revision)), format!("ENV MODE={mode}"));
         let command = format!("CMD [\"/container\", \"{runs}\"]");
         docker(&["import", "-c", &revision, "-c", &mode, "-c", &command, archive.to_str().unwrap(), &tagged]);
+        self.pushed(tagged)
+    }
+
+    /// An image of `examples/shop`, `api` or `web`, with this revision, pushed.
+    pub(crate) fn shop_image(&mut self, name: &str, revision: u8) -> ImageRef {
+        let tagged = format!("{}/{}/{name}:{revision}", self.host, self.stack);
+        let folder = format!("{}/../../examples/shop/{name}", env!("CARGO_MANIFEST_DIR"));
+        let (version, revision) =
+            (format!("VERSION=1.{revision}.0"), format!("REVISION={}", commit(revision)));
+        docker(&[
+            "buildx",
+            "build",
+            "--quiet",
+            "--tag",
+            &tagged,
+            "--build-arg",
+            &version,
+            "--build-arg",
+            &revision,
+            &folder,
+        ]);
+        self.pushed(tagged)
+    }
+
+    fn pushed(&mut self, tagged: String) -> ImageRef {
         docker(&["push", "--quiet", &tagged]);
         let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
         self.images.push(tagged);

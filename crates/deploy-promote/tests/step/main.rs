@@ -13,6 +13,7 @@ mod bed;
 mod cluster;
 mod cluster_drift;
 mod cluster_manifests;
+mod cluster_real;
 mod cluster_runs;
 mod cluster_slots;
 mod commands;

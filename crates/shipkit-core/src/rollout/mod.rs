@@ -256,10 +256,18 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Foreign text, fit for a sentence: one line, no control characters, at most 300 characters.
+/// Foreign text, fit for a sentence: one line, no control characters, at most 300 characters. Of a longer one the middle is left
+/// out: containerd names an image three times before it says why it has none.
 fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-    clean.trim().trim_end_matches('.').to_owned()
+    const MOST: usize = 300;
+    const FIRST: usize = 100;
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = clean.trim().trim_end_matches('.');
+    let Some(left_out) = clean.chars().count().checked_sub(MOST).filter(|more| 0 < *more) else {
+        return clean.to_owned();
+    };
+    let (first, last) = (clean.chars().take(FIRST), clean.chars().skip(FIRST + left_out + 1));
+    first.chain(['…']).chain(last).collect()
 }
 
 #[cfg(test)]
@@ -355,6 +363,15 @@ mod tests {
         check(Purpose::Restore, &seen(Status::Completed, 2, 0), 9, Kind::Done);
         check(Purpose::Deploy, &seen(Status::Completed, 1, 0), 9, Kind::Wait);
         check(Purpose::Deploy, &seen(Status::Completed, 2, 1), 9, Kind::Wait);
+    }
+
+    #[test]
+    fn of_a_long_message_the_middle_is_left_out() {
+        let said = |middle: usize| format!("no\timage {} not found.", "x".repeat(middle));
+        assert_eq!(one_line(&said(281)), format!("no image {} not found", "x".repeat(281)));
+        let told = one_line(&said(282));
+        assert_eq!(told.chars().count(), 300);
+        assert_eq!(told, format!("no image {}…{} not found", "x".repeat(91), "x".repeat(189)));
     }
 
     #[test]

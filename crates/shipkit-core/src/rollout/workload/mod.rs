@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::{CRASH_LOOP, Next, Purpose, one_line};
 pub use events::{Event, with_event};
 pub use seen::{Container, End, Pod, Seen, State, Wanted, Work, problems};
-use seen::{containers, count, ending, held, held_up, key, runs, trouble, unplaced};
+use seen::{containers, count, ending, held, held_up, key, not_ready, runs, trouble, unplaced};
 pub use strategy::{never_ends, stays};
 
 /// How long a pod may wait for what can still come: an image, a mount, a node that an autoscaler starts.
@@ -253,7 +253,7 @@ impl Workload {
             .or_else(|| (!self.is_seen(seen)).then(|| "its controller has not seen the change".to_owned()))
             .or_else(|| {
                 let pod = seen.pods.iter().find(|pod| !pod.is_ready && seen.work == Work::Serves)?;
-                Some(format!("pod `{}` runs and does not become ready", pod.name))
+                Some(not_ready(pod))
             })
             .or_else(|| held_up(seen));
         let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -197,6 +197,18 @@ pub(super) fn held_up(seen: &Seen) -> Option<String> {
     seen.holding.first().map(|pod| holds(pod, "it runs and does not become ready"))
 }
 
+/// That a pod is not ready, although nothing seems to be wrong with it. What a mount waits for, nodes tell in events only.
+pub(super) fn not_ready(pod: &Pod) -> String {
+    let name = &pod.name;
+    let waits = pod.containers.iter().find(|container| !container.reason().is_empty());
+    match waits.map(|container| one_line(container.reason())) {
+        Some(reason) => {
+            format!("pod `{name}` does not start ({reason}); `kubectl describe pod {name}` tells why")
+        }
+        None => format!("pod `{name}` runs and does not become ready"),
+    }
+}
+
 fn holds(pod: &Pod, why: &str) -> String {
     let name = &pod.name;
     format!(

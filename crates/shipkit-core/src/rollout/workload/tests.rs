@@ -301,6 +301,10 @@ fn the_deadline_is_a_failure_that_names_what_is_missing() {
     let unready = || Pod { is_ready: false, ..pod(0) };
     late(&half(unready()), "0 of 3 pods ready: pod `api-0` runs and does not become ready");
     late(
+        &half(waits("ContainerCreating", "")),
+        "0 of 3 pods ready: pod `api-0` does not start (ContainerCreating); `kubectl describe pod api-0` tells why",
+    );
+    late(
         &Seen { observed_generation: 1, ..half(pod(0)) },
         "1 of 3 pods ready: its controller has not seen the change",
     );
