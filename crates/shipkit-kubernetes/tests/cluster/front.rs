@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use shipkit_tests::server::door::Door;
 
+use crate::bed::DEADLINE;
+
 #[derive(Default)]
 struct Inside {
     good: BTreeSet<String>,
@@ -64,7 +66,9 @@ impl Front {
     pub(crate) fn wait_for(&self, token: &str) {
         let inside = self.shared.0.lock().unwrap();
         let is_missing = |inside: &mut Inside| !inside.seen.iter().any(|seen| seen == token);
-        drop(self.shared.1.wait_while(inside, is_missing).unwrap());
+        let (inside, waited) = self.shared.1.wait_timeout_while(inside, DEADLINE, is_missing).unwrap();
+        drop(inside);
+        assert!(!waited.timed_out(), "nobody came with `{token}`");
     }
 
     /// The tokens of all requests, and how many of these were refused.
