@@ -153,6 +153,40 @@ fn what_is_passed_to_a_neighbour_is_one_of_its_inputs_and_none_that_it_requires_
     assert!(10 < seen, "only {seen} steps use an action of ours");
 }
 
+/// The text of `ship.yml` as `ship-oidc.yml` has it: whoever deploys may ask GitHub for an identity token as well.
+fn with_identity(ship: &str) -> String {
+    const PERMISSION: &str = "      deployments: write # The deployment record.\n";
+    let (head, jobs) = ship.split_once("\nname: ship\n").unwrap();
+    let from = head.find("# Where tokens for a cluster").unwrap();
+    let (before, after) = head.split_at(from);
+    let after = after.split_once('\n').unwrap().1;
+    let head = before
+        .replace("/ship.yml@v1", "/ship-oidc.yml@v1")
+        .replace("deployments: write}", "deployments: write, id-token: write}")
+        .replace("these three permissions", "these four permissions");
+    let first = "# Written from ship.yml by UPDATE=1 cargo test: the same, with `id-token: write` for the jobs that deploy.\n#\n";
+    let identity = "      id-token: write # The identity of the job, for the cloud of a cluster.\n";
+    let jobs = jobs.replace(PERMISSION, &format!("{PERMISSION}{identity}"));
+    format!("{first}{head}{after}\nname: ship-oidc\n{jobs}")
+}
+
+#[test]
+fn ship_oidc_is_ship_with_one_more_permission_for_deploys() {
+    let (path, wanted) =
+        (".github/workflows/ship-oidc.yml", with_identity(&text(".github/workflows/ship.yml")));
+    if env::var_os("UPDATE").is_some() {
+        fs::write(root().join(path), &wanted).unwrap();
+    }
+    assert_eq!(text(path), wanted, "{path}: run UPDATE=1 cargo test -p shipkit-tests --test packaging");
+    let (mut oidc, ship) = (yaml(path), yaml(".github/workflows/ship.yml"));
+    assert!(wanted.contains("ship-oidc.yml@v1") && wanted.contains("deployments: write, id-token: write}"));
+    for (name, job) in oidc["jobs"].as_object_mut().unwrap() {
+        let identity = job["permissions"].as_object_mut().unwrap().remove("id-token");
+        assert_eq!(identity.is_some(), name.starts_with("deploy-"), "{name}");
+    }
+    assert_eq!((&oidc["jobs"], &oidc["on"]), (&ship["jobs"], &ship["on"]));
+}
+
 /// The names behind `prefix` in every expression of the text, such as `needs.build.outputs.`.
 fn mentioned(text: &str, prefix: &str) -> BTreeSet<String> {
     let in_name = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

@@ -56,6 +56,9 @@ pub struct TargetArgs {
     /// `~/.kube/config`, then the cluster that this runs in.
     #[arg(long, value_name = "TEXT|FILE", global = true)]
     pub kubeconfig: Option<Secret>,
+    /// The token for `target.server`, or the absolute path of a file that is read again at least once a minute.
+    #[arg(long, value_name = "TEXT|FILE", conflicts_with = "kubeconfig", global = true)]
+    pub cluster_token: Option<Secret>,
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password", global = true)]
     pub registry_username: Option<String>,

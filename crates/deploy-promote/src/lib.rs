@@ -1,10 +1,12 @@
 //! What `deploy-promote` does: `deploy` a release to an environment, `rollback`, `status`, `history`, `adopt`, `logs`.
 
+mod access;
 mod admission;
 mod adopt;
 mod args;
 mod candidate;
 mod checks;
+mod cloud;
 mod command;
 mod compose;
 mod deploy;

@@ -1,7 +1,6 @@
 //! The project, its environment and the ways to everything outside.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use shipkit_core::config::{Config, Environment, Needed, Source, TargetKind};
@@ -9,13 +8,14 @@ use shipkit_core::history::Entry;
 use shipkit_core::target::Observed;
 use shipkit_core::{Repository, Secret};
 use shipkit_docker::{Login, Swarm};
-use shipkit_kubernetes::{Access, Cluster, Place, Workload};
+use shipkit_kubernetes::{Cluster, Place, Workload};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner, env};
 
+use crate::access::{is_kubeconfig, is_path};
 use crate::args::TargetArgs;
 use crate::target::{Target, TargetError};
-use crate::{compose, desired, docker, stack};
+use crate::{access, compose, desired, docker, stack};
 
 /// The socket of the Docker engine, where nothing else is said. Container actions have it mounted.
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -32,6 +32,8 @@ pub(crate) struct Project<'a> {
     pub(crate) is_deploy: bool,
     /// The values of the secrets that the environment names, as far as they are set: for files that name them, and commands.
     pub(crate) values: BTreeMap<String, Secret>,
+    /// What `SHIPKIT_ENV` holds.
+    own: BTreeMap<String, Secret>,
     /// Everything that must not be shown, the longest first.
     secrets: Vec<Secret>,
 }
@@ -52,6 +54,7 @@ impl<'a> Project<'a> {
     pub(crate) fn open(args: &'a TargetArgs, is_deploy: bool, runner: &Runner) -> Result<Self, Failure> {
         let own = dotenv(runner.env().secret(env::SHIPKIT_ENV).as_ref(), "SHIPKIT_ENV")?;
         let typed = args.registry_password.iter().chain(&args.token).chain(&args.ssh_passphrase);
+        let typed = typed.chain(args.cluster_token.iter().filter(|token| !is_path(token)));
         let mut secrets: Vec<Secret> = typed.chain(own.values()).cloned().collect();
         secrets.extend(args.kubeconfig.iter().flat_map(credentials));
         secrets.extend(args.ssh_key.iter().filter(|key| key.reveal().contains('\n')).cloned());
@@ -99,7 +102,7 @@ impl<'a> Project<'a> {
             values.clear();
         }
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
-        Ok(Self { config, environment, args, is_deploy, values, secrets })
+        Ok(Self { config, environment, args, is_deploy, values, own, secrets })
     }
 
     /// The text without secrets, for what leaves by other ways than the output of this program. As there, fewer than
@@ -146,7 +149,8 @@ impl<'a> Project<'a> {
                 Ok(Target::Compose { compose, host, stack: stack.to_owned() })
             }
             Kind::Cluster => {
-                Ok(Target::Cluster(Cluster::connect(&self.access(runner), self.in_cluster()?).await?))
+                let access = access::of(self, runner)?;
+                Ok(Target::Cluster(Box::pin(Cluster::connect(&access, self.in_cluster()?)).await?))
             }
         }
     }
@@ -226,23 +230,10 @@ impl<'a> Project<'a> {
         Ok(Some(history.entries))
     }
 
-    /// How the cluster is reached: what is typed, else what `kubectl` would take, else the cluster that this runs in.
-    fn access(&self, runner: &Runner) -> Access {
-        let context = self.environment.target.context.clone();
-        let typed = self.args.kubeconfig.as_ref();
-        if let Some(text) = typed.filter(|typed| is_kubeconfig(typed)) {
-            return Access::Text { text: text.clone(), context };
-        }
-        let home = || {
-            let path = PathBuf::from(runner.env().get(env::HOME)?).join(".kube/config");
-            path.is_file().then_some(path)
-        };
-        let typed = typed.map(|path| PathBuf::from(path.reveal()));
-        let named = typed.or_else(|| runner.env().get(env::KUBECONFIG).map(PathBuf::from));
-        match named.or_else(home) {
-            Some(path) => Access::File { path, context },
-            None => Access::InCluster,
-        }
+    /// A variable of `SHIPKIT_ENV` or else of this process. It is not shown.
+    pub(crate) fn variable(&self, name: env::Name, runner: &Runner) -> Option<Secret> {
+        let own = self.own.get(name.as_str()).filter(|value| !value.reveal().is_empty());
+        own.cloned().or_else(|| runner.env().secret(name))
     }
 
     /// The services that are built here, with their deployments. What holds data is never touched.
@@ -297,11 +288,6 @@ impl<'a> Project<'a> {
         let docker_config = runner.env().docker_config();
         Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
     }
-}
-
-/// Whether it is the text of a kubeconfig, and not its path.
-fn is_kubeconfig(typed: &Secret) -> bool {
-    typed.reveal().contains(['\n', '{'])
 }
 
 /// What is secret in the text of a kubeconfig. The rest of it may be shown: it would hide half of every message.

@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use shipkit_core::Hint as _;
 use shipkit_core::compose::ProxyKind;
 use shipkit_core::config::{
-    BuildArg, CheckKind, Config, ConfigError, EnvFile, Latest, Needed, Proxy, Rule, Source, Strategy,
-    TagKind, TargetKind,
+    AksAuth, Auth, BuildArg, Ca, CheckKind, Config, ConfigError, EksAuth, EnvFile, GkeAuth, Latest, Needed,
+    Proxy, Rule, Source, Strategy, TagKind, TargetKind,
 };
 use shipkit_core::exit::ExitCode;
 
@@ -81,6 +81,39 @@ fn every_wrong_file_says_where_and_what_is_wrong() {
 fn the_published_schema_is_the_one_of_the_types() {
     let schema = serde_json::to_string_pretty(&Config::json_schema()).unwrap();
     check_file("dist/shipkit.schema.json", &format!("{schema}\n"));
+}
+
+#[test]
+fn a_cluster_is_reached_by_a_server_or_by_a_cloud() {
+    let target = |keys: &str| {
+        let text = format!(
+            "version: 1\nname: shop\nservices:\n  api: {{build: {{}}}}\nenvironments:\n  staging:\n    target:\n      \
+             type: kubernetes\n{keys}"
+        );
+        parse(&text).unwrap_or_else(|error| panic!("{error}")).environments.remove(0).target
+    };
+    let there = target("      server: https://10.0.0.1:6443\n      ca: certs/ca.pem\n");
+    assert_eq!(there.server.as_deref(), Some("https://10.0.0.1:6443"));
+    assert_eq!(there.ca, Some(Ca::File("certs/ca.pem".parse().unwrap())));
+    for text in ["LS0tLS1CRUdJTg==", "-----BEGIN CERTIFICATE-----\n"] {
+        let there = target(&format!("      server: http://127.0.0.1:80\n      ca: {text:?}\n"));
+        assert_eq!(there.ca, Some(Ca::Text(text.to_owned())));
+    }
+    let role = Some("arn:aws:iam::123456789012:role/deploy".to_owned());
+    let auth = target(
+        "      auth: {eks: {cluster: shop, region: eu-central-1, role: 'arn:aws:iam::123456789012:role/deploy'}}\n",
+    )
+    .auth;
+    let eks = EksAuth { cluster: "shop".to_owned(), region: "eu-central-1".to_owned(), role };
+    assert_eq!(auth, Some(Auth::Eks(eks)));
+    let gke = target(
+        "      auth:\n        gke:\n          cluster: projects/acme/locations/europe-west1/clusters/shop\n          \
+         workload_identity_provider: projects/1/locations/global/workloadIdentityPools/github/providers/shop\n          \
+         service_account: deploy@acme.iam.gserviceaccount.com\n",
+    );
+    assert!(matches!(gke.auth, Some(Auth::Gke(GkeAuth { cluster: Some(_), service_account: Some(_), .. }))));
+    let aks = AksAuth { tenant_id: None, client_id: None };
+    assert_eq!(target("      auth: {aks: {}}\n").auth, Some(Auth::Aks(aks)));
 }
 
 #[test]

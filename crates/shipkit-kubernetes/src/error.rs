@@ -6,6 +6,8 @@ use shipkit_core::journal::JournalError;
 use shipkit_core::lease::BadLease;
 use shipkit_core::manifests::{BadManifests, BadRecord, Kind};
 
+use crate::auth::AuthError;
+
 /// Why a cluster cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -18,6 +20,15 @@ pub enum ClusterError {
     /// The kubeconfig wants a program that gives it credentials, and that does not run here.
     #[error("the credentials cannot be had: {0}")]
     NoCredentials(String),
+    /// That program is not here.
+    #[error("the kubeconfig has its credentials from the program `{0}`, which is not here")]
+    NoProgram(String),
+    /// A cloud gives no token.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The server cannot be connected to as it is named.
+    #[error("the server cannot be used: {0}")]
+    BadServer(String),
     /// Nobody answers, or not in time.
     #[error("no answer from the cluster at `{server}`: {reason}")]
     NoAnswer {
@@ -182,6 +193,16 @@ impl ClusterError {
         if let kube::Error::Auth(error) = error {
             return Self::NoCredentials(causes(error));
         }
+        if let kube::Error::Service(error) = error
+            && let Some(error) = error.downcast_ref::<AuthError>()
+        {
+            // It may work a moment later, as if the cluster itself were silent.
+            return if error.is_passing() {
+                Self::NoAnswer { server: server.to_owned(), reason: format!("no new token: {error}") }
+            } else {
+                Self::Auth(error.clone())
+            };
+        }
         let kube::Error::Api(status) = error else {
             return Self::NoAnswer { server: server.to_owned(), reason: causes(error) };
         };
@@ -224,12 +245,18 @@ impl ClusterError {
 }
 
 /// The innermost cause: the outer ones only name the layers of the client.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// The last line of what a program said, to end a sentence with.
+pub(crate) fn last_line(said: &str) -> String {
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    last.map(|line| format!(": {}", line.trim().chars().take(300).collect::<String>())).unwrap_or_default()
 }
 
 fn conflicts(conflicts: &[Conflict]) -> String {
@@ -247,11 +274,22 @@ impl Hint for ClusterError {
             Self::BadKubeconfig(_) => {
                 Some("give its text or its path, and a context that it holds".to_owned())
             }
-            Self::NoAccess => Some("give a kubeconfig with `--kubeconfig`".to_owned()),
+            Self::NoAccess => {
+                Some("give a kubeconfig with `--kubeconfig`, or `target.server` in shipkit.yml".to_owned())
+            }
             Self::NoCredentials(_) => {
                 Some("use a kubeconfig with a token, or run on the host where that program is".to_owned())
             }
-            Self::Unknown(_) => Some("the token may have expired".to_owned()),
+            Self::NoProgram(_) => Some(
+                "`target.auth` in shipkit.yml needs none for EKS, GKE and AKS; else use a kubeconfig with a token, or run on \
+                 the host where that program is"
+                    .to_owned(),
+            ),
+            Self::Auth(error) => error.hint(),
+            Self::Unknown(_) => Some(
+                "the token may have expired, or nobody has told the cluster whose it is (on EKS by an access entry)"
+                    .to_owned(),
+            ),
             Self::Forbidden { .. } => {
                 Some("give its user the role that the README of deploy-promote shows".to_owned())
             }
@@ -288,6 +326,7 @@ impl Hint for ClusterError {
                 Some(format!("`kubectl get endpointslices -l kubernetes.io/service-name={service}` shows where"))
             }
             Self::NoAnswer { .. }
+            | Self::BadServer(_)
             | Self::Refused { .. }
             | Self::NotDesired(_)
             | Self::NotServed(_)
@@ -304,6 +343,7 @@ impl Hint for ClusterError {
             | Self::Forbidden { .. }
             | Self::LeaseLost(_)
             | Self::Restless(_) => ExitCode::Unknown,
+            Self::Auth(error) => error.exit_code(),
             Self::BadLease(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),
             Self::Manifests(error) => error.exit_code(),
@@ -312,6 +352,8 @@ impl Hint for ClusterError {
             | Self::NeverEnds(_)
             | Self::ManyBehind { .. }
             | Self::BadKubeconfig(_)
+            | Self::BadServer(_)
+            | Self::NoProgram(_)
             | Self::NoAccess
             | Self::NoNamespace(_)
             | Self::NoDeployment { .. }

@@ -9,6 +9,7 @@
 
 mod access;
 mod annotations;
+mod auth;
 mod change;
 mod cluster;
 mod drift;
@@ -32,7 +33,11 @@ mod surplus;
 mod takeover;
 mod values;
 
-pub use access::Access;
+pub use access::{Access, Token};
+pub use auth::{
+    Aks, AksCredentials, AuthError, AwsKeys, Eks, EksCredentials, Gke, GkeCredentials, GoogleEndpoints,
+    Identity, Login, Step,
+};
 pub use change::Applied;
 pub use cluster::{Cluster, Place, Workload};
 pub use error::{ClusterError, Conflict};

@@ -103,6 +103,44 @@ names! {
     SSH_AUTH_SOCK;
     /// The file that says how a Kubernetes cluster is reached.
     KUBECONFIG;
+    /// Where GitHub gives an identity token to the job, if it has `id-token: write`.
+    ACTIONS_ID_TOKEN_REQUEST_URL;
+    /// What the job shows there.
+    ACTIONS_ID_TOKEN_REQUEST_TOKEN;
+    /// AWS: the name of a key.
+    AWS_ACCESS_KEY_ID;
+    /// AWS: the key.
+    AWS_SECRET_ACCESS_KEY;
+    /// AWS: what belongs to keys that expire.
+    AWS_SESSION_TOKEN;
+    /// AWS: the role to take on with an identity token.
+    AWS_ROLE_ARN;
+    /// AWS: the file with an identity token, in a pod.
+    AWS_WEB_IDENTITY_TOKEN_FILE;
+    /// AWS: another address of STS.
+    AWS_ENDPOINT_URL_STS;
+    /// AWS: another address of EKS.
+    AWS_ENDPOINT_URL_EKS;
+    /// Google: the file with credentials.
+    GOOGLE_APPLICATION_CREDENTIALS;
+    /// Google: the credentials themselves, as JSON.
+    GOOGLE_CREDENTIALS;
+    /// Google: another address of its token service.
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_STS;
+    /// Google: another address of the service that gives tokens of service accounts.
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS;
+    /// Google: another address of GKE.
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER;
+    /// Azure: the tenant.
+    AZURE_TENANT_ID;
+    /// Azure: the application or managed identity.
+    AZURE_CLIENT_ID;
+    /// Azure: its secret.
+    AZURE_CLIENT_SECRET;
+    /// Azure: the file with an identity token, in a pod.
+    AZURE_FEDERATED_TOKEN_FILE;
+    /// Azure: another address of Entra ID.
+    AZURE_AUTHORITY_HOST;
 }
 
 /// Where act puts the runner's files inside a container.

@@ -1,6 +1,7 @@
 //! Servers that stand in for the real ones, each on a port of this machine.
 
 pub mod artifacts;
+pub mod cloud;
 pub mod docker_registry;
 #[cfg(feature = "kubernetes")]
 pub mod door;

@@ -10,6 +10,7 @@
 
 mod adopt;
 mod bed;
+mod cloud;
 mod cluster;
 mod cluster_drift;
 mod cluster_manifests;

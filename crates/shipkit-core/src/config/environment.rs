@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
-use super::raw::{RawAnalysis, RawConfig, RawEnvironment, RawProxy, RawTarget};
+use super::raw::{RawAnalysis, RawAuth, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
-use super::types::{Analysis, EnvFile, Environment, Proxy, Query, Target, TargetKind, Threshold};
+use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
+use super::types::{Analysis, Environment, Query, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
@@ -116,6 +117,11 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
             Some(_) => Some(EnvFile::Host(file.to_owned())),
             None => in_project(context, &join(&path, "env_file"), file).map(EnvFile::Project),
         });
+    // A path has no line breaks, and nobody's file is called as PEM begins in base64.
+    let ca = raw.and_then(|raw| raw.ca.as_deref()).and_then(|text| match text {
+        _ if text.contains("-----BEGIN") || text.starts_with("LS0tLS1") => Some(Ca::Text(text.to_owned())),
+        file => in_project(context, &join(&path, "ca"), file).map(Ca::File),
+    });
     Target {
         kind,
         host: raw.and_then(|raw| raw.host.clone()),
@@ -128,10 +134,43 @@ fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, env
         kustomize: raw.and_then(|raw| raw.kustomize.clone()),
         namespace: raw.and_then(|raw| raw.namespace.clone()),
         context: raw.and_then(|raw| raw.context.clone()),
+        server: raw.and_then(|raw| raw.server.clone()),
+        ca,
+        auth: raw.and_then(|raw| raw.auth.as_ref()).and_then(|raw| auth(context, &path, raw)),
         run: list(raw.and_then(|raw| raw.run.as_ref())),
         rollback: list(raw.and_then(|raw| raw.rollback.as_ref())),
         stack,
     }
+}
+
+/// The one cloud that is named.
+fn auth(context: &mut Context<'_>, path: &str, raw: &RawAuth) -> Option<Auth> {
+    let all = [
+        raw.eks.as_ref().map(|raw| {
+            let (cluster, region) = (raw.cluster.clone(), raw.region.clone());
+            Auth::Eks(EksAuth { cluster, region, role: raw.role.clone() })
+        }),
+        raw.gke.as_ref().map(|raw| {
+            Auth::Gke(GkeAuth {
+                cluster: raw.cluster.clone(),
+                workload_identity_provider: raw.workload_identity_provider.clone(),
+                service_account: raw.service_account.clone(),
+            })
+        }),
+        raw.aks.as_ref().map(|raw| {
+            Auth::Aks(AksAuth { tenant_id: raw.tenant_id.clone(), client_id: raw.client_id.clone() })
+        }),
+    ];
+    let mut named = all.into_iter().flatten();
+    let (first, second) = (named.next(), named.next());
+    let path = join(path, "auth");
+    if first.is_none() {
+        context.wrong_key(&path, "neither `eks`, `gke` nor `aks` is given", Some("say which cloud it is"));
+    }
+    if second.is_some() {
+        context.wrong_key(&path, "more than one cloud is given", Some("keep one of them"));
+    }
+    first
 }
 
 /// The one proxy that is named.

@@ -15,6 +15,7 @@ mod rule_file;
 mod rules;
 mod scalar;
 mod shape;
+mod target;
 mod target_rules;
 mod template;
 mod test_rules;
@@ -29,12 +30,13 @@ pub use error::{ConfigError, Problem};
 pub use group::GroupError;
 pub use hook::{BackupJob, Migrate};
 pub use rule_file::check_rule_file;
+pub use target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 pub use template::Part;
 pub use types::{
-    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, EnvFile, Environment,
+    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, Environment,
     EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, OnInconclusive,
-    Proxy, Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags, Target,
-    TargetKind, Test, TestService, Threshold, UpdateConfig,
+    Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags, Test, TestService,
+    Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
 

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::raw_check::RawCheck;
+use super::target::TargetKind;
 use super::types::{
     Approval, Cache, EventKind, FailureAction, Latest, OnInconclusive, ReportFormat, Rollback, Rule,
-    Strategy, TagKind, TargetKind,
+    Strategy, TagKind,
 };
 use super::values::{HealthTest, Limits, Percent, Size, Span, Text, Texts};
 
@@ -413,12 +414,72 @@ pub(super) struct RawTarget {
     pub(super) namespace: Option<String>,
     /// Kubernetes: the context of the kubeconfig.
     pub(super) context: Option<String>,
+    /// Kubernetes: the address of the API server, as `https://...`, where no kubeconfig says it. The token is then the input
+    /// `cluster-token`, or comes with `auth`.
+    pub(super) server: Option<String>,
+    /// Kubernetes: who has signed the certificate of `server`: a PEM file in the folder of this file, the PEM text itself, or the
+    /// base64 text that a kubeconfig has as `certificate-authority-data`. Default: the public authorities.
+    pub(super) ca: Option<String>,
+    /// Kubernetes: the cloud that gives tokens for the cluster. They are made without any program of the cloud, and renewed in time.
+    pub(super) auth: Option<RawAuth>,
     /// Command: what deploys, one command or several, in a shell in the checkout.
     pub(super) run: Option<Texts>,
     /// Command: what puts the release before back. Default: `run` once more, with what it has.
     pub(super) rollback: Option<Texts>,
     /// Compose and Swarm: the prefix of the services' names. Default: `<name>-<environment>`.
     pub(super) stack: Option<String>,
+}
+
+/// The cloud that gives tokens for a cluster: one of them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `eks`, `gke` or `aks`")]
+pub(super) struct RawAuth {
+    /// Amazon EKS.
+    pub(super) eks: Option<RawEks>,
+    /// Google Kubernetes Engine.
+    pub(super) gke: Option<RawGke>,
+    /// Azure Kubernetes Service, with Entra ID.
+    pub(super) aks: Option<RawAks>,
+}
+
+/// An EKS cluster.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `cluster` and `region`")]
+pub(super) struct RawEks {
+    /// The name of the cluster. Without `server` and a kubeconfig, EKS is asked where it is.
+    pub(super) cluster: String,
+    /// Its region: `eu-central-1`.
+    pub(super) region: String,
+    /// The role that the job takes on with its identity token of GitHub: `arn:aws:iam::123456789012:role/deploy`. Default:
+    /// `AWS_ROLE_ARN`. Keys in the environment (`AWS_ACCESS_KEY_ID`) are used as they are.
+    pub(super) role: Option<String>,
+}
+
+/// A GKE cluster.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawGke {
+    /// The cluster, `projects/PROJECT/locations/LOCATION/clusters/NAME`. Without `server` and a kubeconfig, GKE is asked where it
+    /// is.
+    pub(super) cluster: Option<String>,
+    /// Whom the job shows its identity token of GitHub to:
+    /// `projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER`. Default: the credentials at
+    /// `GOOGLE_APPLICATION_CREDENTIALS`, or in `GOOGLE_CREDENTIALS`.
+    pub(super) workload_identity_provider: Option<String>,
+    /// The account that the job becomes then: `deploy@PROJECT.iam.gserviceaccount.com`. Default: none, it stays what the provider
+    /// makes of it.
+    pub(super) service_account: Option<String>,
+}
+
+/// An AKS cluster.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawAks {
+    /// The Entra tenant. Default: `AZURE_TENANT_ID`.
+    pub(super) tenant_id: Option<String>,
+    /// The application or managed identity, which proves itself with the job's identity token of GitHub or with
+    /// `AZURE_CLIENT_SECRET`. Default: `AZURE_CLIENT_ID`.
+    pub(super) client_id: Option<String>,
 }
 
 /// What passes requests on to the services of a target.

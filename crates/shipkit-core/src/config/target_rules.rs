@@ -4,10 +4,14 @@ use super::environment::origin;
 use super::error::list;
 use super::resolve::Context;
 use super::rules::{NAME_HINT, is_absolute, is_name, is_volume};
-use super::types::{Environment, Proxy, TargetKind};
+use super::target::{Auth, Proxy, Target, TargetKind};
+use super::types::Environment;
 use super::yaml::join;
 use crate::compose::ProxyKind;
 use crate::ssh::SshAddress;
+
+/// What a target in a cluster has.
+const KUBERNETES: [&str; 7] = ["manifests", "kustomize", "namespace", "context", "server", "ca", "auth"];
 
 /// Checks what does not depend on the rest of the file.
 pub(super) fn target(context: &mut Context<'_>, one: &Environment) {
@@ -15,13 +19,12 @@ pub(super) fn target(context: &mut Context<'_>, one: &Environment) {
     let (kind, allowed): (&str, &[&str]) = match one.target.kind {
         TargetKind::Compose => ("compose", &["host", "files", "env_file", "stack", "directory", "proxy"]),
         TargetKind::Swarm => ("swarm", &["host", "files", "env_file", "stack", "proxy"]),
-        TargetKind::Kubernetes => ("kubernetes", &["manifests", "kustomize", "namespace", "context"]),
+        TargetKind::Kubernetes => ("kubernetes", &KUBERNETES),
         TargetKind::Command => ("command", &["run", "rollback"]),
     };
-    let kubernetes = ["manifests", "kustomize", "namespace", "context"];
     let all = ["host", "files", "env_file", "stack", "directory", "proxy", "run", "rollback"]
         .into_iter()
-        .chain(kubernetes);
+        .chain(KUBERNETES);
     for key in all.filter(|key| !allowed.contains(key)) {
         let path = join(&path, key);
         if context.document.has(&path) {
@@ -59,6 +62,7 @@ pub(super) fn target(context: &mut Context<'_>, one: &Environment) {
     if one.target.manifests.is_some() && one.target.kustomize.is_some() {
         context.wrong_key(&path, "both `manifests` and `kustomize` are given", Some("keep one of them"));
     }
+    access(context, &path, &one.target);
     if let Some(stack) = one.target.stack.as_ref().filter(|stack| !is_name(stack)) {
         let stack_path = join(&path, "stack");
         if context.document.has(&stack_path) {
@@ -79,4 +83,81 @@ fn proxy_of_a_swarm(context: &mut Context<'_>, path: &str, proxy: Option<&Proxy>
         let hint = Some("leave it out: Traefik reads the labels of services there");
         context.wrong_key(&directory, "nothing is written to a folder of a proxy on a Swarm", hint);
     }
+}
+
+/// How a cluster is reached: by an address or by a kubeconfig, and by names that the clouds know.
+fn access(context: &mut Context<'_>, path: &str, target: &Target) {
+    if let Some(server) = target.server.as_deref().filter(|server| !is_address(server)) {
+        // It is not shown where it may have a password in it.
+        let shown =
+            if server.contains('@') { "an address with a user".to_owned() } else { format!("`{server}`") };
+        let message = format!("{shown} is not the address of an API server");
+        context.wrong(&join(path, "server"), message, Some("write `https://host:port`"));
+    }
+    if target.server.is_some() && target.context.is_some() {
+        let hint = Some("keep `server`, or the context of a kubeconfig");
+        context.wrong_key(&join(path, "context"), "both `server` and `context` are given", hint);
+    }
+    let ca = join(path, "ca");
+    if target.server.is_none() && context.document.has(&ca) {
+        context.wrong_key(&ca, "`ca` is given without `server`", None);
+    }
+    names_of_a_cloud(context, &join(path, "auth"), target.auth.as_ref());
+}
+
+/// Names that become part of addresses, and would lead elsewhere if they had other signs in them.
+fn names_of_a_cloud(context: &mut Context<'_>, path: &str, auth: Option<&Auth>) {
+    let named: Vec<(&str, Option<&String>, &str)> = match auth {
+        Some(Auth::Eks(eks)) => {
+            vec![("eks.cluster", Some(&eks.cluster), "NAME"), ("eks.region", Some(&eks.region), "REGION")]
+        }
+        Some(Auth::Gke(gke)) => {
+            let provider = "projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER";
+            let account = "NAME@PROJECT.iam.gserviceaccount.com";
+            vec![
+                ("gke.cluster", gke.cluster.as_ref(), "projects/PROJECT/locations/LOCATION/clusters/NAME"),
+                ("gke.workload_identity_provider", gke.workload_identity_provider.as_ref(), provider),
+                ("gke.service_account", gke.service_account.as_ref(), account),
+            ]
+        }
+        Some(Auth::Aks(aks)) => {
+            vec![
+                ("aks.tenant_id", aks.tenant_id.as_ref(), "ID"),
+                ("aks.client_id", aks.client_id.as_ref(), "ID"),
+            ]
+        }
+        None => return,
+    };
+    for (key, name, form) in named {
+        if let Some(name) = name.filter(|name| !fits(name, form)) {
+            let message = format!("`{name}` is not of the form `{form}`");
+            context.wrong(&join(path, key), message, None);
+        }
+    }
+}
+
+/// Whether a name has the form: parts in small letters stand for themselves, the others for any name.
+fn fits(name: &str, form: &str) -> bool {
+    let is_fine = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b':')
+            || byte == b'@' && form.contains('@')
+    };
+    let one = |(part, form): (&str, &str)| {
+        if form.starts_with(|c: char| c.is_ascii_lowercase()) {
+            part == form
+        } else {
+            !part.is_empty() && part != ".." && part.bytes().all(is_fine)
+        }
+    };
+    name.split('/').count() == form.split('/').count() && name.split('/').zip(form.split('/')).all(one)
+}
+
+/// Whether it is the address of a server: by TLS, or on this machine.
+fn is_address(server: &str) -> bool {
+    let local = ["http://127.0.0.1:", "http://localhost:"].iter().any(|begin| server.starts_with(begin));
+    let host = server.strip_prefix("https://").or_else(|| server.strip_prefix("http://").filter(|_| local));
+    host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(['@', '?', '#']) && !host.contains(char::is_whitespace)
+    })
 }

@@ -10,11 +10,10 @@ use serde_json::Value;
 use super::check::Check;
 use super::compose::Compose;
 use super::hook::{BackupJob, Migrate};
+use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
-use crate::compose::ProxyKind;
 use crate::policy::Severity;
-use crate::project_path::ProjectPath;
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -448,76 +447,6 @@ pub enum Approval {
     None,
     /// Somebody must: the GitHub environment has to have required reviewers.
     Required,
-}
-
-/// What an environment runs on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The kind.
-    pub kind: TargetKind,
-    /// The Docker host: `ssh://user@host`, `unix://...`, `tcp://...`; `None` is the local one.
-    pub host: Option<String>,
-    /// Compose files, or those of a stack, in the folder of `shipkit.yml`.
-    pub files: Vec<ProjectPath>,
-    /// The environment file.
-    pub env_file: Option<EnvFile>,
-    /// Rule files of its Prometheus, in the folder of `shipkit.yml`.
-    pub rule_files: Vec<ProjectPath>,
-    /// The folder on the Docker host that relative paths in Compose files begin at; `None` is the folder of `shipkit.yml`
-    /// or, over SSH, where its files are uploaded to.
-    pub directory: Option<String>,
-    /// What passes requests on to the services.
-    pub proxy: Option<Proxy>,
-    /// Manifests, a file or a folder.
-    pub manifests: Option<String>,
-    /// A kustomization.
-    pub kustomize: Option<String>,
-    /// The namespace.
-    pub namespace: Option<String>,
-    /// The context of the kubeconfig.
-    pub context: Option<String>,
-    /// Commands that deploy.
-    pub run: Vec<String>,
-    /// Commands that put the release before back; none where `run` does that.
-    pub rollback: Vec<String>,
-    /// The prefix of the services' names, `<name>-<environment>` by default; `None` unless the kind is Swarm or Compose.
-    pub stack: Option<String>,
-}
-
-/// Where an environment file is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EnvFile {
-    /// In the folder of `shipkit.yml`.
-    Project(ProjectPath),
-    /// On the Docker host, at this absolute path.
-    Host(String),
-}
-
-/// What passes requests on to the services of a target, and is itself one of the services in the Compose files or on the
-/// Swarm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy {
-    /// What it is.
-    pub kind: ProxyKind,
-    /// Its service.
-    pub service: String,
-    /// The folder in its container where a file is written for each service, or where it keeps its own one;
-    /// [`ProxyKind::directory`] by default.
-    pub directory: String,
-}
-
-/// A kind of target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TargetKind {
-    /// Docker Compose on a host.
-    Compose,
-    /// Docker Swarm.
-    Swarm,
-    /// Kubernetes.
-    Kubernetes,
-    /// Commands.
-    Command,
 }
 
 /// How services are replaced.

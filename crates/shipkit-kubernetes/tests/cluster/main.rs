@@ -10,6 +10,8 @@
 mod access;
 mod bed;
 mod broken;
+mod cloud;
+mod front;
 mod kinds;
 mod lease;
 mod life;
