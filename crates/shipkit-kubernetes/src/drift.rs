@@ -83,7 +83,7 @@ impl Cluster {
         let Some(now) = self.current(object).await? else { return Ok(None) };
         let mut how = PatchParams::apply(MANAGER).force();
         how.dry_run = true;
-        let size = self.size(object, rendered, Some(&now), members);
+        let size = Self::size(object, rendered, Some(&now), members);
         let left = self.write(object, Some((&Annotations::new(), size)), &how).await?;
         let mut found = differences(&left, &now);
         found.retain(|one| {

@@ -319,11 +319,9 @@ impl Hint for ClusterError {
             Self::LeaseLost(_) => Some("see what it does, then try again".to_owned()),
             Self::Restless(_) => Some("try again".to_owned()),
             Self::NeverEnds(_) => Some("give it `updateStrategy: RollingUpdate`".to_owned()),
-            Self::ManyBehind { .. } => {
-                Some("give each deployment a Service of its own first, with `strategy: rolling`".to_owned())
-            }
+            Self::ManyBehind { .. } => Some("give each deployment a Service of its own first".to_owned()),
             Self::NotShifted { service, .. } => {
-                Some(format!("`kubectl get endpointslices -l kubernetes.io/service-name={service}` shows where"))
+                Some(format!("see `kubectl get endpointslices -l kubernetes.io/service-name={service}`"))
             }
             Self::NoAnswer { .. }
             | Self::BadServer(_)

@@ -389,7 +389,7 @@ impl Cluster {
         let now = self.current(object).await?;
         let mut how = PatchParams::apply(MANAGER);
         how.dry_run = true;
-        let size = self.size(object, rendered, now.as_ref(), members);
+        let size = Self::size(object, rendered, now.as_ref(), members);
         let then = self.write(object, Some((&Annotations::new(), size)), &how).await?;
         Ok(Fate::of(now.as_ref(), &then))
     }
@@ -412,7 +412,7 @@ impl Cluster {
             }
             let written = step.iter().map(|object| async {
                 self.hand_over(rendered, object, there.all.get(object.id())).await?;
-                let size = self.size(object, rendered, there.all.get(object.id()), there.members);
+                let size = Self::size(object, rendered, there.all.get(object.id()), there.members);
                 let more = there.ours.get(object.id()).map(|ours| (ours, size));
                 self.write(object, more, &how).await
             });

@@ -240,7 +240,7 @@ impl Cluster {
         let how = ListParams::default().labels(&labels.join(","));
         let listed = self.ask("list pods", pods.list(&how)).await?;
         let ready: BTreeSet<String> =
-            listed.iter().filter(|pod| is_ready(pod)).map(|pod| pod.name_any()).collect();
+            listed.iter().filter(|pod| is_ready(pod)).map(kube::ResourceExt::name_any).collect();
         if ready.is_empty() {
             return Err(ClusterError::NobodyThere {
                 service: service.to_owned(),
@@ -279,7 +279,6 @@ impl Cluster {
 
     /// How many pods a deployment of the set gets that does not say so itself: as many as serve now.
     pub(crate) fn size(
-        &self,
         object: &Object,
         rendered: &Rendered,
         there: Option<&Value>,

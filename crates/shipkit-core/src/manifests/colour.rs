@@ -105,12 +105,10 @@ pub fn choose(seen: &BTreeMap<Colour, Seen>, sets: &BTreeMap<Colour, Digest>) ->
     if let Some(slot) = Colour::BOTH.into_iter().filter(is_there).max_by_key(has_traffic) {
         return slot;
     }
-    match Colour::BOTH.map(|slot| (is_good(&slot), has_traffic(&slot))) {
-        [(true, _), (false, _)] => Colour::Green,
-        [(false, _), (true, _)] => Colour::Blue,
-        [(_, true), _] => Colour::Green,
-        [(_, false), _] => Colour::Blue,
-    }
+    // The only good one stays, and else what serves.
+    let stays = |slot: &Colour| is_good(slot) && !is_good(&slot.other());
+    let is_equal = is_good(&Colour::Blue) == is_good(&Colour::Green);
+    if stays(&Colour::Blue) || is_equal && has_traffic(&Colour::Blue) { Colour::Green } else { Colour::Blue }
 }
 
 /// All that names deployments: objects, what of them runs services, and what autoscalers own.
@@ -178,11 +176,11 @@ fn dress(
             name.clone_into(&mut one.workload.name);
         }
     }
-    let named = |id: Id| match names.get(&id) {
+    let renamed = |id: Id| match names.get(&id) {
         Some(name) => Id { name: name.clone(), ..id },
         None => id,
     };
-    *scaled = std::mem::take(scaled).into_iter().map(named).collect();
+    *scaled = std::mem::take(scaled).into_iter().map(renamed).collect();
 }
 
 /// The Services that send requests to what is in a slot. One that sends to something else as well cannot say which slot it means.
