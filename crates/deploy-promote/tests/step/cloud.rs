@@ -56,11 +56,9 @@ fn a_release_is_deployed_with_a_token_that_entra_gives_for_the_identity_of_the_j
     let step = step(&shop, "deploy", &format!("{}{AKS}", server())).input("release", one.as_str());
     let run = with_cloud(step, &cloud).run().ended(0, "1.1.0 runs in staging");
     assert_eq!(shop.versions(), ["1.1.0", "1.1.0"]);
-    assert_eq!(
-        cloud.requests(),
-        ["GET /identity", "POST /tenant-1/oauth2/v2.0/token"],
-        "one token is enough"
-    );
+    // Pods that still started at the first look let the run look, and connect, once more.
+    let (asked, look) = (cloud.requests(), ["GET /identity", "POST /tenant-1/oauth2/v2.0/token"]);
+    assert!(asked == look || asked == [look, look].concat(), "one token for a look is enough: {asked:?}");
     for secret in [&plane.token, FakeCloud::request_token()] {
         shows_no(&run, secret);
     }
