@@ -107,7 +107,7 @@ pub struct Workload {
 }
 
 impl Cluster {
-    /// Finds out how the cluster is reached; asks nobody yet.
+    /// Finds out how the cluster is reached, and asks it nothing yet; a cloud that knows may be asked.
     ///
     /// # Errors
     /// When the kubeconfig is none, or names what is not there.
