@@ -172,6 +172,27 @@ fn a_real_node_replaces_releases_without_a_loss_and_loses_requests_where_pods_en
 }
 
 #[test]
+fn a_real_node_shifts_to_slots_and_between_them_without_a_loss_although_pods_end_at_once() {
+    let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+    let mut real = Real::new("real-slots", "rolling");
+    real.strategy = "blue-green";
+    let good = real.manifests().replace(LINGERS, "");
+    let good = good.replace("terminationGracePeriodSeconds: 15", "terminationGracePeriodSeconds: 3");
+    let [first, second] = &real.releases;
+    let slot = || real.namespace.get("Service", "web")["spec"]["selector"]["shipkit.dev/slot"].clone();
+    for (release, version, service, expected) in
+        [(second, "1.2.0", "web", "blue"), (first, "1.1.0", "api", "green"), (second, "1.2.0", "web", "blue")]
+    {
+        let run = real.lossless(service, real.deploy(release, &good), &[1, 2]);
+        run.ended(0, &format!("{version} runs in staging"));
+        assert_eq!(slot(), expected);
+    }
+    let run = real.lossless("web", real.step("rollback"), &[1, 2]);
+    run.ended(0, "1.1.0 serves in staging again");
+    assert_eq!(slot(), "green");
+}
+
+#[test]
 fn what_cannot_run_on_a_real_node_goes_back_and_nobody_notices() {
     let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
     let mut real = Real::new("real-bad", "rolling");
@@ -198,7 +219,12 @@ fn what_cannot_run_on_a_real_node_goes_back_and_nobody_notices() {
     let step = real.deploy(&second, &unready).file("shipkit.yml", &config);
     let run = real.lossless("web", step, &[1]);
     let run = run.ended(1, "rolled back: `web` did not converge within 20 s, 0 of 2 pods ready: pod `web-");
-    assert!(run.outputs["cause"].ends_with("` runs and does not become ready; 1.1.0 serves"), "{run:#?}");
+    assert!(
+        run.outputs["cause"].contains("` runs and does not become ready; event of pod `web-"),
+        "{run:#?}"
+    );
+    let probe = "Unhealthy, Readiness probe failed: HTTP probe failed with statuscode: 404; 1.1.0 serves";
+    assert!(run.outputs["cause"].ends_with(probe), "{run:#?}");
     assert_eq!(real.versions(), ["1.1.0", "1.1.0"]);
 }
 

@@ -7,19 +7,17 @@ use super::{Pod, Seen};
 
 /// Of how many pods the events are asked for: the others say the same.
 const ASKED: usize = 3;
-/// What says most about why a pod is not ready, the most telling first. What is not named comes after these, and last what only says
-/// that something is tried again.
-const TELLING: [&str; 7] = [
+/// What says most about why a pod is not ready, the most telling first. What is not named comes after these.
+const TELLING: [&str; 6] = [
     "FailedScheduling",
     "FailedAttachVolume",
     "FailedMount",
     "FailedCreatePodSandBox",
     "FailedPostStartHook",
     "Unhealthy",
-    "Failed",
 ];
-/// What only says that something is tried again.
-const AGAIN: &str = "BackOff";
+/// What says of a container only what the pod itself says, or that it is tried again.
+const KNOWN: [&str; 2] = ["BackOff", "Failed"];
 
 /// A warning about a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +45,12 @@ impl Seen {
 pub fn with_event(cause: String, events: &[Event]) -> String {
     let is_new = |event: &&Event| {
         let message = one_line(&event.message);
-        !message.is_empty() && !cause.contains(&message)
+        let is_known = KNOWN.contains(&event.reason.as_str()) || cause.contains(&message);
+        !message.is_empty() && !is_known
     };
     let rank = |event: &&Event| {
         let reason = event.reason.as_str();
-        let place = TELLING.iter().position(|one| *one == reason);
-        let place = place.unwrap_or(TELLING.len() + usize::from(reason == AGAIN));
+        let place = TELLING.iter().position(|one| *one == reason).unwrap_or(TELLING.len());
         (std::cmp::Reverse(place), event.time)
     };
     match events.iter().filter(is_new).max_by_key(rank) {

@@ -49,7 +49,8 @@ fn the_event_that_tells_most_is_told_and_of_those_the_last() {
     let node = ("NodeNotReady", "Node is not ready", 0);
     let back_off = ("BackOff", "Back-off restarting failed container", 9);
     check(&[node, back_off], "; event of pod `api-0`: NodeNotReady, Node is not ready");
-    check(&[back_off], "; event of pod `api-0`: BackOff, Back-off restarting failed container");
+    // The pod itself says that its containers fail, and why an image is not there.
+    check(&[back_off, ("Failed", "Error: ErrImagePull", 1)], "");
 }
 
 #[test]
