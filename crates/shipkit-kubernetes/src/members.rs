@@ -119,7 +119,7 @@ impl Cluster {
         if !never.is_empty() {
             return Err(ClusterError::NeverEnds(never));
         }
-        if let Some(rendered) = &self.manifests {
+        if let Some(rendered) = self.manifests.as_ref().filter(|rendered| rendered.slot().is_some()) {
             self.to_hold(rendered, &self.all_current(rendered).await?).await?;
         }
         let mut remarks: Vec<String> = objects().filter_map(stays).collect();

@@ -122,8 +122,13 @@ impl Cluster {
                 selector: selecting(front, SLOT, slot.other().as_str()),
             }));
         }
-        for front in rendered.fronts().filter_map(|id| live.get(id)).filter(|front| !is_narrow(front)) {
-            held.extend(self.as_it_is(front, &self.list_deployments().await?).await?);
+        let wide = rendered.fronts().filter_map(|id| live.get(id)).filter(|front| !is_narrow(front));
+        let wide: Vec<&Value> = wide.collect();
+        if !wide.is_empty() {
+            let all = self.list_deployments().await?;
+            for front in wide {
+                held.extend(self.as_it_is(front, &all).await?);
+            }
         }
         Ok(held)
     }
