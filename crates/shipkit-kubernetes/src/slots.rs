@@ -308,8 +308,13 @@ impl Cluster {
         Some(own.or(other).unwrap_or(1).max(1))
     }
 
-    /// Waits until the pods of these deployments have had the time to end what they have begun since requests went elsewhere.
-    pub(crate) async fn drain<'a>(&self, leaving: impl Iterator<Item = &'a Id>) -> Result<(), ClusterError> {
+    /// Waits until the pods of these deployments have had the time to end what they have begun since a Service of the set that
+    /// stays began to select what it does.
+    pub(crate) async fn drain<'a>(
+        &self,
+        rendered: &Rendered,
+        leaving: impl Iterator<Item = &'a Id>,
+    ) -> Result<(), ClusterError> {
         let mut grace = None;
         for id in leaving {
             let found = self.ask("get deployments", self.deployments().get_opt(&id.name)).await?;
@@ -320,9 +325,14 @@ impl Cluster {
             }
         }
         let Some(grace) = grace.map(Duration::from_secs) else { return Ok(()) };
-        let shifted = self.fronts().await?.iter().filter_map(selected_since).max();
-        let since = shifted.map(|time| Timestamp::now().duration_since(time).unsigned_abs());
-        sleep(grace.saturating_sub(since.unwrap_or_default())).await;
+        let stays = |front: &&Value| {
+            rendered.objects().iter().any(|one| one.id().is("", "Service") && one.id().name == name(front))
+        };
+        let fronts = self.fronts().await?;
+        if let Some(shifted) = fronts.iter().filter(stays).filter_map(selected_since).max() {
+            let since = Timestamp::now().duration_since(shifted).unsigned_abs();
+            sleep(grace.saturating_sub(since)).await;
+        }
         Ok(())
     }
 

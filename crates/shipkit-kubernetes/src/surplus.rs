@@ -67,8 +67,8 @@ impl Cluster {
     /// Removes what is no part of the set any more.
     pub(crate) async fn remove_surplus(&self, rendered: &Rendered) -> Result<(), ClusterError> {
         let surplus = self.surplus(rendered).await?;
-        let leaving = surplus.iter().filter(|(_, value, _)| Colour::of(value).is_some());
-        self.drain(leaving.map(|(id, ..)| id)).await?;
+        let leaving = surplus.iter().map(|(id, ..)| id).filter(|id| id.is("apps", "Deployment"));
+        self.drain(rendered, leaving).await?;
         for (id, value, fate) in surplus {
             match fate {
                 Fate::Emptied => self.empty(&id).await?,

@@ -177,7 +177,7 @@ fn a_real_node_shifts_to_slots_and_between_them_without_a_loss_although_pods_end
     let mut real = Real::new("real-slots", "rolling");
     real.strategy = "blue-green";
     let good = real.manifests().replace(LINGERS, "");
-    let good = good.replace("terminationGracePeriodSeconds: 15", "terminationGracePeriodSeconds: 3");
+    let good = good.replace("terminationGracePeriodSeconds: 15", "terminationGracePeriodSeconds: 8");
     let [first, second] = &real.releases;
     let slot = || real.namespace.get("Service", "web")["spec"]["selector"]["shipkit.dev/slot"].clone();
     for (release, version, service, expected) in

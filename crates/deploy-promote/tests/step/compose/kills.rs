@@ -10,7 +10,7 @@ use shipkit_core::lease::Lease;
 use shipkit_tests::server::gate::{Gate, Moment};
 
 use super::project::Project;
-use crate::bed::terminate;
+use crate::bed::{Step, terminate};
 use crate::kills::{By, Then, end_at, numbers};
 
 /// Two releases take turns, and each deploy is ended at one more of the requests, its own or those of `docker compose`, that
@@ -139,9 +139,8 @@ fn a_migration_that_starts_without_an_answer_is_looked_at_and_not_given_up() {
     assert!(before.iter().any(|change| change.contains("shipkit-migrate")), "{changes:#?}");
 }
 
-/// Starts a deploy and kills it, as nothing can be caught, once it has said that a service changes.
-fn kill(project: &Project, release: &Digest, says: &str) {
-    let step = project.deploy(release);
+/// Starts a step and kills it, as nothing can be caught, once it has said this.
+fn kill(project: &Project, step: &Step, says: &str) {
     let mut child = step.start();
     let said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let found = said.into_iter().any(|line| line.contains(says));
@@ -158,16 +157,23 @@ fn a_deploy_that_is_killed_is_finished_by_the_next_one_or_by_reconcile() {
     let (first, second) = (project.release(1, &one), project.release(2, &two));
     project.deploy(&first).run().ended(0, "1.1.0 serves in staging");
     project.step("reconcile").run().ended(0, "the last run, of release 1.1.0, has ended");
-    kill(&project, &second, "update `api`");
+    kill(&project, &project.deploy(&second), "update `api`");
     let run = project.deploy(&second).run().ended(0, "1.2.0 serves in staging");
     assert_eq!(project.running("api"), vec![two.to_string(); 2], "{run:#?}");
     let run = project.step("rollback").input("dry-run", "true").run().ended(0, "dry run");
     assert_eq!(run.stdout.matches("(release 1.2.0 -> 1.1.0)").count(), 2, "{}", run.stdout);
 
-    kill(&project, &first, "update `web`");
+    kill(&project, &project.deploy(&first), "update `web`");
     project.step("reconcile").run().ended(0, "1.1.0 serves in staging");
     assert_eq!(project.running("api"), vec![one.to_string(); 2]);
     assert_eq!(project.running("web"), [one.to_string()]);
+
+    // What a rollback goes back from was confirmed, so half of it looks like a whole.
+    kill(&project, &project.step("rollback"), "is back");
+    project.step("reconcile").run().ended(0, "1.2.0 serves in staging again");
+    assert_eq!(project.running("api"), vec![two.to_string(); 2]);
+    assert_eq!(project.running("web"), [two.to_string()]);
+    project.step("reconcile").run().ended(0, "has ended");
 }
 
 #[test]
