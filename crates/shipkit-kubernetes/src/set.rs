@@ -306,24 +306,27 @@ impl Cluster {
     /// Writes on everything that runs a service of this release that it was seen to succeed.
     pub(crate) async fn confirm_all(&self, desired: &Desired) -> Result<(), ClusterError> {
         let release = desired.stamp.release.as_str();
-        for (id, value) in self.members().await? {
-            let all = annotations_of(&value);
+        let members = self.members().await?;
+        let unconfirmed = members.iter().filter_map(|(id, value)| {
+            let all = annotations_of(value);
             let is_ours = annotations::mark(&all).is_some_and(|(of, _)| of == release);
-            let Some(confirmation) =
-                Ours::confirmation(&all).filter(|_| is_ours && !annotations::is_confirmed(&all))
-            else {
-                continue;
-            };
-            let kind = Kind { group: id.group.clone(), version: "v1".to_owned(), kind: id.kind.clone() };
-            let body = json!({
-                "apiVersion": kind.api_version(), "kind": kind.kind,
-                "metadata": {"name": id.name, "annotations": confirmation},
-            });
-            let Some(resource) = self.resource(&kind).await? else { continue };
-            let (objects, how) = (self.objects_of(&resource), PatchParams::apply(CONFIRMING).force());
-            self.ask("patch", objects.patch(&id.name, &how, &Patch::Apply(body))).await?;
-        }
-        Ok(())
+            let confirmation =
+                Ours::confirmation(&all).filter(|_| is_ours && !annotations::is_confirmed(&all))?;
+            Some(self.put_confirmation(id, confirmation))
+        });
+        let confirmed: Vec<_> = stream::iter(unconfirmed).buffered(AT_ONCE).collect().await;
+        confirmed.into_iter().collect()
+    }
+
+    async fn put_confirmation(&self, id: &Id, confirmation: Annotations) -> Result<(), ClusterError> {
+        let kind = Kind { group: id.group.clone(), version: "v1".to_owned(), kind: id.kind.clone() };
+        let Some(resource) = self.resource(&kind).await? else { return Ok(()) };
+        let body = json!({
+            "apiVersion": kind.api_version(), "kind": kind.kind,
+            "metadata": {"name": id.name, "annotations": confirmation},
+        });
+        let (objects, how) = (self.objects_of(&resource), PatchParams::apply(CONFIRMING).force());
+        self.ask("patch", objects.patch(&id.name, &how, &Patch::Apply(body))).await.map(drop)
     }
 
     /// Makes the release a part of the history.
