@@ -1,13 +1,16 @@
-//! `Previews`: what the new instances of a service are asked before any traffic goes to them: each at its own address or, on a
-//! Swarm, all through Traefik, where the environment answers.
+//! `Previews`: what the new instances of a service are asked before any traffic goes to them: each at its own address (in a
+//! cluster through the API server) or, on a Swarm, all through Traefik, where the environment answers.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use shipkit_core::config::{self, CheckKind, Service, Source};
 use shipkit_core::verdict::{Outcome, Verdict};
-use shipkit_core::{Hint as _, Release};
+use shipkit_core::{Hint, Release};
 use shipkit_docker::{Preview, SlotPreview, Swarm};
+use shipkit_kubernetes::{Cluster, PodPreview};
 use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{
     Check, CheckReport, Class, Marked, Options, Report, Shipped, SmokeError, configured, meet,
@@ -43,6 +46,20 @@ pub(crate) struct Asking<'a> {
     pub(crate) questions: &'a Questions,
     /// Who hears it.
     pub(crate) runner: &'a Runner,
+}
+
+/// An instance that serves nobody yet.
+pub(crate) enum Instance {
+    /// A container of a Docker host.
+    Container(Preview),
+    /// A pod of a cluster.
+    Pod(PodPreview),
+}
+
+/// A way to an instance, as long as this is kept.
+struct Way {
+    address: SocketAddr,
+    _open: Box<dyn Any + Send>,
 }
 
 /// What shipkit.yml says of a service that one of its instances can be asked: its ready path, and the checks that name it and
@@ -103,7 +120,7 @@ pub(crate) async fn can_be_asked(
     let compose = match target {
         Target::Compose { compose, .. } => compose,
         Target::Swarm { swarm, .. } => return of_slots(previews, swarm, runner),
-        Target::Cluster(_) => return Previews::new(),
+        Target::Cluster(cluster) => return of_pods(previews, cluster, problems, runner).await,
     };
     if previews.is_empty() || problems.note(compose.has_addresses().await) != Some(false) {
         return previews;
@@ -117,6 +134,26 @@ pub(crate) async fn can_be_asked(
              ones of {names} are not asked anything before traffic goes to them"
         ),
     );
+    Previews::new()
+}
+
+/// The questions for what has slots: all else a cluster sends traffic to as soon as it is ready.
+async fn of_pods(
+    mut previews: Previews,
+    cluster: &Cluster,
+    problems: &mut Problems,
+    runner: &Runner,
+) -> Previews {
+    previews.retain(|name, _| cluster.shifts(name));
+    if previews.is_empty() || problems.note(cluster.may_reach_slots().await) != Some(false) {
+        return previews;
+    }
+    let names = previews.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "new pods of {names} are not asked anything before traffic goes to them: these credentials may not create and get \
+         pods/portforward"
+    );
+    warn(runner, "before the rollout", &message);
     Previews::new()
 }
 
@@ -135,12 +172,40 @@ fn of_slots(mut previews: Previews, swarm: &Swarm, runner: &Runner) -> Previews 
     previews
 }
 
+impl Instance {
+    fn name(&self) -> &str {
+        match self {
+            Self::Container(container) => container.instance(),
+            Self::Pod(pod) => pod.pod(),
+        }
+    }
+
+    /// Where a port of it answers; `Err` if it cannot be reached.
+    async fn reach(&self, port: u16) -> Result<Way, Outcome> {
+        match self {
+            Self::Container(container) => {
+                let reached = container.reach(port).await.map_err(|error| unreached(&error))?;
+                Ok(Way { address: reached.address(), _open: Box::new(reached) })
+            }
+            Self::Pod(pod) => {
+                let reached = pod.reach(port).await.map_err(|error| unreached(&error))?;
+                Ok(Way { address: reached.address(), _open: Box::new(reached) })
+            }
+        }
+    }
+}
+
+fn unreached(error: &(impl std::fmt::Display + Hint)) -> Outcome {
+    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Outcome::inconclusive(format!("{error}{hint}"))
+}
+
 impl Questions {
     /// Asks one instance after the other, up to the first that does not answer as it should; `left` is the time for all.
-    pub(crate) async fn ask(&self, instances: &[Preview], left: Duration, runner: &Runner) -> Outcome {
+    pub(crate) async fn ask(&self, instances: &[Instance], left: Duration, runner: &Runner) -> Outcome {
         let start = Instant::now();
         for instance in instances {
-            let name = instance.instance();
+            let name = instance.name();
             let said = self.ask_one(instance, left.saturating_sub(start.elapsed()), runner).await;
             let said = said.unwrap_or_else(|unknown| unknown);
             if said.verdict != Verdict::Pass {
@@ -152,15 +217,17 @@ impl Questions {
     }
 
     /// What one instance answers; `Err` if it could not be asked.
-    async fn ask_one(&self, instance: &Preview, left: Duration, runner: &Runner) -> Result<Outcome, Outcome> {
-        let reached = instance.reach(self.port).await.map_err(|error| {
-            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            Outcome::inconclusive(format!("{error}{hint}"))
-        })?;
-        let base = format!("http://{}/", reached.address());
+    async fn ask_one(
+        &self,
+        instance: &Instance,
+        left: Duration,
+        runner: &Runner,
+    ) -> Result<Outcome, Outcome> {
+        let way = instance.reach(self.port).await?;
+        let base = format!("http://{}/", way.address);
         // Of one instance, one good answer says as much as many.
         let options = Options { deadline: left, successes: 1, samples: 1, ..Options::default() };
-        let name = format!("instance `{}`", instance.instance());
+        let name = format!("instance `{}`", instance.name());
         self.answers((&base, &name), options, runner).await
     }
 

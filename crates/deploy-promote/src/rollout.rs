@@ -6,12 +6,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired};
+use shipkit_core::verdict::Verdict;
 use shipkit_docker::{Login, Stack, Swarm};
 use shipkit_kubernetes::{Back, Cluster};
 use shipkit_runner::Runner;
 
 use crate::prepare::Ready;
-use crate::preview::{Asking, Previews};
+use crate::preview::{Asking, Instance, Previews};
 use crate::target::{Applied, Target, TargetError};
 
 /// How long putting one service back may take.
@@ -123,7 +124,30 @@ impl<'a> Rollout<'a> {
         if let Ended::Failed { .. } = ended {
             return ended;
         }
+        if let Some(ended) = self.asked_in_its_slot(cluster, runner).await {
+            return ended;
+        }
         cluster.shift_all().await.map_or_else(|error| broken(&error.into()), |()| Ended::Done)
+    }
+
+    /// Asks the new pods of each service that has slots. Gives how the rollout ends, if they do not answer as they should.
+    async fn asked_in_its_slot(&self, cluster: &Cluster, runner: &Runner) -> Option<Ended> {
+        for (service, questions) in self.previews {
+            let pods = match cluster.in_the_new_slot(service).await {
+                Ok(pods) => pods,
+                Err(error) => return Some(broken(&error.into())),
+            };
+            let pods: Vec<_> = pods.into_iter().map(Instance::Pod).collect();
+            let said = questions.ask(&pods, self.deadline, runner).await;
+            if said.verdict != Verdict::Pass {
+                if let Some(applied) = self.applied.iter().find(|one| one.service() == service) {
+                    show_logs(applied, runner).await;
+                }
+                let cause = format!("`{service}` is not sent any request: {}", said.cause);
+                return Some(Ended::Failed { cause, is_unknown: said.verdict != Verdict::Fail });
+            }
+        }
+        None
     }
 
     /// Watches what was changed until all of it has arrived or one fails.

@@ -19,7 +19,7 @@ use shipkit_docker::{
 use shipkit_kubernetes::{Cluster, ClusterError, Rest};
 
 use crate::ledger::Ledger;
-use crate::preview::Asking;
+use crate::preview::{Asking, Instance};
 use crate::problems::Problems;
 
 /// What an environment runs on.
@@ -460,7 +460,10 @@ impl Applied {
                     show(count(ready), count(seen.wanted));
                 };
                 let verify = async |instances: Vec<Preview>, left| match asking {
-                    Some(Asking { questions, runner }) => questions.ask(&instances, left, runner).await,
+                    Some(Asking { questions, runner }) => {
+                        let instances: Vec<_> = instances.into_iter().map(Instance::Container).collect();
+                        questions.ask(&instances, left, runner).await
+                    }
                     None => Outcome::skipped("nothing is asked of its instances"),
                 };
                 Box::pin(compose.rollout_verified(applied, deadline, show, verify)).await?

@@ -56,6 +56,7 @@ const ASKED_AT_ONCE: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needed<'a> {
     pub(crate) group: &'a str,
+    /// The resource, and after a `/` which part of it.
     pub(crate) resource: &'a str,
     pub(crate) verb: &'a str,
     /// Where; `None` for what belongs to the cluster as a whole.
@@ -307,10 +308,12 @@ impl Cluster {
     }
 
     async fn may(&self, needed: &Needed<'_>) -> Result<bool, ClusterError> {
+        let (resource, part) = needed.resource.split_once('/').unwrap_or((needed.resource, ""));
         let wanted = ResourceAttributes {
             namespace: needed.namespace.map(str::to_owned),
             group: Some(needed.group.to_owned()),
-            resource: Some(needed.resource.to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource: Some(part.to_owned()).filter(|part| !part.is_empty()),
             verb: Some(needed.verb.to_owned()),
             ..ResourceAttributes::default()
         };

@@ -119,6 +119,9 @@ pub enum ClusterError {
         /// How long that was waited for, in seconds.
         within: u64,
     },
+    /// No port of this machine could be opened that leads to a pod.
+    #[error("no port of this machine could be opened that leads to a pod: {0}")]
+    NoPort(String),
     /// Secrets that the environment names do not exist: all of them.
     #[error("secrets do not exist in the namespace: {}", quoted(.0))]
     MissingSecrets(Vec<String>),
@@ -325,6 +328,7 @@ impl Hint for ClusterError {
             }
             Self::NoAnswer { .. }
             | Self::BadServer(_)
+            | Self::NoPort(_)
             | Self::Refused { .. }
             | Self::NotDesired(_)
             | Self::NotServed(_)
@@ -336,6 +340,7 @@ impl Hint for ClusterError {
         match self {
             Self::Refused { status: 500.. | 429, .. }
             | Self::NoAnswer { .. }
+            | Self::NoPort(_)
             | Self::Unknown(_)
             | Self::NoCredentials(_)
             | Self::Forbidden { .. }

@@ -374,7 +374,7 @@ fn selecting(front: &Value, key: &str, text: &str) -> Value {
     selector
 }
 
-fn is_ready(pod: &Pod) -> bool {
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let mut ready = conditions.filter(|one| one.type_ == "Ready" && one.status == "True");
     pod.metadata.deletion_timestamp.is_none() && ready.next().is_some()

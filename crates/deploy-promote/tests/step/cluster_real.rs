@@ -193,6 +193,43 @@ fn a_real_node_shifts_to_slots_and_between_them_without_a_loss_although_pods_end
 }
 
 #[test]
+fn new_pods_of_a_slot_are_asked_before_a_service_selects_them() {
+    let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+    let real = Real::new("real-asked", "blue-green");
+    let (good, second) = (real.manifests(), &real.releases[1]);
+    let asked = |expected: &str| {
+        let url = format!("    url: http://{}\n", real.address("web"));
+        let check = format!("{{get: /version.json, service: web, expect: {{status: {expected}}}}}");
+        let build = "    build: {context: web}\n";
+        let config = real.config().replacen(
+            build,
+            &format!("{build}    port: 8080\n    healthcheck: {{ready: /health}}\n"),
+            1,
+        );
+        config.replacen("    timeout: 60s\n", &format!("    timeout: 60s\n{url}    smoke: [{check}]\n"), 1)
+    };
+    let slot = || real.namespace.get("Service", "web")["spec"]["selector"]["shipkit.dev/slot"].clone();
+    let deploy = |expected: &str| real.deploy(second, &good).file("shipkit.yml", &asked(expected));
+
+    let run = real.lossless("web", deploy("201"), &[1]);
+    let run = run.ended(1, "rolled back: `web` is not sent any request: instance `web-green-");
+    assert!(run.outputs["cause"].contains("status 200"), "{run:#?}");
+    assert_eq!(slot(), "blue");
+
+    let run = real.lossless("web", deploy("200"), &[1, 2]);
+    let run = run.ended(0, "1.2.0 serves in staging");
+    let said = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("instance `web-green-") && line.ends_with("answers as it should"));
+    assert_eq!((said.count(), slot()), (2, json!("green")), "{}", run.stderr);
+    // What serves already is not asked once more.
+    let run = deploy("200").run();
+    let run = run.ended(0, "1.2.0 serves in staging");
+    assert!(!run.stderr.contains("answers as it should"), "{}", run.stderr);
+}
+
+#[test]
 fn what_cannot_run_on_a_real_node_goes_back_and_nobody_notices() {
     let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
     let mut real = Real::new("real-bad", "rolling");

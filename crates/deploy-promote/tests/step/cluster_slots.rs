@@ -314,3 +314,31 @@ fn a_shift_that_is_killed_after_any_change_is_finished_by_reconcile() {
 fn a_way_back_to_the_other_slot_that_is_killed_after_any_change_is_finished_by_reconcile() {
     killed_at_every_change("ds-killc", ("rollback", Moment::After, Then::Reconcile), &[5, 8]);
 }
+
+#[test]
+fn new_pods_that_cannot_be_asked_get_no_requests_and_who_may_not_ask_is_told() {
+    let shop = empty("ds-asked");
+    let (one, two, text) = (shop.release(1, None), shop.release(2, None), manifests(&shop, "a"));
+    deploy(&shop, &one, &text).run().ended(0, "1.1.0 runs in staging");
+    let build = "    build: {context: api}\n";
+    let more = format!("{build}    port: 8080\n    healthcheck: {{ready: /up}}\n");
+    let asked = || deploy(&shop, &two, &text).file("shipkit.yml", &config(&shop).replacen(build, &more, 1));
+    // Nobody is at the pods of a node that is played.
+    let run = asked().run().ended(3, "`api` is not sent any request: instance `shop-api-green-");
+    assert!(run.outputs["cause"].contains("the cluster refused to forward a port of pod"), "{run:#?}");
+    assert_eq!(slots(&shop), both("blue"));
+
+    shop.user_of("role-manifests.yaml", "shipkit-manifests");
+    let mut rules = shop.namespace.get("Role", "shipkit-manifests")["rules"].take();
+    let forwards = |rule: &Value| rule["resources"] == json!(["pods/portforward"]);
+    rules.as_array_mut().unwrap().retain(|rule| !forwards(rule));
+    shop.namespace.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "silent"}, "rules": rules,
+    }));
+    let user = shop.namespace.user_with("silent");
+    let run = asked().input("kubeconfig", &user).run().ended(0, "1.2.0 runs in staging");
+    let said =
+        "new pods of `api` are not asked anything before traffic goes to them: these credentials may not";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    assert_eq!(slots(&shop), both("green"));
+}
