@@ -1,6 +1,5 @@
 //! `Cluster`: one namespace of a cluster, and the services that have a deployment in it.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use shipkit_core::manifests::Rendered;
@@ -85,7 +84,7 @@ pub struct Place {
     pub namespace: Option<String>,
     /// The services that have a workload.
     pub workloads: Vec<Workload>,
-    /// Names of secrets that must exist.
+    /// Secrets that must exist, each as [`SecretName`](crate::SecretName) reads it.
     pub secrets: Vec<String>,
     /// Whether jobs run before a release is rolled out: a backup, a migration.
     pub has_jobs: bool,
@@ -323,22 +322,6 @@ impl Cluster {
         let how = PostParams::default();
         let answer = self.ask("review its own access", reviews.create(&how, &question)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
-    }
-
-    pub(crate) async fn secrets_exist(&self) -> Result<(), ClusterError> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        let mut missing = BTreeSet::new();
-        for secret in &self.place.secrets {
-            // Only that it is there is of interest; its values are not asked for.
-            if self.ask("get secrets", secrets.get_metadata_opt(secret)).await?.is_none() {
-                missing.insert(secret.clone());
-            }
-        }
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(ClusterError::MissingSecrets(missing.into_iter().collect()))
-        }
     }
 }
 

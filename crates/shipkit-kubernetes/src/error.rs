@@ -7,6 +7,7 @@ use shipkit_core::lease::BadLease;
 use shipkit_core::manifests::{BadManifests, BadRecord, Kind};
 
 use crate::auth::AuthError;
+use crate::secrets::SecretName;
 
 /// Why a cluster cannot be asked or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +124,8 @@ pub enum ClusterError {
     #[error("no port of this machine could be opened that leads to a pod: {0}")]
     NoPort(String),
     /// Secrets that the environment names do not exist: all of them.
-    #[error("secrets do not exist in the namespace: {}", quoted(.0))]
-    MissingSecrets(Vec<String>),
+    #[error("secrets do not exist in the namespace: {}", listed(.0))]
+    MissingSecrets(Vec<SecretName>),
     /// The cluster refused a request.
     #[error("the cluster refused to {what}: {message} (status {status})")]
     Refused {
@@ -271,6 +272,10 @@ fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+fn listed(names: &[SecretName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Hint for ClusterError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -302,9 +307,9 @@ impl Hint for ClusterError {
             }
             Self::NoContainer { .. } => Some("name it with `kubernetes.container` of the service".to_owned()),
             Self::Paused(name) => Some(format!("`kubectl rollout resume deployment/{name}`")),
-            Self::MissingSecrets(names) => names
-                .first()
-                .map(|name| format!("create each of them, as in `kubectl create secret generic {name}`")),
+            Self::MissingSecrets(names) => {
+                names.first().map(|name| format!("create each of them, as in `{}`", name.command()))
+            }
             Self::Overtaken(_) => Some("look at the status, then deploy again".to_owned()),
             Self::NothingBefore(_) | Self::NoRecord(_) => Some("deploy an earlier release by its version".to_owned()),
             Self::BadLease(error) => error.hint(),

@@ -14,6 +14,7 @@ mod cloud;
 mod cluster;
 mod cluster_drift;
 mod cluster_manifests;
+mod cluster_projects;
 mod cluster_real;
 mod cluster_runs;
 mod cluster_slots;

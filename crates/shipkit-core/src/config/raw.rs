@@ -363,8 +363,9 @@ pub(super) struct RawEnvironment {
     pub(super) backup: Option<RawBackup>,
     /// Environment variables of every service that is built here, over those of the service.
     pub(super) environment: Option<TextMap>,
-    /// Names of secrets that must exist on the target; for Compose and stack files, names of variables that they read, and for
-    /// commands names of variables that they get.
+    /// Names of secrets that must exist on the target; in a cluster also `secret/key`, and names like `DATABASE_URL` for a key of any
+    /// that the pods read; for Compose and stack files, names of variables that they read, and for commands names of variables that
+    /// they get.
     pub(super) secrets: Option<Vec<String>>,
     /// Checks after the rollout, in order.
     pub(super) smoke: Option<Vec<RawCheck>>,

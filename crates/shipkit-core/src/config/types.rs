@@ -409,7 +409,7 @@ pub struct Environment {
     pub backup_job: Option<BackupJob>,
     /// Environment variables of every service that is built here, over those of the service.
     pub environment: BTreeMap<String, String>,
-    /// Names of secrets that must exist on the target; for Compose and stack files, names of variables that they read, and for
+    /// Names of secrets that must exist on the target, in a cluster also `secret/key` and keys of secrets; for Compose and stack files, names of variables that they read, and for
     /// commands names of variables that they get.
     pub secrets: Vec<String>,
     /// Checks after the rollout, in order.

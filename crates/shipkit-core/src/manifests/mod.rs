@@ -43,7 +43,7 @@ pub use record::{BadRecord, MAX_RECORD};
 pub use replicas::Scaled;
 pub use scope::Scope;
 pub use suffix::KEEP_NAME;
-pub use template::Slot;
+pub use template::{Slot, secrets_read};
 
 /// The objects of some files, as they stand there.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,6 +167,12 @@ impl Rendered {
     #[must_use]
     pub fn objects(&self) -> &[Object] {
         &self.objects
+    }
+
+    /// The names of the secrets that its pods read.
+    #[must_use]
+    pub fn secrets_read(&self) -> BTreeSet<String> {
+        self.objects.iter().filter_map(template::of).flat_map(secrets_read).collect()
     }
 
     /// The same in steps: workloads are written side by side, everything else by itself.

@@ -1,5 +1,6 @@
 //! Pod templates: where objects have them, and which images and which configuration they name.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,14 @@ pub(super) fn references(template: &mut Value) -> Vec<(Config, &mut Value)> {
         }
     }
     found
+}
+
+/// The names of the secrets that pods of a template read.
+#[must_use]
+pub fn secrets_read(template: &Value) -> BTreeSet<String> {
+    let mut template = template.clone();
+    let all = references(&mut template).into_iter().filter(|(kind, _)| *kind == Config::Secret);
+    all.filter_map(|(_, name)| Some(name.as_str()?.to_owned())).collect()
 }
 
 /// References in containers and volumes, where these words have no other meaning.
