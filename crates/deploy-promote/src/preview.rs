@@ -53,7 +53,7 @@ pub(crate) enum Instance {
     /// A container of a Docker host.
     Container(Preview),
     /// A pod of a cluster.
-    Pod(PodPreview),
+    Pod(Box<PodPreview>),
 }
 
 /// A way to an instance, as long as this is kept.

@@ -137,7 +137,7 @@ impl<'a> Rollout<'a> {
                 Ok(pods) => pods,
                 Err(error) => return Some(broken(&error.into())),
             };
-            let pods: Vec<_> = pods.into_iter().map(Instance::Pod).collect();
+            let pods: Vec<_> = pods.into_iter().map(|pod| Instance::Pod(Box::new(pod))).collect();
             let said = questions.ask(&pods, self.deadline, runner).await;
             if said.verdict != Verdict::Pass {
                 if let Some(applied) = self.applied.iter().find(|one| one.service() == service) {

@@ -307,9 +307,7 @@ impl Hint for ClusterError {
             }
             Self::NoContainer { .. } => Some("name it with `kubernetes.container` of the service".to_owned()),
             Self::Paused(name) => Some(format!("`kubectl rollout resume deployment/{name}`")),
-            Self::MissingSecrets(names) => {
-                names.first().map(|name| format!("create each of them, as in `{}`", name.command()))
-            }
+            Self::MissingSecrets(names) => names.first().map(SecretName::hint),
             Self::Overtaken(_) => Some("look at the status, then deploy again".to_owned()),
             Self::NothingBefore(_) | Self::NoRecord(_) => Some("deploy an earlier release by its version".to_owned()),
             Self::BadLease(error) => error.hint(),

@@ -43,14 +43,14 @@ impl SecretName {
         }
     }
 
-    /// What makes it.
-    #[must_use]
-    pub fn command(&self) -> String {
-        match self {
-            Self::Whole(name) => format!("kubectl create secret generic {name}"),
-            Self::Key { secret, key } => format!("kubectl create secret generic {secret} --from-file={key}"),
-            Self::Anywhere(key) => format!("kubectl create secret generic NAME --from-file={key}"),
-        }
+    /// How it and others are made.
+    pub(crate) fn hint(&self) -> String {
+        let what = match self {
+            Self::Whole(name) => name.clone(),
+            Self::Key { secret, key } => format!("{secret} --from-file={key}"),
+            Self::Anywhere(key) => format!("NAME --from-file={key}"),
+        };
+        format!("create each of them, as in `kubectl create secret generic {what}`")
     }
 }
 
@@ -97,18 +97,15 @@ impl Cluster {
     async fn keys_that_pods_read(&self) -> Result<BTreeSet<String>, ClusterError> {
         let mut keys = BTreeSet::new();
         let (mut secrets, mut own) = (BTreeSet::new(), Vec::new());
-        match &self.manifests {
-            Some(rendered) => {
-                secrets.extend(rendered.secrets_read());
-                own.extend(rendered.objects().iter().filter(|object| object.id().is("", "Secret")));
-            }
-            None => {
-                let ours = |name: &str| self.place.workloads.iter().any(|workload| workload.name == name);
-                for deployment in self.list_deployments().await? {
-                    if deployment.metadata.name.as_deref().is_some_and(ours) {
-                        let template = deployment.spec.map(|spec| json!(spec.template));
-                        secrets.extend(template.iter().flat_map(secrets_read));
-                    }
+        if let Some(rendered) = &self.manifests {
+            secrets.extend(rendered.secrets_read());
+            own.extend(rendered.objects().iter().filter(|object| object.id().is("", "Secret")));
+        } else {
+            let ours = |name: &str| self.place.workloads.iter().any(|workload| workload.name == name);
+            for deployment in self.list_deployments().await? {
+                if deployment.metadata.name.as_deref().is_some_and(ours) {
+                    let template = deployment.spec.map(|spec| json!(spec.template));
+                    secrets.extend(template.iter().flat_map(secrets_read));
                 }
             }
         }

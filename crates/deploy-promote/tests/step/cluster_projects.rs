@@ -38,22 +38,19 @@ impl Project {
             "target: {{type: kubernetes, manifests: {target}, namespace: {}, context: bed}}",
             namespace.name()
         );
+        let left_out = ["registry:", "smoke:", "analysis:", "url:", "- {"];
         let line = |line: &str| {
-            let (indent, key) = (line.len() - line.trim_start().len(), line.trim_start());
-            match key {
-                _ if key.starts_with("registry:") => None,
-                _ if key.starts_with("name:") => {
-                    Some(format!("{line}\nregistry: {}/{name}", registry.host()))
-                }
-                _ if key.starts_with("target:") => Some(format!("{}{here}", &line[..indent])),
-                _ if ["smoke:", "analysis:", "url:", "- {", "needs:"]
-                    .iter()
-                    .any(|left| key.starts_with(left)) =>
-                {
-                    None
-                }
-                _ => Some(line.to_owned()),
+            let key = line.trim_start();
+            if left_out.iter().any(|left| key.starts_with(left)) {
+                return None;
             }
+            Some(if key.starts_with("name:") {
+                format!("{line}\nregistry: {}/{name}", registry.host())
+            } else if key.starts_with("target:") {
+                line.replacen(key, &here, 1)
+            } else {
+                line.to_owned()
+            })
         };
         let config = fixture.lines().filter_map(line).map(|line| line + "\n").collect();
         Self { name, services, namespace, registry, config, manifests }
