@@ -24,6 +24,7 @@ mod logs;
 mod members;
 mod migration;
 mod observe;
+mod prometheus;
 mod records;
 mod rollout;
 mod set;

@@ -61,7 +61,8 @@ impl Prometheus {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
         let ask = Ask { method: Method::Post, url: self.query.clone(), headers, body: Some(form) };
         let answer = self.client.ask(&ask, Instant::now() + TIME_LIMIT).await;
-        let answer = answer.map_err(|bad| PrometheusError::Unreachable { at: self.at.clone(), reason: bad.detail })?;
+        let answer =
+            answer.map_err(|bad| PrometheusError::Unreachable { at: self.at.clone(), reason: bad.detail })?;
         if !answer.is_whole {
             return Err(PrometheusError::TooLarge { query: query.to_owned() });
         }
