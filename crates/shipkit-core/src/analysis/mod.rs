@@ -154,7 +154,6 @@ fn of_requests(analysis: &Analysis, reading: &Reading) -> [Finding; 2] {
         &limit,
         |times| times.requests,
         |times| {
-            let (Quantile::About(value) | Quantile::Above(value)) = times.p95;
             let text = match times.p95 {
                 Quantile::About(value) => seconds(value),
                 Quantile::Above(value) => format!("above {}", seconds(value)),
@@ -163,7 +162,6 @@ fn of_requests(analysis: &Analysis, reading: &Reading) -> [Finding; 2] {
                 Quantile::About(value) => limit < value,
                 Quantile::Above(value) => limit <= value,
             };
-            debug_assert!(!value.is_nan());
             let warning = p95.warning.map(|warning| warning.as_secs_f64());
             let warning = warning.filter(|warning| is_above(*warning)).map(seconds);
             (text, is_above(p95.critical.as_secs_f64()), warning)

@@ -1,3 +1,5 @@
+//! Readings as a table: of each the four answers, and when it is over.
+
 use super::*;
 use crate::config::{Query, Threshold};
 use crate::prometheus::Sample;
