@@ -139,10 +139,9 @@ pub(crate) fn deployed(
 /// What the analysis found, a row for each metric.
 fn analysis(found: &Value) -> String {
     let Some(metrics) = found["metrics"].as_array() else { return String::new() };
-    let cell = |one: &Value, key: &str| match &one[key] {
-        Value::String(said) => text(said),
-        Value::Null => String::new(),
-        other => text(&other.to_string()),
+    let cell = |one: &Value, key: &str| {
+        let said = one[key].as_str().map(str::to_owned);
+        text(&said.or_else(|| Some(one[key].as_u64()?.to_string())).unwrap_or_default())
     };
     let keys = ["metric", "value", "limit", "requests", "verdict"];
     let rows: Vec<_> = metrics.iter().map(|one| keys.map(|key| cell(one, key)).to_vec()).collect();

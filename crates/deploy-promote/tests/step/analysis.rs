@@ -204,19 +204,42 @@ fn own_address() -> IpAddr {
     socket.local_addr().unwrap().ip()
 }
 
-#[test]
-fn prometheus_in_a_cluster_is_asked_through_its_api_server() {
-    let (prometheus, shop) = (Prometheus::start(), cluster::Shop::new("dp-analysis"));
-    let (one, two) = (shop.release(1, None), shop.release(2, None));
+/// A Service that leads to a port of this machine. The API server sends requests only to addresses of pods, so there is one
+/// that nobody ever runs.
+fn stand_in(shop: &cluster::Shop, port: u16) {
+    let (address, namespace) = (own_address(), shop.namespace.name());
+    let pod = json!({"kind": "Pod", "name": "prometheus", "namespace": namespace});
+    let ports = json!([{"name": "web", "port": port}]);
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "prometheus"},
-         "spec": {"ports": [{"name": "web", "port": 9090, "targetPort": prometheus.port}]}},
+         "spec": {"ports": [{"name": "web", "port": 9090, "targetPort": port}]}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "prometheus"},
+         "spec": {"schedulerName": "nobody", "containers": [{"name": "prometheus", "image": "prometheus"}]}},
         {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "prometheus"},
-         "subsets": [{"addresses": [{"ip": own_address()}], "ports": [{"name": "web", "port": prometheus.port}]}]},
+         "subsets": [{"addresses": [{"ip": address, "targetRef": pod}], "ports": ports}]},
     ]});
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), objects.to_string()).unwrap();
     shop.kubectl(&["apply", "--filename", file.path().to_str().unwrap()]);
+    let status = json!({"status": {"podIP": address, "podIPs": [{"ip": address}]}}).to_string();
+    shop.kubectl(&[
+        "patch",
+        "pod",
+        "prometheus",
+        "--subresource",
+        "status",
+        "--type",
+        "merge",
+        "--patch",
+        &status,
+    ]);
+}
+
+#[test]
+fn prometheus_in_a_cluster_is_asked_through_its_api_server() {
+    let (prometheus, shop) = (Prometheus::start(), cluster::Shop::new("dp-analysis"));
+    let (one, two) = (shop.release(1, None), shop.release(2, None));
+    stand_in(&shop, prometheus.port);
     let service = format!("service://{}/prometheus:9090", shop.namespace.name());
     let config = with(&shop.config(), &format!("    analysis: {{prometheus: \"{service}\", window: 5s}}\n"));
     let deploy = |release: &Digest| cluster::step_as("deploy", &config).input("release", release.as_str());

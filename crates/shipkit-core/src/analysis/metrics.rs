@@ -206,7 +206,7 @@ mod tests {
             (&[("__name__", "http_request_duration_seconds_bucket"), ("code", "200")], 9.0),
         ]);
         let metrics = Metrics::of(&found, None);
-        let (query, _) = metrics.requests(Duration::from_secs(60)).unwrap();
+        let (query, _) = metrics.requests(Duration::from_mins(1)).unwrap();
         assert_eq!(query, "sum by (code) (increase(http_request_duration_seconds_count[60000ms]))");
         let times = metrics.times(Duration::ZERO).unwrap();
         assert_eq!(times, "sum by (le) (increase(http_request_duration_seconds_bucket[1000ms]))");

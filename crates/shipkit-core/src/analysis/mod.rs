@@ -276,12 +276,8 @@ fn is_question(query: &str) -> bool {
 
 /// Prometheus estimates how much a counter grew; what is not a number is none.
 fn whole(count: f64) -> Option<u64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is checked to be a number of at least 0, and no counter grows further than that"
-    )]
-    count.is_finite().then(|| count.max(0.0).round() as u64)
+    // Through its text, since a number that is too large for it has none there.
+    Some(count).filter(|count| count.is_finite()).and_then(|count| format!("{:.0}", count.abs()).parse().ok())
 }
 
 fn points(BasisPoints(points): BasisPoints) -> f64 {
