@@ -1,5 +1,7 @@
 //! `deploy-promote deploy`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use shipkit_core::journal::{Journal, Migration};
 use shipkit_core::target::{Change, Observed, Order, Replacement};
@@ -7,6 +9,7 @@ use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_docker::Memory;
 use shipkit_runner::{Annotation, Failure, Level, Runner, env};
 
+use crate::analysis::analyse;
 use crate::args::DeployArgs;
 use crate::candidate::Smoke;
 use crate::hold::{Diary, Hold};
@@ -98,6 +101,7 @@ fn done(ready: &Ready<'_>, story: &Story, now: Option<&Observed>) -> Done {
         digests: now.map_or(Value::Null, report::digests),
         timings: story.timings(),
         watched: story.seen(),
+        analysed: story.analysed(),
     }
 }
 
@@ -166,6 +170,15 @@ async fn forward(
     let smoke = ready.candidate.verify(runner).await;
     story.end("verify");
     let mut outcome = smoke.0.clone();
+    // Without a change there is no release that anything could be measured of.
+    if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped)
+        && !ready.changes.iter().all(Change::is_none)
+    {
+        let analysis = ready.candidate.project.environment.analysis.as_ref();
+        let window = analysis.map_or(Duration::ZERO, |analysis| analysis.window);
+        let analysed = Box::pin(analyse(&ready.candidate, &ready.target, window, runner)).await;
+        outcome = story.note_analysis(outcome, analysed);
+    }
     if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
         outcome = judged(rollout.still(runner).await).unwrap_or(outcome);
     }

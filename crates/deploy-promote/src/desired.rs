@@ -29,7 +29,6 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     let missing = [
         (is_command && environment.migrate.is_some(), "migrate"),
         (!is_cluster && environment.backup_job.is_some(), "backup.service"),
-        (environment.analysis.is_some(), "analysis"),
         (!is_compose && !is_files && !target.files.is_empty(), "target.files"),
         (!is_compose && !is_files && target.env_file.is_some(), "target.env_file"),
         (

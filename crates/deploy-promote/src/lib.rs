@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod adopt;
+mod analysis;
 mod args;
 mod candidate;
 mod checks;

@@ -14,7 +14,7 @@ use crate::preview::{self, Previews};
 use crate::problems::Problems;
 use crate::project::Project;
 use crate::target::Target;
-use crate::{desired, manifests, report, rule_files, space, stack};
+use crate::{analysis, desired, manifests, report, rule_files, space, stack};
 
 /// What a check says that found nothing.
 pub(crate) const CLEAR: &str = "nothing is in the way";
@@ -91,6 +91,7 @@ pub(crate) async fn prepare<'a>(
     }
     let home = (&candidate.registry, shipped.repository.registry());
     problems.note(space::check(&target, &desired, &observed, home).await);
+    analysis::check(&project.environment, Some(&target), &mut problems, runner).await;
     let previews = preview::can_be_asked(previews, &target, &mut problems, runner).await;
     let mut changes = plan(&desired, &observed);
     if let Target::Cluster(cluster) = &target {

@@ -101,6 +101,8 @@ pub(crate) struct Done {
     pub(crate) timings: Value,
     /// What visitors saw while it rolled out.
     pub(crate) watched: Option<String>,
+    /// What the analysis found; nothing where there was none.
+    pub(crate) analysed: Value,
 }
 
 /// Outputs and summary of a deploy.
@@ -122,14 +124,28 @@ pub(crate) fn deployed(
     if let Some(watched) = &done.watched {
         write!(summary, "While it rolled out: {}.\n\n", text(watched)).ok();
     }
+    summary.push_str(&analysis(&done.analysed));
     let rows: Vec<_> = done.steps.iter().map(|step| vec![text(step)]).collect();
     summary.push_str(&table(&["plan"], &rows));
     runner.summary(&summary)?;
     if runner.is_json() {
         runner.data(&json!({"environment": project.environment.name, "release": shipped.digest, "version": shipped.release.version,
-            "verdict": outcome.verdict, "cause": outcome.cause, "changes": done.steps, "digests": done.digests, "timings": done.timings, "watched": done.watched}).to_string());
+            "verdict": outcome.verdict, "cause": outcome.cause, "changes": done.steps, "digests": done.digests, "timings": done.timings, "watched": done.watched,
+            "analysis": done.analysed}).to_string());
     }
     Ok(())
+}
+
+/// What the analysis found, a row for each metric.
+fn analysis(found: &Value) -> String {
+    let Some(metrics) = found["metrics"].as_array() else { return String::new() };
+    let cell = |one: &Value, key: &str| {
+        let said = one[key].as_str().map(str::to_owned);
+        text(&said.or_else(|| Some(one[key].as_u64()?.to_string())).unwrap_or_default())
+    };
+    let keys = ["metric", "value", "limit", "requests", "verdict"];
+    let rows: Vec<_> = metrics.iter().map(|one| keys.map(|key| cell(one, key)).to_vec()).collect();
+    format!("{}\n", table(&keys, &rows))
 }
 
 /// What became of a release in an environment, at the head of a summary.

@@ -1,8 +1,9 @@
-//! `Story`: what happened on the way of a deploy, beside its outcome: how long each part took, and what visitors saw.
+//! `Story`: what happened on the way of a deploy, beside its outcome: how long each part took, what visitors saw, and what Prometheus
+//! measured.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::Runner;
 use shipkit_smoke::{WatchOptions, WatchReport, watch};
@@ -17,12 +18,14 @@ pub(crate) struct Story {
     /// What each part took that came to its end, in the order of the parts.
     took: Vec<(&'static str, Duration)>,
     watched: Option<WatchReport>,
+    /// What the analysis found, as it is kept.
+    analysed: Value,
 }
 
 impl Story {
     /// It begins now.
     pub(crate) fn begin() -> Self {
-        Self { began: Instant::now(), took: Vec::new(), watched: None }
+        Self { began: Instant::now(), took: Vec::new(), watched: None, analysed: Value::Null }
     }
 
     /// The part that began when the last one ended, ends now.
@@ -42,9 +45,29 @@ impl Story {
         self.watched.as_ref().map(|report| report.outcome.cause.clone())
     }
 
-    /// The same, for evidence.
+    /// Both, for evidence.
     pub(crate) fn details(&self) -> Value {
-        self.watched.as_ref().map_or(Value::Null, |report| json!({"watch": report}))
+        let watched = self.watched.as_ref().map(|report| ("watch".to_owned(), json!(report)));
+        let analysed =
+            Some(("analysis".to_owned(), self.analysed.clone())).filter(|(_, found)| !found.is_null());
+        let details: Map<String, Value> = watched.into_iter().chain(analysed).collect();
+        if details.is_empty() { Value::Null } else { Value::Object(details) }
+    }
+
+    /// What the analysis found; nothing where there was none.
+    pub(crate) fn analysed(&self) -> Value {
+        self.analysed.clone()
+    }
+
+    /// Keeps what an analysis found that was as good as its checks before it, if there was one, and gives what both came to.
+    pub(crate) fn note_analysis(&mut self, checked: Outcome, analysed: Option<(Outcome, Value)>) -> Outcome {
+        let Some((found, details)) = analysed else { return checked };
+        self.end("analysis");
+        self.analysed = details;
+        match found.verdict {
+            Verdict::Pass => Outcome { cause: format!("{}; {}", checked.cause, found.cause), ..checked },
+            Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable | Verdict::Skipped => found,
+        }
     }
 
     /// Asks the environment as its visitors do while something happens to it, if there is something to ask. Gives what came of

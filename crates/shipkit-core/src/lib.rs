@@ -1,6 +1,7 @@
 //! The rules of shipkit: types, decisions and state machines. No I/O, no clock, no async runtime.
 
 pub mod admission;
+pub mod analysis;
 pub mod compose;
 pub mod config;
 pub mod difference;
@@ -18,6 +19,7 @@ pub mod meta;
 pub mod plan;
 pub mod policy;
 pub mod project_path;
+pub mod prometheus;
 pub mod reference;
 pub mod release;
 pub mod rollout;

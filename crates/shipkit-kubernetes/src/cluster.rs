@@ -21,7 +21,7 @@ use crate::kinds::Kinds;
 use crate::observe::{containers, name};
 
 /// How long one request may take, whatever the client does to repeat it.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a deploy does in a namespace: group, resource, verb.
 const NEEDED: [(&str, &str, &str); 11] = [

@@ -25,6 +25,7 @@ mod members;
 mod migration;
 mod observe;
 mod preview;
+mod prometheus;
 mod records;
 mod rollout;
 mod secrets;

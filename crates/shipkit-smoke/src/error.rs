@@ -46,6 +46,9 @@ pub enum SmokeError {
     /// A check for the running release, but nobody said which release it should be.
     #[error("check `{0}` asks for the running release, and no release to compare it with is known")]
     WhichRelease(String),
+    /// What should be the address of Prometheus is none. It may hold a password, and is not repeated.
+    #[error("the address of Prometheus is no http address")]
+    Prometheus,
     /// A rate at which nothing would be asked, or more than this program can send.
     #[error("a rate of {0} requests a second cannot be held: it is between 1 and 2000")]
     Rate(u32),
@@ -63,6 +66,7 @@ impl Hint for SmokeError {
             | Self::Client(_)
             | Self::Address { .. }
             | Self::Header { .. }
+            | Self::Prometheus
             | Self::Rate(_) => None,
         }
     }
@@ -76,6 +80,7 @@ impl Hint for SmokeError {
             | Self::Unsupported(_)
             | Self::WhichService { .. }
             | Self::WhichRelease(_)
+            | Self::Prometheus
             | Self::Rate(_) => ExitCode::Usage,
         }
     }

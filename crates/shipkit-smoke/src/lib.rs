@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `streak`,
-//! `tally`); `client` is the only place that sends anything.
+//! `tally`); `client` is the only place that sends anything. [`Prometheus`] asks what others have measured.
 
 mod check;
 mod class;
@@ -11,6 +11,7 @@ mod configured;
 mod error;
 mod judge;
 mod marked;
+mod prometheus;
 mod report;
 mod run;
 mod streak;
@@ -22,6 +23,7 @@ pub use class::Class;
 pub use configured::{Shipped, configured, ready_paths};
 pub use error::SmokeError;
 pub use marked::Marked;
+pub use prometheus::Prometheus;
 pub use report::{Attempt, CheckReport, Report};
 pub use run::{Options, meet, run, validate};
 pub use tally::{Example, Latency, Seen, WatchReport};

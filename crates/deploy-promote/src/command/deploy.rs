@@ -1,5 +1,7 @@
 //! `deploy-promote deploy` and `check` where commands deploy.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use shipkit_core::Digest;
 use shipkit_core::standing::{Mark, Standing};
@@ -11,6 +13,7 @@ use super::lock::Lock;
 use super::memory::Memory;
 use super::rollback;
 use super::variables::{Named, variables};
+use crate::analysis::{self, analyse_from_here};
 use crate::args::DeployArgs;
 use crate::candidate::{Candidate, Smoke};
 use crate::deploy::{UNTOUCHED, refuse_pull_requests, warn};
@@ -83,6 +86,7 @@ async fn prepare<'a>(
         let image = Target::Digest(service.digest.clone());
         problems.note(candidate.registry.manifest(&service.repository, &image).await);
     }
+    analysis::check(&project.environment, None, &mut problems, runner).await;
     problems.told()?;
     Ok(Ok(candidate))
 }
@@ -147,6 +151,7 @@ async fn carry_out(
         digests: now.map_or(Value::Null, |now| now.digests()),
         timings: story.timings(),
         watched: story.seen(),
+        analysed: story.analysed(),
     };
     report::deployed(candidate, &done, &outcome, runner)?;
     Ok(outcome)
@@ -213,14 +218,20 @@ impl<'a> Deploy<'a> {
         }
         let smoke = self.candidate.verify(runner).await;
         story.end("verify");
-        match smoke.0.verdict {
+        let mut outcome = smoke.0.clone();
+        if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
+            let window = environment.analysis.as_ref().map_or(Duration::ZERO, |analysis| analysis.window);
+            let analysed = Box::pin(analyse_from_here(self.candidate, None, window, runner)).await;
+            outcome = story.note_analysis(outcome, analysed);
+        }
+        match outcome.verdict {
             Verdict::Pass | Verdict::Skipped => Ended {
-                outcome: self.candidate.settled(&smoke.0),
+                outcome: self.candidate.settled(&outcome),
                 smoke: Some(smoke),
                 now: Some(self.to.clone()),
             },
             Verdict::Fail | Verdict::Inconclusive | Verdict::Unreachable => {
-                self.failed(&smoke.0.clone(), Some(smoke), runner).await
+                self.failed(&outcome, Some(smoke), runner).await
             }
         }
     }

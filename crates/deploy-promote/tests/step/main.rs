@@ -9,6 +9,7 @@
 )]
 
 mod adopt;
+mod analysis;
 mod bed;
 mod cloud;
 mod cluster;

@@ -235,10 +235,6 @@ fn pull_requests_change_no_environment() {
 fn what_this_version_cannot_do_is_named_and_nothing_is_asked() {
     let shop = Shop::new();
     let before = shop.registry.requests().len();
-    let analysis = "  staging:\n    analysis: {prometheus: \"http://127.0.0.1:9\"}\n";
-    let config = shop.config().replace("  staging:\n", analysis);
-    let run = shop.deploy_as("staging", &config).run();
-    run.ended(2, "`environments.staging` asks for `analysis`, which this version cannot do");
     let backup = "  staging:\n    backup: {service: api, command: save}\n";
     let run = shop.deploy_as("staging", &shop.config().replace("  staging:\n", backup)).run();
     run.ended(2, "asks for `backup.service`, which this version cannot do on a Swarm");

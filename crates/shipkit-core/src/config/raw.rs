@@ -532,15 +532,15 @@ pub(super) struct RawMigrate {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with `prometheus`")]
 pub(super) struct RawAnalysis {
-    /// The address of Prometheus.
+    /// The address of Prometheus: `https://host/path`, or `service://NAMESPACE/NAME:PORT/path` for one in the cluster of the target.
     pub(super) prometheus: String,
-    /// How long is measured. Default: `5m`.
+    /// How long is measured, from the end of the checks. Default: `5m`.
     pub(super) window: Option<Span>,
-    /// The share of failed requests. Default: `5%`.
+    /// The share of requests that the server answers with 500 to 599. Default: `5%`.
     pub(super) error_rate: Option<Limits<Percent>>,
     /// The 95th percentile of response times. Default: `1s`.
     pub(super) p95: Option<Limits<Span>>,
-    /// Further queries, each of which must give something.
+    /// Further queries, each of which must give something at the end of the window; a comparison with `bool` must not give 0.
     pub(super) promql: Option<Vec<RawQuery>>,
 }
 

@@ -11,7 +11,7 @@ use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
 use super::resolve::Context;
 use super::target::TargetKind;
-use super::target_rules::target;
+use super::target_rules::{prometheus, target};
 use super::test_rules::is_variable;
 use super::types::{Build, BuildContext, Config, Environment, Service, Source};
 use super::yaml::join;
@@ -347,11 +347,7 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
         let path = origin(context, &one.name, "backup");
         known_service(context, &join(&path, "service"), &job.service, config);
     }
-    if let Some(analysis) = one.analysis.as_ref().filter(|analysis| !is_http(&analysis.prometheus)) {
-        let path = join(&origin(context, &one.name, "analysis"), "prometheus");
-        let message = format!("`{}` is not an address", analysis.prometheus);
-        context.wrong(&path, message, Some("it begins with `https://` or `http://`"));
-    }
+    prometheus(context, one);
     target(context, one);
     let reads_secrets = match one.target.kind {
         TargetKind::Compose => Some("Compose files read secrets as `${NAME}`"),
@@ -534,7 +530,7 @@ pub(super) fn is_absolute(text: &str) -> bool {
     text.strip_prefix('/').is_some_and(|rest| !rest.is_empty() && rest.split('/').all(is_plain))
 }
 
-fn is_http(text: &str) -> bool {
+pub(super) fn is_http(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
 }

@@ -3,11 +3,12 @@
 use super::environment::origin;
 use super::error::list;
 use super::resolve::Context;
-use super::rules::{NAME_HINT, is_absolute, is_name, is_volume};
+use super::rules::{NAME_HINT, is_absolute, is_http, is_name, is_volume};
 use super::target::{Auth, Proxy, Target, TargetKind};
 use super::types::Environment;
 use super::yaml::join;
 use crate::compose::ProxyKind;
+use crate::prometheus::ServiceAddress;
 use crate::ssh::SshAddress;
 
 /// What a target in a cluster has.
@@ -103,6 +104,28 @@ fn access(context: &mut Context<'_>, path: &str, target: &Target) {
         context.wrong_key(&ca, "`ca` is given without `server`", None);
     }
     names_of_a_cloud(context, &join(path, "auth"), target.auth.as_ref());
+}
+
+/// Where Prometheus is: at an address, or in the cluster that the target is in.
+pub(super) fn prometheus(context: &mut Context<'_>, one: &Environment) {
+    let Some(address) = one.analysis.as_ref().map(|analysis| &analysis.prometheus) else { return };
+    let path = join(&origin(context, &one.name, "analysis"), "prometheus");
+    // What stands before `@` may be a password.
+    let shown = address.rsplit_once('@').map_or_else(|| address.clone(), |(_, rest)| format!("***@{rest}"));
+    if !address.starts_with(ServiceAddress::SCHEME) {
+        if !is_http(address) || address.contains(['?', '#']) || address.contains(char::is_whitespace) {
+            let hint = "it begins with `https://` or `http://`, and ends before `/api/v1`";
+            context.wrong(&path, format!("`{shown}` is not an address"), Some(hint));
+        }
+        return;
+    }
+    if one.target.kind != TargetKind::Kubernetes {
+        let hint = "only a target of type `kubernetes` reaches Prometheus through its cluster; give an address with `http://`";
+        context.wrong(&path, format!("`{shown}` is in a cluster, and the target is not"), Some(hint));
+    } else if address.parse::<ServiceAddress>().is_err() {
+        let hint = "it has the form `service://NAMESPACE/NAME:PORT/path`";
+        context.wrong(&path, format!("`{shown}` is not the address of a Service"), Some(hint));
+    }
 }
 
 /// Names that become part of addresses, and would lead elsewhere if they had other signs in them.
