@@ -125,7 +125,7 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, story: &mut Story, 
     let outcome = if candidate.goes_back(outcome.verdict) && has_changed(ready) {
         back(&outcome, &mut rollout, &mut diary, ready, runner).await
     } else {
-        settled(&outcome, ready)
+        settled(&on_the_way(outcome, ready).await, ready)
     };
     let mut outcome = if outcome.verdict == Verdict::Pass {
         confirmed(outcome, ready, &diary, runner).await
@@ -149,7 +149,9 @@ async fn forward(
     story: &mut Story,
     runner: &Runner,
 ) -> (Outcome, Option<Smoke>) {
-    let changes = Box::pin(rollout.forward(&ready.changes, runner));
+    // What users notice of the share that is sent to the release.
+    let gate = async |_percent: u8| ready.candidate.verify_share(runner).await;
+    let changes = Box::pin(rollout.forward(&ready.changes, gate, runner));
     let (ended, seen) = if ready.changes.iter().all(Change::is_none) {
         (changes.await, Outcome::pass(""))
     } else {
@@ -227,6 +229,20 @@ async fn serves(ready: &Ready<'_>) -> String {
         Ok(observed) => report::serves(&ready.candidate.project.config, &observed),
         Err(error) => format!("what serves could not be found out: {error}"),
     }
+}
+
+/// A release that stays in the middle of its steps: who gets what, and how it goes on.
+async fn on_the_way(outcome: Outcome, ready: &Ready<'_>) -> Outcome {
+    if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
+        return outcome;
+    }
+    // What cannot be found out is no reason to keep the outcome itself from being told.
+    let shares = ready.target.shares().await.unwrap_or_default();
+    if shares.is_empty() {
+        return outcome;
+    }
+    let cause = format!("{}; {}; deploy again to go on from there", outcome.cause, shares.join(", "));
+    Outcome { cause, ..outcome }
 }
 
 fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {

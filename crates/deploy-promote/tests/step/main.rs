@@ -12,6 +12,7 @@ mod adopt;
 mod bed;
 mod cloud;
 mod cluster;
+mod cluster_canary;
 mod cluster_drift;
 mod cluster_manifests;
 mod cluster_real;
