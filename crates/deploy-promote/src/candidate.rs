@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shipkit_core::config::{OnInconclusive, Rollback};
-use shipkit_core::evidence::{Kind, Record};
+use shipkit_core::evidence::{self, Record};
 use shipkit_core::plan::{deployed_tag, release_repository};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release, Repository};
 use shipkit_registry::{Move, Registry};
 use shipkit_runner::{Failure, Runner, env};
+use shipkit_smoke::{Check, Kind};
 use url::Url;
 
 use crate::admission::{self, Admission};
@@ -40,7 +41,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) shipped: Shipped,
     pub(crate) registry: Registry,
     /// Where it is asked, and what, once it is there.
-    pub(crate) checks: Option<(Url, Vec<shipkit_smoke::Check>)>,
+    pub(crate) checks: Option<(Url, Vec<Check>)>,
     /// The longest time for one step.
     pub(crate) deadline: Duration,
     /// The address of this run.
@@ -106,12 +107,22 @@ impl<'a> Candidate<'a> {
 
     /// Asks the running release. Without a `url` nothing can be asked, and that is said.
     pub(crate) async fn verify(&self, runner: &Runner) -> Smoke {
+        self.verified(|_| true, runner).await
+    }
+
+    /// Asks while a share of requests goes to the release and the rest to the one before: which of them answers says nothing.
+    pub(crate) async fn verify_share(&self, runner: &Runner) -> Outcome {
+        self.verified(|check| !matches!(check.kind, Kind::Release { .. }), runner).await.0
+    }
+
+    async fn verified(&self, is_asked: impl Fn(&Check) -> bool, runner: &Runner) -> Smoke {
         let Some((url, checks)) = &self.checks else {
             return (Outcome::skipped("the environment has no `url`, so nothing was verified"), Value::Null);
         };
+        let checks: Vec<Check> = checks.iter().filter(|check| is_asked(check)).cloned().collect();
         runner.say(&format!("verifying {url}"));
         let options = shipkit_smoke::Options { deadline: self.deadline, ..shipkit_smoke::Options::default() };
-        match shipkit_smoke::run(url, checks.clone(), &options).await {
+        match shipkit_smoke::run(url, checks, &options).await {
             Ok(report) => {
                 report::smoke(&report, &self.project.args.config, runner);
                 let details = self.project.redact_all(json!(report.checks));
@@ -148,13 +159,19 @@ impl<'a> Candidate<'a> {
         runner: &Runner,
     ) -> Outcome {
         let environment = &self.project.environment.name;
-        let record =
-            admission::record(Kind::Deployment, outcome, environment, runner.now(), self.run.clone());
+        let record = admission::record(
+            evidence::Kind::Deployment,
+            outcome,
+            environment,
+            runner.now(),
+            self.run.clone(),
+        );
         let details = self.project.redact_all(details);
         let mut records = vec![Record { details, ..record }];
         if let Some((found, details)) = smoke {
             let found = Outcome { cause: self.project.redact(&found.cause), ..found };
-            let record = admission::record(Kind::Smoke, &found, environment, runner.now(), self.run.clone());
+            let record =
+                admission::record(evidence::Kind::Smoke, &found, environment, runner.now(), self.run.clone());
             records.push(Record { details, ..record });
         }
         let (repository, release) = (&self.shipped.repository, &self.shipped.digest);

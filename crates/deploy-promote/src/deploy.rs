@@ -129,7 +129,7 @@ async fn roll_out_and_verify(ready: &Ready<'_>, hold: &Hold, story: &mut Story, 
     let outcome = if candidate.goes_back(outcome.verdict) && has_changed(ready) {
         back(&outcome, &mut rollout, &mut diary, ready, runner).await
     } else {
-        settled(&outcome, ready)
+        settled(&on_the_way(outcome, ready).await, ready)
     };
     let mut outcome = if outcome.verdict == Verdict::Pass {
         confirmed(outcome, ready, &diary, runner).await
@@ -153,7 +153,8 @@ async fn forward(
     story: &mut Story,
     runner: &Runner,
 ) -> (Outcome, Option<Smoke>) {
-    let changes = Box::pin(rollout.forward(&ready.changes, runner));
+    let gate = async |_percent: u8| share(ready, runner).await;
+    let changes = Box::pin(rollout.forward(&ready.changes, gate, runner));
     let (ended, seen) = if ready.changes.iter().all(Change::is_none) {
         (changes.await, Outcome::pass(""))
     } else {
@@ -183,6 +184,18 @@ async fn forward(
         outcome = judged(rollout.still(runner).await).unwrap_or(outcome);
     }
     (outcome, Some(smoke))
+}
+
+/// What users notice while a share of requests goes to the release, and what is measured then.
+async fn share(ready: &Ready<'_>, runner: &Runner) -> Outcome {
+    let candidate = &ready.candidate;
+    let noticed = candidate.verify_share(runner).await;
+    if !matches!(noticed.verdict, Verdict::Pass | Verdict::Skipped) {
+        return noticed;
+    }
+    let window = candidate.project.environment.canary.interval;
+    let measured = Box::pin(analyse(candidate, &ready.target, window, runner)).await;
+    measured.map_or(noticed, |(outcome, _)| outcome)
 }
 
 /// Whether the way of replacing lets a service stop before the next one serves.
@@ -240,6 +253,20 @@ async fn serves(ready: &Ready<'_>) -> String {
         Ok(observed) => report::serves(&ready.candidate.project.config, &observed),
         Err(error) => format!("what serves could not be found out: {error}"),
     }
+}
+
+/// A release that stays in the middle of its steps: who gets what, and how it goes on.
+async fn on_the_way(outcome: Outcome, ready: &Ready<'_>) -> Outcome {
+    if matches!(outcome.verdict, Verdict::Pass | Verdict::Skipped) {
+        return outcome;
+    }
+    // What cannot be found out is no reason to keep the outcome itself from being told.
+    let shares = ready.target.shares().await.unwrap_or_default();
+    if shares.is_empty() {
+        return outcome;
+    }
+    let cause = format!("{}; {}; deploy again to go on from there", outcome.cause, shares.join(", "));
+    Outcome { cause, ..outcome }
 }
 
 fn settled(outcome: &Outcome, ready: &Ready<'_>) -> Outcome {

@@ -21,7 +21,8 @@ use crate::project::Project;
 /// What this version cannot do is refused before anything changes: a migration that is silently left out costs data.
 pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment) -> Result<(), Failure> {
     let target = &environment.target;
-    let is_blue_green = |service: &Service| is_blue_green(service, environment);
+    let is_way = |way| move |service: &Service| slots(service, environment) == Some(way);
+    let is_any = |way| config.services.values().any(is_way(way)) || environment.strategy == way;
     let is_compose = target.kind == TargetKind::Compose;
     let is_cluster = target.kind == TargetKind::Kubernetes;
     let is_command = target.kind == TargetKind::Command;
@@ -33,12 +34,16 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         (!is_compose && !is_files && target.env_file.is_some(), "target.env_file"),
         (
             (is_command || is_files || is_cluster && target.manifests.is_none())
-                && config.services.values().any(is_blue_green),
+                && config.services.values().any(is_way(Strategy::BlueGreen)),
             if is_cluster {
                 "strategy: blue-green` without `target.manifests"
             } else {
                 "strategy: blue-green"
             },
+        ),
+        (
+            (!is_cluster || target.manifests.is_none()) && is_any(Strategy::Canary),
+            if is_cluster { "strategy: canary` without `target.manifests" } else { "strategy: canary" },
         ),
         (target.kustomize.is_some(), "target.kustomize"),
         ((is_cluster || is_command) && !environment.environment.is_empty(), "environment"),
@@ -52,6 +57,7 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
         TargetKind::Command => "with commands",
     };
     if named.is_empty() {
+        refuse_two_ways(config, environment)?;
         if target.kind == TargetKind::Swarm && !is_files {
             refuse_what_does_not_shift(config, environment)?;
             refuse_what_compose_knows(config)?;
@@ -66,15 +72,34 @@ pub(crate) fn refuse_what_is_missing(config: &Config, environment: &Environment)
     Err(Failure::usage(sentence).with_hint("take it out of shipkit.yml, or do it in a step before"))
 }
 
-/// Whether a service should have two slots.
-pub(crate) fn is_blue_green(service: &Service, environment: &Environment) -> bool {
-    service.strategy.unwrap_or(environment.strategy) == Strategy::BlueGreen && !service.stateful
+/// All that has slots changes them together, so it does so in one way.
+fn refuse_two_ways(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let find = |way| config.services.iter().find(|(_, one)| slots(one, environment) == Some(way));
+    let (Some((canary, _)), Some((other, _))) = (find(Strategy::Canary), find(Strategy::BlueGreen)) else {
+        return Ok(());
+    };
+    let sentence = format!(
+        "`{canary}` is `strategy: canary` and `{other}` is `strategy: blue-green` in `environments.{}`, and all services with slots \
+         change them together",
+        environment.name
+    );
+    Err(Failure::usage(sentence).with_hint("make both the same"))
+}
+
+/// How requests to a service shift between two slots, if it should have some.
+pub(crate) fn slots(service: &Service, environment: &Environment) -> Option<Strategy> {
+    let way = service.strategy.unwrap_or(environment.strategy);
+    let has_slots = match way {
+        Strategy::BlueGreen | Strategy::Canary => !service.stateful,
+        Strategy::Rolling | Strategy::Recreate => false,
+    };
+    has_slots.then_some(way)
 }
 
 /// Whether the service has two slots on a Swarm: what is not built here is replaced task by task, whatever the environment says
 /// of the rest.
 fn is_shifted(service: &Service, environment: &Environment) -> bool {
-    is_blue_green(service, environment) && matches!(service.source, Source::Build(_))
+    slots(service, environment).is_some() && matches!(service.source, Source::Build(_))
 }
 
 /// On a Swarm nothing can shift but what Traefik sends: the names of services are resolved to all of their tasks.
@@ -430,7 +455,9 @@ pub(crate) fn update(project: &Project<'_>, service: &Service) -> Update {
         Strategy::Recreate => (Order::StopFirst, Replacement::Recreate),
         Strategy::Rolling => (update.order, Replacement::Rolling),
         // Nothing in shipkit.yml says how long the old ones still run.
-        Strategy::BlueGreen => (update.order, Replacement::BlueGreen { bake: Duration::ZERO }),
+        Strategy::BlueGreen | Strategy::Canary => {
+            (update.order, Replacement::BlueGreen { bake: Duration::ZERO })
+        }
     };
     Update {
         parallelism: update.parallelism,

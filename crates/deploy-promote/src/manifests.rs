@@ -10,7 +10,7 @@ use shipkit_kubernetes::{Cluster, ClusterError};
 use shipkit_runner::Failure;
 
 use crate::compose;
-use crate::desired::is_blue_green;
+use crate::desired::slots;
 use crate::project::Project;
 
 /// What files of a folder are manifests, by the ends of their names.
@@ -71,7 +71,7 @@ fn parts(project: &Project<'_>, release: &Release) -> BTreeMap<String, Part> {
             image,
             names: service.kubernetes.clone(),
             depends_on: service.depends_on.clone(),
-            is_blue_green: is_blue_green(service, &project.environment),
+            has_slots: slots(service, &project.environment).is_some(),
         };
         (name.clone(), part)
     });

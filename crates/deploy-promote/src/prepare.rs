@@ -102,7 +102,8 @@ pub(crate) async fn prepare<'a>(
     problems.note(hooks.check().await);
     problems.told()?;
     if is_check || project.args.dry_run {
-        runner.data(&report::plan(&hooks, &changes));
+        let way = if changes.iter().all(Change::is_none) { Vec::new() } else { target.way().await? };
+        runner.data(&report::plan(&hooks, &changes, &way));
         let end = if is_check { CLEAR } else { "dry run: nothing was changed" };
         return Ok(Prepared::Ended(Outcome::pass(end)));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shipkit_core::config::{Config, Environment, Needed, Source, TargetKind};
+use shipkit_core::config::{Config, Environment, Needed, Source, Strategy, TargetKind};
 use shipkit_core::history::Entry;
 use shipkit_core::target::Observed;
 use shipkit_core::{Repository, Secret};
@@ -14,6 +14,7 @@ use shipkit_runner::{Failure, Runner, env};
 
 use crate::access::{is_kubeconfig, is_path};
 use crate::args::TargetArgs;
+use crate::desired::slots;
 use crate::target::{Target, TargetError};
 use crate::{access, compose, desired, docker, stack};
 
@@ -271,6 +272,7 @@ impl<'a> Project<'a> {
             secrets,
             has_jobs,
             has_manifests,
+            canary: canary(&self.config, &self.environment),
         })
     }
 
@@ -288,6 +290,13 @@ impl<'a> Project<'a> {
         let docker_config = runner.env().docker_config();
         Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
     }
+}
+
+/// The steps in which requests shift; none where they shift at once.
+fn canary(config: &Config, environment: &Environment) -> Vec<u8> {
+    let mut services = config.services.values();
+    let is_canary = services.any(|service| slots(service, environment) == Some(Strategy::Canary));
+    if is_canary { environment.canary.steps.clone() } else { Vec::new() }
 }
 
 /// What is secret in the text of a kubeconfig. The rest of it may be shown: it would hide half of every message.

@@ -20,10 +20,10 @@ use crate::hooks::Hooks;
 use crate::project::Project;
 use crate::target::Place;
 
-/// The plan, a line a step.
-pub(crate) fn plan(hooks: &Hooks, changes: &[Change]) -> String {
+/// The plan, a line a step, and the way of requests to what it puts in place.
+pub(crate) fn plan(hooks: &Hooks, changes: &[Change], way: &[String]) -> String {
     let changes = changes.iter().map(ToString::to_string);
-    hooks.lines().into_iter().chain(changes).collect::<Vec<_>>().join("\n")
+    hooks.lines().into_iter().chain(changes).chain(way.iter().cloned()).collect::<Vec<_>>().join("\n")
 }
 
 /// The way back, a line a service, and what stays.

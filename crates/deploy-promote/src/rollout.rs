@@ -1,12 +1,14 @@
 //! Carries out a plan on the target, one service after the other, and takes all of it back when one fails.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use shipkit_core::manifests::{Course, Id, Step};
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Change, Desired};
-use shipkit_core::verdict::Verdict;
+use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_docker::{Login, Stack, Swarm};
 use shipkit_kubernetes::{Back, Cluster};
 use shipkit_runner::Runner;
@@ -43,6 +45,8 @@ pub(crate) struct Rollout<'a> {
     pub(crate) deadline: Duration,
     /// What new instances are asked before traffic goes to them.
     pub(crate) previews: &'a Previews,
+    /// How long a step must go well.
+    interval: Duration,
     applied: Vec<Applied>,
     /// What brings back the manifests that were there before.
     recorded: Option<Back>,
@@ -57,20 +61,27 @@ impl<'a> Rollout<'a> {
             login,
             deadline: ready.candidate.deadline,
             previews: &ready.previews,
+            interval: ready.candidate.project.environment.canary.interval,
             applied: Vec::new(),
             recorded: None,
         }
     }
 
     /// Carries out the changes in order, or all at once where the target does that, and stops at the first that fails.
-    pub(crate) async fn forward(&mut self, changes: &[Change], runner: &Runner) -> Ended {
+    /// Where requests shift in steps, `gate` says after each whether it went well, told the share in percent.
+    pub(crate) async fn forward(
+        &mut self,
+        changes: &[Change],
+        gate: impl AsyncFnMut(u8) -> Outcome,
+        runner: &Runner,
+    ) -> Ended {
         if let Target::Swarm { swarm, files: Some(files), .. } = self.target {
             return Box::pin(self.all_at_once((swarm, files), changes, runner)).await;
         }
         if let Target::Cluster(cluster) = self.target
             && cluster.manifests_digest().is_some()
         {
-            return Box::pin(self.all_of_them(cluster, changes, runner)).await;
+            return Box::pin(self.all_of_them(cluster, changes, gate, runner)).await;
         }
         for change in changes {
             runner.say(&change.to_string());
@@ -110,7 +121,13 @@ impl<'a> Rollout<'a> {
     }
 
     /// Applies the manifests, and watches everything in them until all has arrived or one fails.
-    async fn all_of_them(&mut self, cluster: &Cluster, changes: &[Change], runner: &Runner) -> Ended {
+    async fn all_of_them(
+        &mut self,
+        cluster: &Cluster,
+        changes: &[Change],
+        gate: impl AsyncFnMut(u8) -> Outcome,
+        runner: &Runner,
+    ) -> Ended {
         for change in changes {
             runner.say(&change.to_string());
         }
@@ -125,6 +142,14 @@ impl<'a> Rollout<'a> {
             return ended;
         }
         if let Some(ended) = self.asked_in_its_slot(cluster, runner).await {
+            return ended;
+        }
+        let ended = match cluster.steps().await {
+            Ok(None) => Ended::Done,
+            Ok(Some((course, steps))) => self.in_steps(cluster, (&course, &steps), gate, runner).await,
+            Err(error) => broken(&error.into()),
+        };
+        if let Ended::Failed { .. } = ended {
             return ended;
         }
         cluster.shift_all().await.map_or_else(|error| broken(&error.into()), |()| Ended::Done)
@@ -150,13 +175,87 @@ impl<'a> Rollout<'a> {
         None
     }
 
+    /// Lets requests come to what has arrived, a step after the other, and stops at the first that does not go well. In the end all
+    /// pods are there, and the last share serves.
+    async fn in_steps(
+        &mut self,
+        cluster: &Cluster,
+        (course, steps): (&Course, &[Step]),
+        mut gate: impl AsyncFnMut(u8) -> Outcome,
+        runner: &Runner,
+    ) -> Ended {
+        for step in steps {
+            let ended = self.resized(cluster, &step.pods, runner).await;
+            if let Ended::Failed { .. } = ended {
+                return ended;
+            }
+            if let Err(error) = cluster.spread().await {
+                return broken(&error.into());
+            }
+            runner.say(&format!("step of {} %: {}", step.percent, course.said(step)));
+            let ended = self.all_stay(cluster, runner).await;
+            if let Ended::Failed { .. } = ended {
+                return ended;
+            }
+            let Outcome { verdict, cause } = gate(step.percent).await;
+            let is_unknown = match verdict {
+                Verdict::Pass | Verdict::Skipped => continue,
+                Verdict::Fail => false,
+                Verdict::Inconclusive | Verdict::Unreachable => true,
+            };
+            return Ended::Failed {
+                cause: format!("at the step of {} %: {cause}", step.percent),
+                is_unknown,
+            };
+        }
+        self.resized(cluster, &course.full(), runner).await
+    }
+
+    /// Gives deployments so many pods, and waits until they are there.
+    async fn resized(&mut self, cluster: &Cluster, pods: &BTreeMap<Id, u64>, runner: &Runner) -> Ended {
+        let generations = match cluster.resize(pods).await {
+            Ok(generations) => generations,
+            Err(error) => return broken(&error.into()),
+        };
+        for one in &mut self.applied {
+            if let Applied::Cluster(_, one) = one {
+                one.resized(&generations);
+            }
+        }
+        self.all_arrive(runner).await
+    }
+
+    /// Sees whether all that has arrived stays for as long as a step should go well.
+    async fn all_stay(&self, cluster: &Cluster, runner: &Runner) -> Ended {
+        self.all_end(self.applied.iter().map(|one| self.stays(cluster, one, runner)).collect(), runner).await
+    }
+
+    async fn stays<'b>(
+        &self,
+        cluster: &Cluster,
+        applied: &'b Applied,
+        runner: &Runner,
+    ) -> (&'b Applied, Result<Next, TargetError>) {
+        let Applied::Cluster(_, one) = applied else { return (applied, Ok(Next::Done)) };
+        let mut show = watching(runner, applied);
+        let stayed = cluster.stay(one, self.interval, |seen| show(seen.updated, seen.wanted)).await;
+        (applied, stayed.map_err(TargetError::from))
+    }
+
     /// Watches what was changed until all of it has arrived or one fails.
     async fn all_arrive(&self, runner: &Runner) -> Ended {
         let deadline = self.deadline;
         let arrive = |applied| async move {
             (applied, Applied::rollout(applied, deadline, watching(runner, applied), None).await)
         };
-        let mut arriving: FuturesUnordered<_> = self.applied.iter().map(arrive).collect();
+        self.all_end(self.applied.iter().map(arrive).collect(), runner).await
+    }
+
+    async fn all_end<'b>(
+        &self,
+        mut arriving: FuturesUnordered<impl Future<Output = (&'b Applied, Result<Next, TargetError>)>>,
+        runner: &Runner,
+    ) -> Ended {
         while let Some((applied, next)) = arriving.next().await {
             let ended = ended(applied, next, runner).await;
             if let Ended::Failed { .. } = ended {

@@ -1,5 +1,6 @@
 //! `deploy-promote status`: what runs where, since when, by which run, and what somebody has changed since.
 
+use serde_json::json;
 use shipkit_core::history::drift;
 use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Failure, Runner};
@@ -24,14 +25,23 @@ pub(crate) async fn run(project: &Project<'_>, runner: &Runner) -> Result<Outcom
     if let Err(error) = told {
         runner.say(&format!("what else somebody has changed cannot be found out: {error}"));
     }
+    let shares = target.shares().await.unwrap_or_else(|error| {
+        runner.say(&format!("which release gets which share of requests cannot be found out: {error}"));
+        Vec::new()
+    });
     if runner.is_json() {
-        runner.data(&report::status_json(place, &observed, &drift).to_string());
+        let mut status = report::status_json(place, &observed, &drift);
+        if let Some(fields) = status.as_object_mut() {
+            fields.insert("shares".to_owned(), json!(shares));
+        }
+        runner.data(&status.to_string());
     } else {
-        runner.data(&report::status(place, &observed, &drift));
+        let shares = shares.iter().map(|one| format!("{one}\n")).collect::<Vec<_>>().concat();
+        runner.data(&format!("{}{shares}", report::status(place, &observed, &drift)));
     }
     runner.output("url", project.environment.url.as_deref().unwrap_or_default())?;
     runner.output("digests", &report::digests(&observed).to_string())?;
     runner.summary(&report::status_summary(place, &observed, &drift))?;
     let serves = report::serves(&project.config, &observed);
-    Ok(Outcome::pass([&[serves], &drift[..]].concat().join("; ")))
+    Ok(Outcome::pass([&[serves], &shares[..], &drift[..]].concat().join("; ")))
 }

@@ -362,6 +362,22 @@ impl Target {
         }
     }
 
+    /// How requests would come to the release, where that is in steps: lines for people.
+    pub(crate) async fn way(&self) -> Result<Vec<String>, TargetError> {
+        Ok(match self {
+            Self::Cluster(cluster) => cluster.way().await?,
+            Self::Swarm { .. } | Self::Compose { .. } => Vec::new(),
+        })
+    }
+
+    /// Which share of requests goes to which release, where it goes to two of them: sentences.
+    pub(crate) async fn shares(&self) -> Result<Vec<String>, TargetError> {
+        Ok(match self {
+            Self::Cluster(cluster) => cluster.shares().await?,
+            Self::Swarm { .. } | Self::Compose { .. } => Vec::new(),
+        })
+    }
+
     /// Makes sure that what `entry` keeps of a service can run, before anything goes back. The nodes of a Swarm find that
     /// out themselves.
     pub(crate) async fn bring(

@@ -91,6 +91,8 @@ pub struct Place {
     /// Whether the objects of a release are given as manifests; otherwise its services have deployments, and only their images
     /// change.
     pub has_manifests: bool,
+    /// The shares of requests on the way of a release to all of them, in percent and ascending; none where they shift at once.
+    pub canary: Vec<u8>,
 }
 
 /// The workload of one service.

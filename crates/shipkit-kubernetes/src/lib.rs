@@ -10,6 +10,7 @@
 mod access;
 mod annotations;
 mod auth;
+mod canary;
 mod change;
 mod cluster;
 mod drift;

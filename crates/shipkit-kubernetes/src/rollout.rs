@@ -167,6 +167,21 @@ impl Cluster {
         self.arrive(&Expected::from(applied), deadline, show).await
     }
 
+    /// Sees whether what has arrived stays as it should be for so long: the first thing that is otherwise decides.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked any more: then it is not known whether it does.
+    pub async fn stay(
+        &self,
+        applied: &Applied,
+        interval: Duration,
+        show: impl FnMut(&Seen),
+    ) -> Result<Next, ClusterError> {
+        let expected = Expected { monitor: interval, ..Expected::from(applied) };
+        let deadline = interval.saturating_add(SILENCE);
+        self.follow(&expected, rule(&expected, deadline).staying(), deadline, show).await
+    }
+
     /// Waits until a workload of whatever kind is as it is expected to be, or it is known that it will not be: as
     /// [`Cluster::rollout`] does.
     ///
@@ -176,15 +191,18 @@ impl Cluster {
         &self,
         expected: &Expected,
         deadline: Duration,
+        show: impl FnMut(&Seen),
+    ) -> Result<Next, ClusterError> {
+        self.follow(expected, rule(expected, deadline), deadline, show).await
+    }
+
+    async fn follow(
+        &self,
+        expected: &Expected,
+        mut rule: Rule,
+        deadline: Duration,
         mut show: impl FnMut(&Seen),
     ) -> Result<Next, ClusterError> {
-        let mut rule = Rule::new(
-            expected.service.clone(),
-            expected.purpose,
-            expected.generation,
-            expected.wanted.clone(),
-            (expected.monitor, deadline),
-        );
         let start = Instant::now();
         let Some(live) = self.live(expected).await? else { return Ok(removed(expected)) };
         let mut sights = self.watch(expected, &live);
@@ -306,6 +324,16 @@ impl Cluster {
         let reason = format!("nothing to see within {} s", SILENCE.as_secs());
         ClusterError::NoAnswer { server: self.server.clone(), reason }
     }
+}
+
+fn rule(expected: &Expected, deadline: Duration) -> Rule {
+    Rule::new(
+        expected.service.clone(),
+        expected.purpose,
+        expected.generation,
+        expected.wanted.clone(),
+        (expected.monitor, deadline),
+    )
 }
 
 /// An event about what matters of an object, with the object's name.

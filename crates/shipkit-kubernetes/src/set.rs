@@ -41,6 +41,8 @@ struct Live<'a> {
     all: &'a BTreeMap<Id, Value>,
     members: &'a [(Id, Value)],
     ours: &'a BTreeMap<Id, Annotations>,
+    /// How many pods deployments get that do not get all of theirs at once.
+    pods: BTreeMap<Id, u64>,
 }
 
 /// What brings back what was there before manifests were applied.
@@ -207,7 +209,8 @@ impl Cluster {
         self.write_record(&name, rendered, &confirmed).await?;
         let ours = written.into_iter().map(|(id, state)| (id, state.annotations)).collect();
         self.hold(&self.to_hold(rendered, &live).await?).await?;
-        let there = Live { all: &live, members: &members, ours: &ours };
+        let pods = self.first_pods(rendered, &live, &members).await?;
+        let there = Live { all: &live, members: &members, ours: &ours, pods };
         self.put_all(rendered, &there, Purpose::Deploy, applied).await
     }
 
@@ -238,7 +241,9 @@ impl Cluster {
         let (rendered, workloads) = self.recorded_in_its_slot(rendered, workloads).await?;
         let live = self.all_current(&rendered).await?;
         self.hold(&self.to_hold(&rendered, &live).await?).await?;
-        let there = Live { all: &live, members: &self.members().await?, ours: &workloads };
+        self.hold(&self.to_leave_steps(&rendered, &live).await?).await?;
+        let (members, pods) = (self.members().await?, BTreeMap::new());
+        let there = Live { all: &live, members: &members, ours: &workloads, pods };
         self.put_all(&rendered, &there, Purpose::Restore, applied).await?;
         Ok(Rest { rendered, back: back.clone() })
     }
@@ -415,7 +420,9 @@ impl Cluster {
             }
             let written = step.iter().map(|object| async {
                 self.hand_over(rendered, object, there.all.get(object.id())).await?;
-                let size = Self::size(object, rendered, there.all.get(object.id()), there.members);
+                let size = there.pods.get(object.id()).copied();
+                let size =
+                    size.or_else(|| Self::size(object, rendered, there.all.get(object.id()), there.members));
                 let more = there.ours.get(object.id()).map(|ours| (ours, size));
                 self.write(object, more, &how).await
             });
@@ -443,8 +450,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes one object as it should be; where it runs a service with our annotations, and with this many pods if it does not
-    /// say how many.
+    /// Writes one object as it should be; where it runs a service with our annotations, and with this many pods, whatever it
+    /// says.
     pub(crate) async fn write(
         &self,
         object: &Object,

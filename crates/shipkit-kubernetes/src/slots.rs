@@ -17,14 +17,13 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 use shipkit_core::manifests::{
-    Colour, HASH, Id, Object, Rendered, SLOT, STACK, Seen, choose, is_narrow, selects,
+    Colour, HASH, Id, Object, Rendered, SLOT, SLOTTED, STACK, Seen, choose, is_narrow, is_spread, selects,
 };
 use tokio::time::{Instant, sleep};
 
 use crate::annotations::{self, Annotations, SET};
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
-use crate::set::REPLICAS;
 use crate::values::annotations_of;
 
 /// Who owns the selector of a Service on the way from one slot to the other.
@@ -39,8 +38,15 @@ const COUNT: &str = "deployment.kubernetes.io/revision";
 
 /// A Service that must select other pods before anything else changes.
 pub(crate) struct Held {
-    service: String,
-    selector: Value,
+    pub(crate) service: String,
+    pub(crate) selector: Value,
+}
+
+impl Held {
+    /// A Service that selects one slot from now on.
+    pub(crate) fn to_slot(front: &Value, slot: Colour) -> Self {
+        Self { service: name(front), selector: selecting(front, SLOT, slot.as_str()) }
+    }
 }
 
 impl Cluster {
@@ -91,10 +97,13 @@ impl Cluster {
 
     /// The slots that Services of the stack send requests to.
     pub(crate) async fn traffic(&self) -> Result<BTreeSet<Colour>, ClusterError> {
-        Ok(self.fronts().await?.iter().filter_map(Colour::selected).collect())
+        let slots =
+            |front: &Value| Colour::BOTH.into_iter().filter(|slot| is_sent_to(front, *slot)).collect();
+        Ok(self.fronts().await?.iter().flat_map::<Vec<_>, _>(slots).collect())
     }
 
-    async fn fronts(&self) -> Result<Vec<Value>, ClusterError> {
+    /// The Services of the stack.
+    pub(crate) async fn fronts(&self) -> Result<Vec<Value>, ClusterError> {
         let ours = ListParams::default().labels(&format!("{STACK}={}", self.stack()));
         let listed = self.ask("list services", self.services().list(&ours)).await?;
         Ok(listed.items.into_iter().map(|service| json!(service)).collect())
@@ -116,11 +125,8 @@ impl Cluster {
         let mut held = Vec::new();
         if in_slot.map(annotations_of).any(|all| annotations::set(&all) != set) {
             let fronts = self.fronts().await?;
-            let of_it = fronts.iter().filter(|front| Colour::selected(front) == Some(slot));
-            held.extend(of_it.map(|front| Held {
-                service: name(front),
-                selector: selecting(front, SLOT, slot.other().as_str()),
-            }));
+            let of_it = fronts.iter().filter(|front| is_sent_to(front, slot));
+            held.extend(of_it.map(|front| Held::to_slot(front, slot.other())));
         }
         let wide = rendered.fronts().filter_map(|id| live.get(id)).filter(|front| !is_narrow(front));
         let wide: Vec<&Value> = wide.collect();
@@ -237,7 +243,11 @@ impl Cluster {
     ///
     /// # Errors
     /// When there is none: requests that go there are lost.
-    async fn ready_pods(&self, service: &str, selector: &Value) -> Result<BTreeSet<String>, ClusterError> {
+    pub(crate) async fn ready_pods(
+        &self,
+        service: &str,
+        selector: &Value,
+    ) -> Result<BTreeSet<String>, ClusterError> {
         let labels = selector.as_object().into_iter().flatten();
         let labels: Vec<String> =
             labels.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
@@ -255,7 +265,8 @@ impl Cluster {
         Ok(ready)
     }
 
-    /// Waits until a Service sends requests to pods with these labels, and to no others.
+    /// Waits until a Service sends requests to pods with these labels, and to no others; where they are those of both slots, to all
+    /// of them.
     async fn arrives(&self, service: &str, selector: &Value) -> Result<(), ClusterError> {
         let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
         let of = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
@@ -271,7 +282,9 @@ impl Cluster {
             let used: Vec<_> =
                 used.map(|one| one.target_ref.as_ref().and_then(|to| to.name.clone())).collect();
             let is_its = |name: &Option<String>| name.as_ref().is_some_and(|name| ready.contains(name));
-            if !used.is_empty() && used.iter().all(is_its) {
+            let named: BTreeSet<&String> = used.iter().flatten().collect();
+            let is_enough = selector.get(SLOTTED).is_none() || named.len() == ready.len();
+            if !used.is_empty() && used.iter().all(is_its) && is_enough {
                 return Ok(());
             }
             if SHIFTED <= begun.elapsed() {
@@ -344,12 +357,7 @@ impl Cluster {
 
     /// Takes the pods of a deployment away and keeps it.
     pub(crate) async fn empty(&self, id: &Id) -> Result<(), ClusterError> {
-        let body = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": id.name}, "spec": {"replicas": 0},
-        });
-        let (deployments, how) = (self.deployments(), PatchParams::apply(REPLICAS).force());
-        self.ask("patch deployments", deployments.patch(&id.name, &how, &Patch::Apply(body))).await.map(drop)
+        self.resize(&BTreeMap::from([(id.clone(), 0)])).await.map(drop)
     }
 
     fn services(&self) -> Api<Service> {
@@ -357,7 +365,12 @@ impl Cluster {
     }
 }
 
-fn name(value: &Value) -> String {
+/// Whether a Service sends requests to a slot, alone or beside the other one.
+fn is_sent_to(front: &Value, slot: Colour) -> bool {
+    is_spread(front) || Colour::selected(front) == Some(slot)
+}
+
+pub(crate) fn name(value: &Value) -> String {
     value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
@@ -365,10 +378,11 @@ fn selector(front: &Object) -> &Value {
     front.value().pointer("/spec/selector").unwrap_or(&Value::Null)
 }
 
-/// The selector of a Service with one label more.
+/// The selector of a Service with one label more, which says which pods of which slots are meant.
 fn selecting(front: &Value, key: &str, text: &str) -> Value {
     let mut selector = front.pointer("/spec/selector").cloned().unwrap_or_else(|| json!({}));
     if let Some(labels) = selector.as_object_mut() {
+        labels.remove(SLOTTED);
         labels.insert(key.to_owned(), json!(text));
     }
     selector

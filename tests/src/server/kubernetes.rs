@@ -183,6 +183,17 @@ impl Namespace {
         json!(object)
     }
 
+    /// An object; `None` if it is not there.
+    ///
+    /// # Panics
+    /// When the cluster cannot be asked.
+    #[must_use]
+    pub fn find(&self, kind: &str, name: &str) -> Option<Value> {
+        let api = self.api(kind);
+        let found = self.wait(api.get_opt(name)).unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+        found.map(|object| json!(object))
+    }
+
     /// The names of all objects of a kind.
     ///
     /// # Panics

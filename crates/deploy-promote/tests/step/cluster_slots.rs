@@ -15,7 +15,7 @@ use crate::cluster_runs::check_closed;
 use crate::kills::{Then, kill_at, numbers};
 
 /// Two services behind a Service each, and something that nobody sends requests to. How many pods `web` has it does not say.
-fn manifests(shop: &Shop, greeting: &str) -> String {
+pub(crate) fn manifests(shop: &Shop, greeting: &str) -> String {
     let host = shop.registry.host();
     let workload = |name: &str, image: &str, replicas: &str| {
         format!(
@@ -56,26 +56,26 @@ fn rolled(shop: &Shop, release: &Digest, manifests: &str) -> Step {
 }
 
 /// The deployments and how many pods each should have.
-fn deployments(shop: &Shop) -> Vec<String> {
+pub(crate) fn deployments(shop: &Shop) -> Vec<String> {
     let size = |name: &String| shop.namespace.get("Deployment", name)["spec"]["replicas"].clone();
     shop.namespace.names("Deployment").iter().map(|name| format!("{name} {}", size(name))).collect()
 }
 
-fn selector(shop: &Shop, service: &str) -> Value {
+pub(crate) fn selector(shop: &Shop, service: &str) -> Value {
     shop.namespace.get("Service", service)["spec"]["selector"].clone()
 }
 
 /// The slots that both Services send requests to.
-fn slots(shop: &Shop) -> [Option<String>; 2] {
+pub(crate) fn slots(shop: &Shop) -> [Option<String>; 2] {
     ["shop-api", "web"].map(|one| selector(shop, one)["shipkit.dev/slot"].as_str().map(str::to_owned))
 }
 
-fn both(slot: &str) -> [Option<String>; 2] {
+pub(crate) fn both(slot: &str) -> [Option<String>; 2] {
     [Some(slot.to_owned()), Some(slot.to_owned())]
 }
 
 /// The version that a deployment names.
-fn version(shop: &Shop, deployment: &str) -> String {
+pub(crate) fn version(shop: &Shop, deployment: &str) -> String {
     let live = shop.namespace.get("Deployment", deployment);
     live["metadata"]["annotations"]["shipkit.dev/version"].as_str().unwrap_or_default().to_owned()
 }
@@ -237,13 +237,18 @@ fn what_cannot_have_slots_is_refused_before_anything_changes() {
 }
 
 /// Two releases take turns, and each deploy, or the rollback of one, is killed at one more of its changes.
-fn killed_at_every_change(name: &str, (command, moment, then): (&str, Moment, Then), samples: &[usize]) {
+pub(crate) fn killed_at_every_change(
+    (name, config): (&str, fn(&Shop) -> String),
+    (command, moment, then): (&str, Moment, Then),
+    samples: &[usize],
+) {
     let shop = empty(name);
     let door = Door::open("");
     let texts = ["1", "2"].map(|greeting| manifests(&shop, greeting));
     let release = [shop.release(1, None), shop.release(2, None)];
     let through = |command: &str, which: usize| {
-        step(&shop, command, &texts[which]).input("kubeconfig", &door.kubeconfig())
+        let step = step_as(command, &config(&shop)).file("k8s.yaml", &texts[which]);
+        step.input("kubeconfig", &door.kubeconfig())
     };
     let deploy = |which: usize| through("deploy", which).input("release", release[which].as_str());
     let versions = ["1.1.0", "1.2.0"];
@@ -302,17 +307,17 @@ fn killed_at_every_change(name: &str, (command, moment, then): (&str, Moment, Th
 
 #[test]
 fn a_shift_that_is_killed_before_any_change_is_finished_by_the_next_deploy() {
-    killed_at_every_change("ds-killa", ("deploy", Moment::Before, Then::Again), &[9]);
+    killed_at_every_change(("ds-killa", config), ("deploy", Moment::Before, Then::Again), &[9]);
 }
 
 #[test]
 fn a_shift_that_is_killed_after_any_change_is_finished_by_reconcile() {
-    killed_at_every_change("ds-killb", ("deploy", Moment::After, Then::Reconcile), &[8, 10]);
+    killed_at_every_change(("ds-killb", config), ("deploy", Moment::After, Then::Reconcile), &[8, 10]);
 }
 
 #[test]
 fn a_way_back_to_the_other_slot_that_is_killed_after_any_change_is_finished_by_reconcile() {
-    killed_at_every_change("ds-killc", ("rollback", Moment::After, Then::Reconcile), &[5, 8]);
+    killed_at_every_change(("ds-killc", config), ("rollback", Moment::After, Then::Reconcile), &[5, 8]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod analysis;
 mod bed;
 mod cloud;
 mod cluster;
+mod cluster_canary;
 mod cluster_drift;
 mod cluster_manifests;
 mod cluster_projects;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
-use super::raw::{RawAnalysis, RawAuth, RawConfig, RawEnvironment, RawProxy, RawTarget};
+use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
 use super::resolve::{Context, list, or};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
-use super::types::{Analysis, Environment, Query, Threshold};
+use super::types::{Analysis, Canary, Environment, Query, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
@@ -78,6 +78,7 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
             .filter(|url| !url.is_empty() || context.is_needed),
         target: target(context, layers.pick(|raw| raw.target.as_ref()), project, name),
         strategy: layers.pick(|raw| raw.strategy.as_ref()).copied().unwrap_or_default(),
+        canary: canary(context, name, layers.pick(|raw| raw.canary.as_ref())),
         timeout: or(layers.pick(|raw| raw.timeout.as_ref()).copied(), Duration::from_mins(10)),
         migrate: layers.pick(|raw| raw.migrate.as_ref()).map(|raw| migrate(context, name, raw)),
         backup: layers.pick(|raw| raw.backup.as_ref()).map(|raw| list(raw.run.as_ref())).unwrap_or_default(),
@@ -202,6 +203,27 @@ fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy>
 /// The path of a file beside the configuration; what is none is noted.
 fn in_project(context: &mut Context<'_>, path: &str, file: &str) -> Option<ProjectPath> {
     file.parse().map_err(|error: NotInProject| context.wrong(path, error.to_string(), None)).ok()
+}
+
+/// The steps, which are whole percentages and ascend; what is wrong with them is noted.
+fn canary(context: &mut Context<'_>, environment: &str, raw: Option<&RawCanary>) -> Canary {
+    let path = join(&origin(context, environment, "canary"), "steps");
+    let mut steps: Vec<u8> = Vec::new();
+    let shares = raw.and_then(|raw| raw.steps.as_deref());
+    for (index, Percent(BasisPoints(points))) in shares.unwrap_or_default().iter().enumerate() {
+        let percent = u8::try_from(points / 100).ok().filter(|percent| (1..=99).contains(percent));
+        let hint = Some("each step is a whole percentage from `1%` to `99%`, and more than the one before");
+        match percent.filter(|percent| points % 100 == 0 && steps.last() < Some(percent)) {
+            Some(percent) => steps.push(percent),
+            None => context.wrong(&format!("{path}[{index}]"), "is no step", hint),
+        }
+    }
+    match shares {
+        Some([]) => context.wrong(&path, "there is no step", Some("`strategy: blue-green` shifts at once")),
+        Some(_) => {}
+        None => steps.extend([25, 50]),
+    }
+    Canary { steps, interval: or(raw.and_then(|raw| raw.interval), Duration::from_mins(1)) }
 }
 
 fn analysis(raw: &RawAnalysis) -> Analysis {

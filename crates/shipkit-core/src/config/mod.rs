@@ -33,7 +33,7 @@ pub use rule_file::check_rule_file;
 pub use target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 pub use template::Part;
 pub use types::{
-    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Config, Deploy, EndToEnd, Environment,
+    Analysis, Approval, Build, BuildArg, BuildContext, Cache, Canary, Config, Deploy, EndToEnd, Environment,
     EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, OnInconclusive,
     Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags, Test, TestService,
     Threshold, UpdateConfig,

@@ -355,6 +355,8 @@ pub(super) struct RawEnvironment {
     pub(super) target: Option<RawTarget>,
     /// How services are replaced. Default: `rolling`.
     pub(super) strategy: Option<Strategy>,
+    /// With `strategy: canary`: the steps in which requests shift.
+    pub(super) canary: Option<RawCanary>,
     /// How long the rollout of one service may take. Default: `10m`.
     pub(super) timeout: Option<Span>,
     /// What migrates the database before the rollout, with the new image.
@@ -382,6 +384,16 @@ pub(super) struct RawEnvironment {
     /// Reserved; refused with a reason of its own.
     #[schemars(skip)]
     pub(super) policy: Option<Value>,
+}
+
+/// The steps in which requests shift to a release.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawCanary {
+    /// The shares of requests on the way to all of them, ascending. Default: `[25%, 50%]`.
+    pub(super) steps: Option<Vec<Percent>>,
+    /// How long each must go well before the next. Default: `1m`.
+    pub(super) interval: Option<Span>,
 }
 
 /// What an environment runs on.

@@ -13,7 +13,7 @@ use super::resolve::Context;
 use super::target::TargetKind;
 use super::target_rules::{prometheus, target};
 use super::test_rules::is_variable;
-use super::types::{Build, BuildContext, Config, Environment, Service, Source};
+use super::types::{Build, BuildContext, Config, Environment, Service, Source, Strategy};
 use super::yaml::join;
 use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
@@ -348,6 +348,7 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
         known_service(context, &join(&path, "service"), &job.service, config);
     }
     prometheus(context, one);
+    canary(context, one, config);
     target(context, one);
     let reads_secrets = match one.target.kind {
         TargetKind::Compose => Some("Compose files read secrets as `${NAME}`"),
@@ -365,6 +366,17 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
     let smoke = origin(context, &one.name, "smoke");
     for (index, check) in one.smoke.iter().enumerate() {
         self::check(context, &format!("{smoke}[{index}]"), check, config);
+    }
+}
+
+/// Steps that nobody takes would only look as if they were; what all environments share may be for some.
+fn canary(context: &mut Context<'_>, one: &Environment, config: &Config) {
+    let path = format!("environments.{}.canary", one.name);
+    let is_canary = |strategy: Strategy| strategy == Strategy::Canary;
+    let is_taken =
+        config.services.values().any(|service| is_canary(service.strategy.unwrap_or(one.strategy)));
+    if context.document.has(&path) && !is_taken && !is_canary(one.strategy) {
+        context.wrong_key(&path, "nothing is `strategy: canary`", Some("say so, or leave the steps out"));
     }
 }
 

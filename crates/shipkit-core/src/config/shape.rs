@@ -28,10 +28,6 @@ fn problem(document: &Document, path: &str, message: &str) -> Problem {
     }
     if let Some(rest) = message.strip_prefix("unknown variant `") {
         let (word, known) = word_and_list(rest);
-        if word == "canary" && path.ends_with("strategy") {
-            let hint = format!("use one of {}", list(&known));
-            return document.problem(path, "`canary` is a reserved word without a meaning yet", Some(hint));
-        }
         return document.problem(path, format!("`{word}` is not known here"), suggestion(word, &known));
     }
     if let Some(key) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {

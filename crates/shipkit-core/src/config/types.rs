@@ -399,6 +399,8 @@ pub struct Environment {
     pub target: Target,
     /// How services are replaced.
     pub strategy: Strategy,
+    /// The steps of what is `strategy: canary`.
+    pub canary: Canary,
     /// How long the rollout of one service may take.
     pub timeout: Duration,
     /// What migrates the database before the rollout.
@@ -458,8 +460,19 @@ pub enum Strategy {
     Rolling,
     /// All new ones beside the old, then the traffic shifts.
     BlueGreen,
+    /// All new ones beside the old, and the traffic shifts in steps.
+    Canary,
     /// Old ones stop first.
     Recreate,
+}
+
+/// How traffic shifts in steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// The shares of requests on the way to all of them, in percent: from 1 to 99, ascending.
+    pub steps: Vec<u8>,
+    /// How long each must go well before the next.
+    pub interval: Duration,
 }
 
 /// What is measured after the checks, by Prometheus.

@@ -1,4 +1,4 @@
-//! Two slots for what is `strategy: blue-green`: each service that a Kubernetes Service sends requests to has a deployment for
+//! Two slots for what is `strategy: blue-green` or `canary`: each service that a Kubernetes Service sends requests to has a deployment for
 //! each of two colours, and the selectors of the Services say which one gets them.
 //!
 //! All services of a set change slots together, and so do the autoscalers that are for them. What nobody sends requests to is
@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use super::canary::SLOTTED;
 use super::error::{BadManifests, Remark};
 use super::object::{Id, Object};
 use super::replicas::Scaled;
@@ -71,7 +72,7 @@ impl Colour {
         object.pointer("/metadata/labels")?.get(SLOT)?.as_str()?.parse().ok()
     }
 
-    /// The slot that a Service sends requests to.
+    /// The slot that a Service sends requests to; none where it sends them to both.
     #[must_use]
     pub fn selected(service: &Value) -> Option<Self> {
         service.pointer("/spec/selector")?.get(SLOT)?.as_str()?.parse().ok()
@@ -163,12 +164,13 @@ fn dress(
             }
         } else if let Some(name) = names.get(object.id()) {
             for labels in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
-                put(object.value_mut(), labels, colour);
+                put(object.value_mut(), labels, (SLOT, colour.as_str()));
             }
+            put(object.value_mut(), "/spec/template/metadata/labels", (SLOTTED, "true"));
             object.label(SLOT, colour.as_str());
             object.rename(name);
         } else if fronts.contains(object.id()) {
-            put(object.value_mut(), "/spec/selector", colour);
+            put(object.value_mut(), "/spec/selector", (SLOT, colour.as_str()));
         }
     }
     for one in uses {
@@ -217,9 +219,9 @@ fn refuse_autoscalers(
     if foreign.is_empty() { Ok(()) } else { Err(BadManifests::ScaledFromOutside(foreign)) }
 }
 
-fn put(value: &mut Value, labels: &str, colour: Colour) {
+fn put(value: &mut Value, labels: &str, (key, text): (&str, &str)) {
     if let Some(labels) = value.pointer_mut(labels).and_then(Value::as_object_mut) {
-        labels.insert(SLOT.to_owned(), json!(colour.as_str()));
+        labels.insert(key.to_owned(), json!(text));
     }
 }
 
@@ -240,11 +242,11 @@ pub fn selects(service: &Value, labels: Option<&Value>) -> bool {
     selector.zip(labels).is_some_and(|(selector, labels)| !selector.is_empty() && has(labels, selector))
 }
 
-/// Whether a Service means a slot, or exactly one replica set.
+/// Whether a Service means a slot, both of them, or exactly one replica set.
 #[must_use]
 pub fn is_narrow(service: &Value) -> bool {
     let selector = service.pointer("/spec/selector");
-    selector.is_some_and(|all| [SLOT, HASH].iter().any(|key| all.get(*key).is_some()))
+    selector.is_some_and(|all| [SLOT, SLOTTED, HASH].iter().any(|key| all.get(*key).is_some()))
 }
 
 impl Rendered {
@@ -316,9 +318,9 @@ mod tests {
     fn a_deployment_that_gets_requests_has_slots_and_all_that_names_it_means_one() {
         let green = in_slots(&["api"], Colour::Green);
         let api = object(&green, "Deployment", "api-green");
-        for labels in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
-            assert_eq!(api.pointer(labels), Some(&json!({"app": "api", SLOT: "green"})), "{labels}");
-        }
+        assert_eq!(api["spec"]["selector"]["matchLabels"], json!({"app": "api", SLOT: "green"}));
+        let labels = json!({"app": "api", SLOT: "green", SLOTTED: "true"});
+        assert_eq!(api["spec"]["template"]["metadata"]["labels"], labels);
         assert_eq!(Colour::of(api), Some(Colour::Green));
         assert_eq!(Colour::selected(object(&green, "Service", "api")), Some(Colour::Green));
         let scaled = object(&green, "HorizontalPodAutoscaler", "api").pointer("/spec/scaleTargetRef/name");
@@ -440,6 +442,11 @@ mod tests {
         let service = held.iter_mut().find(|(id, _)| id.is("", "Service") && id.name == "web").unwrap().1;
         service["spec"]["selector"][HASH] = json!("7d9c");
         assert_eq!(shifted(&plain, held), ["Service/web"]);
+        // One that means both slots: a run stays in the middle of its steps.
+        let mut spread = live(&plain);
+        let service = spread.iter_mut().find(|(id, _)| id.is("", "Service") && id.name == "web").unwrap().1;
+        service["spec"]["selector"][SLOTTED] = json!("true");
+        assert_eq!(shifted(&plain, spread), ["Service/web"]);
     }
 
     /// Nothing is seen of the slot, or whether it is the set of the release, is good, and has traffic.

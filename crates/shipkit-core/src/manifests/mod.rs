@@ -13,6 +13,7 @@
 //! - Nothing here asks the cluster. What must be known of it (the scope of custom kinds, live autoscalers, live objects) is
 //!   given, as values.
 
+mod canary;
 mod colour;
 mod difference;
 mod drain;
@@ -34,6 +35,7 @@ use crate::config::KubernetesNames;
 use crate::digest::Digest;
 use crate::reference::ImageRef;
 
+pub use canary::{Course, SLOTTED, Sizes, Step, both_slots, is_spread};
 pub use colour::{Colour, HASH, SLOT, Seen, choose, is_narrow, selects};
 pub use difference::{Fate, differences};
 pub use error::{BadManifests, Remark, WhyKept};
@@ -76,8 +78,8 @@ pub struct Part {
     pub names: Option<KubernetesNames>,
     /// The services that are put in place before it.
     pub depends_on: Vec<String>,
-    /// Whether it is replaced by a shift between two slots.
-    pub is_blue_green: bool,
+    /// Whether it is replaced by a shift between two slots, at once or in steps.
+    pub has_slots: bool,
 }
 
 /// Which service a container, or a volume made of an image, belongs to.
@@ -134,7 +136,7 @@ impl Manifests {
         remarks.extend(left);
         remarks.extend(suffix::suffix(&mut objects));
         read::refuse_twice(&objects)?;
-        let in_slots = wanted.services.iter().filter(|(_, part)| part.is_blue_green && part.image.is_some());
+        let in_slots = wanted.services.iter().filter(|(_, part)| part.has_slots && part.image.is_some());
         let in_slots: BTreeSet<&String> = in_slots.map(|(name, _)| name).collect();
         if !in_slots.is_empty() {
             let all = (objects.as_mut_slice(), uses.as_mut_slice(), &mut scaled);

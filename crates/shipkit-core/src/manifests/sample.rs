@@ -202,7 +202,7 @@ impl Given {
     /// The same with services that are replaced by a shift.
     pub(crate) fn shifted(mut self, services: &[&str]) -> Self {
         for service in services {
-            self.services.get_mut(*service).unwrap().is_blue_green = true;
+            self.services.get_mut(*service).unwrap().has_slots = true;
         }
         self
     }

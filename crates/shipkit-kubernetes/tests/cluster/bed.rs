@@ -129,5 +129,6 @@ pub(crate) fn place(namespace: &str, services: &[&str], secrets: &[&str]) -> Pla
         secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
         has_jobs: false,
         has_manifests: false,
+        canary: Vec::new(),
     }
 }

@@ -47,6 +47,10 @@ pub struct Workload {
     held_since: Option<Duration>,
     /// Since when all is as it should be, and the restarts then.
     steady: Option<(Duration, u64)>,
+    /// Whether it was as it should be once and may not be otherwise again.
+    must_stay: bool,
+    /// Whether it was as it should be, and then was not.
+    has_lapsed: bool,
 }
 
 impl Workload {
@@ -73,7 +77,15 @@ impl Workload {
             refused_since: None,
             held_since: None,
             steady: None,
+            must_stay: false,
+            has_lapsed: false,
         }
+    }
+
+    /// The same for what has arrived already: once it is seen as it should be, it must stay so without a break.
+    #[must_use]
+    pub fn staying(self) -> Self {
+        Self { must_stay: true, ..self }
     }
 
     /// Decides what to do, `elapsed` into the rollout. [`Next::Wait`] says when time alone may decide something: what
@@ -94,6 +106,9 @@ impl Workload {
             }
             if self.is_done(seen, elapsed) {
                 return Next::Done;
+            }
+            if self.must_stay && self.has_lapsed {
+                return self.failed(&self.lapsed(seen));
             }
         }
         if self.deadline <= elapsed {
@@ -215,12 +230,13 @@ impl Workload {
             && seen.wanted.max(seen.updated) <= seen.available
             && seen.renewed() <= self.ready(seen);
         if !numbers_agree {
-            self.steady = None;
+            self.has_lapsed |= self.steady.take().is_some();
             return false;
         }
         let restarts = containers(seen).map(|(_, container)| container.restarts).sum();
         let steady = self.steady.get_or_insert((elapsed, restarts));
         if steady.1 != restarts {
+            self.has_lapsed = true;
             *steady = (elapsed, restarts);
         }
         let (since, _) = *steady;
@@ -241,8 +257,27 @@ impl Workload {
             })
     }
 
+    /// What is missing of what was there, with the first thing that looks like a reason.
+    fn lapsed(&self, seen: &Seen) -> String {
+        let (ready, renewed) = (self.ready(seen), seen.renewed());
+        format!("did not stay as it should be, {ready} of {renewed} pods ready{}", self.reason(seen))
+    }
+
     /// What is missing when the time is over, with the first thing that looks like a reason.
     fn late(&self, seen: &Seen) -> String {
+        let reason = self.reason(seen);
+        let seconds = self.deadline.as_secs();
+        match seen.work {
+            Work::Serves => {
+                let (ready, renewed) = (self.ready(seen), seen.renewed());
+                format!("did not converge within {seconds} s, {ready} of {renewed} pods ready{reason}")
+            }
+            Work::Ends | Work::Ended => format!("did not end within {seconds} s{reason}"),
+        }
+    }
+
+    /// The first thing that looks like a reason, behind a colon.
+    fn reason(&self, seen: &Seen) -> String {
         let reason = self
             .failure(seen)
             .or_else(|| self.waiting.values().next().map(|(_, said)| said.clone()))
@@ -256,15 +291,7 @@ impl Workload {
                 Some(not_ready(pod))
             })
             .or_else(|| held_up(seen));
-        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        let seconds = self.deadline.as_secs();
-        match seen.work {
-            Work::Serves => {
-                let (ready, renewed) = (self.ready(seen), seen.renewed());
-                format!("did not converge within {seconds} s, {ready} of {renewed} pods ready{reason}")
-            }
-            Work::Ends | Work::Ended => format!("did not end within {seconds} s{reason}"),
-        }
+        reason.map(|reason| format!(": {reason}")).unwrap_or_default()
     }
 
     /// A ready pod that runs something else than the image which its template names.

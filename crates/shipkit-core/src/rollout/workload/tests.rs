@@ -346,3 +346,28 @@ fn a_deployment_without_pods_is_done() {
     let none = Seen { wanted: 0, replicas: 0, updated: 0, available: 0, pods: Vec::new(), ..done() };
     assert_eq!(rollout(Purpose::Deploy, Duration::ZERO).next(&none, seconds(1)), Next::Done);
 }
+
+#[test]
+fn what_must_stay_fails_by_the_first_thing_that_is_otherwise() {
+    let staying = || rollout(Purpose::Deploy, MONITOR).staying();
+    let mut restarted = done();
+    restarted.pods[0].containers[0].restarts = 1;
+    let mut gone = Seen { available: 2, ..done() };
+    gone.pods[1].is_ready = false;
+    for (seen, ready) in [(&restarted, 3), (&gone, 2)] {
+        let mut one = staying();
+        waits_on(&mut one, &done(), 1);
+        let Next::RollBack { cause } = one.next(seen, seconds(2)) else { panic!("{seen:?}") };
+        let expected = format!("`api` did not stay as it should be, {ready} of 3 pods ready");
+        assert!(cause.starts_with(&expected), "{cause}");
+        // What only has to arrive begins anew.
+        let mut one = rollout(Purpose::Deploy, MONITOR);
+        waits_on(&mut one, &done(), 1);
+        waits_on(&mut one, seen, 2);
+    }
+    // What is not yet seen as it should be has nothing to lose.
+    let mut one = staying();
+    waits_on(&mut one, &gone, 0);
+    waits_on(&mut one, &done(), 1);
+    assert_eq!(one.next(&done(), seconds(6)), Next::Done);
+}

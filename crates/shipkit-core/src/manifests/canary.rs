@@ -1,0 +1,242 @@
+//! How a release gets its share of requests, step by step: the Services select the pods of both slots, and the new one has as many
+//! beside the old ones as make the share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::colour::SLOT;
+use super::object::Id;
+
+/// The label that the pods of both slots have, and no others; in the selector of a Service, that it sends requests to both.
+pub const SLOTTED: &str = "shipkit.dev/slotted";
+
+/// How many pods the deployment of a slot is to have once requests have shifted, and how many serve beside it until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// The pods of the slot that requests leave. They stay until the shift.
+    pub old: u64,
+    /// The pods of the new slot after the last step.
+    pub full: u64,
+}
+
+/// A share of requests on the way to all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The share that is asked for, in percent.
+    pub percent: u8,
+    /// The pods that each deployment of the new slot has for it.
+    pub pods: BTreeMap<Id, u64>,
+}
+
+/// The way of the deployments of a slot to all requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    sizes: BTreeMap<Id, Sizes>,
+    steps: Vec<Step>,
+}
+
+impl Sizes {
+    /// How many pods make the share, if the old ones all stay: as many as are needed at least, and never more than there will be in
+    /// the end, for none should have to go again.
+    #[must_use]
+    pub fn at(self, percent: u8) -> u64 {
+        let (part, rest) = (u64::from(percent.min(99)), u64::from(100 - percent.min(99)));
+        self.old.saturating_mul(part).div_ceil(rest).clamp(1, self.full.max(1))
+    }
+
+    /// The share of requests that so many pods get beside the old ones, in percent.
+    #[must_use]
+    pub fn share(self, pods: u64) -> u64 {
+        let all = pods.saturating_add(self.old).max(1);
+        pods.saturating_mul(100).saturating_add(all / 2) / all
+    }
+}
+
+impl Course {
+    /// The steps by these shares, which ascend. Those that would change nothing are left out.
+    #[must_use]
+    pub fn new(sizes: BTreeMap<Id, Sizes>, percents: &[u8]) -> Self {
+        let step = |percent: &u8| Step {
+            percent: *percent,
+            pods: sizes.iter().map(|(id, sizes)| (id.clone(), sizes.at(*percent))).collect(),
+        };
+        let mut steps: Vec<Step> = percents.iter().map(step).collect();
+        steps.dedup_by(|next, one| next.pods == one.pods);
+        Self { sizes, steps }
+    }
+
+    /// The steps from the one on that is reached with so many pods of each; all of them where none is reached.
+    #[must_use]
+    pub fn from(&self, pods: &BTreeMap<Id, u64>) -> &[Step] {
+        let is_reached = |step: &Step| step.pods.iter().all(|(id, least)| pods.get(id) >= Some(least));
+        let reached = self.steps.iter().rposition(is_reached).unwrap_or_default();
+        self.steps.get(reached..).unwrap_or_default()
+    }
+
+    /// How many pods each deployment has at first: those that it has where requests already go to it, and else those of the first
+    /// step.
+    #[must_use]
+    pub fn first(&self, there: &BTreeMap<Id, u64>) -> BTreeMap<Id, u64> {
+        let first = self.steps.first().map(|step| &step.pods);
+        let of = |(id, sizes): (&Id, &Sizes)| {
+            let least = first.and_then(|pods| pods.get(id)).copied().unwrap_or(sizes.full);
+            let pods = there.get(id).copied().unwrap_or_default().clamp(least, sizes.full.max(least));
+            (id.clone(), pods)
+        };
+        self.sizes.iter().map(of).collect()
+    }
+
+    /// How many pods each has before requests shift.
+    #[must_use]
+    pub fn full(&self) -> BTreeMap<Id, u64> {
+        self.sizes.iter().map(|(id, sizes)| (id.clone(), sizes.full)).collect()
+    }
+
+    /// Its deployments.
+    #[must_use]
+    pub fn deployments(&self) -> BTreeSet<&Id> {
+        self.sizes.keys().collect()
+    }
+
+    /// A step, for people: what serves beside what.
+    #[must_use]
+    pub fn said(&self, step: &Step) -> String {
+        let one = |(id, pods): (&Id, &u64)| {
+            let sizes = self.sizes.get(id)?;
+            Some(format!("`{id}` has {pods} beside {} ({} %)", sizes.old, sizes.share(*pods)))
+        };
+        step.pods.iter().filter_map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The whole way, a line for each deployment.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let line = |(id, sizes): (&Id, &Sizes)| {
+            let pods = self.steps.iter().filter_map(|step| step.pods.get(id));
+            let steps = pods.map(|pods| format!("{pods} beside {} ({} %)", sizes.old, sizes.share(*pods)));
+            let steps = steps.collect::<Vec<_>>().join(", ");
+            format!("`{id}` gets requests in steps: pods {steps}, then {} and all requests", sizes.full)
+        };
+        self.sizes.iter().map(line).collect()
+    }
+}
+
+/// Whether a Service sends requests to both slots.
+#[must_use]
+pub fn is_spread(service: &Value) -> bool {
+    service.pointer("/spec/selector").is_some_and(|all| all.get(SLOTTED).is_some())
+}
+
+/// The selector of a Service that means a slot, or both, changed to mean both.
+#[must_use]
+pub fn both_slots(service: &Value) -> Value {
+    let mut selector = service.pointer("/spec/selector").cloned().unwrap_or_else(|| json!({}));
+    if let Some(labels) = selector.as_object_mut() {
+        labels.remove(SLOT);
+        labels.insert(SLOTTED.to_owned(), json!("true"));
+    }
+    selector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> Id {
+        Id {
+            group: "apps".to_owned(),
+            kind: "Deployment".to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: name.to_owned(),
+        }
+    }
+
+    fn course(sizes: &[(&str, u64, u64)], percents: &[u8]) -> Course {
+        let sizes = sizes.iter().map(|(name, old, full)| (id(name), Sizes { old: *old, full: *full }));
+        Course::new(sizes.collect(), percents)
+    }
+
+    fn pods(all: &[(&str, u64)]) -> BTreeMap<Id, u64> {
+        all.iter().map(|(name, pods)| (id(name), *pods)).collect()
+    }
+
+    #[test]
+    fn a_share_is_made_of_whole_pods_and_said_as_it_is() {
+        for (old, full, percent, pods, share) in [
+            (3, 3, 25, 1, 25),
+            (3, 3, 10, 1, 25),
+            (3, 3, 50, 3, 50),
+            (9, 9, 10, 1, 10),
+            (10, 10, 10, 2, 17),
+            (4, 4, 75, 4, 50),
+            (4, 12, 75, 12, 75),
+            (1, 1, 1, 1, 50),
+            (20, 5, 50, 5, 20),
+            (1, 0, 50, 1, 50),
+            (100, 100, 1, 2, 2),
+            (1, u64::MAX, 99, 99, 99),
+        ] {
+            let sizes = Sizes { old, full };
+            assert_eq!((sizes.at(percent), sizes.share(pods)), (pods, share), "{old} {full} {percent}");
+        }
+    }
+
+    #[test]
+    fn more_is_asked_for_more_and_the_share_is_reached_or_all_pods_are_there() {
+        for old in 1..40 {
+            for full in 1..40 {
+                let sizes = Sizes { old, full };
+                let mut before = 0;
+                for percent in 1..=99 {
+                    let pods = sizes.at(percent);
+                    assert!(before <= pods && 1 <= pods && pods <= full, "{sizes:?} {percent}");
+                    let is_reached = u64::from(percent) * (pods + old) <= 100 * pods;
+                    let is_needed = pods == 1 || 100 * (pods - 1) < u64::from(percent) * (pods - 1 + old);
+                    assert!((is_reached || pods == full) && is_needed, "{sizes:?} {percent}");
+                    before = pods;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_way_goes_on_where_it_is_and_never_loses_a_pod() {
+        let way = course(&[("api", 3, 3), ("web", 10, 8)], &[10, 25, 50]);
+        let all: Vec<_> = way.from(&pods(&[])).iter().map(|step| (step.percent, step.pods.clone())).collect();
+        let [one, two, three] =
+            [[("api", 1), ("web", 2)], [("api", 1), ("web", 4)], [("api", 3), ("web", 8)]]
+                .map(|all| pods(&all));
+        assert_eq!(all, [(10, one.clone()), (25, two.clone()), (50, three.clone())]);
+        assert_eq!(way.full(), pods(&[("api", 3), ("web", 8)]));
+        let at =
+            |there: &BTreeMap<Id, u64>| way.from(there).iter().map(|one| one.percent).collect::<Vec<_>>();
+        assert_eq!(at(&one), [10, 25, 50]);
+        assert_eq!(at(&pods(&[("api", 3), ("web", 3)])), [10, 25, 50]);
+        assert_eq!(at(&two), [25, 50]);
+        assert_eq!(at(&three), [50]);
+        assert_eq!(way.first(&pods(&[])), one);
+        assert_eq!(way.first(&pods(&[("api", 2), ("web", 99)])), pods(&[("api", 2), ("web", 8)]));
+        // What changes nothing is no step.
+        let small = course(&[("api", 1, 1)], &[10, 50, 90]);
+        assert_eq!(small.from(&pods(&[])).len(), 1);
+        assert_eq!(
+            small.lines(),
+            ["`Deployment/api` gets requests in steps: pods 1 beside 1 (50 %), then 1 and all requests"]
+        );
+        let first = &way.from(&pods(&[]))[0];
+        assert_eq!(
+            way.said(first),
+            "`Deployment/api` has 1 beside 3 (25 %), `Deployment/web` has 2 beside 10 (17 %)"
+        );
+    }
+
+    #[test]
+    fn a_service_means_both_slots_and_nothing_else() {
+        let one = json!({"spec": {"selector": {"app": "web", SLOT: "blue"}}});
+        let both = json!({"spec": {"selector": both_slots(&one)}});
+        assert_eq!(both["spec"]["selector"], json!({"app": "web", SLOTTED: "true"}));
+        assert_eq!((is_spread(&one), is_spread(&both)), (false, true));
+        assert_eq!(both_slots(&both), both["spec"]["selector"]);
+    }
+}
