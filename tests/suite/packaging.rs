@@ -128,7 +128,7 @@ fn every_action_tells_verdict_and_cause_first() {
 #[test]
 fn a_composite_puts_out_exactly_these() {
     let outputs = |path: &str| object(&yaml(path)["outputs"]).keys().cloned().collect::<Vec<_>>();
-    assert_eq!(outputs("deploy/action.yml"), ["verdict", "cause", "url", "digests", "previous"]);
+    assert_eq!(outputs("deploy/action.yml"), ["verdict", "cause", "url", "digests", "previous", "timings"]);
     assert_eq!(outputs("setup/action.yml"), ["path"]);
 }
 
