@@ -17,10 +17,14 @@ pub(crate) fn planned(test: &str) -> Project {
     project
 }
 
-/// The script, with these variables and no others but `PATH` and `HOME`, where the docker client has its plugins.
+/// The script, with these variables and no others but `PATH` and `HOME`, where the docker client has its plugins. It hears an
+/// interrupt also where the tests run in the background of a shell, which lets them ignore it.
 pub(crate) fn script(project: &Project, vars: &[(&str, &str)]) -> Command {
-    let mut bash = Command::new("bash");
-    bash.arg(project.handed_on("test.sh")).env_clear().stdin(Stdio::null());
+    let mut bash = Command::new("env");
+    bash.args(["--default-signal=INT", "bash"])
+        .arg(project.handed_on("test.sh"))
+        .env_clear()
+        .stdin(Stdio::null());
     bash.env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", std::env::var_os("HOME").unwrap())
         .envs(vars.iter().copied());
