@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
@@ -45,8 +45,12 @@ impl Real {
         let releases = [release(1, &images[0]), release(2, &images[1])];
         let real = Self { namespace, bed, strategy, releases };
         real.deploy(&real.releases[0], &real.manifests()).run().ended(0, "1.1.0 runs in staging");
+        // kube-proxy hears of them later than we do.
+        let until = Instant::now() + Duration::from_mins(1);
         for name in ["api", "web"] {
-            assert!((0..100).any(|_| real.answers(name)), "nobody answers for {name}");
+            while !real.answers(name) {
+                assert!(Instant::now() < until, "nobody answers for {name}");
+            }
         }
         real
     }
