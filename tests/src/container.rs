@@ -21,6 +21,16 @@ pub fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// Pushes an image that was built or imported, and gives its name with its digest in the repository of this tag: the same image may
+/// have been pushed to others, which may be gone.
+pub fn push(tagged: &str) -> String {
+    docker(&["push", "--quiet", tagged]);
+    let named = docker(&["image", "inspect", "--format", "{{join .RepoDigests \"\\n\"}}", tagged]);
+    let repository = tagged.rsplit_once(':').unwrap().0;
+    let is_here = |name: &&str| name.split_once('@').is_some_and(|(of, _)| of == repository);
+    named.lines().find(is_here).unwrap().to_owned()
+}
+
 /// The archive of a root folder with the static program `/container` of this source, which is `/bin/sh`, too. It is made
 /// once for each text of the source, and stays in the folder `kept`.
 pub fn root_archive(source: &str, kept: &str) -> PathBuf {

@@ -14,7 +14,7 @@ use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef, Repository};
 use shipkit_docker::Swarm;
 use shipkit_registry::{Credentials, Registry};
-use shipkit_tests::container::{docker, root_archive};
+use shipkit_tests::container::{docker, push, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use shipkit_tests::server::engine::Engine;
 use shipkit_tests::step::outputs;
@@ -280,8 +280,7 @@ impl Bed {
     }
 
     fn pushed(&mut self, tagged: String) -> ImageRef {
-        docker(&["push", "--quiet", &tagged]);
-        let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
+        let digest = push(&tagged);
         self.images.push(tagged);
         digest.parse().unwrap()
     }

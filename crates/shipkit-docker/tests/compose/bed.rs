@@ -11,7 +11,7 @@ use shipkit_core::rollout::Next;
 use shipkit_core::target::{self, Desired, DesiredService, Observed, Replacement, Settings, Stamp, Update};
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Access, Compose, ComposeApplied, ComposeError, ComposeProject, Host, Proxy};
-use shipkit_tests::container::{docker, remove_project, root_archive};
+use shipkit_tests::container::{docker, push, remove_project, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use tempfile::TempDir;
 use url::Url;
@@ -206,8 +206,7 @@ impl Bed {
         let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
         let archive = archive.to_str().unwrap();
         docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
-        docker(&["push", "--quiet", &tagged]);
-        let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
+        let digest = push(&tagged);
         self.images.push(tagged);
         digest.parse().unwrap()
     }

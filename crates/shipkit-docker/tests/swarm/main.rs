@@ -27,7 +27,7 @@ use shipkit_core::target::{
 };
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Applied, Swarm, SwarmError};
-use shipkit_tests::container::{docker, root_archive};
+use shipkit_tests::container::{docker, push, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -65,8 +65,7 @@ impl Bed {
         let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
         let archive = archive.to_str().unwrap();
         docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
-        docker(&["push", "--quiet", &tagged]);
-        let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &tagged]);
+        let digest = push(&tagged);
         self.images.push(tagged);
         digest.parse().unwrap()
     }
