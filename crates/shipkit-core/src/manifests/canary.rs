@@ -1,5 +1,6 @@
 //! How a release gets its share of requests, step by step: the Services select the pods of both slots, and the new one has as many
-//! beside the old ones as make the share.
+//! beside the old ones as make the share. Where a route of the Gateway API weighs the slots, the new one has all of its pods from the
+//! first step on, and the weight is the share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,8 @@ pub struct Sizes {
     pub old: u64,
     /// The pods of the new slot after the last step.
     pub full: u64,
+    /// Whether routes weigh the slots, all that sends it requests.
+    pub is_weighed: bool,
 }
 
 /// A share of requests on the way to all of them.
@@ -38,9 +41,12 @@ pub struct Course {
 
 impl Sizes {
     /// How many pods make the share, if the old ones all stay: as many as are needed at least, and never more than there will be in
-    /// the end, for none should have to go again.
+    /// the end, for none should have to go again. All of them where routes weigh the slots.
     #[must_use]
     pub fn at(self, percent: u8) -> u64 {
+        if self.is_weighed {
+            return self.full;
+        }
         let (part, rest) = (u64::from(percent.min(99)), u64::from(100 - percent.min(99)));
         self.old.saturating_mul(part).div_ceil(rest).clamp(1, self.full.max(1))
     }
@@ -54,7 +60,7 @@ impl Sizes {
 }
 
 impl Course {
-    /// The steps by these shares, which ascend. Those that would change nothing are left out.
+    /// The steps by these shares, which ascend. Those that would change neither pods nor weights are left out.
     #[must_use]
     pub fn new(sizes: BTreeMap<Id, Sizes>, percents: &[u8]) -> Self {
         let step = |percent: &u8| Step {
@@ -62,14 +68,21 @@ impl Course {
             pods: sizes.iter().map(|(id, sizes)| (id.clone(), sizes.at(*percent))).collect(),
         };
         let mut steps: Vec<Step> = percents.iter().map(step).collect();
-        steps.dedup_by(|next, one| next.pods == one.pods);
+        if sizes.values().all(|sizes| !sizes.is_weighed) {
+            steps.dedup_by(|next, one| next.pods == one.pods);
+        }
         Self { sizes, steps }
     }
 
-    /// The steps from the one on that is reached with so many pods of each; all of them where none is reached.
+    /// The steps from the one on that is reached with so many pods of each and this percentage by routes that weigh; all of them
+    /// where none is reached.
     #[must_use]
-    pub fn from(&self, pods: &BTreeMap<Id, u64>) -> &[Step] {
-        let is_reached = |step: &Step| step.pods.iter().all(|(id, least)| pods.get(id) >= Some(least));
+    pub fn from(&self, pods: &BTreeMap<Id, u64>, weight: u8) -> &[Step] {
+        let is_weighed = self.sizes.values().any(|sizes| sizes.is_weighed);
+        let is_reached = |step: &Step| {
+            step.pods.iter().all(|(id, least)| pods.get(id) >= Some(least))
+                && (!is_weighed || step.percent <= weight)
+        };
         let reached = self.steps.iter().rposition(is_reached).unwrap_or_default();
         self.steps.get(reached..).unwrap_or_default()
     }
@@ -104,7 +117,9 @@ impl Course {
     pub fn said(&self, step: &Step) -> String {
         let one = |(id, pods): (&Id, &u64)| {
             let sizes = self.sizes.get(id)?;
-            Some(format!("`{id}` has {pods} beside {} ({} %)", sizes.old, sizes.share(*pods)))
+            let (share, how) =
+                if sizes.is_weighed { (step.percent.into(), " by weight") } else { (sizes.share(*pods), "") };
+            Some(format!("`{id}` has {pods} beside {} ({share} %{how})", sizes.old))
         };
         step.pods.iter().filter_map(one).collect::<Vec<_>>().join(", ")
     }
@@ -113,6 +128,14 @@ impl Course {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let line = |(id, sizes): (&Id, &Sizes)| {
+            if sizes.is_weighed {
+                let (percents, Sizes { old, full, .. }) =
+                    (self.steps.iter().map(|step| format!("{} %", step.percent)), sizes);
+                let percents = percents.collect::<Vec<_>>().join(", ");
+                return format!(
+                    "`{id}` gets requests in steps: {full} beside {old}, {percents} by weight, then all requests"
+                );
+            }
             let pods = self.steps.iter().filter_map(|step| step.pods.get(id));
             let steps = pods.map(|pods| format!("{pods} beside {} ({} %)", sizes.old, sizes.share(*pods)));
             let steps = steps.collect::<Vec<_>>().join(", ");
@@ -153,7 +176,9 @@ mod tests {
     }
 
     fn course(sizes: &[(&str, u64, u64)], percents: &[u8]) -> Course {
-        let sizes = sizes.iter().map(|(name, old, full)| (id(name), Sizes { old: *old, full: *full }));
+        let sizes = sizes
+            .iter()
+            .map(|(name, old, full)| (id(name), Sizes { old: *old, full: *full, is_weighed: false }));
         Course::new(sizes.collect(), percents)
     }
 
@@ -177,7 +202,7 @@ mod tests {
             (100, 100, 1, 2, 2),
             (1, u64::MAX, 99, 99, 99),
         ] {
-            let sizes = Sizes { old, full };
+            let sizes = Sizes { old, full, is_weighed: false };
             assert_eq!((sizes.at(percent), sizes.share(pods)), (pods, share), "{old} {full} {percent}");
         }
     }
@@ -186,7 +211,7 @@ mod tests {
     fn more_is_asked_for_more_and_the_share_is_reached_or_all_pods_are_there() {
         for old in 1..40 {
             for full in 1..40 {
-                let sizes = Sizes { old, full };
+                let sizes = Sizes { old, full, is_weighed: false };
                 let mut before = 0;
                 for percent in 1..=99 {
                     let pods = sizes.at(percent);
@@ -203,14 +228,15 @@ mod tests {
     #[test]
     fn a_way_goes_on_where_it_is_and_never_loses_a_pod() {
         let way = course(&[("api", 3, 3), ("web", 10, 8)], &[10, 25, 50]);
-        let all: Vec<_> = way.from(&pods(&[])).iter().map(|step| (step.percent, step.pods.clone())).collect();
+        let all: Vec<_> =
+            way.from(&pods(&[]), 0).iter().map(|step| (step.percent, step.pods.clone())).collect();
         let [one, two, three] =
             [[("api", 1), ("web", 2)], [("api", 1), ("web", 4)], [("api", 3), ("web", 8)]]
                 .map(|all| pods(&all));
         assert_eq!(all, [(10, one.clone()), (25, two.clone()), (50, three.clone())]);
         assert_eq!(way.full(), pods(&[("api", 3), ("web", 8)]));
         let at =
-            |there: &BTreeMap<Id, u64>| way.from(there).iter().map(|one| one.percent).collect::<Vec<_>>();
+            |there: &BTreeMap<Id, u64>| way.from(there, 0).iter().map(|one| one.percent).collect::<Vec<_>>();
         assert_eq!(at(&one), [10, 25, 50]);
         assert_eq!(at(&pods(&[("api", 3), ("web", 3)])), [10, 25, 50]);
         assert_eq!(at(&two), [25, 50]);
@@ -219,15 +245,42 @@ mod tests {
         assert_eq!(way.first(&pods(&[("api", 2), ("web", 99)])), pods(&[("api", 2), ("web", 8)]));
         // What changes nothing is no step.
         let small = course(&[("api", 1, 1)], &[10, 50, 90]);
-        assert_eq!(small.from(&pods(&[])).len(), 1);
+        assert_eq!(small.from(&pods(&[]), 0).len(), 1);
         assert_eq!(
             small.lines(),
             ["`Deployment/api` gets requests in steps: pods 1 beside 1 (50 %), then 1 and all requests"]
         );
-        let first = &way.from(&pods(&[]))[0];
+        let first = &way.from(&pods(&[]), 0)[0];
         assert_eq!(
             way.said(first),
             "`Deployment/api` has 1 beside 3 (25 %), `Deployment/web` has 2 beside 10 (17 %)"
+        );
+    }
+
+    #[test]
+    fn by_weight_all_pods_are_there_at_first_and_a_step_is_reached_by_its_weight() {
+        let sizes = |old, is_weighed| Sizes { old, full: 4, is_weighed };
+        let way =
+            Course::new([(id("api"), sizes(3, true)), (id("web"), sizes(4, false))].into(), &[10, 25, 26]);
+        let there = pods(&[("api", 4), ("web", 1)]);
+        assert_eq!(way.first(&pods(&[])), there);
+        let left = |pods: &BTreeMap<Id, u64>, weight| {
+            way.from(pods, weight).iter().map(|one| (one.percent, one.pods[&id("web")])).collect::<Vec<_>>()
+        };
+        // The third changes the weight alone.
+        assert_eq!(left(&there, 0), [(10, 1), (25, 2), (26, 2)]);
+        assert_eq!(left(&there, 10), [(10, 1), (25, 2), (26, 2)]);
+        assert_eq!(left(&there, 25), [(10, 1), (25, 2), (26, 2)], "web lacks a pod");
+        assert_eq!(left(&pods(&[("api", 4), ("web", 2)]), 25), [(25, 2), (26, 2)]);
+        assert_eq!(left(&pods(&[("api", 4), ("web", 4)]), 99), [(26, 2)]);
+        assert_eq!(
+            way.lines()[0],
+            "`Deployment/api` gets requests in steps: 4 beside 3, 10 %, 25 %, 26 % by weight, then all requests"
+        );
+        let said = way.said(&way.from(&there, 25)[1]);
+        assert_eq!(
+            said,
+            "`Deployment/api` has 4 beside 3 (25 % by weight), `Deployment/web` has 2 beside 4 (33 %)"
         );
     }
 

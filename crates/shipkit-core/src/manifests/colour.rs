@@ -14,6 +14,7 @@ use super::canary::SLOTTED;
 use super::error::{BadManifests, Remark};
 use super::object::{Id, Object};
 use super::replicas::Scaled;
+use super::weights::{is_route, share};
 use super::{Rendered, Use, template};
 use crate::digest::Digest;
 
@@ -273,13 +274,16 @@ impl Rendered {
     }
 
     /// The objects that change with the traffic, once everything else is in place: Services that send to a slot, or did so
-    /// before, and autoscalers that change what they scale. `live` is what is there of the objects.
+    /// before, routes that weigh slots, and autoscalers that change what they scale. `live` is what is there of the objects.
     #[must_use]
     pub fn shifted(&self, live: &BTreeMap<Id, Value>) -> BTreeSet<Id> {
         let shifts = |object: &&Object| {
             let there = live.get(object.id());
             if object.id().is("", "Service") {
                 return is_narrow(object.value()) || there.is_some_and(is_narrow);
+            }
+            if is_route(object.id()) {
+                return there.and_then(share).is_some();
             }
             let of = Scaled::by(object.value());
             let is_for_a_slot = |of: &Scaled| {

@@ -156,6 +156,19 @@ pub enum BadManifests {
         /// One that it selects, which has none.
         outside: String,
     },
+    /// There can be no second Service for the requests of a route.
+    #[error(
+        "`Service/{service}` would get its share by weights, beside a Service `{second}`, {}",
+        if *.is_taken { "which the manifests have, too" } else { "a name that is too long for one" }
+    )]
+    NoSecond {
+        /// The Service.
+        service: String,
+        /// The name of its second one.
+        second: String,
+        /// Whether the manifests have an object of that name.
+        is_taken: bool,
+    },
     /// An autoscaler would go on scaling what is there no more.
     #[error("{} would change with each shift, and autoscalers scale it that are not among the manifests", quoted(.0))]
     ScaledFromOutside(Vec<String>),
@@ -199,6 +212,7 @@ impl Hint for BadManifests {
             Self::HalfShifted { .. } => {
                 "give each a Service of its own, or all of them `strategy: blue-green`"
             }
+            Self::NoSecond { .. } => "give one of them another name, or use `strategy: blue-green`",
             Self::ScaledFromOutside(_) => "put the autoscaler among the manifests",
         };
         Some(hint.to_owned())
