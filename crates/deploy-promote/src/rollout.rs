@@ -189,7 +189,7 @@ impl<'a> Rollout<'a> {
             if let Ended::Failed { .. } = ended {
                 return ended;
             }
-            if let Err(error) = cluster.spread().await {
+            if let Err(error) = cluster.spread(step.percent).await {
                 return broken(&error.into());
             }
             runner.say(&format!("step of {} %: {}", step.percent, course.said(step)));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shipkit_core::manifests::{
-    Colour, Course, Id, Rendered, SLOTTED, Sizes, Step, both_slots, is_spread, selects,
+    Colour, Course, Id, Rendered, SLOTTED, Sizes, Step, both_slots, is_spread, second_name, selects,
 };
 
 use crate::annotations;
@@ -30,10 +30,13 @@ impl Cluster {
             return Ok(None);
         }
         let objects = rendered.objects().iter().filter(|object| Colour::of(object.value()) == Some(slot));
+        // Nothing begins that could not go on.
+        rendered.seconds()?;
         let sizes = objects.filter_map(|object| {
             let old = beside(object.id(), slot, members)?;
             let full = pods(object.value()).unwrap_or(old);
-            (full != 0).then(|| (object.id().clone(), Sizes { old, full }))
+            let is_weighed = rendered.is_weighed(object);
+            (full != 0).then(|| (object.id().clone(), Sizes { old, full, is_weighed }))
         });
         let sizes: BTreeMap<Id, Sizes> = sizes.collect();
         Ok((!sizes.is_empty()).then(|| Course::new(sizes, &self.place.canary)))
@@ -68,7 +71,7 @@ impl Cluster {
                 found.and_then(|found| found.spec?.replicas).and_then(|all| u64::try_from(all).ok());
             there.extend(replicas.map(|replicas| (id.clone(), replicas)));
         }
-        let left = course.from(&there).to_vec();
+        let left = course.from(&there, self.weight(rendered).await?).to_vec();
         Ok(Some((course, left)))
     }
 
@@ -106,16 +109,18 @@ impl Cluster {
     }
 
     /// Lets the Services that mean the other slot mean both, and sees that requests go to all pods of both and nowhere else. One that
-    /// would not find the pods of this slot stays as it is.
+    /// would not find the pods of this slot stays as it is, and one that gets its requests by routes: these send so many percent of
+    /// them to the new slot.
     ///
     /// # Errors
     /// When the cluster does not do it, refuses or cannot be asked.
-    pub async fn spread(&self) -> Result<(), ClusterError> {
+    pub async fn spread(&self, percent: u8) -> Result<(), ClusterError> {
         let Some(rendered) = &self.manifests else { return Ok(()) };
         let Some(slot) = rendered.slot() else { return Ok(()) };
         let of_slot = rendered.objects().iter().filter(|object| Colour::of(object.value()) == Some(slot));
         let labels: Vec<_> = of_slot.map(|object| object.value().pointer(LABELS)).collect();
         let named: BTreeSet<&str> = rendered.fronts().map(|id| id.name.as_str()).collect();
+        let named = &named - &rendered.routed();
         let fronts = self.fronts().await?;
         let meant = fronts.iter().filter(|front| {
             let sends = is_spread(front) || Colour::selected(front) == Some(slot.other());
@@ -127,7 +132,8 @@ impl Cluster {
             let finds = labels.iter().any(|labels| selects(&both, *labels));
             finds.then(|| Held { service: name(front), selector })
         });
-        self.hold(&held.collect::<Vec<_>>()).await
+        self.hold(&held.collect::<Vec<_>>()).await?;
+        self.weigh(rendered, percent).await
     }
 
     /// The Services that send requests to both slots, to be changed so that they mean the slot of a set alone, where that is as it
@@ -143,9 +149,9 @@ impl Cluster {
         if !in_slot.all(|value| annotations::set(&annotations_of(value)) == set) {
             return Ok(Vec::new());
         }
-        let mut held = Vec::new();
-        for front in self.fronts().await?.iter().filter(|front| is_spread(front)) {
-            let one = Held::to_slot(front, slot);
+        let (mut held, fronts) = (Vec::new(), self.fronts().await?);
+        let spread = fronts.iter().filter(|front| is_spread(front)).map(|front| Held::to_slot(front, slot));
+        for one in spread.chain(Self::seconds_to(rendered, &fronts, slot)) {
             match self.ready_pods(&one.service, &one.selector).await {
                 Ok(_) => held.push(one),
                 // They are waited for before requests shift.
@@ -156,7 +162,8 @@ impl Cluster {
         Ok(held)
     }
 
-    /// Which share of requests goes to which release, a sentence for each Service that sends them to both slots.
+    /// Which share of requests goes to which release, a sentence for each Service that sends them to both slots, and for each route
+    /// that weighs them.
     ///
     /// # Errors
     /// When the cluster cannot be asked.
@@ -166,11 +173,14 @@ impl Cluster {
         }
         let fronts = self.fronts().await?;
         let spread: Vec<&Value> = fronts.iter().filter(|front| is_spread(front)).collect();
-        if spread.is_empty() {
+        let is_second = |one: &Value| fronts.iter().any(|first| second_name(&name(first)) == name(one));
+        if spread.is_empty() && !fronts.iter().any(is_second) {
             return Ok(Vec::new());
         }
         let members = self.all_members().await?;
-        Ok(spread.into_iter().map(|front| shares(front, &members)).collect())
+        let mut told: Vec<String> = spread.into_iter().map(|front| shares(front, &members)).collect();
+        told.extend(self.weights(&fronts, &members).await?);
+        Ok(told)
     }
 }
 
@@ -209,7 +219,7 @@ fn shares(front: &Value, members: &[(Id, Value)]) -> String {
     }
     let all: u64 = ready.values().sum();
     let one = |(version, pods): (&String, &u64)| {
-        let share = Sizes { old: all - pods, full: *pods }.share(*pods);
+        let share = Sizes { old: all - pods, full: *pods, is_weighed: false }.share(*pods);
         format!("{share} % to {version}")
     };
     let told: Vec<_> = ready.iter().map(one).collect();

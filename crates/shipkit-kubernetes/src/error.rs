@@ -120,6 +120,14 @@ pub enum ClusterError {
         /// How long that was waited for, in seconds.
         within: u64,
     },
+    /// A route is not carried out as it is.
+    #[error("the requests of `{route}` are not shared as it says: {reason}")]
+    NotTaken {
+        /// The route.
+        route: String,
+        /// What its gateways say.
+        reason: String,
+    },
     /// No port of this machine could be opened that leads to a pod.
     #[error("no port of this machine could be opened that leads to a pod: {0}")]
     NoPort(String),
@@ -326,6 +334,7 @@ impl Hint for ClusterError {
             Self::Restless(_) => Some("try again".to_owned()),
             Self::NeverEnds(_) => Some("give it `updateStrategy: RollingUpdate`".to_owned()),
             Self::ManyBehind { .. } => Some("give each deployment a Service of its own first".to_owned()),
+            Self::NotTaken { .. } => Some("see `status.parents` of it".to_owned()),
             Self::NotShifted { service, .. } => {
                 Some(format!("see `kubectl get endpointslices -l kubernetes.io/service-name={service}`"))
             }
@@ -371,6 +380,7 @@ impl Hint for ClusterError {
             | Self::NotServed(_)
             | Self::NobodyThere { .. }
             | Self::NotShifted { .. }
+            | Self::NotTaken { .. }
             | Self::Paused(_)
             | Self::Overtaken(_)
             | Self::NothingBefore(_)

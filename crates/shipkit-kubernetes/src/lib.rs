@@ -36,6 +36,7 @@ mod standing;
 mod surplus;
 mod takeover;
 mod values;
+mod weights;
 
 pub use access::{Access, Token};
 pub use auth::{

@@ -262,6 +262,7 @@ impl Cluster {
         } else {
             // What has no slots selects the pods of any: they go first.
             self.leave_slots(rendered, &live).await?;
+            self.leave_weights(rendered, &live, &how).await?;
             self.remove_surplus(rendered).await?;
             self.shift(rendered, &live, &how).await?;
         }

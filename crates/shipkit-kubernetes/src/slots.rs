@@ -17,7 +17,8 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 use shipkit_core::manifests::{
-    Colour, HASH, Id, Object, Rendered, SLOT, SLOTTED, STACK, Seen, choose, is_narrow, is_spread, selects,
+    Colour, HASH, Id, Object, Rendered, SLOT, SLOTTED, STACK, Seen, choose, is_narrow, is_route, is_spread,
+    selects,
 };
 use tokio::time::{Instant, sleep};
 
@@ -26,11 +27,11 @@ use crate::cluster::Cluster;
 use crate::error::ClusterError;
 use crate::values::annotations_of;
 
-/// Who owns the selector of a Service on the way from one slot to the other.
-const SHIFTING: &str = "shipkit-slot";
+/// Who owns the selector of a Service, and the rules of a route, on the way from one slot to the other.
+pub(crate) const SHIFTING: &str = "shipkit-slot";
 /// How long the cluster may take to send requests where a Service says.
-const SHIFTED: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+pub(crate) const SHIFTED: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long pods have for ending what they have begun, where their template does not say.
 const GRACE: u64 = 30;
 /// The annotation of Kubernetes that counts the revisions of a deployment, also on its replica sets.
@@ -204,7 +205,8 @@ impl Cluster {
         how: &PatchParams,
     ) -> Result<(), ClusterError> {
         let shifted = rendered.shifted(live);
-        let objects = || rendered.objects().iter().filter(|object| shifted.contains(object.id()));
+        let objects =
+            || rendered.objects().iter().filter(|one| shifted.contains(one.id()) && !is_route(one.id()));
         let fronts = || objects().filter(|object| object.id().is("", "Service"));
         for front in fronts() {
             self.ready_pods(&front.id().name, selector(front)).await?;
@@ -219,7 +221,7 @@ impl Cluster {
         for front in fronts() {
             self.arrives(&front.id().name, selector(front)).await?;
         }
-        Ok(())
+        self.leave_weights(rendered, live, how).await
     }
 
     /// Lets the Services of a set without slots select exactly its own pods, where they mean a slot now.
@@ -267,7 +269,7 @@ impl Cluster {
 
     /// Waits until a Service sends requests to pods with these labels, and to no others; where they are those of both slots, to all
     /// of them.
-    async fn arrives(&self, service: &str, selector: &Value) -> Result<(), ClusterError> {
+    pub(crate) async fn arrives(&self, service: &str, selector: &Value) -> Result<(), ClusterError> {
         let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
         let of = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
         let begun = Instant::now();
@@ -374,7 +376,7 @@ pub(crate) fn name(value: &Value) -> String {
     value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn selector(front: &Object) -> &Value {
+pub(crate) fn selector(front: &Object) -> &Value {
     front.value().pointer("/spec/selector").unwrap_or(&Value::Null)
 }
 

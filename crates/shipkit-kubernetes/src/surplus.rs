@@ -44,7 +44,7 @@ impl Cluster {
     }
 
     /// The objects of these kinds that carry the label of the stack; of each only what it is and its metadata.
-    async fn of_stack(&self, kinds: &Kinds) -> Result<BTreeMap<Id, Value>, ClusterError> {
+    pub(crate) async fn of_stack(&self, kinds: &Kinds) -> Result<BTreeMap<Id, Value>, ClusterError> {
         let ours = ListParams::default().labels(&format!("{STACK}={}", self.stack()));
         let mut live = BTreeMap::new();
         for (kind, resource) in kinds.all() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
@@ -246,6 +247,38 @@ impl Namespace {
         done.unwrap_or_else(|error| panic!("{object}: {error}"));
     }
 
+    /// Sets what a controller says of an object.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn set_status(&self, kind: &str, name: &str, fields: &Value) {
+        let api = self.api(kind);
+        let done = self.wait(api.patch_status(name, &PatchParams::default(), &Patch::Merge(fields)));
+        done.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+    }
+
+    /// Defines a kind for the whole cluster, where it stays, and waits until it is served.
+    ///
+    /// # Panics
+    /// When the cluster refuses, or does not serve it within a minute.
+    pub fn define(&self, definition: &Value) {
+        let text = |path: &str| definition.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+        let definitions = ApiResource::from_gvk_with_plural(&kind, "customresourcedefinitions");
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &definitions);
+        let how = PatchParams::apply("kubectl").force();
+        self.wait(api.patch(text("/metadata/name"), &how, &Patch::Apply(definition))).expect("a definition");
+        let group = format!("{}/v1", text("/spec/group"));
+        let is_served = || {
+            let listed = self.wait(self.client.list_api_group_resources(&group));
+            listed.is_ok_and(|all| all.resources.iter().any(|one| one.kind == text("/spec/names/kind")))
+        };
+        let until = Instant::now() + Duration::from_mins(1);
+        while !is_served() {
+            assert!(Instant::now() < until, "{} is never served", text("/metadata/name"));
+        }
+    }
+
     /// A deployment as teams write it: three pods of one container, replaced without a gap.
     pub fn deployment(&self, name: &str, image: &str) {
         self.apply(&json!({
@@ -357,6 +390,7 @@ impl Namespace {
             "PersistentVolumeClaim" => ("", "persistentvolumeclaims"),
             "Job" => ("batch", "jobs"),
             "Lease" => ("coordination.k8s.io", "leases"),
+            "HTTPRoute" => ("gateway.networking.k8s.io", "httproutes"),
             "HorizontalPodAutoscaler" => ("autoscaling", "horizontalpodautoscalers"),
             other => panic!("{other} is not known here"),
         };

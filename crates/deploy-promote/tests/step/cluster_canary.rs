@@ -17,7 +17,7 @@ fn config_with(shop: &Shop, strategy: &str) -> String {
     rolling::config(shop).replacen("timeout: 60s", &format!("timeout: 60s\n    {strategy}"), 1)
 }
 
-fn config(shop: &Shop) -> String {
+pub(crate) fn config(shop: &Shop) -> String {
     config_with(shop, "strategy: canary\n    canary: {steps: [25%, 50%], interval: 1s}")
 }
 
@@ -142,7 +142,7 @@ fn a_release_that_fails_at_a_step_goes_back_and_the_old_pods_never_were_fewer() 
 }
 
 /// The same configuration where the environment answers at an address, and what is asked there.
-fn asking(shop: &Shop, front: &Front, more: &str) -> String {
+pub(crate) fn asking(shop: &Shop, front: &Front, more: &str) -> String {
     let url = format!("url: http://{}\n    smoke: [{{get: /up}}]\n    {more}strategy:", front.host());
     config(shop).replacen("strategy:", &url, 1)
 }

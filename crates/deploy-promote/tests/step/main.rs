@@ -15,6 +15,7 @@ mod cloud;
 mod cluster;
 mod cluster_canary;
 mod cluster_drift;
+mod cluster_gateway;
 mod cluster_manifests;
 mod cluster_projects;
 mod cluster_real;

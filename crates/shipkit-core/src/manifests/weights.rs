@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Rendered;
+use super::colour::sends_to;
 use super::error::BadManifests;
 use super::object::{Id, Object};
 
@@ -74,6 +75,14 @@ impl Rendered {
             .iter()
             .filter(|object| object.id().is("", "Service") && routed.contains(object.id().name.as_str()));
         fronts.map(|front| self.second(front)).collect()
+    }
+
+    /// Whether all requests that come to a deployment by a Service come to that by a route.
+    #[must_use]
+    pub fn is_weighed(&self, deployment: &Object) -> bool {
+        let routed = self.routed();
+        let mut fronts = self.objects.iter().filter(|front| sends_to(front, deployment)).peekable();
+        fronts.peek().is_some() && fronts.all(|front| routed.contains(front.id().name.as_str()))
     }
 
     fn second(&self, front: &Object) -> Result<Object, BadManifests> {
