@@ -184,7 +184,8 @@ impl<'a> Rollout<'a> {
         mut gate: impl AsyncFnMut(u8) -> Outcome,
         runner: &Runner,
     ) -> Ended {
-        for step in steps {
+        let (mut course, mut next) = (course.clone(), steps.first().cloned());
+        while let Some(step) = next {
             let ended = self.resized(cluster, &step.pods, runner).await;
             if let Ended::Failed { .. } = ended {
                 return ended;
@@ -192,21 +193,27 @@ impl<'a> Rollout<'a> {
             if let Err(error) = cluster.spread(step.percent).await {
                 return broken(&error.into());
             }
-            runner.say(&format!("step of {} %: {}", step.percent, course.said(step)));
+            runner.say(&format!("step of {} %: {}", step.percent, course.said(&step)));
             let ended = self.all_stay(cluster, runner).await;
             if let Ended::Failed { .. } = ended {
                 return ended;
             }
             let Outcome { verdict, cause } = gate(step.percent).await;
             let is_unknown = match verdict {
-                Verdict::Pass | Verdict::Skipped => continue,
-                Verdict::Fail => false,
-                Verdict::Inconclusive | Verdict::Unreachable => true,
+                Verdict::Pass | Verdict::Skipped => None,
+                Verdict::Fail => Some(false),
+                Verdict::Inconclusive | Verdict::Unreachable => Some(true),
             };
-            return Ended::Failed {
-                cause: format!("at the step of {} %: {cause}", step.percent),
-                is_unknown,
-            };
+            if let Some(is_unknown) = is_unknown {
+                let cause = format!("at the step of {} %: {cause}", step.percent);
+                return Ended::Failed { cause, is_unknown };
+            }
+            // An autoscaler may have changed the old pods meanwhile.
+            match cluster.steps().await {
+                Ok(now) => course = now.map_or(course.clone(), |(now, _)| course.seen_again(&now)),
+                Err(error) => return broken(&error.into()),
+            }
+            next = course.after(step.percent, &step.pods);
         }
         self.resized(cluster, &course.full(), runner).await
     }

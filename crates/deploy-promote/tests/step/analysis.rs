@@ -52,7 +52,7 @@ impl Traffic {
 }
 
 /// A Prometheus that scrapes once a second; it ends with this.
-struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
     port: u16,
     traffic: Arc<Traffic>,
@@ -61,7 +61,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let promtool = std::env::var("PROMTOOL").expect("`scripts/bed up prometheus` says where it is");
         let traffic = Arc::new(Traffic::default());
         let scraped = Arc::clone(&traffic);
@@ -89,8 +89,13 @@ impl Prometheus {
         Self { child, port, traffic, _app: app, _folder: folder }
     }
 
+    /// From now on this much is served well and badly between two scrapes.
+    pub(crate) fn set(&self, good: u64, bad: u64) {
+        self.traffic.set(good, bad);
+    }
+
     /// A line of an environment.
-    fn line(&self, more: &str) -> String {
+    pub(crate) fn line(&self, more: &str) -> String {
         format!("    analysis: {{prometheus: \"http://127.0.0.1:{}\", {more}}}\n", self.port)
     }
 
@@ -127,7 +132,7 @@ fn prometheus_decides_whether_a_release_stays_on_a_swarm() {
 
     nothing_begins_while_prometheus_cannot_be_asked(&bed, &one, &prometheus);
 
-    prometheus.traffic.set(40, 0);
+    prometheus.set(40, 0);
     let queried = prometheus.line("window: 5s, promql: [{name: scraped, query: up == bool 1}]");
     let run = deploy(&bed, &one, &queried).run().ended(0, "; analysis of 5s: error rate 0% of ");
     assert!(
@@ -153,17 +158,17 @@ fn prometheus_decides_whether_a_release_stays_on_a_swarm() {
         "{run:#?}"
     );
 
-    prometheus.traffic.set(40, 10);
+    prometheus.set(40, 10);
     deploy(&bed, &two, &line).run().ended(1, "rolled back: analysis of 5s: error rate 20% of ");
     assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
 
-    prometheus.traffic.set(0, 0);
+    prometheus.set(0, 0);
     let run =
         deploy(&bed, &two, &line).run().ended(3, "analysis of 5s: too few requests: 0, and 59 are needed");
     assert!(run.outputs["cause"].contains("; nothing was rolled back"), "{run:#?}");
     assert_eq!(bed.versions(), ["1.2.0", "1.1.0", "1.2.0"]);
 
-    prometheus.traffic.set(40, 0);
+    prometheus.set(40, 0);
     gone_in_the_middle(&mut prometheus, &bed, &three);
     assert_eq!(bed.versions(), ["1.3.0", "1.1.0", "1.3.0"]);
 }
@@ -249,9 +254,9 @@ fn prometheus_in_a_cluster_is_asked_through_its_api_server() {
         format!("these credentials may not, in namespace `{}`: get services/proxy", shop.namespace.name());
     deploy(&one).input("kubeconfig", &user).run().ended(3, &refused);
 
-    prometheus.traffic.set(40, 0);
+    prometheus.set(40, 0);
     deploy(&one).run().ended(0, "; analysis of 5s: error rate 0% of ");
-    prometheus.traffic.set(40, 10);
+    prometheus.set(40, 10);
     deploy(&two).run().ended(1, "rolled back: analysis of 5s: error rate 20% of ");
     assert_eq!(shop.versions(), ["1.1.0", "1.1.0"]);
 }

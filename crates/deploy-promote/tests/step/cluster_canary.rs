@@ -21,19 +21,19 @@ pub(crate) fn config(shop: &Shop) -> String {
     config_with(shop, "strategy: canary\n    canary: {steps: [25%, 50%], interval: 1s}")
 }
 
-fn step(shop: &Shop, command: &str) -> Step {
+pub(crate) fn step(shop: &Shop, command: &str) -> Step {
     step_as(command, &config(shop)).file("k8s.yaml", &manifests(shop, "a"))
 }
 
-fn deploy(shop: &Shop, release: &Digest) -> Step {
+pub(crate) fn deploy(shop: &Shop, release: &Digest) -> Step {
     step(shop, "deploy").input("release", release.as_str())
 }
 
 /// Who gets requests, and the pods of the first and the second slot.
-type Sight = (String, Option<u64>, Option<u64>);
+pub(crate) type Sight = (String, Option<u64>, Option<u64>);
 
 /// Which slot the Service of the api sends requests to, and how many pods each of them should have.
-fn sight(shop: &Shop) -> Sight {
+pub(crate) fn sight(shop: &Shop) -> Sight {
     let selector = selector(shop, "shop-api");
     let slot = if selector["shipkit.dev/slotted"] == "true" { "both" } else { "" };
     let slot = selector["shipkit.dev/slot"].as_str().unwrap_or(slot).to_owned();
@@ -45,7 +45,11 @@ fn sight(shop: &Shop) -> Sight {
 }
 
 /// Runs a step, and gives all that was seen meanwhile, each once. `tell` is told it, too.
-fn watched(shop: &Shop, step: Step, mut tell: impl FnMut(&str, Option<u64>)) -> (Transcript, Vec<Sight>) {
+pub(crate) fn watched(
+    shop: &Shop,
+    step: Step,
+    mut tell: impl FnMut(&str, Option<u64>),
+) -> (Transcript, Vec<Sight>) {
     let mut child = step.start();
     let mut seen = vec![sight(shop)];
     while child.try_wait().unwrap().is_none() {
@@ -59,7 +63,7 @@ fn watched(shop: &Shop, step: Step, mut tell: impl FnMut(&str, Option<u64>)) -> 
 }
 
 /// Release 1.1.0 serves from the first slot.
-fn begun(name: &str) -> Shop {
+pub(crate) fn begun(name: &str) -> Shop {
     let shop = empty(name);
     let run = deploy(&shop, &shop.release(1, None)).run().ended(0, "1.1.0 runs in staging");
     assert!(!run.stderr.contains("step of"), "{}", run.stderr);
@@ -69,7 +73,7 @@ fn begun(name: &str) -> Shop {
 
 /// Everybody is sent to the first slot, which has all of its pods; the second has none.
 #[track_caller]
-fn check_back(shop: &Shop, run: &Transcript) {
+pub(crate) fn check_back(shop: &Shop, run: &Transcript) {
     assert_eq!(slots(shop), both("blue"), "{run:#?}");
     assert_eq!(deployments(shop), ["cache 1", "shop-api-blue 3", "web-blue 1"], "{run:#?}");
 }

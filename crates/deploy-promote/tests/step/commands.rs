@@ -10,6 +10,7 @@ use shipkit_core::{Digest, ImageRef, Repository};
 use shipkit_tests::server::registry::{Options, Registry};
 use tempfile::TempDir;
 
+use crate::analysis::Prometheus;
 use crate::bed::{Step, client, commit, record, release_of, terminate, wait};
 use crate::front::Front;
 
@@ -315,6 +316,20 @@ fn what_commands_cannot_do_is_said_before_anything_runs() {
     assert!(run.outputs["cause"].contains("web-app"), "{run:#?}");
     assert_ne!(run.exit, Some(0));
     assert_eq!((shop.read("live").as_str(), shop.standing()), ("", [None, None, None]));
+}
+
+#[test]
+fn prometheus_decides_about_what_commands_have_put_there() {
+    let back = r#"rollback: 'echo "$SHIPKIT_VERSION" > live'"#;
+    let (prometheus, shop) = (Prometheus::start(), Shop::new(&format!("{WRITES}, {back}")));
+    let (one, two) = (shop.release(1), shop.release(2));
+    shop.edit("    timeout: 30s\n", &format!("{}    timeout: 30s\n", prometheus.line("window: 5s")));
+    prometheus.set(40, 0);
+    shop.deploy(&one).run().ended(0, "; analysis of 5s: error rate 0% of ");
+    prometheus.set(40, 10);
+    let run = shop.deploy(&two).run().ended(1, "rolled back: analysis of 5s: error rate 20% of ");
+    assert!(run.outputs["cause"].ends_with("; 1.1.0 was put back"), "{run:#?}");
+    assert_eq!(shop.read("live"), "1.1.0\n");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod bed;
 mod cloud;
 mod cluster;
 mod cluster_canary;
+mod cluster_canary_held;
 mod cluster_drift;
 mod cluster_gateway;
 mod cluster_manifests;

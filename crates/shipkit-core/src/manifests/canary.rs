@@ -36,6 +36,7 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course {
     sizes: BTreeMap<Id, Sizes>,
+    percents: Vec<u8>,
     steps: Vec<Step>,
 }
 
@@ -71,7 +72,26 @@ impl Course {
         if sizes.values().all(|sizes| !sizes.is_weighed) {
             steps.dedup_by(|next, one| next.pods == one.pods);
         }
-        Self { sizes, steps }
+        Self { sizes, percents: percents.to_vec(), steps }
+    }
+
+    /// The same way as it is seen later, when an autoscaler may have changed how many old pods there are. With fewer requests
+    /// for the old ones there may be fewer of them, but all requests need as many as they did at first.
+    #[must_use]
+    pub fn seen_again(&self, now: &Self) -> Self {
+        let size = |(id, sizes): (&Id, &Sizes)| {
+            let before = self.sizes.get(id).map_or(0, |before| before.full);
+            (id.clone(), Sizes { full: sizes.full.max(before), ..*sizes })
+        };
+        Self::new(now.sizes.iter().map(size).collect(), &self.percents)
+    }
+
+    /// The step after that of a share which has gone well; none where all pods come next. No pod that is there is too many.
+    #[must_use]
+    pub fn after(&self, percent: u8, there: &BTreeMap<Id, u64>) -> Option<Step> {
+        let next = self.steps.iter().find(|step| percent < step.percent)?;
+        let pods = |(id, pods): (&Id, &u64)| (id.clone(), there.get(id).copied().unwrap_or(0).max(*pods));
+        Some(Step { percent: next.percent, pods: next.pods.iter().map(pods).collect() })
     }
 
     /// The steps from the one on that is reached with so many pods of each and this percentage by routes that weigh; all of them
@@ -282,6 +302,21 @@ mod tests {
             said,
             "`Deployment/api` has 4 beside 3 (25 % by weight), `Deployment/web` has 2 beside 4 (33 %)"
         );
+    }
+
+    #[test]
+    fn a_way_counts_with_the_old_pods_that_are_there_now_and_never_ends_with_fewer_than_at_first() {
+        let way = course(&[("web", 4, 4)], &[25, 50]);
+        let one = pods(&[("web", 2)]);
+        let grown = way.seen_again(&course(&[("web", 9, 9)], &[25, 50]));
+        assert_eq!(grown.after(25, &one), Some(Step { percent: 50, pods: pods(&[("web", 9)]) }));
+        assert_eq!(grown.full(), pods(&[("web", 9)]));
+        let small = way.seen_again(&course(&[("web", 1, 1)], &[25, 50]));
+        assert_eq!(small.full(), pods(&[("web", 4)]));
+        assert_eq!(small.after(25, &one), None, "one beside one is half already");
+        let fewer = way.seen_again(&course(&[("web", 2, 2)], &[25, 50]));
+        assert_eq!(fewer.after(25, &pods(&[("web", 3)])).map(|step| step.pods), Some(pods(&[("web", 3)])));
+        assert_eq!(way.after(50, &one), None);
     }
 
     #[test]
