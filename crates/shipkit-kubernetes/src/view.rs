@@ -317,4 +317,34 @@ mod tests {
             assert_eq!(seen(&view, &expected).is_some(), is_kept, "{conditions}");
         }
     }
+
+    #[test]
+    fn of_several_workloads_each_has_what_is_its_own() {
+        let (set, job) = (expected(WorkloadKind::StatefulSet), expected(WorkloadKind::Job));
+        let mut view = View::of([set.kind, job.kind]);
+        view.take(Sight::Live(set.kind, stateful_set("u")));
+        let made: Job =
+            serde_json::from_value(json!({"metadata": {"name": "db", "uid": "j"}, "spec": {"template": {}}}))
+                .unwrap();
+        view.take(Sight::Live(job.kind, one(Event::Apply(made))));
+        view.take(Sight::Pod(pod("db-0", "True")));
+        view.take(refusal(Event::Apply));
+        let seen = |expected: &Expected, uid: &str| {
+            let seen = view.seen(expected, uid, &view.owners()).unwrap();
+            (seen.pods.len(), seen.refused.is_some())
+        };
+        assert_eq!((seen(&set, "u"), seen(&job, "j")), ((1, true), (0, false)));
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_gone_and_a_list_does_not_have_it() {
+        let of = |event: fn(Pod) -> Event<Pod>, is_wanted: bool| {
+            let pod = serde_json::from_value(json!({"metadata": {"name": "db-0"}})).unwrap();
+            named::<Pod, Owned>(event(pod), |_| is_wanted)
+        };
+        assert!(matches!(of(Event::Apply, true), Some(Event::Apply(_))));
+        assert!(matches!(of(Event::Apply, false), Some(Event::Delete(_))));
+        assert!(matches!(of(Event::InitApply, true), Some(Event::InitApply(_))));
+        assert!(of(Event::InitApply, false).is_none());
+    }
 }
