@@ -7,10 +7,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shipkit_core::manifests::{Course, Id, Step};
 use shipkit_core::rollout::Next;
+use shipkit_core::rollout::workload::Seen;
 use shipkit_core::target::{Change, Desired};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_docker::{Login, Stack, Swarm};
-use shipkit_kubernetes::{Back, Cluster};
+use shipkit_kubernetes::{Applied as Workload, Back, Cluster, ClusterError};
 use shipkit_runner::Runner;
 
 use crate::prepare::Ready;
@@ -234,35 +235,21 @@ impl<'a> Rollout<'a> {
 
     /// Sees whether all that has arrived stays for as long as a step should go well.
     async fn all_stay(&self, cluster: &Cluster, runner: &Runner) -> Ended {
-        self.all_end(self.applied.iter().map(|one| self.stays(cluster, one, runner)).collect(), runner).await
-    }
-
-    async fn stays<'b>(
-        &self,
-        cluster: &Cluster,
-        applied: &'b Applied,
-        runner: &Runner,
-    ) -> (&'b Applied, Result<Next, TargetError>) {
-        let Applied::Cluster(_, one) = applied else { return (applied, Ok(Next::Done)) };
-        let mut show = watching(runner, applied);
-        let stayed = cluster.stay(one, self.interval, |seen| show(seen.updated, seen.wanted)).await;
-        (applied, stayed.map_err(TargetError::from))
+        let (all, show) = self.in_the_cluster(runner);
+        self.all_end(cluster.stay(&all, self.interval, show).await, runner).await
     }
 
     /// Watches what was changed until all of it has arrived or one fails.
     async fn all_arrive(&self, runner: &Runner) -> Ended {
+        if let Target::Cluster(cluster) = self.target {
+            let (all, show) = self.in_the_cluster(runner);
+            return self.all_end(cluster.rollouts(&all, self.deadline, show).await, runner).await;
+        }
         let deadline = self.deadline;
         let arrive = |applied| async move {
             (applied, Applied::rollout(applied, deadline, watching(runner, applied), None).await)
         };
-        self.all_end(self.applied.iter().map(arrive).collect(), runner).await
-    }
-
-    async fn all_end<'b>(
-        &self,
-        mut arriving: FuturesUnordered<impl Future<Output = (&'b Applied, Result<Next, TargetError>)>>,
-        runner: &Runner,
-    ) -> Ended {
+        let mut arriving: FuturesUnordered<_> = self.applied.iter().map(arrive).collect();
         while let Some((applied, next)) = arriving.next().await {
             let ended = ended(applied, next, runner).await;
             if let Ended::Failed { .. } = ended {
@@ -270,6 +257,33 @@ impl<'a> Rollout<'a> {
             }
         }
         Ended::Done
+    }
+
+    /// What was changed in a cluster, and what shows how far each of it is.
+    fn in_the_cluster(&self, runner: &Runner) -> (Vec<&Workload>, impl FnMut(usize, &Seen) + use<>) {
+        let one = |applied| match applied {
+            &Applied::Cluster(_, ref one) => Some((one, watching(runner, applied))),
+            Applied::Swarm(..) | Applied::Compose(..) => None,
+        };
+        let (all, mut shown): (Vec<_>, Vec<_>) = self.applied.iter().filter_map(one).unzip();
+        let show = move |place: usize, seen: &Seen| {
+            if let Some(show) = shown.get_mut(place) {
+                show(seen.updated, seen.wanted);
+            }
+        };
+        (all, show)
+    }
+
+    /// How it ended in a cluster that all were waited for.
+    async fn all_end(&self, told: Result<Option<(usize, Next)>, ClusterError>, runner: &Runner) -> Ended {
+        match told {
+            Ok(None) => Ended::Done,
+            Ok(Some((place, next))) => match self.applied.get(place) {
+                Some(applied) => ended(applied, Ok(next), runner).await,
+                None => Ended::Done,
+            },
+            Err(error) => broken(&error.into()),
+        }
     }
 
     /// Takes back everything that was changed, newest first. Gives the services that did not come back, each with why.

@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
@@ -167,9 +166,10 @@ fn of_workloads(count: usize) -> (f64, f64) {
             let begun = Instant::now();
             let (applied, _, told) = cluster.apply_all(&desired, &changes).await;
             told.unwrap();
-            let arrived = join_all(applied.iter().map(|one| cluster.rollout(one, DEADLINE, |_| {}))).await;
+            let all: Vec<_> = applied.iter().collect();
+            let ended = cluster.rollouts(&all, DEADLINE, |_, _| {}).await.unwrap();
             let took = begun.elapsed();
-            assert!(arrived.into_iter().all(|next| next.unwrap() == Next::Done));
+            assert_eq!(ended, None);
             cluster.confirm(&desired).await.unwrap();
             took.as_secs_f64()
         })

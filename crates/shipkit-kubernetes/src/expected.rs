@@ -34,7 +34,7 @@ pub struct Expected {
 }
 
 /// A kind of Kubernetes workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkloadKind {
     /// Pods that are all alike.
     Deployment,

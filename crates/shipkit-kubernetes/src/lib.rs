@@ -30,12 +30,14 @@ mod prometheus;
 mod records;
 mod rollout;
 mod secrets;
+mod selection;
 mod set;
 mod slots;
 mod standing;
 mod surplus;
 mod takeover;
 mod values;
+mod view;
 mod weights;
 
 pub use access::{Access, Token};

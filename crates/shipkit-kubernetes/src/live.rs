@@ -55,14 +55,18 @@ enum Newest {
 
 /// What of a controller revision matters.
 pub(crate) struct Revision {
-    owner: String,
+    pub(crate) owner: String,
     hash: String,
     number: i64,
     template: Option<Box<PodTemplateSpec>>,
 }
 
 /// Why a pod could not be created.
-pub(crate) struct Refusal(pub(crate) String);
+pub(crate) struct Refusal {
+    /// The identifier of what it would belong to.
+    pub(crate) of: String,
+    pub(crate) why: String,
+}
 
 /// The pods of a revision: who owns them, the hash that they bear, and the images that they should run.
 struct Pods<'a> {
@@ -260,7 +264,10 @@ impl From<&ControllerRevision> for Revision {
 
 impl From<&Event> for Refusal {
     fn from(event: &Event) -> Self {
-        Self(event.message.clone().unwrap_or_default())
+        Self {
+            of: event.involved_object.uid.clone().unwrap_or_default(),
+            why: event.message.clone().unwrap_or_default(),
+        }
     }
 }
 

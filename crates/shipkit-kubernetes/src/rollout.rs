@@ -1,159 +1,88 @@
-//! A workload while it changes: watched, not polled, and `shipkit_core::rollout::workload` says what to do.
+//! Workloads while they change: watched, not polled, and `shipkit_core::rollout::workload` says of each what to do.
+//!
+//! However many there are, there is one watch for each kind of objects.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::ready;
-use futures_util::stream::{BoxStream, SelectAll, select_all};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::stream::{SelectAll, select_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as Said, Pod};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use shipkit_core::rollout::Next;
-use shipkit_core::rollout::workload::{Seen, Wanted, Work, Workload as Rule};
-use tokio::time::{Instant, timeout};
+use shipkit_core::rollout::workload::{Seen, Workload as Rule};
+use tokio::time::Instant;
 
 use crate::change::Applied;
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
 use crate::expected::{Expected, WorkloadKind};
-use crate::live::{Live, Refusal, Revision};
-use crate::observe::{Owned, Set};
+use crate::live::Live;
+use crate::selection::Selection;
+use crate::view::{Look, Sight, Sights, View, named};
 
 /// How long the cluster may not answer before it is not known any more how the rollout goes.
 pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
-/// Something that was seen, with its name.
-enum Sight {
-    Live(Event<(String, Live)>),
-    Set(Event<(String, Set)>),
-    Revision(Event<(String, Revision)>),
-    Pod(Event<(String, Owned)>),
-    Refusal(Event<(String, Refusal)>),
+/// A workload that is followed, and its place among all of them.
+struct Followed<'a> {
+    place: usize,
+    expected: &'a Expected,
+    rule: Rule,
+    /// What tells it from another one of its name.
+    uid: String,
 }
 
-type Sights = BoxStream<'static, Result<Sight, watcher::Error>>;
-
-/// What was seen last of each object, by name.
-struct Kept<T> {
-    now: BTreeMap<String, T>,
-    /// Objects of a list that is not yet complete.
-    coming: BTreeMap<String, T>,
-    is_complete: bool,
+/// What is watched together.
+struct Watch<'a> {
+    cluster: &'a Cluster,
+    view: View,
+    sights: SelectAll<Sights>,
+    start: Instant,
+    deadline: Duration,
+    /// Since when a watch is broken, and why.
+    broken: Option<(Instant, ClusterError)>,
 }
 
-impl<T> Kept<T> {
-    fn new() -> Self {
-        Self { now: BTreeMap::new(), coming: BTreeMap::new(), is_complete: false }
-    }
-
-    /// Of objects that are not watched, as there are none.
-    fn unused() -> Self {
-        Self { is_complete: true, ..Self::new() }
-    }
-
-    /// A list replaces what is known only when it is whole: after a broken watch nothing seems to be gone meanwhile.
-    fn take(&mut self, event: Event<(String, T)>) {
-        match event {
-            Event::Init => self.coming.clear(),
-            Event::InitApply((name, object)) => drop(self.coming.insert(name, object)),
-            Event::InitDone => {
-                self.now = std::mem::take(&mut self.coming);
-                self.is_complete = true;
+impl Watch<'_> {
+    /// Waits until so much is known.
+    async fn until(&mut self, is_known: fn(&View) -> bool) -> Result<(), ClusterError> {
+        while !is_known(&self.view) {
+            let left = SILENCE.saturating_sub(self.start.elapsed());
+            if left.is_zero() {
+                return Err(self.broken.take().map_or_else(|| self.cluster.silent(), |(_, error)| error));
             }
-            Event::Apply((name, object)) => drop(self.now.insert(name, object)),
-            Event::Delete((name, _)) => drop(self.now.remove(&name)),
+            self.look(left).await?;
         }
-    }
-}
-
-/// What came of looking.
-enum Look {
-    Something,
-    Nothing,
-}
-
-/// What is known of a workload and of what belongs to it. Of each only what matters is kept: there may be many.
-struct View {
-    lives: Kept<Live>,
-    sets: Kept<Set>,
-    revisions: Kept<Revision>,
-    pods: Kept<Owned>,
-    /// Why no pod could be created since the last one came.
-    refused: Option<String>,
-}
-
-impl View {
-    fn of(kind: WorkloadKind) -> Self {
-        let (sets, revisions) = match kind {
-            WorkloadKind::Deployment => (Kept::new(), Kept::unused()),
-            WorkloadKind::DaemonSet => (Kept::unused(), Kept::new()),
-            WorkloadKind::StatefulSet | WorkloadKind::Job => (Kept::unused(), Kept::unused()),
-        };
-        Self { lives: Kept::new(), sets, revisions, pods: Kept::new(), refused: None }
-    }
-
-    fn take(&mut self, sight: Sight) {
-        match sight {
-            // A job may be gone as soon as it is complete.
-            Sight::Live(Event::Delete(last)) if last.1.work() == Work::Ended => {
-                self.lives.take(Event::Apply(last));
-            }
-            Sight::Live(event) => self.lives.take(event),
-            Sight::Set(event) => self.sets.take(event),
-            Sight::Revision(event) => self.revisions.take(event),
-            Sight::Pod(event) => {
-                if matches!(&event, Event::Apply((name, _)) if !self.pods.now.contains_key(name)) {
-                    self.refused = None;
-                }
-                self.pods.take(event);
-            }
-            Sight::Refusal(Event::Apply((_, Refusal(why)))) => self.refused = Some(why),
-            // Those that were there before may be of an hour ago; what still refuses says so again.
-            Sight::Refusal(Event::Init | Event::InitApply(_) | Event::InitDone | Event::Delete(_)) => {}
-        }
+        Ok(())
     }
 
     /// Waits for something to see, at most for so long.
-    async fn look(
-        &mut self,
-        sights: &mut SelectAll<Sights>,
-        pause: Duration,
-    ) -> Result<Look, watcher::Error> {
-        let Ok(Some(sight)) = timeout(pause, sights.next()).await else { return Ok(Look::Nothing) };
-        self.take(sight?);
-        // What has come meanwhile is looked at together.
-        while let Some(Some(sight)) = sights.next().now_or_never() {
-            self.take(sight?);
+    async fn look(&mut self, pause: Duration) -> Result<(), ClusterError> {
+        match self.view.look(&mut self.sights, pause).await {
+            Ok(Look::Something) => self.broken = None,
+            Ok(Look::Nothing) => {}
+            Err(error) => {
+                let error = self.cluster.broken(&error)?;
+                self.broken.get_or_insert((Instant::now(), error));
+            }
         }
-        Ok(Look::Something)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.lives.is_complete && self.sets.is_complete && self.revisions.is_complete && self.pods.is_complete
-    }
-
-    /// What the rule wants to know; `None` if the workload is gone.
-    fn seen(&self, expected: &Expected, uid: &str) -> Option<Seen> {
-        let live = self.lives.now.get(&expected.name).filter(|live| live.uid == uid)?;
-        let runs_ours = |(name, wanted): (&String, &Wanted)| live.images.get(name) == Some(&wanted.image);
-        let is_ours = live.mark == expected.mark && expected.wanted.iter().all(runs_ours);
-        // A list may be older than our own change.
-        let is_older = live.generation < expected.generation;
-        let seen = live.seen(self.sets.now.values(), self.revisions.now.values(), self.pods.now.values());
-        let refused = seen.refused.clone().or_else(|| self.refused.clone().filter(|_| lacks_pods(&seen)));
-        Some(Seen { is_ours: is_ours || is_older, refused, ..seen })
+        let is_late = self.deadline <= self.start.elapsed();
+        let is_over = |(since, _): &mut (Instant, ClusterError)| is_late || SILENCE <= since.elapsed();
+        self.broken.take_if(is_over).map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 
 impl Cluster {
-    /// Waits until the rollout is decided: everything but [`Next::Wait`]. `seen` is shown every observation, for
+    /// Waits until the rollout is decided: everything but [`Next::Wait`]. `show` is given every observation, for
     /// progress. Dropping the future stops the waiting and nothing else.
     ///
     /// # Errors
@@ -162,78 +91,100 @@ impl Cluster {
         &self,
         applied: &Applied,
         deadline: Duration,
-        show: impl FnMut(&Seen),
+        mut show: impl FnMut(&Seen),
     ) -> Result<Next, ClusterError> {
-        self.arrive(&Expected::from(applied), deadline, show).await
+        let ended = self.rollouts(&[applied], deadline, |_, seen| show(seen)).await?;
+        Ok(ended.map_or(Next::Done, |(_, next)| next))
     }
 
-    /// Sees whether what has arrived stays as it should be for so long: the first thing that is otherwise decides.
+    /// Waits until all of these rollouts are done, or one is decided otherwise: gives its place among them and how it ends.
+    /// `show` is told of which one it is shown an observation.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked any more: then it is not known how they end.
+    pub async fn rollouts(
+        &self,
+        applied: &[&Applied],
+        deadline: Duration,
+        show: impl FnMut(usize, &Seen),
+    ) -> Result<Option<(usize, Next)>, ClusterError> {
+        let expected: Vec<Expected> = applied.iter().map(|&one| Expected::from(one)).collect();
+        self.arrive(&expected, deadline, show).await
+    }
+
+    /// Sees whether what has arrived stays as it should be for so long: the first thing that is otherwise decides, as in
+    /// [`rollouts`](Self::rollouts).
     ///
     /// # Errors
     /// When the cluster cannot be asked any more: then it is not known whether it does.
     pub async fn stay(
         &self,
-        applied: &Applied,
+        applied: &[&Applied],
         interval: Duration,
-        show: impl FnMut(&Seen),
-    ) -> Result<Next, ClusterError> {
-        let expected = Expected { monitor: interval, ..Expected::from(applied) };
+        show: impl FnMut(usize, &Seen),
+    ) -> Result<Option<(usize, Next)>, ClusterError> {
+        let of = |one: &&Applied| Expected { monitor: interval, ..Expected::from(*one) };
+        let expected: Vec<Expected> = applied.iter().map(of).collect();
         let deadline = interval.saturating_add(SILENCE);
-        self.follow(&expected, rule(&expected, deadline).staying(), deadline, show).await
+        self.follow(&expected, deadline, |one| rule(one, deadline).staying(), show).await
     }
 
-    /// Waits until a workload of whatever kind is as it is expected to be, or it is known that it will not be: as
-    /// [`Cluster::rollout`] does.
+    /// Waits until workloads of whatever kinds are as they are expected to be, or it is known that one will not be: as
+    /// [`rollouts`](Self::rollouts) does.
     ///
     /// # Errors
-    /// When the cluster cannot be asked any more: then it is not known how the rollout ends.
+    /// When the cluster cannot be asked any more: then it is not known how the rollouts end.
     pub async fn arrive(
         &self,
-        expected: &Expected,
+        expected: &[Expected],
         deadline: Duration,
-        show: impl FnMut(&Seen),
-    ) -> Result<Next, ClusterError> {
-        self.follow(expected, rule(expected, deadline), deadline, show).await
+        show: impl FnMut(usize, &Seen),
+    ) -> Result<Option<(usize, Next)>, ClusterError> {
+        self.follow(expected, deadline, |one| rule(one, deadline), show).await
     }
 
     async fn follow(
         &self,
-        expected: &Expected,
-        mut rule: Rule,
+        expected: &[Expected],
         deadline: Duration,
-        mut show: impl FnMut(&Seen),
-    ) -> Result<Next, ClusterError> {
-        let start = Instant::now();
-        let Some(live) = self.live(expected).await? else { return Ok(removed(expected)) };
-        let mut sights = self.watch(expected, &live);
-        let mut view = View::of(expected.kind);
-        let mut broken = None;
-        let mut pause = SILENCE;
+        rule: impl Fn(&Expected) -> Rule,
+        mut show: impl FnMut(usize, &Seen),
+    ) -> Result<Option<(usize, Next)>, ClusterError> {
+        if expected.is_empty() {
+            return Ok(None);
+        }
+        let mut watch = self.watch(expected, deadline);
+        watch.until(View::has_lives).await?;
+        let mut left = Vec::new();
+        for (place, expected) in expected.iter().enumerate() {
+            let Some(live) = watch.view.live(expected) else { return Ok(Some((place, removed(expected)))) };
+            left.push(Followed { place, expected, rule: rule(expected), uid: live.uid.clone() });
+        }
+        let more = self.belongings(&watch.view, expected);
+        watch.sights.extend(more);
+        watch.until(View::is_complete).await?;
         loop {
-            match view.look(&mut sights, pause).await {
-                Ok(Look::Something) => broken = None,
-                Ok(Look::Nothing) => {}
-                Err(error) => {
-                    let error = self.broken(&error)?;
-                    broken.get_or_insert((Instant::now(), error));
+            let (mut still, mut pause) = (Vec::new(), SILENCE);
+            let owners = watch.view.owners();
+            for mut one in left {
+                let Some(seen) = watch.view.seen(one.expected, &one.uid, &owners) else {
+                    return Ok(Some((one.place, removed(one.expected))));
+                };
+                show(one.place, &seen);
+                match one.rule.next(&seen, watch.start.elapsed()) {
+                    Next::Done => {}
+                    Next::Wait(wait) => {
+                        pause = pause.min(wait);
+                        still.push(one);
+                    }
+                    next => return Ok(Some((one.place, self.with_events(next, &seen).await))),
                 }
             }
-            let is_over = |since: Instant| SILENCE <= since.elapsed() || deadline <= start.elapsed();
-            if let Some((_, error)) = broken.take_if(|(since, _)| is_over(*since)) {
-                return Err(error);
+            if still.is_empty() {
+                return Ok(None);
             }
-            if !view.is_complete() {
-                pause = SILENCE.saturating_sub(start.elapsed());
-                if pause.is_zero() {
-                    return Err(self.silent());
-                }
-                continue;
-            }
-            let Some(seen) = view.seen(expected, &live.uid) else { return Ok(removed(expected)) };
-            show(&seen);
-            let next = rule.next(&seen, start.elapsed());
-            let Next::Wait(left) = next else { return Ok(self.with_events(next, &seen).await) };
-            pause = left.min(SILENCE);
+            left = still;
+            watch.look(pause).await?;
         }
     }
 
@@ -258,37 +209,96 @@ impl Cluster {
         Ok(found.as_ref().map(Live::from))
     }
 
-    /// Everything that happens to a workload, its revisions and its pods. The number of requests does not depend on how
-    /// many there are.
-    fn watch(&self, expected: &Expected, live: &Live) -> SelectAll<Sights> {
-        let itself = watcher::Config::default().fields(&format!("metadata.name={}", expected.name));
-        let selected = watcher::Config::default().labels_from(&live.selector);
-        let pods = self.sights::<Pod, _>(selected.clone(), Sight::Pod);
-        let (lives, revisions) = match expected.kind {
-            WorkloadKind::Deployment => (
-                self.sights::<Deployment, _>(itself, Sight::Live),
-                Some(self.sights::<ReplicaSet, _>(selected, Sight::Set)),
-            ),
-            WorkloadKind::StatefulSet => (self.sights::<StatefulSet, _>(itself, Sight::Live), None),
-            WorkloadKind::DaemonSet => (
-                self.sights::<DaemonSet, _>(itself, Sight::Live),
-                Some(self.sights::<ControllerRevision, _>(selected, Sight::Revision)),
-            ),
-            WorkloadKind::Job => (self.sights::<Job, _>(itself, Sight::Live), None),
-        };
-        let refusals = (expected.kind != WorkloadKind::Deployment).then(|| self.refusals(&live.uid));
-        select_all([lives, pods].into_iter().chain(revisions).chain(refusals))
+    /// Everything that happens to the workloads themselves.
+    fn watch(&self, expected: &[Expected], deadline: Duration) -> Watch<'_> {
+        let kinds: BTreeSet<WorkloadKind> = expected.iter().map(|one| one.kind).collect();
+        let sights = kinds.iter().map(|&kind| {
+            let own = expected.iter().filter(|one| one.kind == kind);
+            let names: BTreeSet<String> = own.map(|one| one.name.clone()).collect();
+            match kind {
+                WorkloadKind::Deployment => self.lives::<Deployment>(kind, names),
+                WorkloadKind::StatefulSet => self.lives::<StatefulSet>(kind, names),
+                WorkloadKind::DaemonSet => self.lives::<DaemonSet>(kind, names),
+                WorkloadKind::Job => self.lives::<Job>(kind, names),
+            }
+        });
+        let sights = select_all(sights);
+        Watch { cluster: self, view: View::of(kinds), sights, start: Instant::now(), deadline, broken: None }
     }
 
-    /// Why pods could not be created. Only a deployment says so in its status. Whoever may not read events is not told.
-    fn refusals(&self, uid: &str) -> Sights {
-        let which = format!("involvedObject.uid={uid},reason=FailedCreate");
-        let all = self.sights::<Said, _>(watcher::Config::default().fields(&which), Sight::Refusal);
+    fn lives<K>(&self, kind: WorkloadKind, names: BTreeSet<String>) -> Sights
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+        Live: for<'a> From<&'a K>,
+    {
+        let one = names.first().filter(|_| names.len() == 1);
+        let which = one.map(|name| watcher::Config::default().fields(&format!("metadata.name={name}")));
+        let is_wanted = move |object: &K| names.contains(&object.name_any());
+        self.sights(which.unwrap_or_default(), is_wanted, move |event| Sight::Live(kind, event))
+    }
+
+    /// Everything that happens to the revisions and the pods of the workloads. The number of requests does not depend on how
+    /// many there are.
+    fn belongings(&self, view: &View, expected: &[Expected]) -> Vec<Sights> {
+        let of = |is_meant: fn(WorkloadKind) -> bool| {
+            expected.iter().filter(move |one| is_meant(one.kind)).filter_map(|one| view.live(one))
+        };
+        let selected = |is_meant| Selection::of(of(is_meant).map(|live| live.selector.clone()));
+        let mut all = vec![self.selected::<Pod, _>(selected(|_| true), Sight::Pod)];
+        let has = |kind| expected.iter().any(|one| one.kind == kind);
+        if has(WorkloadKind::Deployment) {
+            let which = selected(|kind| kind == WorkloadKind::Deployment);
+            all.push(self.selected::<ReplicaSet, _>(which, Sight::Set));
+        }
+        if has(WorkloadKind::DaemonSet) {
+            let which = selected(|kind| kind == WorkloadKind::DaemonSet);
+            all.push(self.selected::<ControllerRevision, _>(which, Sight::Revision));
+        }
+        // Only a deployment says in its status why pods could not be created.
+        let others: BTreeSet<String> =
+            of(|kind| kind != WorkloadKind::Deployment).map(|live| live.uid.clone()).collect();
+        if !others.is_empty() {
+            all.push(self.refusals(others));
+        }
+        all
+    }
+
+    fn selected<K, T>(&self, which: Selection, sight: fn(Event<(String, T)>) -> Sight) -> Sights
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+        T: for<'a> From<&'a K> + 'static,
+    {
+        let asked = watcher::Config::default().labels_from(which.asked());
+        self.sights(asked, move |object: &K| which.has(object.labels()), sight)
+    }
+
+    /// Why pods of these could not be created. Whoever may not read events is not told.
+    fn refusals(&self, uids: BTreeSet<String>) -> Sights {
+        let one = uids.first().filter(|_| uids.len() == 1).map(|uid| format!("involvedObject.uid={uid},"));
+        let which = format!("{}reason=FailedCreate", one.unwrap_or_default());
+        let is_wanted =
+            move |said: &Said| said.involved_object.uid.as_ref().is_some_and(|uid| uids.contains(uid));
+        let all = self.sights(watcher::Config::default().fields(&which), is_wanted, Sight::Refusal);
         all.filter(|event| ready(event.is_ok())).boxed()
     }
 
-    /// What happens to objects of a kind, by their names.
-    fn sights<K, T>(&self, which: watcher::Config, sight: fn(Event<(String, T)>) -> Sight) -> Sights
+    /// What happens to objects of a kind that are wanted, by their names.
+    fn sights<K, T>(
+        &self,
+        which: watcher::Config,
+        is_wanted: impl Fn(&K) -> bool + Send + 'static,
+        sight: impl Fn(Event<(String, T)>) -> Sight + Send + 'static,
+    ) -> Sights
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -300,7 +310,11 @@ impl Cluster {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let events = watcher(api, which).default_backoff();
-        events.map(move |event| event.map(|event| sight(named(event)))).boxed()
+        let seen = move |event: Result<Event<K>, watcher::Error>| {
+            let event = event.map(|event| named(event, &is_wanted).map(&sight));
+            ready(event.transpose())
+        };
+        events.filter_map(seen).boxed()
     }
 
     /// A watch that broke is tried again; `Err` where that is of no use.
@@ -336,122 +350,6 @@ fn rule(expected: &Expected, deadline: Duration) -> Rule {
     )
 }
 
-/// An event about what matters of an object, with the object's name.
-fn named<K: Resource, T: for<'a> From<&'a K>>(event: Event<K>) -> Event<(String, T)> {
-    let one = |object: K| (object.meta().name.clone().unwrap_or_default(), T::from(&object));
-    match event {
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(one(object)),
-        Event::InitDone => Event::InitDone,
-        Event::Apply(object) => Event::Apply(one(object)),
-        Event::Delete(object) => Event::Delete(one(object)),
-    }
-}
-
-/// Whether pods are missing while none is on its way: an event that comes late may tell of one that has come since.
-fn lacks_pods(seen: &Seen) -> bool {
-    let is_on_its_way = seen.pods.iter().any(|pod| seen.work != Work::Serves || !pod.is_ready);
-    seen.updated < seen.wanted.saturating_sub(seen.kept) && !is_on_its_way
-}
-
 fn removed(expected: &Expected) -> Next {
     Next::Overtaken { cause: format!("{} `{}` was removed during the rollout", expected.kind, expected.name) }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-    use shipkit_core::rollout::Purpose;
-
-    use super::*;
-
-    fn expected(kind: WorkloadKind) -> Expected {
-        Expected {
-            service: "db".to_owned(),
-            kind,
-            name: "db".to_owned(),
-            purpose: Purpose::Deploy,
-            generation: 1,
-            wanted: BTreeMap::new(),
-            monitor: Duration::ZERO,
-            mark: None,
-        }
-    }
-
-    fn stateful_set(uid: &str) -> Event<(String, Live)> {
-        let set: StatefulSet = serde_json::from_value(json!({
-            "metadata": {"name": "db", "uid": uid, "generation": 1},
-            "spec": {"replicas": 2, "selector": {}, "serviceName": "db", "template": {}},
-            "status": {"replicas": 1, "observedGeneration": 1, "updateRevision": "new", "updatedReplicas": 1},
-        }))
-        .unwrap();
-        named(Event::Apply(set))
-    }
-
-    fn pod(name: &str, ready: &str) -> Event<(String, Owned)> {
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": {
-                "name": name, "uid": name, "labels": {"controller-revision-hash": "new"},
-                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "X", "name": "db", "uid": "u", "controller": true}],
-            },
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},
-        }))
-        .unwrap();
-        named(Event::Apply(pod))
-    }
-
-    fn refusal(event: fn(Said) -> Event<Said>) -> Sight {
-        let said = json!({"metadata": {"name": "e"}, "involvedObject": {}, "message": "exceeded quota"});
-        Sight::Refusal(named(event(serde_json::from_value(said).unwrap())))
-    }
-
-    #[test]
-    fn a_refusal_counts_from_when_it_is_heard_until_a_pod_comes_or_is_on_its_way() {
-        let expected = expected(WorkloadKind::StatefulSet);
-        let mut view = View::of(expected.kind);
-        let refused = |view: &View| view.seen(&expected, "u").unwrap().refused;
-        view.take(Sight::Live(stateful_set("u")));
-        view.take(Sight::Pod(pod("db-0", "True")));
-        view.take(refusal(Event::InitApply));
-        assert_eq!(refused(&view), None, "it may be of an hour ago");
-        view.take(refusal(Event::Apply));
-        assert_eq!(refused(&view).as_deref(), Some("exceeded quota"));
-        view.take(Sight::Pod(pod("db-0", "False")));
-        assert_eq!(refused(&view), None, "the next one is not asked for before this one is ready");
-        view.take(Sight::Pod(pod("db-0", "True")));
-        assert_eq!(refused(&view).as_deref(), Some("exceeded quota"));
-        view.take(Sight::Pod(pod("db-1", "True")));
-        assert_eq!(refused(&view), None, "one has come since");
-    }
-
-    #[test]
-    fn another_object_of_the_same_name_is_not_the_one_that_was_changed() {
-        let expected = expected(WorkloadKind::StatefulSet);
-        let mut view = View::of(expected.kind);
-        view.take(Sight::Live(stateful_set("u")));
-        assert!(view.seen(&expected, "u").is_some());
-        view.take(Sight::Live(stateful_set("other")));
-        assert_eq!(view.seen(&expected, "u"), None);
-    }
-
-    #[test]
-    fn a_job_that_is_gone_was_complete_if_it_was_so_at_the_last() {
-        let job = |conditions: Value| -> Job {
-            let metadata = json!({"name": "db", "uid": "u", "generation": 1});
-            let status = json!({"conditions": conditions});
-            let job = json!({"metadata": metadata, "spec": {"template": {}}, "status": status});
-            serde_json::from_value(job).unwrap()
-        };
-        let expected = expected(WorkloadKind::Job);
-        for (conditions, is_kept) in [
-            (json!([{"type": "Complete", "status": "True"}]), true),
-            (json!([{"type": "Failed", "status": "True"}]), false),
-            (json!([]), false),
-        ] {
-            let mut view = View::of(expected.kind);
-            view.take(Sight::Live(named(Event::Apply(job(json!([]))))));
-            view.take(Sight::Live(named(Event::Delete(job(conditions.clone())))));
-            assert_eq!(view.seen(&expected, "u").is_some(), is_kept, "{conditions}");
-        }
-    }
 }

@@ -93,8 +93,10 @@ fn apply(bed: &Bed, content: &str, object: &Value) -> Expected {
     }
 }
 
-fn arrive(bed: &Bed, expected: &Expected, deadline: Duration, show: impl FnMut(&Seen)) -> Next {
-    bed.namespace.wait(bed.cluster.arrive(expected, deadline, show)).unwrap()
+fn arrive(bed: &Bed, expected: &Expected, deadline: Duration, mut show: impl FnMut(&Seen)) -> Next {
+    let one = std::slice::from_ref(expected);
+    let ended = bed.namespace.wait(bed.cluster.arrive(one, deadline, |_, seen| show(seen))).unwrap();
+    ended.map_or(Next::Done, |(_, next)| next)
 }
 
 #[track_caller]

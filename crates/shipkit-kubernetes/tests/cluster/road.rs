@@ -1,5 +1,6 @@
 //! `Road`: the way to the API server, which can be cut and mended; and rollouts that lose it.
 
+use std::collections::BTreeSet;
 use std::io::copy;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use shipkit_core::rollout::Next;
 use shipkit_core::rollout::workload::Seen;
 use shipkit_core::{Hint as _, Secret};
 use shipkit_kubernetes::{Access, Cluster, ClusterError};
+use shipkit_tests::server::door::Door;
 use shipkit_tests::server::kubernetes::{Fate, kubeconfig};
 
 use crate::bed::{Bed, DEADLINE, image, place, release, three};
@@ -121,4 +123,44 @@ fn a_rollout_that_cannot_be_seen_at_its_deadline_is_unknown_and_no_failure() {
     let error = next.unwrap_err();
     assert!(matches!(error, ClusterError::NoAnswer { .. }), "{error:?}");
     assert_eq!(error.exit_code(), ExitCode::Unknown);
+}
+
+/// How many requests it takes to see that so many workloads have arrived.
+fn requests(count: usize) -> usize {
+    let names: Vec<String> = (0..count).map(|number| format!("app-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bed = Bed::new(&format!("follow-{count}"), &names);
+    let pairs: Vec<_> = names.iter().map(|name| (*name, "one")).collect();
+    let applied = bed.apply(&release("1", 1, &pairs));
+    let all: Vec<_> = applied.iter().collect();
+    let door = Door::open("");
+    let access = Access::Text { text: door.kubeconfig().into(), context: None };
+    let cluster = bed.namespace.wait(Cluster::connect(&access, place(bed.namespace.name(), &names, &[])));
+    let mut shown = BTreeSet::new();
+    let show = |place, _: &Seen| {
+        shown.insert(place);
+    };
+    let ended = bed.namespace.wait(cluster.unwrap().rollouts(&all, DEADLINE, show)).unwrap();
+    assert_eq!((ended, shown.len()), (None, count));
+    door.gate().requests()
+}
+
+#[test]
+fn to_follow_many_workloads_takes_as_many_requests_as_to_follow_one() {
+    let (one, many) = (requests(1), requests(6));
+    // A watch that the API server ends is begun again.
+    assert!(many <= one + 2, "{one} for one and {many} for six");
+}
+
+#[test]
+fn one_of_many_that_crashes_is_told_while_the_others_are_waited_for() {
+    let bed = Bed::new("crash-many", &["api", "db", "web"]);
+    bed.namespace.will(image("bad").digest.as_str(), Fate::Crash(3));
+    bed.namespace.will(image("slow").digest.as_str(), Fate::Unready);
+    let applied = bed.apply(&release("1", 1, &[("api", "slow"), ("db", "bad"), ("web", "slow")]));
+    let all: Vec<_> = applied.iter().collect();
+    let ended = bed.namespace.wait(bed.cluster.rollouts(&all, DEADLINE, |_, _| {})).unwrap();
+    let Some((place, Next::RollBack { cause })) = ended else { panic!("{ended:?}") };
+    assert_eq!(applied[place].service(), "db");
+    assert!(cause.starts_with("`db` keeps failing: container `db` of pod `db-"), "{cause}");
 }
