@@ -228,16 +228,26 @@ fn steps_are_for_manifests_and_for_all_that_has_slots() {
     assert_eq!(deployments(&shop), Vec::<String>::new());
 }
 
-fn quick(shop: &Shop) -> String {
+pub(crate) fn quick(shop: &Shop) -> String {
     config(shop).replacen("interval: 1s", "interval: 0s", 1)
 }
 
 #[test]
 fn steps_that_are_killed_before_any_change_are_gone_on_with_by_the_next_deploy() {
-    killed_at_every_change(("dc-killa", quick), ("deploy", Moment::Before, Then::Again), &[10, 13]);
+    killed_at_every_change(
+        (&empty("dc-killa"), quick, manifests),
+        ("deploy", Moment::Before, Then::Again),
+        &[10, 13],
+        |_| {},
+    );
 }
 
 #[test]
 fn steps_that_are_killed_after_any_change_are_finished_by_reconcile() {
-    killed_at_every_change(("dc-killb", quick), ("deploy", Moment::After, Then::Reconcile), &[9, 11, 14]);
+    killed_at_every_change(
+        (&empty("dc-killb"), quick, manifests),
+        ("deploy", Moment::After, Then::Reconcile),
+        &[9, 11, 14],
+        |_| {},
+    );
 }

@@ -2,16 +2,19 @@
 //! the test is the gateway: it says of each route what it sees, and whether it carries that out.
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use shipkit_core::Digest;
+use shipkit_tests::server::gate::Moment;
 
 use crate::bed::{Step, Transcript};
 use crate::cluster::{Shop, step_as};
-use crate::cluster_canary::{asking, config};
+use crate::cluster_canary::{asking, config, quick};
 use crate::cluster_manifests::empty;
-use crate::cluster_slots::{both, deployments, manifests, slots};
+use crate::cluster_slots::{both, deployments, killed_at_every_change, manifests, slots};
 use crate::front::Front;
+use crate::kills::Then;
 
 /// The kind of routes: what shipkit writes is checked by the API server, lists are replaced as a whole, and weights have a default.
 fn define(shop: &Shop) {
@@ -53,14 +56,14 @@ fn define(shop: &Shop) {
 }
 
 /// A route for visitors of `web`; `api` gets its requests from there.
-fn files(shop: &Shop) -> String {
+fn files(shop: &Shop, greeting: &str) -> String {
     let route = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: shop}\nspec:\n  parentRefs: [{name: edge}]\n  \
                  rules: [{backendRefs: [{name: web, port: 80}]}]\n";
-    manifests(shop, "a") + route
+    manifests(shop, greeting) + route
 }
 
 fn step(shop: &Shop, command: &str) -> Step {
-    step_as(command, &config(shop)).file("k8s.yaml", &files(shop))
+    step_as(command, &config(shop)).file("k8s.yaml", &files(shop, "a"))
 }
 
 fn deploy(shop: &Shop, release: &Digest) -> Step {
@@ -174,7 +177,7 @@ fn a_step_that_fails_takes_requests_back_and_one_that_is_held_goes_on() {
     let bad =
         Front::start(|path| if path == "/up" { (500, "{}".to_owned()) } else { (200, "{}".to_owned()) });
     let asked = |more: &str| {
-        let step = step_as("deploy", &asking(&shop, &bad, more)).file("k8s.yaml", &files(&shop));
+        let step = step_as("deploy", &asking(&shop, &bad, more)).file("k8s.yaml", &files(&shop, "a"));
         step.input("release", two.as_str())
     };
     let back = ["1 % to web, blue", FIRST, "75 % to web, blue; 25 % to web-canary, blue", "1 % to web, blue"];
@@ -206,7 +209,7 @@ fn another_release_begins_at_its_first_step_also_over_one_that_is_held() {
     let bad =
         Front::start(|path| if path == "/up" { (500, "{}".to_owned()) } else { (200, "{}".to_owned()) });
     let held = asking(&shop, &bad, "rollback: none\n    ").replacen("steps: [25%", "steps: [40%", 1);
-    let held = step_as("deploy", &held).file("k8s.yaml", &files(&shop)).input("release", two.as_str());
+    let held = step_as("deploy", &held).file("k8s.yaml", &files(&shop, "a")).input("release", two.as_str());
     let (run, _) = carried(&shop, held, "True");
     run.ended(1, "at the step of 40 %: ");
     let at = "60 % to web, blue; 40 % to web-canary, green";
@@ -234,4 +237,41 @@ fn a_route_that_no_gateway_carries_out_goes_back_as_a_whole() {
         run.ended(1, "the requests of `HTTPRoute/shop` are not shared as it says: Played, as the test says");
     assert!(seen.contains(&FIRST.to_owned()), "{run:#?} {seen:#?}");
     assert_eq!((slots(&shop), sight(&shop)), (both("blue"), "1 % to web, blue".to_owned()));
+}
+
+/// Each run is killed at one more of its changes, while a gateway carries out the route all the time.
+fn killed(name: &str, how: (&str, Moment, Then), samples: &[usize]) {
+    /// Also where a test fails.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (shop, over) = (empty(name), AtomicBool::new(false));
+    define(&shop);
+    std::thread::scope(|scope| {
+        let _over = Over(&over);
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                carry(&shop, "True");
+            }
+        });
+        killed_at_every_change((&shop, quick, files), how, samples, |at| {
+            assert!(sight(&shop).starts_with("1 % to web, "), "{}: {at}", sight(&shop));
+            let route = shop.namespace.get("HTTPRoute", "shop");
+            assert_eq!(route["metadata"]["annotations"], Value::Null, "{at}");
+            assert!(!shop.namespace.names("Service").contains(&"web-canary".to_owned()), "{at}");
+        });
+    });
+}
+
+#[test]
+fn weights_that_are_killed_before_any_change_are_gone_on_with_by_the_next_deploy() {
+    killed("dg-killa", ("deploy", Moment::Before, Then::Again), &[12, 16]);
+}
+
+#[test]
+fn weights_that_are_killed_after_any_change_are_finished_by_reconcile() {
+    killed("dg-killb", ("deploy", Moment::After, Then::Reconcile), &[11, 14, 18]);
 }

@@ -236,18 +236,19 @@ fn what_cannot_have_slots_is_refused_before_anything_changes() {
     assert_eq!(deployments(&shop), Vec::<String>::new());
 }
 
-/// Two releases take turns, and each deploy, or the rollback of one, is killed at one more of its changes.
+/// Two releases take turns, and each deploy, or the rollback of one, is killed at one more of its changes. `check` is what is so
+/// once it was gone on with, besides.
 pub(crate) fn killed_at_every_change(
-    (name, config): (&str, fn(&Shop) -> String),
+    (shop, config, files): (&Shop, fn(&Shop) -> String, fn(&Shop, &str) -> String),
     (command, moment, then): (&str, Moment, Then),
     samples: &[usize],
+    check: impl Fn(&str),
 ) {
-    let shop = empty(name);
     let door = Door::open("");
-    let texts = ["1", "2"].map(|greeting| manifests(&shop, greeting));
+    let texts = ["1", "2"].map(|greeting| files(shop, greeting));
     let release = [shop.release(1, None), shop.release(2, None)];
     let through = |command: &str, which: usize| {
-        let step = step_as(command, &config(&shop)).file("k8s.yaml", &texts[which]);
+        let step = step_as(command, &config(shop)).file("k8s.yaml", &texts[which]);
         step.input("kubeconfig", &door.kubeconfig())
     };
     let deploy = |which: usize| through("deploy", which).input("release", release[which].as_str());
@@ -282,11 +283,11 @@ pub(crate) fn killed_at_every_change(
         let at =
             format!("killed {moment:?} change {number}, {change}: {run:#?}, {:#?}", door.gate().changes());
         assert_eq!(run.exit, Some(0), "{at}");
-        let now = slots(&shop);
+        let now = slots(shop);
         assert!(now[0].is_some() && now[0] == now[1], "{now:?}: {at}");
         let slot = now[0].clone().unwrap();
         let other = if slot == "blue" { "green" } else { "blue" };
-        let sizes = deployments(&shop);
+        let sizes = deployments(shop);
         assert!(
             sizes.contains(&format!("shop-api-{slot} 3")) && sizes.contains(&format!("web-{slot} 1")),
             "{sizes:?}: {at}"
@@ -296,28 +297,44 @@ pub(crate) fn killed_at_every_change(
                 || !sizes.iter().any(|one| one.starts_with(&format!("{name}-{other} ")))
         };
         assert!(is_left("shop-api") && is_left("web"), "{sizes:?}: {at}");
-        let serves = version(&shop, &format!("web-{slot}"));
-        assert_eq!(version(&shop, &format!("shop-api-{slot}")), serves, "{at}");
+        let serves = version(shop, &format!("web-{slot}"));
+        assert_eq!(version(shop, &format!("shop-api-{slot}")), serves, "{at}");
         let has_ended = run.outputs["cause"].contains("has ended");
         assert!(serves == versions[to] || has_ended && serves == versions[1 - to], "{serves}: {at}");
-        check_closed(&shop);
+        check(&at);
+        check_closed(shop);
         serving = usize::from(serves == versions[1]);
     }
 }
 
 #[test]
 fn a_shift_that_is_killed_before_any_change_is_finished_by_the_next_deploy() {
-    killed_at_every_change(("ds-killa", config), ("deploy", Moment::Before, Then::Again), &[9]);
+    killed_at_every_change(
+        (&empty("ds-killa"), config, manifests),
+        ("deploy", Moment::Before, Then::Again),
+        &[9],
+        |_| {},
+    );
 }
 
 #[test]
 fn a_shift_that_is_killed_after_any_change_is_finished_by_reconcile() {
-    killed_at_every_change(("ds-killb", config), ("deploy", Moment::After, Then::Reconcile), &[8, 10]);
+    killed_at_every_change(
+        (&empty("ds-killb"), config, manifests),
+        ("deploy", Moment::After, Then::Reconcile),
+        &[8, 10],
+        |_| {},
+    );
 }
 
 #[test]
 fn a_way_back_to_the_other_slot_that_is_killed_after_any_change_is_finished_by_reconcile() {
-    killed_at_every_change(("ds-killc", config), ("rollback", Moment::After, Then::Reconcile), &[5, 8]);
+    killed_at_every_change(
+        (&empty("ds-killc"), config, manifests),
+        ("rollback", Moment::After, Then::Reconcile),
+        &[5, 8],
+        |_| {},
+    );
 }
 
 #[test]
