@@ -86,24 +86,26 @@ fn sight(shop: &Shop) -> String {
     refs.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Says of the route, as it is now, whether it is carried out.
-fn carry(shop: &Shop, is_so: &str) {
+/// Says of the route, as it is now, that it is carried out; one that does so `unweighed` alone says otherwise of weights.
+fn carry(shop: &Shop, unweighed: bool) {
     let Some(route) = shop.namespace.find("HTTPRoute", "shop") else { return };
+    let refuses = unweighed && route["metadata"]["annotations"]["shipkit.dev/canary"].is_string();
     let condition = |name: &str, status: &str| {
         json!({
             "type": name, "status": status, "observedGeneration": route["metadata"]["generation"],
             "reason": "Played", "message": "as the test says", "lastTransitionTime": "2026-01-01T00:00:00Z",
         })
     };
-    let conditions = [condition("Accepted", "True"), condition("ResolvedRefs", is_so)];
+    let conditions =
+        [condition("Accepted", "True"), condition("ResolvedRefs", if refuses { "False" } else { "True" })];
     let parents = json!([{"parentRef": {"name": "edge"}, "controllerName": "shipkit.test/gateway", "conditions": conditions}]);
     if route["status"]["parents"] != parents {
         shop.namespace.set_status("HTTPRoute", "shop", &json!({"status": {"parents": parents}}));
     }
 }
 
-/// Runs a step while a gateway carries out the route, or does not. Gives all that was seen, each once.
-fn carried(shop: &Shop, step: Step, is_so: &str) -> (Transcript, Vec<String>) {
+/// Runs a step while a gateway carries out the route, with its weights or without. Gives all that was seen, each once.
+fn carried(shop: &Shop, step: Step, unweighed: bool) -> (Transcript, Vec<String>) {
     let mut child = step.start();
     let mut seen = vec![sight(shop)];
     while child.try_wait().unwrap().is_none() {
@@ -111,7 +113,7 @@ fn carried(shop: &Shop, step: Step, is_so: &str) -> (Transcript, Vec<String>) {
         if seen.last() != Some(&now) {
             seen.push(now);
         }
-        carry(shop, is_so);
+        carry(shop, unweighed);
     }
     (step.finish(child), seen)
 }
@@ -145,7 +147,7 @@ fn a_route_weighs_the_slots_and_is_in_the_end_as_it_was() {
     ] {
         assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
     }
-    let (run, seen) = carried(&shop, deploy(&shop, &two), "True");
+    let (run, seen) = carried(&shop, deploy(&shop, &two), false);
     run.ended(0, "1.2.0 runs in staging");
     let steps = [
         "1 % to web, blue",
@@ -181,7 +183,7 @@ fn a_step_that_fails_takes_requests_back_and_one_that_is_held_goes_on() {
         step.input("release", two.as_str())
     };
     let back = ["1 % to web, blue", FIRST, "75 % to web, blue; 25 % to web-canary, blue", "1 % to web, blue"];
-    let (run, seen) = carried(&shop, asked(""), "True");
+    let (run, seen) = carried(&shop, asked(""), false);
     run.ended(1, "rolled back: at the step of 25 %: ");
     assert!(seen.contains(&FIRST.to_owned()), "{seen:#?}");
     assert!(seen.iter().all(|one| back.contains(&one.as_str())), "{seen:#?}");
@@ -189,14 +191,14 @@ fn a_step_that_fails_takes_requests_back_and_one_that_is_held_goes_on() {
     assert_eq!(deployments(&shop), ["cache 1", "shop-api-blue 3", "web-blue 1"]);
     assert!(!shop.namespace.names("Service").contains(&"web-canary".to_owned()));
 
-    let (run, _) = carried(&shop, asked("rollback: none\n    "), "True");
+    let (run, _) = carried(&shop, asked("rollback: none\n    "), false);
     let run = run.ended(1, "at the step of 25 %: ");
     let share = "`HTTPRoute/shop` sends 75 % to 1.1.0 and 25 % to 1.2.0 of its requests, by weight";
     assert!(run.outputs["cause"].contains(share), "{run:#?}");
     assert_eq!(sight(&shop), FIRST);
     let run = step(&shop, "status").run();
     assert!(run.stdout.contains(share) && !run.stdout.contains("changed since"), "{run:#?}");
-    let (run, seen) = carried(&shop, deploy(&shop, &two), "True");
+    let (run, seen) = carried(&shop, deploy(&shop, &two), false);
     run.ended(0, "1.2.0 runs in staging");
     assert_eq!((seen[0].as_str(), seen.last().unwrap().as_str()), (FIRST, "1 % to web, green"));
     assert!(!seen.contains(&back[0].to_owned()), "{seen:#?}");
@@ -210,11 +212,11 @@ fn another_release_begins_at_its_first_step_also_over_one_that_is_held() {
         Front::start(|path| if path == "/up" { (500, "{}".to_owned()) } else { (200, "{}".to_owned()) });
     let held = asking(&shop, &bad, "rollback: none\n    ").replacen("steps: [25%", "steps: [40%", 1);
     let held = step_as("deploy", &held).file("k8s.yaml", &files(&shop, "a")).input("release", two.as_str());
-    let (run, _) = carried(&shop, held, "True");
+    let (run, _) = carried(&shop, held, false);
     run.ended(1, "at the step of 40 %: ");
     let at = "60 % to web, blue; 40 % to web-canary, green";
     assert_eq!(sight(&shop), at);
-    let (run, seen) = carried(&shop, deploy(&shop, &three), "True");
+    let (run, seen) = carried(&shop, deploy(&shop, &three), false);
     run.ended(0, "1.3.0 runs in staging");
     let order = [
         at,
@@ -232,7 +234,7 @@ fn another_release_begins_at_its_first_step_also_over_one_that_is_held() {
 #[test]
 fn a_route_that_no_gateway_carries_out_goes_back_as_a_whole() {
     let shop = begun("dg-refused");
-    let (run, seen) = carried(&shop, deploy(&shop, &shop.release(2, None)), "False");
+    let (run, seen) = carried(&shop, deploy(&shop, &shop.release(2, None)), true);
     let run =
         run.ended(1, "the requests of `HTTPRoute/shop` are not shared as it says: Played, as the test says");
     assert!(seen.contains(&FIRST.to_owned()), "{run:#?} {seen:#?}");
@@ -254,7 +256,7 @@ fn killed(name: &str, how: (&str, Moment, Then), samples: &[usize]) {
         let _over = Over(&over);
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                carry(&shop, "True");
+                carry(&shop, false);
             }
         });
         killed_at_every_change((&shop, quick, files), how, samples, |at| {

@@ -172,7 +172,7 @@ pub fn second_name(service: &str) -> String {
 /// The percentage of requests that a route sends to the second Services; `None` where it does not weigh slots.
 #[must_use]
 pub fn share(route: &Value) -> Option<u8> {
-    route.pointer("/metadata/annotations")?.get(SHARE)?.as_str()?.parse().ok()
+    route.pointer("/metadata/annotations")?.get(SHARE)?.as_str()?.parse().ok().filter(|share| *share <= 100)
 }
 
 /// Whether an object is a route whose backends have weights.
@@ -276,6 +276,7 @@ spec:
         assert_eq!(weighed.pointer("/spec/parentRefs"), None);
         assert_eq!(weighed["metadata"], json!({"name": "shop", "annotations": {SHARE: "25"}}));
         assert_eq!((share(&weighed), share(own)), (Some(25), None));
+        assert_eq!(share(&json!({"metadata": {"annotations": {SHARE: "101"}}})), None);
     }
 
     #[test]
