@@ -177,7 +177,12 @@ impl Cluster {
                         pause = pause.min(wait);
                         still.push(one);
                     }
-                    next => return Ok(Some((one.place, self.with_events(next, &seen).await))),
+                    next @ (Next::RollBack { .. }
+                    | Next::RolledBack { .. }
+                    | Next::Overtaken { .. }
+                    | Next::Stuck { .. }) => {
+                        return Ok(Some((one.place, self.with_events(next, &seen).await)));
+                    }
                 }
             }
             if still.is_empty() {

@@ -100,11 +100,15 @@ impl View {
         match sight {
             Sight::Live(kind, event) => {
                 let Some(lives) = self.lives.get_mut(&kind) else { return };
-                match event {
+                lives.take(match event {
                     // A job may be gone as soon as it is complete.
-                    Event::Delete(last) if last.1.work() == Work::Ended => lives.take(Event::Apply(last)),
-                    event => lives.take(event),
-                }
+                    Event::Delete(last) if last.1.work() == Work::Ended => Event::Apply(last),
+                    event @ (Event::Apply(_)
+                    | Event::Delete(_)
+                    | Event::Init
+                    | Event::InitApply(_)
+                    | Event::InitDone) => event,
+                });
             }
             Sight::Set(event) => self.sets.take(event),
             Sight::Revision(event) => self.revisions.take(event),
@@ -180,11 +184,11 @@ impl View {
 }
 
 fn by_owner<T>(all: &Kept<T>, owner: fn(&T) -> &String) -> BTreeMap<&str, Vec<&T>> {
-    let mut owned: BTreeMap<&str, Vec<&T>> = BTreeMap::new();
+    let mut grouped: BTreeMap<&str, Vec<&T>> = BTreeMap::new();
     for one in all.now.values() {
-        owned.entry(owner(one)).or_default().push(one);
+        grouped.entry(owner(one)).or_default().push(one);
     }
-    owned
+    grouped
 }
 
 /// An event about what matters of an object, with the object's name. What is not `wanted` is as if it were not there.

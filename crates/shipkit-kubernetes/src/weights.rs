@@ -144,7 +144,7 @@ impl Cluster {
     /// Sets what a route is on the way from one slot to the other.
     async fn own(&self, route: &Object, what: Value) -> Result<(), ClusterError> {
         let kind = route.kind();
-        let resource = self.resource(&kind).await?.ok_or_else(|| ClusterError::NotServed(kind))?;
+        let resource = self.resource(&kind).await?.ok_or(ClusterError::NotServed(kind))?;
         let (routes, how) = (self.objects_of(&resource), PatchParams::apply(SHIFTING).force());
         let asked = format!("patch {}", resource.0.plural);
         self.ask(&asked, routes.patch(&route.id().name, &how, &Patch::Apply(what))).await.map(drop)
