@@ -262,7 +262,7 @@ impl<'a> Rollout<'a> {
     /// What was changed in a cluster, and what shows how far each of it is.
     fn in_the_cluster(&self, runner: &Runner) -> (Vec<&Workload>, impl FnMut(usize, &Seen) + use<>) {
         let one = |applied| match applied {
-            &Applied::Cluster(_, ref one) => Some((one, watching(runner, applied))),
+            Applied::Cluster(_, one) => Some((one, watching(runner, applied))),
             Applied::Swarm(..) | Applied::Compose(..) => None,
         };
         let (all, mut shown): (Vec<_>, Vec<_>) = self.applied.iter().filter_map(one).unzip();
