@@ -260,8 +260,11 @@ impl<'a> Rollout<'a> {
     }
 
     /// What was changed in a cluster, and what shows how far each of it is.
-    fn in_the_cluster(&self, runner: &Runner) -> (Vec<&Workload>, impl FnMut(usize, &Seen) + use<>) {
-        let one = |applied| match applied {
+    fn in_the_cluster<'b>(
+        &'b self,
+        runner: &Runner,
+    ) -> (Vec<&'b Workload>, impl FnMut(usize, &Seen) + use<'a>) {
+        let one = |applied: &'b Applied| match applied {
             Applied::Cluster(_, one) => Some((one, watching(runner, applied))),
             Applied::Swarm(..) | Applied::Compose(..) => None,
         };

@@ -235,7 +235,8 @@ pub(crate) fn quick(shop: &Shop) -> String {
 #[test]
 fn steps_that_are_killed_before_any_change_are_gone_on_with_by_the_next_deploy() {
     killed_at_every_change(
-        (&empty("dc-killa"), quick, manifests),
+        &empty("dc-killa"),
+        (quick, manifests),
         ("deploy", Moment::Before, Then::Again),
         &[10, 13],
         |_| {},
@@ -245,7 +246,8 @@ fn steps_that_are_killed_before_any_change_are_gone_on_with_by_the_next_deploy()
 #[test]
 fn steps_that_are_killed_after_any_change_are_finished_by_reconcile() {
     killed_at_every_change(
-        (&empty("dc-killb"), quick, manifests),
+        &empty("dc-killb"),
+        (quick, manifests),
         ("deploy", Moment::After, Then::Reconcile),
         &[9, 11, 14],
         |_| {},

@@ -259,7 +259,7 @@ fn killed(name: &str, how: (&str, Moment, Then), samples: &[usize]) {
                 carry(&shop, false);
             }
         });
-        killed_at_every_change((&shop, quick, files), how, samples, |at| {
+        killed_at_every_change(&shop, (quick, files), how, samples, |at| {
             assert!(sight(&shop).starts_with("1 % to web, "), "{}: {at}", sight(&shop));
             let route = shop.namespace.get("HTTPRoute", "shop");
             assert_eq!(route["metadata"]["annotations"], Value::Null, "{at}");

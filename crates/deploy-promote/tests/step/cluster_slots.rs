@@ -236,10 +236,14 @@ fn what_cannot_have_slots_is_refused_before_anything_changes() {
     assert_eq!(deployments(&shop), Vec::<String>::new());
 }
 
+/// What makes the configuration of a shop, and its manifests with a greeting.
+type Files = (fn(&Shop) -> String, fn(&Shop, &str) -> String);
+
 /// Two releases take turns, and each deploy, or the rollback of one, is killed at one more of its changes. `check` is what is so
 /// once it was gone on with, besides.
 pub(crate) fn killed_at_every_change(
-    (shop, config, files): (&Shop, fn(&Shop) -> String, fn(&Shop, &str) -> String),
+    shop: &Shop,
+    (config, files): Files,
     (command, moment, then): (&str, Moment, Then),
     samples: &[usize],
     check: impl Fn(&str),
@@ -310,7 +314,8 @@ pub(crate) fn killed_at_every_change(
 #[test]
 fn a_shift_that_is_killed_before_any_change_is_finished_by_the_next_deploy() {
     killed_at_every_change(
-        (&empty("ds-killa"), config, manifests),
+        &empty("ds-killa"),
+        (config, manifests),
         ("deploy", Moment::Before, Then::Again),
         &[9],
         |_| {},
@@ -320,7 +325,8 @@ fn a_shift_that_is_killed_before_any_change_is_finished_by_the_next_deploy() {
 #[test]
 fn a_shift_that_is_killed_after_any_change_is_finished_by_reconcile() {
     killed_at_every_change(
-        (&empty("ds-killb"), config, manifests),
+        &empty("ds-killb"),
+        (config, manifests),
         ("deploy", Moment::After, Then::Reconcile),
         &[8, 10],
         |_| {},
@@ -330,7 +336,8 @@ fn a_shift_that_is_killed_after_any_change_is_finished_by_reconcile() {
 #[test]
 fn a_way_back_to_the_other_slot_that_is_killed_after_any_change_is_finished_by_reconcile() {
     killed_at_every_change(
-        (&empty("ds-killc"), config, manifests),
+        &empty("ds-killc"),
+        (config, manifests),
         ("rollback", Moment::After, Then::Reconcile),
         &[5, 8],
         |_| {},

@@ -224,7 +224,7 @@ mod tests {
     use super::super::{Kind, Scope};
     use super::*;
 
-    const ROUTE: &str = r#"apiVersion: gateway.networking.k8s.io/v1
+    const ROUTE: &str = r"apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: shop, annotations: {team: web}}
 spec:
@@ -236,7 +236,7 @@ spec:
         - {name: api, port: 80, namespace: other}
         - {name: api, port: 80, kind: Bucket, group: storage.example}
     - filters: [{type: RequestRedirect}]
-"#;
+";
 
     fn green(more: &str) -> Rendered {
         given(&["api", "web"])
