@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn several_are_asked_for_by_the_label_that_all_name_and_that_says_most() {
         let (api, web) = (selector(&[("app", "api"), ("of", "x")]), selector(&[("app", "web"), ("of", "x")]));
-        check(&[api.clone()], "app=api,of=x");
+        check(std::slice::from_ref(&api), "app=api,of=x");
         check(&[api.clone(), api.clone()], "app=api,of=x");
         check(&[api.clone(), web.clone()], "app in (api,web)");
         check(&[api.clone(), web, selector(&[("app", "db")])], "app in (api,db,web)");
