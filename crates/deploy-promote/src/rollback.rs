@@ -4,7 +4,7 @@ use shipkit_core::Digest;
 use shipkit_core::history::{self, Entry, why_not_to};
 use shipkit_core::journal::{Journal, JournalError};
 use shipkit_core::rollout::Next;
-use shipkit_core::target::{Return, Stamp, WayBack, way_back};
+use shipkit_core::target::{Observed, Return, Stamp, WayBack, way_back};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_docker::{HostError, Login, SwarmError};
 use shipkit_kubernetes::ClusterError;
@@ -123,8 +123,22 @@ async fn find(
             let held = history::why_not_back(entries, &left);
             Ok(Way { back, entry: None, held })
         }
-        Err(error) => Err(Outcome::fail(format!("{error}; {}", report::serves(&project.config, &observed)))),
+        Err(error) => {
+            let serves = report::serves(&project.config, &observed);
+            Err(Outcome::fail(format!("{error}; {serves}{}", others(entries, &observed))))
+        }
     })
+}
+
+/// What can be named where nothing is remembered, which is so after a release that was taken back.
+fn others(entries: &[Entry], observed: &Observed) -> String {
+    let others = entries.iter().filter(|entry| !entry.runs(observed) && entry.why_not_reachable().is_none());
+    let versions: Vec<&str> = others.map(|entry| entry.stamp.version.as_str()).collect();
+    if versions.is_empty() {
+        String::new()
+    } else {
+        format!("; `rollback --to` reaches {}", versions.join(", "))
+    }
 }
 
 /// Under the lease.

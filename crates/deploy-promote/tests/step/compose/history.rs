@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::container::docker;
+use shipkit_tests::soon;
 
 use super::project::Project;
 use crate::bed::Step;
@@ -28,7 +29,7 @@ fn kill(project: &Project, to: &Digest) {
     // Written before anything goes.
     let journal = || std::fs::read_to_string(project.state().join("journal.json")).unwrap();
     let is_written = |text: String| text.contains(to.as_str()) && text.contains("\"hasEnded\":false");
-    assert!((0..1_000_000).any(|_| is_written(journal())), "it never wrote where it goes");
+    soon("it never wrote where it goes", || is_written(journal()));
     child.kill().unwrap();
     child.wait().unwrap();
     project.lease_ends();
@@ -71,7 +72,8 @@ fn a_release_that_was_confirmed_earlier_comes_back_as_a_whole_and_needs_a_regist
     );
     // Nothing leads to what was left, and nothing is kept of it.
     assert_eq!((project.containers("api").len(), project.containers("web").len()), (2, 1));
-    project.step("rollback").run().ended(1, "remembers no good release before it");
+    let run = project.step("rollback").run().ended(1, "remembers no good release before it; ");
+    assert!(run.outputs["cause"].ends_with("; `rollback --to` reaches 1.3.0, 1.2.0"), "{run:#?}");
 
     project.bed.stop_registry();
     let run = project.step("history").run().ended(0, "1.1.0 serves");
