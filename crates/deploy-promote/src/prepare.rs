@@ -97,12 +97,13 @@ pub(crate) async fn prepare<'a>(
     if let Target::Cluster(cluster) = &target {
         changes.extend(problems.note(cluster.objects().await).unwrap_or_default());
     }
+    let way = if changes.iter().all(Change::is_none) { Ok(Vec::new()) } else { target.way().await };
+    let way = problems.note(way).unwrap_or_default();
     let environment = &project.environment;
     let hooks = Hooks::of(environment, &changes);
     problems.note(hooks.check().await);
     problems.told()?;
     if is_check || project.args.dry_run {
-        let way = if changes.iter().all(Change::is_none) { Vec::new() } else { target.way().await? };
         runner.data(&report::plan(&hooks, &changes, &way));
         let end = if is_check { CLEAR } else { "dry run: nothing was changed" };
         return Ok(Prepared::Ended(Outcome::pass(end)));

@@ -32,6 +32,7 @@ impl Cluster {
         let objects = rendered.objects().iter().filter(|object| Colour::of(object.value()) == Some(slot));
         // Nothing begins that could not go on.
         rendered.seconds()?;
+        rendered.check_spread(&self.fronts().await?)?;
         let sizes = objects.filter_map(|object| {
             let old = beside(object.id(), slot, members)?;
             let full = pods(object.value()).unwrap_or(old);

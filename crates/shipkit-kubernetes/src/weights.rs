@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shipkit_core::manifests::{
-    Colour, Id, Kind, Object, Rendered, Taken, is_route, second_name, share, taken,
+    Colour, Id, Object, Rendered, Taken, is_route, route_kinds, second_name, share, taken,
 };
 use tokio::time::{Instant, sleep};
 
@@ -128,9 +128,8 @@ impl Cluster {
             let stamp = of_slot.and_then(|(_, value)| annotations::stamp(&annotations_of(value)));
             stamp.map(|stamp| stamp.called().to_owned()).unwrap_or_default()
         };
-        let kinds = ["GRPCRoute", "HTTPRoute"].map(|kind| Kind::of("gateway.networking.k8s.io/v1", kind));
         let mut told = Vec::new();
-        for (id, value) in self.of_stack(&self.learn(kinds.into()).await?).await? {
+        for (id, value) in self.of_stack(&self.learn(route_kinds().into()).await?).await? {
             let Some(share) = share(&value) else { continue };
             let (old, new) = (version(old), version(new));
             told.push(format!(

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shipkit_core::Digest;
+use shipkit_tests::breathe;
 use shipkit_tests::server::gate::Moment;
 use shipkit_tests::server::kubernetes::Fate;
 
@@ -13,7 +14,7 @@ use crate::front::Front;
 use crate::kills::Then;
 
 /// The configuration with another strategy.
-fn config_with(shop: &Shop, strategy: &str) -> String {
+pub(crate) fn config_with(shop: &Shop, strategy: &str) -> String {
     rolling::config(shop).replacen("timeout: 60s", &format!("timeout: 60s\n    {strategy}"), 1)
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn watched(
         if seen.last() != Some(&now) {
             seen.push(now);
         }
+        breathe();
     }
     (step.finish(child), seen)
 }

@@ -10,7 +10,7 @@ use shipkit_tests::server::gate::Moment;
 
 use crate::bed::{Step, Transcript};
 use crate::cluster::{Shop, step_as};
-use crate::cluster_canary::{begun, check_back, config, deploy, sight, step, watched};
+use crate::cluster_canary::{begun, check_back, config, config_with, deploy, sight, step, watched};
 use crate::cluster_manifests::{empty, is_change};
 use crate::cluster_runs::check_closed;
 use crate::cluster_slots::{both, deployments, manifests, slots, version};
@@ -95,6 +95,25 @@ fn steps_count_with_the_pods_that_an_autoscaler_has_added_to_the_old_slot_meanwh
 }
 
 #[test]
+fn a_service_that_selects_by_other_labels_refuses_steps_before_anything_changes() {
+    let shop = begun("dc-labels");
+    let text = manifests(&shop, "a").replace("{app: web}", "{app: site}");
+    let step = |command: &str| {
+        let step = step(&shop, command).file("k8s.yaml", &text);
+        step.input("release", shop.release(2, None).as_str())
+    };
+    let why = "`Service/web` selects by other labels than before, so it could not send a share of its requests to \
+               `Deployment/web-green`";
+    for run in [step("check"), step("deploy").input("dry-run", "true"), step("deploy")] {
+        let run = run.run().ended(2, why);
+        check_back(&shop, &run);
+    }
+    let shifted = step_as("deploy", &config_with(&shop, "strategy: blue-green")).file("k8s.yaml", &text);
+    shifted.input("release", shop.release(2, None).as_str()).run().ended(0, "1.2.0 runs in staging");
+    assert_eq!(slots(&shop), both("green"));
+}
+
+#[test]
 fn the_role_for_manifests_suffices_for_steps_and_for_the_way_back() {
     let shop = begun("dc-role");
     let user = shop.user_of("role-manifests.yaml", "shipkit-manifests");
@@ -104,7 +123,8 @@ fn the_role_for_manifests_suffices_for_steps_and_for_the_way_back() {
     run(step(&shop, "status")).ended(0, "");
     run(deploy(&shop, &two)).ended(0, "1.2.0 runs in staging");
     run(unknown(&shop, &three, "on_inconclusive: rollback\n    ")).ended(3, "rolled back: at the step");
-    run(step(&shop, "rollback")).ended(0, "1.1.0 serves in staging again");
+    run(step(&shop, "rollback")).ended(1, "; `rollback --to` reaches 1.1.0");
+    run(step(&shop, "rollback").input("to", "1.1.0")).ended(0, "1.1.0 serves in staging again");
     assert_eq!(slots(&shop), both("blue"));
 }
 

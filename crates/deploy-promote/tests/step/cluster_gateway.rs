@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use shipkit_core::Digest;
+use shipkit_tests::breathe;
 use shipkit_tests::server::gate::Moment;
 
 use crate::bed::{Step, Transcript};
@@ -114,6 +115,7 @@ fn carried(shop: &Shop, step: Step, unweighed: bool) -> (Transcript, Vec<String>
             seen.push(now);
         }
         carry(shop, unweighed);
+        breathe();
     }
     (step.finish(child), seen)
 }

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::colour::SLOT;
-use super::object::Id;
+use super::Rendered;
+use super::colour::{Colour, SLOT, pod_labels, selects, sends_to};
+use super::error::BadManifests;
+use super::object::{Id, Object};
 
 /// The label that the pods of both slots have, and no others; in the selector of a Service, that it sends requests to both.
 pub const SLOTTED: &str = "shipkit.dev/slotted";
@@ -165,6 +167,31 @@ impl Course {
     }
 }
 
+impl Rendered {
+    /// Sees that the Services that are there now would find the pods of the new slot, too, if they meant both. Those that get their
+    /// requests by routes need not.
+    ///
+    /// # Errors
+    /// When one would not, because its selector changes.
+    pub fn check_spread(&self, fronts: &[Value]) -> Result<(), BadManifests> {
+        let routed = self.routed();
+        let of_slot = || self.objects.iter().filter(|object| Colour::of(object.value()).is_some());
+        for front in self.objects.iter().filter(|front| !routed.contains(front.id().name.as_str())) {
+            let is_it =
+                |live: &&Value| live.pointer("/metadata/name") == front.value().pointer("/metadata/name");
+            let Some(live) = fronts.iter().find(is_it) else { continue };
+            let both = json!({"spec": {"selector": both_slots(live)}});
+            let is_lost =
+                |deployment: &&Object| sends_to(front, deployment) && !selects(&both, pod_labels(deployment));
+            if let Some(lost) = of_slot().find(is_lost) {
+                let (service, deployment) = (front.id().name.clone(), lost.id().clone());
+                return Err(BadManifests::OtherLabels { service, deployment });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a Service sends requests to both slots.
 #[must_use]
 pub fn is_spread(service: &Value) -> bool {
@@ -184,6 +211,7 @@ pub fn both_slots(service: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::{FILES, Given};
     use super::*;
 
     fn id(name: &str) -> Id {
@@ -317,6 +345,24 @@ mod tests {
         let fewer = way.seen_again(&course(&[("web", 2, 2)], &[25, 50]));
         assert_eq!(fewer.after(25, &pods(&[("web", 3)])).map(|step| step.pods), Some(pods(&[("web", 3)])));
         assert_eq!(way.after(50, &one), None);
+    }
+
+    #[test]
+    fn a_service_that_selects_by_other_labels_could_not_send_a_share() {
+        let given = Given::default().shifted(&["api", "web"]);
+        let rendered = given.render(&FILES).unwrap().in_slot(Colour::Green).0;
+        let live =
+            |name: &str, labels: Value| json!({"metadata": {"name": name}, "spec": {"selector": labels}});
+        let same = live("api", json!({"app": "api", SLOT: "blue"}));
+        assert_eq!(rendered.check_spread(&[]), Ok(()));
+        assert_eq!(rendered.check_spread(&[same.clone(), live("other", json!({"app": "x"}))]), Ok(()));
+        assert_eq!(rendered.check_spread(&[live("api", json!({"app": "api", SLOTTED: "true"}))]), Ok(()));
+        let before = live("web", json!({"name": "web", SLOT: "blue"}));
+        assert_eq!(
+            rendered.check_spread(&[same, before]).unwrap_err().to_string(),
+            "`Service/web` selects by other labels than before, so it could not send a share of its requests to \
+             `Deployment/web-green`"
+        );
     }
 
     #[test]

@@ -228,8 +228,12 @@ fn put(value: &mut Value, labels: &str, (key, text): (&str, &str)) {
 
 /// Whether an object is a Service that selects the pods of another one.
 pub(super) fn sends_to(front: &Object, workload: &Object) -> bool {
-    let labels = template::of(workload).and_then(|template| template.pointer("/metadata/labels"));
-    front.id().is("", "Service") && selects(front.value(), labels)
+    front.id().is("", "Service") && selects(front.value(), pod_labels(workload))
+}
+
+/// The labels of the pods of a workload.
+pub(super) fn pod_labels(workload: &Object) -> Option<&Value> {
+    template::of(workload)?.pointer("/metadata/labels")
 }
 
 /// Whether a Service selects pods with these labels.

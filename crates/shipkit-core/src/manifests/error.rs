@@ -169,6 +169,16 @@ pub enum BadManifests {
         /// Whether the manifests have an object of that name.
         is_taken: bool,
     },
+    /// A Service could not send requests to the pods of both slots.
+    #[error(
+        "`Service/{service}` selects by other labels than before, so it could not send a share of its requests to `{deployment}`"
+    )]
+    OtherLabels {
+        /// The Service.
+        service: String,
+        /// The deployment.
+        deployment: Id,
+    },
     /// An autoscaler would go on scaling what is there no more.
     #[error("{} would change with each shift, and autoscalers scale it that are not among the manifests", quoted(.0))]
     ScaledFromOutside(Vec<String>),
@@ -213,6 +223,7 @@ impl Hint for BadManifests {
                 "give each a Service of its own, or all of them `strategy: blue-green`"
             }
             Self::NoSecond { .. } => "give one of them another name, or use `strategy: blue-green`",
+            Self::OtherLabels { .. } => "use `strategy: blue-green` for this release",
             Self::ScaledFromOutside(_) => "put the autoscaler among the manifests",
         };
         Some(hint.to_owned())

@@ -47,7 +47,7 @@ pub use replicas::Scaled;
 pub use scope::Scope;
 pub use suffix::KEEP_NAME;
 pub use template::{Slot, secrets_read};
-pub use weights::{SHARE, Taken, is_route, second_name, share, taken};
+pub use weights::{SHARE, Taken, is_route, route_kinds, second_name, share, taken};
 
 /// The objects of some files, as they stand there.
 #[derive(Debug, Clone, PartialEq)]

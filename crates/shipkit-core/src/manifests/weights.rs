@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Rendered;
 use super::colour::sends_to;
 use super::error::BadManifests;
-use super::object::{Id, Object};
+use super::object::{Id, Kind, Object};
 
 /// The annotation of a route that weighs the slots: the percentage of requests that goes to the new one.
 pub const SHARE: &str = "shipkit.dev/canary";
@@ -175,6 +175,12 @@ pub fn share(route: &Value) -> Option<u8> {
     route.pointer("/metadata/annotations")?.get(SHARE)?.as_str()?.parse().ok().filter(|share| *share <= 100)
 }
 
+/// The kinds of routes whose backends have weights.
+#[must_use]
+pub fn route_kinds() -> [Kind; 2] {
+    ROUTES.map(|kind| Kind::of(&format!("{GROUP}/v1"), kind))
+}
+
 /// Whether an object is a route whose backends have weights.
 #[must_use]
 pub fn is_route(id: &Id) -> bool {
@@ -219,9 +225,9 @@ fn weight(backend: &Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scope;
     use super::super::colour::{Colour, SLOT};
     use super::super::sample::{FILES, Given, object};
-    use super::super::{Kind, Scope};
     use super::*;
 
     const ROUTE: &str = r"apiVersion: gateway.networking.k8s.io/v1
