@@ -31,6 +31,15 @@ pub fn push(tagged: &str) -> String {
     named.lines().find(is_here).unwrap().to_owned()
 }
 
+/// Makes an image of an archive, which runs these words and has a label with its version, and pushes it. Gives its name with its
+/// digest.
+pub fn imported(archive: &Path, version: &str, command: &[&str], tagged: &str) -> String {
+    let change = format!("CMD {}", serde_json::to_string(command).unwrap());
+    let label = format!("LABEL version={version}");
+    docker(&["import", "--change", &change, "--change", &label, archive.to_str().unwrap(), tagged]);
+    push(tagged)
+}
+
 /// The archive of a root folder with the static program `/container` of this source, which is `/bin/sh`, too. It is made
 /// once for each text of the source, and stays in the folder `kept`.
 pub fn root_archive(source: &str, kept: &str) -> PathBuf {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
@@ -28,6 +27,8 @@ use serde_json::{Value, json};
 use shipkit_core::Digest;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
+
+use crate::soon;
 
 /// The node that all tests share.
 const NODE: &str = "played";
@@ -273,10 +274,7 @@ impl Namespace {
             let listed = self.wait(self.client.list_api_group_resources(&group));
             listed.is_ok_and(|all| all.resources.iter().any(|one| one.kind == text("/spec/names/kind")))
         };
-        let until = Instant::now() + Duration::from_mins(1);
-        while !is_served() {
-            assert!(Instant::now() < until, "{} is never served", text("/metadata/name"));
-        }
+        soon("it is never served", is_served);
     }
 
     /// A deployment as teams write it: three pods of one container, replaced without a gap.
@@ -368,7 +366,7 @@ impl Namespace {
                     let asked = reviews.create(&how, &review);
                     self.wait(asked).expect("an answer").status.is_some_and(|status| status.allowed)
                 };
-                assert!((0..1000).any(|_| is_allowed()), "{name} never gets to {verb} {resource}");
+                soon(&format!("{name} never gets to {verb} {resource}"), is_allowed);
             }
         }
     }

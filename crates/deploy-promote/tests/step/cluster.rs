@@ -10,6 +10,7 @@ use shipkit_core::{Digest, ImageRef, Repository};
 use shipkit_tests::server::door::kubectl;
 use shipkit_tests::server::kubernetes::{Fate, Namespace, kubeconfig};
 use shipkit_tests::server::registry::{Options, Registry};
+use shipkit_tests::soon;
 
 use crate::bed::{Step, client, record, release_of, wait};
 
@@ -193,7 +194,7 @@ fn what_somebody_else_changes_meanwhile_is_reported_as_unknown_and_kept() {
     };
     assert!(lines.any(begins), "it never began: {said:#?}");
     // It is written, and never becomes ready.
-    assert!((0..5000).any(|_| shop.versions()[1] == "1.1.0"), "it was never written");
+    soon("it was never written", || shop.versions()[1] == "1.1.0");
     shop.namespace.deployment("web", "registry.example/shop:hotfix");
     let rest: Vec<_> = lines.collect();
     assert_eq!(child.wait().unwrap().code(), Some(3), "{rest:#?}");

@@ -8,6 +8,7 @@ use shipkit_core::Digest;
 use shipkit_tests::server::door::{Door, kubectl};
 use shipkit_tests::server::gate::Moment;
 use shipkit_tests::server::kubernetes::{Fate, kubeconfig};
+use shipkit_tests::soon;
 
 use crate::bed::{Step, Transcript};
 use crate::cluster::{Shop, step_as};
@@ -59,7 +60,7 @@ pub(crate) fn empty(name: &str) -> Shop {
     for name in ["shop-api", "web"] {
         shop.namespace.delete("Deployment", name);
     }
-    assert!((0..5000).any(|_| shop.namespace.names("Deployment").is_empty()), "they never go");
+    soon("they never go", || shop.namespace.names("Deployment").is_empty());
     shop
 }
 
@@ -396,7 +397,7 @@ fn what_may_hold_data_is_never_removed_and_a_migration_finds_what_its_pods_need(
     shop.api_jobs_will(3, Fate::Exit(0));
     let job = shop.namespace.names("Job").into_iter().next().unwrap();
     shop.namespace.delete("Job", &job);
-    assert!((0..5000).any(|_| shop.namespace.names("Job").is_empty()), "it never goes");
+    soon("it never goes", || shop.namespace.names("Job").is_empty());
     deploy().ended(0, "1.3.0 runs in staging");
     assert_eq!(greeting(&shop), "bye");
 }

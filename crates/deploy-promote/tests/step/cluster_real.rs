@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
 use shipkit_core::{Digest, ImageRef};
 use shipkit_smoke::WatchReport;
 use shipkit_tests::server::kubernetes::{Fate, Namespace};
+use shipkit_tests::soon;
 
 use crate::bed::{Bed, Step, Transcript, ask};
 use crate::cluster::step_as;
@@ -46,11 +47,8 @@ impl Real {
         let real = Self { namespace, bed, strategy, releases };
         real.deploy(&real.releases[0], &real.manifests()).run().ended(0, "1.1.0 runs in staging");
         // kube-proxy hears of them later than we do.
-        let until = Instant::now() + Duration::from_mins(1);
         for name in ["api", "web"] {
-            while !real.answers(name) {
-                assert!(Instant::now() < until, "nobody answers for {name}");
-            }
+            soon("nobody answers", || real.answers(name));
         }
         real
     }
@@ -281,7 +279,7 @@ fn a_deploy_that_is_killed_on_a_real_node_is_finished_by_reconcile_and_nobody_no
         assert!(lines.any(|line| line.starts_with("update `web`")), "it never began");
         // Some pods are new and some are not.
         let live = || real.namespace.get("Deployment", "web");
-        assert!((0..5000).any(|_| live()["status"]["updatedReplicas"] == 1), "no pod was ever replaced");
+        soon("no pod was ever replaced", || live()["status"]["updatedReplicas"] == 1);
         child.kill().unwrap();
         child.wait().unwrap();
         for lease in real.namespace.names("Lease") {
@@ -381,10 +379,13 @@ fn nodes_that_are_played_say_what_a_real_one_says() {
                 let is_ready = what != "ready" || of_both.iter().all(|one| one["ready"] == true);
                 said["phase"] == end || (of_both.len() == 2 && of_both.iter().all(is_so) && is_ready)
             };
-            let said = (0..20_000).map(|_| told(namespace, "says")).find(is_there);
-            let said = said.unwrap_or_else(|| panic!("{what}: {:#}", namespace.get("Pod", "says")["status"]));
+            let mut said = Value::Null;
+            soon(what, || {
+                said = told(namespace, "says");
+                is_there(&said)
+            });
             namespace.delete("Pod", "says");
-            assert!((0..20_000).any(|_| namespace.names("Pod").is_empty()), "{what}: it never goes");
+            soon("it never goes", || namespace.names("Pod").is_empty());
             said
         });
         assert_eq!(said[1], said[0], "{what}");

@@ -4,6 +4,7 @@ use serde_json::Value;
 use shipkit_core::evidence::Kind;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::container::docker;
+use shipkit_tests::soon;
 
 use crate::bed::{Bed, Step, record, release_of, wait};
 
@@ -170,7 +171,7 @@ fn a_way_back_that_was_killed_is_finished_by_whoever_comes_next() {
         let step = back_to(&bed, "1.1.0");
         let mut child = step.start();
         let version = "{{index .Spec.Labels \"dev.shipkit.version\"}}";
-        assert!((0..2000).any(|_| bed.inspect("api", version) == "1.1.0"), "it never began");
+        soon("it never began", || bed.inspect("api", version) == "1.1.0");
         child.kill().unwrap();
         child.wait().unwrap();
         bed.lease_ends();

@@ -7,6 +7,7 @@ use shipkit_core::evidence::Kind;
 use shipkit_core::verdict::Verdict;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::server::github::{FakeGitHub, REPOSITORY, TOKEN};
+use shipkit_tests::soon;
 
 use crate::bed::{Bed, Step, Transcript, commit, terminate};
 
@@ -173,7 +174,7 @@ fn cancel(bed: &Bed, release: &Digest, image: &ImageRef) -> Transcript {
     let step = bed.deploy(release, "staging");
     let child = step.start();
     let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
-    assert!((0..2000).any(|_| bed.inspect("api", format) == image.to_string()), "it never began");
+    soon("it never began", || bed.inspect("api", format) == image.to_string());
     terminate(&child);
     step.finish(child).ended(143, "cancelled by SIGTERM: in the middle of a rollout; ")
 }

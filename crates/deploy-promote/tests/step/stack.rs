@@ -5,6 +5,7 @@ use std::path::Path;
 use shipkit_core::{Digest, ImageRef};
 use shipkit_tests::container::docker;
 use shipkit_tests::server::gate::{Gate, Moment};
+use shipkit_tests::soon;
 use tempfile::TempDir;
 
 use crate::bed::{Bed, Step};
@@ -404,7 +405,7 @@ fn what_docker_stack_deployed_is_adopted_and_goes_on_without_a_restart() {
     ]);
     let services = ["api", "db", "web", "worker"];
     // Its tasks are only just starting.
-    assert!((0..100).any(|_| checkout.step("adopt").run().exit == Some(0)), "they never ran");
+    soon("they never ran", || checkout.step("adopt").run().exit == Some(0));
     let containers = services.map(|service| checkout.bed.containers(service));
     let run = checkout.deploy(&first).run().ended(0, "1.1.0 serves in staging");
     assert!(run.stderr.contains("(compose file)"), "{}", run.stderr);

@@ -11,7 +11,7 @@ use shipkit_core::rollout::Next;
 use shipkit_core::target::{self, Desired, DesiredService, Observed, Replacement, Settings, Stamp, Update};
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Access, Compose, ComposeApplied, ComposeError, ComposeProject, Host, Proxy};
-use shipkit_tests::container::{docker, push, remove_project, root_archive};
+use shipkit_tests::container::{docker, imported, remove_project, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 use tempfile::TempDir;
 use url::Url;
@@ -200,13 +200,9 @@ impl Bed {
     pub(crate) fn image(&mut self, version: &str, command: &[&str]) -> ImageRef {
         let repository = format!("{}/{}", self.registry.host(), self.project.stack);
         let tagged = format!("{repository}:{version}");
-        let change = format!("CMD {}", serde_json::to_string(command).unwrap());
-        let label = format!("LABEL version={version}");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
         let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
-        let archive = archive.to_str().unwrap();
-        docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
-        let digest = push(&tagged);
+        let digest = imported(&archive, version, command, &tagged);
         self.images.push(tagged);
         digest.parse().unwrap()
     }

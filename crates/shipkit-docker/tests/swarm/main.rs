@@ -27,7 +27,7 @@ use shipkit_core::target::{
 };
 use shipkit_core::{Digest, ImageRef};
 use shipkit_docker::{Applied, Swarm, SwarmError};
-use shipkit_tests::container::{docker, push, root_archive};
+use shipkit_tests::container::{docker, imported, root_archive};
 use shipkit_tests::server::docker_registry::DockerRegistry;
 
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -59,13 +59,9 @@ impl Bed {
     fn image(&mut self, version: &str, command: &[&str]) -> ImageRef {
         let repository = format!("{}/{}", self.registry.as_ref().unwrap().host(), self.stack);
         let tagged = format!("{repository}:{version}");
-        let change = format!("CMD {}", serde_json::to_string(command).unwrap());
-        let label = format!("LABEL version={version}");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/container.rs");
         let archive = root_archive(source, env!("CARGO_TARGET_TMPDIR"));
-        let archive = archive.to_str().unwrap();
-        docker(&["import", "--change", &change, "--change", &label, archive, &tagged]);
-        let digest = push(&tagged);
+        let digest = imported(&archive, version, command, &tagged);
         self.images.push(tagged);
         digest.parse().unwrap()
     }
