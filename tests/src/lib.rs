@@ -8,7 +8,10 @@ pub mod server;
 pub mod step;
 pub mod traffic;
 
-/// Asks until it is so, of what nobody tells: `what` never happened when it is not so after a minute.
+/// Asks until it is so, of what nobody tells.
+///
+/// # Panics
+/// With `what` never came, when it is not so after a minute.
 #[track_caller]
 pub fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_mins(1);

@@ -184,7 +184,7 @@ impl Rendered {
             let is_lost =
                 |deployment: &&Object| sends_to(front, deployment) && !selects(&both, pod_labels(deployment));
             if let Some(lost) = of_slot().find(is_lost) {
-                let (service, deployment) = (front.id().name.clone(), lost.id().clone());
+                let (service, deployment) = (front.id().name.clone(), lost.id().to_string());
                 return Err(BadManifests::OtherLabels { service, deployment });
             }
         }

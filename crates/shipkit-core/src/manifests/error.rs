@@ -177,7 +177,7 @@ pub enum BadManifests {
         /// The Service.
         service: String,
         /// The deployment.
-        deployment: Id,
+        deployment: String,
     },
     /// An autoscaler would go on scaling what is there no more.
     #[error("{} would change with each shift, and autoscalers scale it that are not among the manifests", quoted(.0))]

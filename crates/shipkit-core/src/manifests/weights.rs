@@ -237,10 +237,11 @@ spec:
   parentRefs: [{name: edge}]
   rules:
     - matches: [{path: {value: /api}}]
-      backendRefs: [{name: api, port: 80, weight: 3}, {name: legacy, port: 80}]
+      backendRefs: [{name: api, namespace: shop, port: 80, weight: 3}, {name: legacy, port: 80}]
     - backendRefs:
         - {name: api, port: 80, namespace: other}
-        - {name: api, port: 80, kind: Bucket, group: storage.example}
+        - {name: api, port: 80, kind: Bucket}
+        - {name: api, port: 80, group: storage.example}
     - filters: [{type: RequestRedirect}]
 ";
 
@@ -269,7 +270,8 @@ spec:
         let weighed = rendered.weighed(route(&rendered), 25);
         let refs = weighed.pointer("/spec/rules/0/backendRefs").unwrap();
         let expected = json!([
-            {"name": "api", "port": 80, "weight": 225}, {"name": "api-canary", "port": 80, "weight": 75},
+            {"name": "api", "namespace": "shop", "port": 80, "weight": 225},
+            {"name": "api-canary", "namespace": "shop", "port": 80, "weight": 75},
             {"name": "legacy", "port": 80, "weight": 100},
         ]);
         assert_eq!(*refs, expected);
@@ -292,6 +294,7 @@ spec:
             (1_000_000, 500_000, [700_000, 300_000, 500_000]),
             (10_001, 0, [5001 * 70, 5001 * 30, 0]),
             (0, 1, [0, 0, 100]),
+            (0, 0, [0, 0, 0]),
         ] {
             let rule = format!(
                 "    - backendRefs: [{{name: api, port: 80, weight: {heavy}}}, {{name: x, port: 80, weight: {light}}}]\n"
@@ -336,6 +339,22 @@ spec:
             error.to_string(),
             "`Service/api` would get its share by weights, beside a Service `api-canary`, which the manifests have, too"
         );
+    }
+
+    #[test]
+    fn a_second_service_needs_a_name_that_fits() {
+        for (length, why_not) in [(56, None), (57, Some("a name that is too long for one"))] {
+            let name = "a".repeat(length);
+            let front = |name: &str| format!("metadata: {{name: {name}}}\nspec: {{selector: {{app: api}}");
+            let base = FILES[0].1.replacen(&front("api"), &front(&name), 1);
+            let route = ROUTE.replace("name: api", &format!("name: {name}"));
+            let files = [("base.yaml", base.as_str()), FILES[1], FILES[2], ("route.yaml", &route)];
+            let rendered = given(&["api"]).render(&files).unwrap().in_slot(Colour::Green).0;
+            assert_eq!(rendered.routed(), BTreeSet::from([name.as_str()]));
+            let told = rendered.seconds().err().map(|error| error.to_string());
+            assert_eq!(told.is_some(), why_not.is_some(), "{told:?}");
+            assert!(told.is_none_or(|told| why_not.is_some_and(|why| told.ends_with(why))));
+        }
     }
 
     #[test]
