@@ -330,6 +330,34 @@ spec:
     }
 
     #[test]
+    fn a_second_service_of_one_without_an_address_has_none_either() {
+        let base = FILES[0].1.replacen(
+            "spec: {selector: {app: api}",
+            "spec: {clusterIP: None, selector: {app: api}",
+            1,
+        );
+        let files = [("base.yaml", base.as_str()), FILES[1], FILES[2], ("route.yaml", ROUTE)];
+        let second = given(&["api", "web"]).render(&files).unwrap().seconds().unwrap().remove(0);
+        assert_eq!(second.value().pointer("/spec/clusterIP"), Some(&json!("None")));
+    }
+
+    #[test]
+    fn a_deployment_is_weighed_where_all_its_requests_come_by_routes() {
+        let is_weighed = |rendered: &Rendered, name: &str| {
+            let deployment =
+                rendered.objects().iter().find(|one| one.id().kind != "Service" && one.id().name == name);
+            rendered.is_weighed(deployment.unwrap())
+        };
+        let by_route = green(ROUTE);
+        let admin = "---\napiVersion: v1\nkind: Service\nmetadata: {name: admin}\nspec: {selector: {app: api}, ports: [{port: 81}]}\n";
+        let by_both = green(&format!("{ROUTE}{admin}"));
+        // No Service sends any to the last.
+        let all = ["api-green", "web-green", "postgres"];
+        assert_eq!(all.map(|name| is_weighed(&by_route, name)), [true, false, false]);
+        assert_eq!(all.map(|name| is_weighed(&by_both, name)), [false; 3]);
+    }
+
+    #[test]
     fn a_second_service_needs_a_name_that_is_free() {
         let taken = format!(
             "{ROUTE}---\napiVersion: v1\nkind: Service\nmetadata: {{name: api-canary}}\nspec: {{ports: [{{port: 80}}]}}\n"
