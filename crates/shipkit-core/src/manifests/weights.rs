@@ -255,7 +255,9 @@ spec:
 
     fn given(services: &[&str]) -> Given {
         let mut given = Given::default().shifted(services);
-        given.scopes.insert(Kind::of("gateway.networking.k8s.io/v1", "HTTPRoute"), Scope::Namespaced);
+        for kind in ["HTTPRoute", "GRPCRoute", "TCPRoute"] {
+            given.scopes.insert(Kind::of("gateway.networking.k8s.io/v1", kind), Scope::Namespaced);
+        }
         given
     }
 
@@ -285,6 +287,13 @@ spec:
         assert_eq!(weighed["metadata"], json!({"name": "shop", "annotations": {SHARE: "25"}}));
         assert_eq!((share(&weighed), share(own)), (Some(25), None));
         assert_eq!(share(&json!({"metadata": {"annotations": {SHARE: "101"}}})), None);
+    }
+
+    #[test]
+    fn routes_that_carry_whole_requests_weigh_slots() {
+        for (kind, routes) in [("HTTPRoute", 1), ("GRPCRoute", 1), ("TCPRoute", 0)] {
+            assert_eq!(green(&ROUTE.replace("HTTPRoute", kind)).routes().count(), routes, "{kind}");
+        }
     }
 
     #[test]
