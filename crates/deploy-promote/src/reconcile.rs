@@ -3,7 +3,7 @@
 use shipkit_core::Digest;
 use shipkit_core::journal::{Intent, Journal, Resume, resume};
 use shipkit_core::target::{ObservedService, Stamp};
-use shipkit_core::verdict::{Outcome, Verdict};
+use shipkit_core::verdict::Outcome;
 use shipkit_runner::{Failure, Runner};
 
 use crate::args::DeployArgs;
@@ -85,12 +85,7 @@ async fn undo(
     if is_left {
         return rollback::go_back(project, (target, hold), &wanted, runner).await;
     }
-    let failed = rollback::settle(target, runner).await;
-    if !failed.is_empty() {
-        return Ok(Outcome::fail(format!("the rollback failed: {}", failed.join("; "))));
-    }
-    hold.diary(Some(journal)).note(Journal::end).await?;
-    Ok(Outcome { verdict: Verdict::Pass, cause: format!("nothing was left to do: {why}") })
+    rollback::end((target, hold), (why, journal), runner).await
 }
 
 /// Whether a service still has to go back: it is not confirmed, or it still is what the run went back from and knows where to.

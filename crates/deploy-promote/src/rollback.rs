@@ -2,7 +2,7 @@
 
 use shipkit_core::Digest;
 use shipkit_core::history::{self, Entry, why_not_to};
-use shipkit_core::journal::{Journal, JournalError};
+use shipkit_core::journal::{Intent, Journal, JournalError, Resume, resume};
 use shipkit_core::rollout::Next;
 use shipkit_core::target::{Observed, Return, Stamp, WayBack, way_back};
 use shipkit_core::verdict::{Outcome, Verdict};
@@ -51,10 +51,12 @@ pub(crate) async fn run(
     // What cannot go back needs no lease to say so.
     let seen = journal(&target).await?.unwrap_or_default();
     let way = match find(project, &target, &wanted, seen.as_ref(), runner).await? {
-        Ok(way) => way,
+        Ok(way) => Some(way),
+        Err(_) if unended(&wanted, seen.as_ref()).is_some() => None,
         Err(none) => return Ok(none),
     };
     if project.args.dry_run {
+        let Some(way) = way else { return Ok(Outcome::pass("dry run: nothing was changed")) };
         runner.data(&report::way_back(&way.back));
         let held = why_held(&way, seen.as_ref()).map(|why| format!("; it would be held: {why}"));
         return Ok(Outcome::pass(format!("dry run: nothing was changed{}", held.unwrap_or_default())));
@@ -130,6 +132,28 @@ async fn find(
     })
 }
 
+/// What there is to end where there is nothing to go back from: a rollback that was killed near its end.
+fn unended(wanted: &Wanted<'_>, journal: Option<&Journal>) -> Option<String> {
+    match resume(journal, Intent::Reconcile) {
+        Resume::Undo { why } if wanted.to.is_none() => Some(why),
+        Resume::Undo { .. } | Resume::Nothing { .. } | Resume::Finish { .. } | Resume::Hold { .. } => None,
+    }
+}
+
+/// Ends a rollback of which nothing else is left.
+pub(crate) async fn end(
+    (target, hold): (&Target, &Hold),
+    (why, journal): (&str, Journal),
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    let failed = settle(target, runner).await;
+    if !failed.is_empty() {
+        return Ok(Outcome::fail(format!("the rollback failed: {}", failed.join("; "))));
+    }
+    hold.diary(Some(journal)).note(Journal::end).await?;
+    Ok(Outcome::pass(format!("nothing was left to do: {why}")))
+}
+
 /// What can be named where nothing is remembered, which is so after a release that was taken back.
 fn others(entries: &[Entry], observed: &Observed) -> String {
     let others = entries.iter().filter(|entry| !entry.runs(observed) && entry.why_not_reachable().is_none());
@@ -156,7 +180,12 @@ pub(crate) async fn go_back(
     });
     let way = match find(project, target, wanted, journal.as_ref(), runner).await? {
         Ok(way) => way,
-        Err(none) => return Ok(none),
+        Err(none) => {
+            let Some((why, journal)) = unended(wanted, journal.as_ref()).zip(journal) else {
+                return Ok(none);
+            };
+            return end((target, hold), (&why, journal), runner).await;
+        }
     };
     let glass = match (why_held(&way, journal.as_ref()), wanted.reason) {
         (Some(why), None) => {
