@@ -187,16 +187,9 @@ pub(crate) async fn go_back(
             return end((target, hold), (&why, journal), runner).await;
         }
     };
-    let glass = match (why_held(&way, journal.as_ref()), wanted.reason) {
-        (Some(why), None) => {
-            let hint = "`--break-glass REASON` goes back all the same";
-            return Ok(Outcome::fail(format!("nothing was rolled back: {why}; {hint}")));
-        }
-        (Some(why), Some(reason)) => {
-            warn(runner, "break-glass", &format!("{reason}; it was held: {why}"));
-            Some(BrokenGlass::new(&why, reason, &way.back, journal.as_ref()))
-        }
-        (None, _) => None,
+    let glass = match broken_glass(&way, journal.as_ref(), wanted.reason, runner) {
+        Ok(glass) => glass,
+        Err(refusal) => return Ok(refusal),
     };
     runner.say(&report::way_back(&way.back));
     let missing = tokio::select! {
@@ -235,6 +228,26 @@ pub(crate) async fn go_back(
         runner.data(&report::status_json(target.place(), &now, &[]).to_string());
     }
     Ok(outcome)
+}
+
+/// What is recorded of a way that is held and gone all the same; `Err` where nobody says why it should be.
+fn broken_glass(
+    way: &Way,
+    journal: Option<&Journal>,
+    reason: Option<&str>,
+    runner: &Runner,
+) -> Result<Option<BrokenGlass>, Outcome> {
+    match (why_held(way, journal), reason) {
+        (Some(why), None) => {
+            let hint = "`--break-glass REASON` goes back all the same";
+            Err(Outcome::fail(format!("nothing was rolled back: {why}; {hint}")))
+        }
+        (Some(why), Some(reason)) => {
+            warn(runner, "break-glass", &format!("{reason}; it was held: {why}"));
+            Ok(Some(BrokenGlass::new(&why, reason, &way.back, journal)))
+        }
+        (None, _) => Ok(None),
+    }
 }
 
 /// Why nobody must go this way without saying so: what the history says, and what the last run did that may not stand there.
