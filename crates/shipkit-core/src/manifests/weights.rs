@@ -412,6 +412,7 @@ spec:
             (json!([{"conditions": both("True", 2)}, {"conditions": both("True", 1)}]), Taken::NotYet),
             (json!([{"conditions": both("True", 2)}, {"conditions": both("False", 3)}]), no),
             (json!([{"conditions": [condition("Accepted", "True", 2)]}]), Taken::NotYet),
+            (json!([{"conditions": [condition("ResolvedRefs", "True", 2)]}]), Taken::NotYet),
         ] {
             let route = json!({"metadata": {"generation": 2}, "status": {"parents": parents}});
             assert_eq!(taken(&route), expected, "{route}");
