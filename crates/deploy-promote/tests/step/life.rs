@@ -108,7 +108,7 @@ fn back_without_a_registry(bed: &mut Bed, first: &Digest, github: &FakeGitHub) {
     assert!(back.body.to_string().contains(first.as_str()), "{}", back.body);
     assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
     let run = bed.step("rollback", "staging").run().ended(1, "remembers no good release before it");
-    assert!(run.outputs["cause"].ends_with("1.1.0 serves"), "{run:#?}");
+    assert!(run.outputs["cause"].ends_with("; 1.1.0 serves; `rollback --to` reaches 1.2.0"), "{run:#?}");
     bed.deploy(first, "staging").run().ended(3, "");
 }
 
