@@ -41,6 +41,11 @@ pub enum Kind {
     },
     /// Is the answer to a request as expected?
     Http(Http),
+    /// Does every address of the host take connections?
+    Tcp {
+        /// `host:port`.
+        address: String,
+    },
 }
 
 /// A request and what its answer has to be.

@@ -200,17 +200,7 @@ fn class_of(error: &(dyn StdError + 'static)) -> Option<Class> {
         return Some(Class::Tls);
     }
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "`ErrorKind` is not ours and grows")]
-        return match error.kind() {
-            ErrorKind::ConnectionRefused => Some(Class::Refused),
-            ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::UnexpectedEof => Some(Class::Reset),
-            ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => Some(Class::NoRoute),
-            ErrorKind::TimedOut => Some(Class::ConnectTimeout),
-            _ => None,
-        };
+        return class_of_io(error);
     }
     // These errors have no public type: hyper-util names the stage, hyper the state of the message.
     let text = error.to_string();
@@ -222,5 +212,20 @@ fn class_of(error: &(dyn StdError + 'static)) -> Option<Class> {
         Some(Class::Reset)
     } else {
         None
+    }
+}
+
+/// How a connection ended, where the system says it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "`ErrorKind` is not ours and grows")]
+pub(crate) fn class_of_io(error: &std::io::Error) -> Option<Class> {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some(Class::Refused),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Some(Class::Reset),
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => Some(Class::NoRoute),
+        ErrorKind::TimedOut => Some(Class::ConnectTimeout),
+        _ => None,
     }
 }

@@ -49,8 +49,8 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Get(_) | CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| "`expect.p95`".to_owned())?
         }
+        CheckKind::Tcp(_) => without_answer(check)?,
         CheckKind::Ws(_)
-        | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
@@ -61,14 +61,23 @@ fn unsupported(check: &config::Check) -> Option<String> {
     Some(format!("{what} (`{}`, line {})", check.name, check.line))
 }
 
+/// What is expected of an answer, where there is none to compare with it: it would seem to be asked.
+fn without_answer(check: &config::Check) -> Option<String> {
+    let word = check.kind.word();
+    if !check.headers.is_empty() {
+        return Some(format!("`headers` of `{word}`"));
+    }
+    (check.expect != config::Expect::default()).then(|| format!("`expect` of `{word}`"))
+}
+
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
         CheckKind::Get(path) => request(check, Method::Get, path, None),
         CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
+        CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Ws(_)
-        | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
@@ -165,7 +174,7 @@ mod tests {
         let converted = configured(&checks, &Shipped::Release(release))?;
         match &converted[0].kind {
             Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
-            Kind::Ready { .. } | Kind::Http(_) => panic!("another kind"),
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } => panic!("another kind"),
         }
     }
 
@@ -178,6 +187,22 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "this version cannot run `ws` (`c`, line 7), `expect.p95` (`c`, line 7)"
+        );
+    }
+
+    #[test]
+    fn an_answer_is_expected_only_of_what_has_one() {
+        let tcp = || check(CheckKind::Tcp("db:5432".to_owned()), None);
+        let converted = configured(&[tcp()], &Shipped::Unknown).unwrap();
+        assert_eq!(converted[0].kind, Kind::Tcp { address: "db:5432".to_owned() });
+        let mut expects = tcp();
+        expects.expect.status = Some(200);
+        let mut has_headers = tcp();
+        has_headers.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
+        let error = configured(&[expects, has_headers], &Shipped::Unknown).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this version cannot run `expect` of `tcp` (`c`, line 7), `headers` of `tcp` (`c`, line 7)"
         );
     }
 

@@ -22,6 +22,14 @@ pub enum SmokeError {
         /// What is wrong with it.
         why: String,
     },
+    /// What a check should connect to is no host with a port.
+    #[error("check `{check}` connects to `{address}`, which is no `host:port`")]
+    Endpoint {
+        /// The name of the check.
+        check: String,
+        /// What stands there.
+        address: String,
+    },
     /// A check cannot be sent as it stands.
     #[error("check `{check}` has a header `{header}` that HTTP does not allow")]
     Header {
@@ -58,13 +66,14 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => {
-                Some("checks that run today: `get`, `post`, `release`; remove the others".to_owned())
+                Some("checks that run today: `get`, `post`, `tcp`, `release`; remove the others".to_owned())
             }
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),
             Self::Certificates(_)
             | Self::Client(_)
             | Self::Address { .. }
+            | Self::Endpoint { .. }
             | Self::Header { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
@@ -76,6 +85,7 @@ impl Hint for SmokeError {
             Self::Client(_) => ExitCode::Unknown,
             Self::Certificates(_)
             | Self::Address { .. }
+            | Self::Endpoint { .. }
             | Self::Header { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }

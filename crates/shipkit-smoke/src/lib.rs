@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `streak`,
-//! `tally`); `client` is the only place that sends anything. [`Prometheus`] asks what others have measured.
+//! `tally`); `client` is the only place that sends requests, and `tcp` the only other one that connects. [`Prometheus`] asks what others have measured.
 
 mod check;
 mod class;
@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod streak;
 mod tally;
+mod tcp;
 mod watch;
 
 pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};

@@ -6,6 +6,7 @@ use url::Url;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
+use crate::tcp::Endpoint;
 
 /// The stages of a run in order.
 pub(super) const STAGES: [Stage; 3] = [Stage::Ready, Stage::Release, Stage::Rest];
@@ -29,7 +30,13 @@ pub(super) struct Asked<'a> {
 pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
     Release { url: Url, wanted: &'a Wanted },
+    Rest(Rest<'a>),
+}
+
+/// What is asked once, and again only as often as the check says.
+pub(super) enum Rest<'a> {
     Http { ask: Ask, expect: &'a Expect },
+    Tcp(Endpoint),
 }
 
 /// Resolves every address and header.
@@ -58,7 +65,13 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         }
         Kind::Http(http) => {
             let ask = request(base, check, http)?;
-            (ask.url.clone(), Question::Http { ask, expect: &http.expect })
+            (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
+        }
+        Kind::Tcp { address } => {
+            let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.clone() };
+            let endpoint = Endpoint::read(address).ok_or_else(bad)?;
+            let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+            (url, Question::Rest(Rest::Tcp(endpoint)))
         }
     };
     Ok(Asked { check, url, question })
@@ -104,24 +117,35 @@ impl Question<'_> {
         match self {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
-            Self::Http { .. } => Stage::Rest,
+            Self::Rest(_) => Stage::Rest,
         }
     }
 
     /// A command that asks the same. Values of headers and bodies may be secret and are left out.
     pub(super) fn repeat(&self, url: &Url) -> String {
         let url = quoted(harmless(url).as_str());
-        let mut command = "curl -sS -i --max-time 5".to_owned();
-        if let Self::Http { ask, .. } = self {
-            command.push_str(match ask.method {
-                Method::Get => "",
-                Method::Post => " -X POST",
-            });
-            command.extend(ask.headers.keys().map(|name| format!(" -H '{name}: ...'")));
-            command.push_str(if ask.body.is_some() { " --data '...'" } else { "" });
+        let curl = "curl -sS -i --max-time 5";
+        match self {
+            Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
+            Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
+            Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
         }
-        format!("{command} {url}")
     }
+}
+
+fn flags(ask: &Ask) -> String {
+    let mut flags = match ask.method {
+        Method::Get => "",
+        Method::Post => " -X POST",
+    }
+    .to_owned();
+    for name in ask.headers.keys() {
+        flags.push_str(" -H '");
+        flags.push_str(name.as_str());
+        flags.push_str(": ...'");
+    }
+    flags.push_str(if ask.body.is_some() { " --data '...'" } else { "" });
+    flags
 }
 
 /// A URL without user name and password.

@@ -87,7 +87,7 @@ impl Log {
     }
 
     pub(super) fn report(self, asked: &Asked<'_>, outcome: Outcome, url: &Url) -> CheckReport {
-        let is_flaky = matches!(asked.question, Question::Http { .. })
+        let is_flaky = matches!(asked.question, Question::Rest(_))
             && outcome.verdict == Verdict::Pass
             && 1 < self.attempts.len();
         let repeat = asked.question.repeat(url);

@@ -9,4 +9,5 @@
 
 mod fixture;
 mod run;
+mod tcp;
 mod watch;
