@@ -46,6 +46,13 @@ pub enum Kind {
         /// `host:port`.
         address: String,
     },
+    /// Does it lead where it must? Without `to`, from http to https of the same host.
+    Redirect {
+        /// A path below the base address, or a whole address.
+        path: String,
+        /// The same, of where it must lead.
+        to: Option<String>,
+    },
 }
 
 /// A request and what its answer has to be.

@@ -49,10 +49,9 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Get(_) | CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| "`expect.p95`".to_owned())?
         }
-        CheckKind::Tcp(_) => without_answer(check)?,
+        CheckKind::Tcp(_) | CheckKind::Redirect { .. } => without_answer(check)?,
         CheckKind::Ws(_)
         | CheckKind::Tls(_)
-        | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)
@@ -61,7 +60,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
     Some(format!("{what} (`{}`, line {})", check.name, check.line))
 }
 
-/// What is expected of an answer, where there is none to compare with it: it would seem to be asked.
+/// What is expected of an answer that this kind does not compare with it: it would only seem to be asked.
 fn without_answer(check: &config::Check) -> Option<String> {
     let word = check.kind.word();
     if !check.headers.is_empty() {
@@ -77,9 +76,9 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
+        CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Ws(_)
         | CheckKind::Tls(_)
-        | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)
@@ -174,7 +173,9 @@ mod tests {
         let converted = configured(&checks, &Shipped::Release(release))?;
         match &converted[0].kind {
             Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } => panic!("another kind"),
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } => {
+                panic!("another")
+            }
         }
     }
 
@@ -191,10 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_expected_only_of_what_has_one() {
+    fn what_has_no_answer_to_compare_expects_none() {
         let tcp = || check(CheckKind::Tcp("db:5432".to_owned()), None);
-        let converted = configured(&[tcp()], &Shipped::Unknown).unwrap();
+        let redirect = CheckKind::Redirect { url: "/a".to_owned(), to: Some("/b".to_owned()) };
+        let converted = configured(&[tcp(), check(redirect, None)], &Shipped::Unknown).unwrap();
         assert_eq!(converted[0].kind, Kind::Tcp { address: "db:5432".to_owned() });
+        let redirect = Kind::Redirect { path: "/a".to_owned(), to: Some("/b".to_owned()) };
+        assert_eq!(converted[1].kind, redirect);
         let mut expects = tcp();
         expects.expect.status = Some(200);
         let mut has_headers = tcp();

@@ -1,8 +1,8 @@
 //! The check engine: is the release that was shipped the one that answers, and does it answer as it should?
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
-//! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `streak`,
-//! `tally`); `client` is the only place that sends requests, and `tcp` the only other one that connects. [`Prometheus`] asks what others have measured.
+//! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
+//! `streak`, `tally`); `client` is the only place that sends requests, and `tcp` the only other one that connects. [`Prometheus`] asks what others have measured.
 
 mod check;
 mod class;
@@ -12,6 +12,7 @@ mod error;
 mod judge;
 mod marked;
 mod prometheus;
+mod redirect;
 mod report;
 mod run;
 mod streak;

@@ -17,6 +17,7 @@ use crate::client::{Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
 use crate::marked::{Marked, Marks};
+use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
 use crate::tcp;
@@ -275,6 +276,22 @@ impl<'a> Session<'a> {
                 Ok(format!("status {} in {:.1?}", answer.status, answer.took))
             }
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
+            Rest::Redirect(route) => self.follow(route).await,
+        }
+    }
+
+    /// Each address is asked as any visitor would: what belongs to one host is not sent to another.
+    async fn follow(&self, route: &Route) -> Result<String, Bad> {
+        let mut trail = Trail::from(&route.asked);
+        let mut url = route.asked.clone();
+        loop {
+            let end = Instant::now() + self.options.timeout;
+            let answered = self.client.ask(&Ask::get(url), end).await;
+            let answer = answered.map_err(|bad| trail.broken(bad))?;
+            match route.next(&mut trail, answer.status, &answer.headers)? {
+                Next::Ask(next) => url = next,
+                Next::Done(told) => return Ok(told),
+            }
         }
     }
 
@@ -336,7 +353,9 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         Rest::Http { ask: Ask { method: Method::Post, .. }, .. } => {
             class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429))
         }
-        Rest::Http { ask: Ask { method: Method::Get, .. }, .. } | Rest::Tcp(_) => class.is_mendable(),
+        Rest::Http { ask: Ask { method: Method::Get, .. }, .. } | Rest::Tcp(_) | Rest::Redirect(_) => {
+            class.is_mendable()
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use url::Url;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
+use crate::redirect::{Route, To};
 use crate::tcp::Endpoint;
 
 /// The stages of a run in order.
@@ -37,6 +38,7 @@ pub(super) enum Question<'a> {
 pub(super) enum Rest<'a> {
     Http { ask: Ask, expect: &'a Expect },
     Tcp(Endpoint),
+    Redirect(Route),
 }
 
 /// Resolves every address and header.
@@ -72,6 +74,10 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             let endpoint = Endpoint::read(address).ok_or_else(bad)?;
             let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
             (url, Question::Rest(Rest::Tcp(endpoint)))
+        }
+        Kind::Redirect { path, to } => {
+            let route = route(base, path, to.as_deref(), check)?;
+            (route.asked.clone(), Question::Rest(Rest::Redirect(route)))
         }
     };
     Ok(Asked { check, url, question })
@@ -112,6 +118,33 @@ fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
     Ok(Ask { method: http.method, url: address(base, &http.path, check)?, headers, body })
 }
 
+/// A path is asked over http where it must lead to https, at the usual port, and without a password: it could be read on the way.
+fn route(base: &Url, path: &str, to: Option<&str>, check: &Check) -> Result<Route, SmokeError> {
+    let asked = address(base, path, check)?;
+    let is_path = path.starts_with('/');
+    let Some(to) = to else {
+        let mut asked = harmless(&asked);
+        if is_path && asked.scheme() == "https" {
+            // Both are possible for every https address.
+            asked.set_port(None).ok();
+            asked.set_scheme("http").ok();
+        }
+        if asked.scheme() != "http" {
+            return Err(SmokeError::Address {
+                check: check.name.clone(),
+                address: path.to_owned(),
+                why: "what leads from http to https is asked over http; say with `to` where else it leads"
+                    .to_owned(),
+            });
+        }
+        return Ok(Route { asked, to: To::Https });
+    };
+    let mut host = asked.clone();
+    host.set_path("/");
+    let wanted = address(if is_path { base } else { &host }, to, check)?;
+    Ok(Route { asked, to: if to.starts_with('/') { To::Path(wanted) } else { To::Address(wanted) } })
+}
+
 impl Question<'_> {
     pub(super) fn stage(&self) -> Stage {
         match self {
@@ -128,6 +161,7 @@ impl Question<'_> {
         match self {
             Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
+            Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
         }
     }

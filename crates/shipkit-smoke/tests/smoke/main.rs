@@ -8,6 +8,7 @@
 )]
 
 mod fixture;
+mod redirect;
 mod run;
 mod tcp;
 mod watch;
