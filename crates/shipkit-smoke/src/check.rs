@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use shipkit_core::config::Tls;
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -53,6 +54,8 @@ pub enum Kind {
         /// The same, of where it must lead.
         to: Option<String>,
     },
+    /// Is the TLS of the base address as it should be: versions, certificate, and what is asked for besides?
+    Tls(Tls),
 }
 
 /// A request and what its answer has to be.

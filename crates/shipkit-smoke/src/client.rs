@@ -77,14 +77,22 @@ impl Ask {
 impl Client {
     /// A client that trusts the roots of the web and the certificates in `ca_pem`.
     pub(crate) fn new(ca_pem: Option<&[u8]>, reuse: Reuse, timeout: Duration) -> Result<Self, SmokeError> {
-        let broken = |error: &dyn std::fmt::Display| SmokeError::Client(error.to_string());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        // Only HTTP/1.1 is offered: over HTTP/2 many requests would share one connection, and one replica.
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| broken(&error))?
+            .map_err(|error| SmokeError::Client(error.to_string()))?
             .with_root_certificates(roots(ca_pem)?)
             .with_no_client_auth();
+        Self::over(tls, reuse, timeout)
+    }
+
+    /// A client that takes any certificate, for answers without a secret in their questions.
+    pub(crate) fn blind(timeout: Duration) -> Result<Self, SmokeError> {
+        let tls = crate::tls::blind().map_err(|error| SmokeError::Client(error.to_string()))?;
+        Self::over(tls, Reuse::Never, timeout)
+    }
+
+    fn over(tls: rustls::ClientConfig, reuse: Reuse, timeout: Duration) -> Result<Self, SmokeError> {
         let idle = match reuse {
             Reuse::Never => 0,
             Reuse::Allowed => usize::MAX,
@@ -93,13 +101,14 @@ impl Client {
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // Only HTTP/1.1 is offered: over HTTP/2 many requests would share one connection, and one replica.
             .http1_only()
             // Earlier than the request's own limit, so that silence can be told from a slow answer.
             .connect_timeout(timeout * 4 / 5)
             .pool_max_idle_per_host(idle)
             .user_agent(concat!("shipkit-smoke/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| broken(&error))?;
+            .map_err(|error| SmokeError::Client(error.to_string()))?;
         Ok(Self { http })
     }
 
@@ -160,7 +169,8 @@ pub(crate) fn headers<'a>(
         .collect()
 }
 
-fn roots(ca_pem: Option<&[u8]>) -> Result<rustls::RootCertStore, SmokeError> {
+/// The roots of the web and the certificates in `ca_pem`.
+pub(crate) fn roots(ca_pem: Option<&[u8]>) -> Result<rustls::RootCertStore, SmokeError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let Some(pem) = ca_pem else {
         return Ok(roots);

@@ -49,9 +49,8 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Get(_) | CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| "`expect.p95`".to_owned())?
         }
-        CheckKind::Tcp(_) | CheckKind::Redirect { .. } => without_answer(check)?,
+        CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) => without_answer(check)?,
         CheckKind::Ws(_)
-        | CheckKind::Tls(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)
@@ -77,8 +76,8 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
+        CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(_)
-        | CheckKind::Tls(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)
@@ -173,8 +172,8 @@ mod tests {
         let converted = configured(&checks, &Shipped::Release(release))?;
         match &converted[0].kind {
             Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } => {
-                panic!("another")
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } | Kind::Tls(_) => {
+                panic!("another kind")
             }
         }
     }

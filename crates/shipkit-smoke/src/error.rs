@@ -30,6 +30,14 @@ pub enum SmokeError {
         /// What stands there.
         address: String,
     },
+    /// There is no TLS where a check asks for it.
+    #[error("check `{check}` asks for the TLS of `{address}`, which is no https address")]
+    NoTls {
+        /// The name of the check.
+        check: String,
+        /// The base address.
+        address: String,
+    },
     /// A check cannot be sent as it stands.
     #[error("check `{check}` has a header `{header}` that HTTP does not allow")]
     Header {
@@ -66,7 +74,7 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `post`, `tcp`, `redirect`, `release`; remove the others"
+                "checks that run today: `get`, `post`, `tcp`, `redirect`, `tls`, `release`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
@@ -75,6 +83,7 @@ impl Hint for SmokeError {
             | Self::Client(_)
             | Self::Address { .. }
             | Self::Endpoint { .. }
+            | Self::NoTls { .. }
             | Self::Header { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
@@ -87,6 +96,7 @@ impl Hint for SmokeError {
             Self::Certificates(_)
             | Self::Address { .. }
             | Self::Endpoint { .. }
+            | Self::NoTls { .. }
             | Self::Header { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }

@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
-//! `streak`, `tally`); `client` is the only place that sends requests, and `tcp` the only other one that connects. [`Prometheus`] asks what others have measured.
+//! `streak`, `tally`); `client` is the only place that sends requests; `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod check;
 mod class;
@@ -18,6 +18,7 @@ mod run;
 mod streak;
 mod tally;
 mod tcp;
+mod tls;
 mod watch;
 
 pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};

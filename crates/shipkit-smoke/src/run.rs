@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use rustls::RootCertStore;
 use shipkit_core::{Outcome, Verdict};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::check::{Check, Method, Severity, Wanted};
 use crate::class::Class;
-use crate::client::{Answer, Ask, Bad, Client, Reuse};
+use crate::client::{self, Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
 use crate::marked::{Marked, Marks};
 use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
-use crate::tcp;
+use crate::{tcp, tls};
 use asked::{Asked, Question, Rest};
 pub(crate) use asked::{address, harmless};
 use log::Log;
@@ -118,6 +119,7 @@ pub async fn meet(base: &Url, options: &Options) -> Result<Outcome, SmokeError> 
 /// One run.
 struct Session<'a> {
     client: Client,
+    roots: RootCertStore,
     marks: Option<Marks>,
     options: &'a Options,
     end: Instant,
@@ -131,8 +133,9 @@ fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
 impl<'a> Session<'a> {
     fn new(options: &'a Options) -> Result<Self, SmokeError> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
+        let roots = client::roots(options.ca_pem.as_deref())?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
-        Ok(Self { client, marks, options, end: Instant::now() + options.deadline })
+        Ok(Self { client, roots, marks, options, end: Instant::now() + options.deadline })
     }
 
     async fn meet(&self, base: &Url) -> Outcome {
@@ -277,6 +280,7 @@ impl<'a> Session<'a> {
             }
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
+            Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
         }
     }
 
@@ -353,9 +357,10 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         Rest::Http { ask: Ask { method: Method::Post, .. }, .. } => {
             class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429))
         }
-        Rest::Http { ask: Ask { method: Method::Get, .. }, .. } | Rest::Tcp(_) | Rest::Redirect(_) => {
-            class.is_mendable()
-        }
+        Rest::Http { ask: Ask { method: Method::Get, .. }, .. }
+        | Rest::Tcp(_)
+        | Rest::Redirect(_)
+        | Rest::Tls(_) => class.is_mendable(),
     }
 }
 

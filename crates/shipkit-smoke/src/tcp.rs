@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::{Instant, timeout_at};
+use url::{Host, Url};
 
 use crate::class::Class;
 use crate::client::{Bad, class_of_io};
@@ -43,6 +44,16 @@ impl Endpoint {
             None => Some(host).filter(|host| !host.is_empty() && !host.contains([':', '/', '@', ' ']))?,
         };
         Some(Self { host: host.to_owned(), port })
+    }
+
+    /// Where the requests for an address go.
+    pub(crate) fn of(url: &Url) -> Option<Self> {
+        let host = match url.host()? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        Some(Self { host, port: url.port_or_known_default()? })
     }
 
     /// Its addresses, each once.

@@ -90,7 +90,9 @@ impl WatchOptions {
     pub fn of_rollout(base: &Url, checks: &[Check]) -> Option<Self> {
         let release = checks.iter().find_map(|check| match &check.kind {
             Kind::Release { path, .. } => Some((check, path, true)),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } => None,
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } | Kind::Tls(_) => {
+                None
+            }
         });
         let reading = checks.iter().find_map(|check| match &check.kind {
             Kind::Http(Http { method: Method::Get, path, headers, expect, .. })
@@ -102,7 +104,8 @@ impl WatchOptions {
             | Kind::Release { .. }
             | Kind::Http(_)
             | Kind::Tcp { .. }
-            | Kind::Redirect { .. } => None,
+            | Kind::Redirect { .. }
+            | Kind::Tls(_) => None,
         });
         let (check, path, reads_revision) = release.or(reading)?;
         let url = address(base, path, check).ok()?;

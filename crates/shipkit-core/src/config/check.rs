@@ -46,7 +46,7 @@ pub enum CheckKind {
     Redirect {
         /// Path or address that is asked.
         url: String,
-        /// Where it must lead.
+        /// Where it must lead; `None` is from http to https of the same host.
         to: Option<String>,
     },
     /// A query for Prometheus that must give something.
@@ -64,9 +64,9 @@ pub enum CheckKind {
 /// What TLS must be like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The oldest version that is spoken.
+    /// The oldest version that is spoken; `None` is 1.2 (RFC 9325 3.1.1).
     pub min_version: Option<TlsVersion>,
-    /// The certificate must be valid for at least this long.
+    /// The certificate must be valid for at least this long; `None` is 14 days, or a third of its life where that is less.
     pub expires_in: Option<Duration>,
     /// Whether HSTS must be announced.
     pub hsts: bool,

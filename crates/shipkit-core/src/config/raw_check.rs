@@ -41,7 +41,7 @@ pub(super) struct RawCheck {
     pub(super) tls: Option<RawTls>,
     /// A path or address that must redirect.
     pub(super) redirect: Option<String>,
-    /// Where `redirect` must lead.
+    /// Where `redirect` must lead. Default: from http to https of the same host.
     pub(super) to: Option<String>,
     /// A query for Prometheus that must give something.
     pub(super) promql: Option<String>,
@@ -65,11 +65,11 @@ pub(super) struct RawCheck {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 pub(super) struct RawTls {
-    /// The oldest version that is spoken.
+    /// The oldest version that is spoken. Default: `1.2`.
     pub(super) min_version: Option<RawTlsVersion>,
-    /// The certificate must be valid for at least this long.
+    /// The certificate must be valid for at least this long. Default: 14 days, or a third of its whole life where that is less.
     pub(super) expires_in: Option<Span>,
-    /// Whether HSTS must be announced.
+    /// Whether HSTS must be announced, for six months at least.
     pub(super) hsts: Option<bool>,
     /// Whether an OCSP response must be stapled.
     pub(super) ocsp_stapling: Option<bool>,

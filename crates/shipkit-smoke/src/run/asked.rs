@@ -8,6 +8,7 @@ use crate::client::{self, Ask};
 use crate::error::SmokeError;
 use crate::redirect::{Route, To};
 use crate::tcp::Endpoint;
+use crate::tls::Target;
 
 /// The stages of a run in order.
 pub(super) const STAGES: [Stage; 3] = [Stage::Ready, Stage::Release, Stage::Rest];
@@ -39,6 +40,7 @@ pub(super) enum Rest<'a> {
     Http { ask: Ask, expect: &'a Expect },
     Tcp(Endpoint),
     Redirect(Route),
+    Tls(Box<Target>),
 }
 
 /// Resolves every address and header.
@@ -78,6 +80,12 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         Kind::Redirect { path, to } => {
             let route = route(base, path, to.as_deref(), check)?;
             (route.asked.clone(), Question::Rest(Rest::Redirect(route)))
+        }
+        Kind::Tls(wanted) => {
+            let address = || harmless(base).to_string();
+            let no_tls = || SmokeError::NoTls { check: check.name.clone(), address: address() };
+            let target = Target::of(base, wanted).ok_or_else(no_tls)?;
+            (base.clone(), Question::Rest(Rest::Tls(Box::new(target))))
         }
     };
     Ok(Asked { check, url, question })
@@ -162,6 +170,7 @@ impl Question<'_> {
             Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
+            Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
         }
     }

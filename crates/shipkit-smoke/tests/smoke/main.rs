@@ -11,4 +11,5 @@ mod fixture;
 mod redirect;
 mod run;
 mod tcp;
+mod tls;
 mod watch;

@@ -1,4 +1,4 @@
-//! `redirect` against servers that lead somewhere. They speak http only: that https answers is shown with nginx, in `tests/tls`.
+//! `redirect` against servers that lead somewhere. They speak http only: that https answers is shown with nginx, in `tests/nginx`.
 
 use std::time::Duration;
 
