@@ -79,6 +79,40 @@ async fn what_is_asked_wrongly_is_exit_2() {
     );
 }
 
+/// A folder whose `staging` is this address, and is asked these checks.
+fn configured(url: &str, checks: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "version: 1\nname: shop\nservices:\n  api:\n    build: {{}}\nenvironments:\n  staging:\n    branches: [main]\n    \
+         url: {url}\n    smoke: [{checks}]\n"
+    );
+    std::fs::write(folder.path().join("shipkit.yml"), config).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn the_checks_of_an_environment_are_asked_with_their_lines() {
+    let url = shop().await;
+    let place = url.strip_prefix("http://").unwrap();
+    let folder = configured(&url, &format!("{{tcp: '{place}'}}, {{redirect: /version}}"));
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(&output, 1, "redirect /version: `http://127.0.0.1:");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains(&format!("pass         tcp {place}: `{place}` takes connections")), "{shown}");
+    let summary = std::fs::read_to_string(folder.path().join("GITHUB_STEP_SUMMARY")).unwrap();
+    assert!(summary.contains("status 200 is no redirect"), "{summary}");
+}
+
+#[tokio::test]
+async fn tls_is_asked_only_of_https_and_that_is_told_first() {
+    let folder = configured("http://127.0.0.1:1", "{tls: {hsts: true}}");
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(&output, 2, "check `tls` asks for the TLS of `http://127.0.0.1:1/`, which is no https address");
+    let folder = configured("https://127.0.0.1:1", "{tls: {}}, {ws: /socket}");
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(&output, 2, "this version cannot run `ws`");
+}
+
 #[tokio::test]
 async fn a_watch_reports_as_json() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
