@@ -251,6 +251,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_cannot_be_reached_from_any_machine_is_not_from_here() {
+        // An address of a link, and nothing says which link.
+        let linked = address("[fe80::1]:80");
+        let ends = tried(&[linked], Instant::now() + Duration::from_mins(1)).await;
+        assert_eq!(ends, [(linked, End::NotFromHere)]);
+        assert!(is_routed(address("127.0.0.1:80")).await);
+        // Nobody takes a connection to a group (RFC 1122 4.2.3.10), whether there is a route to it or not.
+        let group = address("224.0.0.1:80");
+        let ends = tried(&[group], Instant::now() + Duration::from_mins(1)).await;
+        assert_eq!(ends[0].1 == End::NotFromHere, !is_routed(group).await, "{ends:?}");
+    }
+
+    #[tokio::test]
     async fn every_address_is_tried_for_itself() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listens = listener.local_addr().unwrap();
