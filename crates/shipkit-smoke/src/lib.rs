@@ -11,6 +11,7 @@ mod configured;
 mod error;
 mod judge;
 mod marked;
+mod open_loop;
 mod prometheus;
 mod report;
 mod run;
