@@ -81,6 +81,9 @@ pub struct Expect {
     pub body: Option<String>,
     /// How long the whole answer may take.
     pub within: Option<Duration>,
+    /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
+    /// Nothing is measured where the request is no `GET`.
+    pub p95: Option<Duration>,
 }
 
 /// What a bad answer means.

@@ -46,8 +46,9 @@ pub fn ready_paths(config: &Config) -> Vec<String> {
 /// What this version cannot do in a check, with its line.
 fn unsupported(check: &config::Check) -> Option<String> {
     let what = match &check.kind {
-        CheckKind::Get(_) | CheckKind::Post { .. } | CheckKind::Release(_) => {
-            check.expect.p95.map(|_| "`expect.p95`".to_owned())?
+        CheckKind::Get(_) => return None,
+        CheckKind::Post { .. } | CheckKind::Release(_) => {
+            check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
         CheckKind::Ws(_)
         | CheckKind::Tcp(_)
@@ -83,8 +84,8 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
 
 fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body: text, p95: _, within } = check.expect.clone();
-    let expect = Expect { status, headers, json, body: text, within };
+    let config::Expect { status, json, body: text, p95, within } = check.expect.clone();
+    let expect = Expect { status, headers, json, body: text, within, p95 };
     Kind::Http(Http { method, path: path.to_owned(), body, expect, ..Http::default() })
 }
 
@@ -171,13 +172,14 @@ mod tests {
 
     #[test]
     fn everything_that_cannot_run_is_named_at_once() {
-        let mut slow = check(CheckKind::Get("/".to_owned()), None);
+        let mut slow = check(CheckKind::Post { url: "/".to_owned(), body: None }, None);
         slow.expect.p95 = Some(std::time::Duration::from_secs(1));
-        let error =
-            configured(&[check(CheckKind::Ws("/s".to_owned()), None), slow], &Shipped::Unknown).unwrap_err();
+        let get = config::Check { kind: CheckKind::Get("/".to_owned()), ..slow.clone() };
+        let error = configured(&[check(CheckKind::Ws("/s".to_owned()), None), slow, get], &Shipped::Unknown)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `ws` (`c`, line 7), `expect.p95` (`c`, line 7)"
+            "this version cannot run `ws` (`c`, line 7), `expect.p95` of `post` (`c`, line 7)"
         );
     }
 

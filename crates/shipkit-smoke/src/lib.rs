@@ -4,12 +4,14 @@
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `streak`,
 //! `tally`); `client` is the only place that sends anything. [`Prometheus`] asks what others have measured.
 
+mod bounds;
 mod check;
 mod class;
 mod client;
 mod configured;
 mod error;
 mod judge;
+mod latency;
 mod marked;
 mod open_loop;
 mod prometheus;
@@ -23,6 +25,7 @@ pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted
 pub use class::Class;
 pub use configured::{Shipped, configured, ready_paths};
 pub use error::SmokeError;
+pub use latency::Measured;
 pub use marked::Marked;
 pub use prometheus::Prometheus;
 pub use report::{Attempt, CheckReport, Report};

@@ -7,6 +7,7 @@ use shipkit_core::{Outcome, Verdict};
 
 use crate::check::Severity;
 use crate::class::Class;
+use crate::latency::Measured;
 
 /// What a run found.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +40,9 @@ pub struct CheckReport {
     /// How the last attempt ended, if it ended badly.
     #[serde(skip)]
     pub class: Option<Class>,
+    /// How long requests took, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Where it stands in the configuration.
     pub line: Option<u64>,
     /// A shell command that asks the same.

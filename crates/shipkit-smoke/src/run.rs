@@ -2,6 +2,8 @@
 
 mod asked;
 mod log;
+mod measured;
+mod sender;
 
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::streak::{Pace, Streak};
 use asked::{Asked, Question};
 pub(crate) use asked::{address, harmless};
 use log::Log;
+use sender::Sender;
 
 /// How many requests of the last stage are under way at once.
 const AT_ONCE: usize = 8;
@@ -29,7 +32,8 @@ const AT_ONCE: usize = 8;
 /// How to ask.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// No attempt begins later than this after the start; one that has begun may take `timeout`.
+    /// No attempt begins later than this after the start; one that has begun may take `timeout`, and a measurement of
+    /// `expect.p95` 20 seconds more.
     pub deadline: Duration,
     /// The longest time for one request with its whole answer.
     pub timeout: Duration,
@@ -115,8 +119,7 @@ pub async fn meet(base: &Url, options: &Options) -> Result<Outcome, SmokeError> 
 
 /// One run.
 struct Session<'a> {
-    client: Client,
-    marks: Option<Marks>,
+    sender: Sender,
     options: &'a Options,
     end: Instant,
 }
@@ -130,7 +133,7 @@ impl<'a> Session<'a> {
     fn new(options: &'a Options) -> Result<Self, SmokeError> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
-        Ok(Self { client, marks, options, end: Instant::now() + options.deadline })
+        Ok(Self { sender: Sender { client, marks }, options, end: Instant::now() + options.deadline })
     }
 
     async fn meet(&self, base: &Url) -> Outcome {
@@ -261,7 +264,12 @@ impl<'a> Session<'a> {
                 Ok(format!("status {} in {:.1?}", answer.status, answer.took))
             });
             match log.take(began, judged) {
-                Ok(()) => return Outcome::pass(log.last_seen()),
+                Ok(()) => {
+                    return match expect.p95.filter(|_| ask.method == Method::Get) {
+                        Some(limit) => self.p95(ask, expect, limit, log).await,
+                        None => Outcome::pass(log.last_seen()),
+                    };
+                }
                 Err(bad) if left == 0 || !may_repeat(ask.method, bad.class) => break,
                 Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => left -= 1,
                 Err(_) => break,
@@ -271,11 +279,7 @@ impl<'a> Session<'a> {
     }
 
     async fn send(&self, ask: &Ask, timeout: Duration) -> Result<Answer, Bad> {
-        let end = Instant::now() + timeout;
-        match &self.marks {
-            Some(marks) => marks.checked(self.client.ask(&marks.on(ask), end).await?),
-            None => self.client.ask(ask, end).await,
-        }
+        self.sender.send(ask, Instant::now() + timeout).await
     }
 
     fn wait(&self, attempt: u32) -> Duration {
@@ -308,7 +312,7 @@ impl<'a> Session<'a> {
             ));
         };
         let end = Instant::now() + self.options.timeout;
-        match self.client.ask(&Ask::get(control.clone()), end).await {
+        match self.sender.client.ask(&Ask::get(control.clone()), end).await {
             Err(bad) if bad.class.is_silence() || bad.class == Class::Refused => Outcome::unreachable(
                 format!("{cause}; and the network from here does not work: {}", bad.detail),
             ),

@@ -8,5 +8,6 @@
 )]
 
 mod fixture;
+mod latency;
 mod run;
 mod watch;

@@ -1,0 +1,23 @@
+//! `Sender`: how requests of a run go out.
+
+use tokio::time::Instant;
+
+use crate::client::{Answer, Ask, Bad, Client};
+use crate::marked::Marks;
+
+/// The client of a run, and for whom its requests are.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    pub(super) client: Client,
+    pub(super) marks: Option<Marks>,
+}
+
+impl Sender {
+    /// Sends one request; what another than the one that is meant answers is no answer.
+    pub(super) async fn send(&self, ask: &Ask, end: Instant) -> Result<Answer, Bad> {
+        match &self.marks {
+            Some(marks) => marks.checked(self.client.ask(&marks.on(ask), end).await?),
+            None => self.client.ask(ask, end).await,
+        }
+    }
+}
