@@ -41,6 +41,14 @@ pub enum Kind {
     },
     /// Is the answer to a request as expected?
     Http(Http),
+    /// Does it open a WebSocket, answer pings and close when asked (RFC 6455)?
+    Ws {
+        /// A path below the base address, or a whole address.
+        path: String,
+        /// What the answer to the handshake must be: status 101 if no other is given. There is no body to expect anything of,
+        /// and `within` is for all of it, the close included.
+        expect: Expect,
+    },
 }
 
 /// A request and what its answer has to be.

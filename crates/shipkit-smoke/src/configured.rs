@@ -47,11 +47,11 @@ pub fn ready_paths(config: &Config) -> Vec<String> {
 fn unsupported(check: &config::Check) -> Option<String> {
     let what = match &check.kind {
         CheckKind::Get(_) => return None,
+        CheckKind::Ws(_) => beyond_a_handshake(check)?,
         CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
-        CheckKind::Ws(_)
-        | CheckKind::Tcp(_)
+        CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
@@ -62,14 +62,22 @@ fn unsupported(check: &config::Check) -> Option<String> {
     Some(format!("{what} (`{}`, line {})", check.name, check.line))
 }
 
+/// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
+fn beyond_a_handshake(check: &config::Check) -> Option<String> {
+    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
+    let given = [("json", !json.is_empty()), ("body", body.is_some()), ("p95", p95.is_some())];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`expect.{key}` of `{}`", check.kind.word()))
+}
+
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
         CheckKind::Get(path) => request(check, Method::Get, path, None),
         CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
-        CheckKind::Ws(_)
-        | CheckKind::Tcp(_)
+        CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
+        CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
@@ -83,10 +91,13 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
 }
 
 fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
+    Kind::Http(Http { method, path: path.to_owned(), body, expect: expect(check), ..Http::default() })
+}
+
+fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body: text, p95, within } = check.expect.clone();
-    let expect = Expect { status, headers, json, body: text, within, p95 };
-    Kind::Http(Http { method, path: path.to_owned(), body, expect, ..Http::default() })
+    let config::Expect { status, json, body, p95, within } = check.expect.clone();
+    Expect { status, headers, json, body, within, p95 }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the
@@ -166,7 +177,7 @@ mod tests {
         let converted = configured(&checks, &Shipped::Release(release))?;
         match &converted[0].kind {
             Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
-            Kind::Ready { .. } | Kind::Http(_) => panic!("another kind"),
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Ws { .. } => panic!("another kind"),
         }
     }
 
@@ -175,12 +186,26 @@ mod tests {
         let mut slow = check(CheckKind::Post { url: "/".to_owned(), body: None }, None);
         slow.expect.p95 = Some(std::time::Duration::from_secs(1));
         let get = config::Check { kind: CheckKind::Get("/".to_owned()), ..slow.clone() };
-        let error = configured(&[check(CheckKind::Ws("/s".to_owned()), None), slow, get], &Shipped::Unknown)
+        let error = configured(&[check(CheckKind::Run("x".to_owned()), None), slow, get], &Shipped::Unknown)
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `ws` (`c`, line 7), `expect.p95` of `post` (`c`, line 7)"
+            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7)"
         );
+    }
+
+    #[test]
+    fn of_a_handshake_only_its_answer_can_be_expected() {
+        let mut ws = check(CheckKind::Ws("/socket".to_owned()), None);
+        ws.expect.status = Some(401);
+        ws.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
+        let converted = configured(std::slice::from_ref(&ws), &Shipped::Unknown).unwrap();
+        let headers = BTreeMap::from([("x".to_owned(), None)]);
+        let expect = Expect { status: Some(401), headers, ..Expect::default() };
+        assert_eq!(converted[0].kind, Kind::Ws { path: "/socket".to_owned(), expect });
+        ws.expect.body = Some("hello".to_owned());
+        let error = configured(&[ws], &Shipped::Unknown).unwrap_err();
+        assert_eq!(error.to_string(), "this version cannot run `expect.body` of `ws` (`c`, line 7)");
     }
 
     #[test]

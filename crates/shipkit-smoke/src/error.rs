@@ -58,7 +58,7 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => {
-                Some("checks that run today: `get`, `post`, `release`; remove the others".to_owned())
+                Some("checks that run today: `get`, `post`, `release`, `ws`; remove the others".to_owned())
             }
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),

@@ -20,6 +20,7 @@ mod run;
 mod streak;
 mod tally;
 mod watch;
+mod websocket;
 
 pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
 pub use class::Class;

@@ -4,6 +4,7 @@ mod asked;
 mod log;
 mod measured;
 mod sender;
+mod socket;
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use shipkit_core::{Outcome, Verdict};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::check::{Check, Expect, Method, Severity, Wanted};
+use crate::check::{Check, Method, Severity, Wanted};
 use crate::class::Class;
 use crate::client::{Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
@@ -21,7 +22,7 @@ use crate::judge;
 use crate::marked::{Marked, Marks};
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
-use asked::{Asked, Question};
+use asked::{Asked, Question, Rest};
 pub(crate) use asked::{address, harmless};
 use log::Log;
 use sender::Sender;
@@ -156,7 +157,7 @@ impl<'a> Session<'a> {
             match &asked.question {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
-                Question::Http { ask, expect } => self.http(ask, expect, asked.check.retries, &mut log).await,
+                Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
             }
         };
         log.report(asked, outcome, &url)
@@ -254,28 +255,34 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn http(&self, ask: &Ask, expect: &Expect, retries: u32, log: &mut Log) -> Outcome {
-        let timeout = expect.within.unwrap_or(self.options.timeout);
+    async fn rest(&self, rest: &Rest<'_>, retries: u32, log: &mut Log) -> Outcome {
         let mut left = retries;
         loop {
             let began = Instant::now();
-            let judged = self.send(ask, timeout).await.and_then(|answer| {
-                judge::expected(&answer, expect)?;
-                Ok(format!("status {} in {:.1?}", answer.status, answer.took))
-            });
+            let judged = self.attempt(rest).await;
             match log.take(began, judged) {
                 Ok(()) => {
-                    return match expect.p95.filter(|_| ask.method == Method::Get) {
-                        Some(limit) => self.p95(ask, expect, limit, log).await,
-                        None => Outcome::pass(log.last_seen()),
-                    };
+                    return self.measured(rest, log).await.unwrap_or_else(|| Outcome::pass(log.last_seen()));
                 }
-                Err(bad) if left == 0 || !may_repeat(ask.method, bad.class) => break,
+                Err(bad) if left == 0 || !may_repeat(rest, bad.class) => break,
                 Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => left -= 1,
                 Err(_) => break,
             }
         }
         self.give_up("", log).await
+    }
+
+    async fn attempt(&self, rest: &Rest<'_>) -> Result<String, Bad> {
+        match rest {
+            Rest::Http { ask, expect } => {
+                let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
+                judge::expected(&answer, expect)?;
+                Ok(format!("status {} in {:.1?}", answer.status, answer.took))
+            }
+            Rest::Ws { ask, expect } => {
+                self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
+            }
+        }
     }
 
     async fn send(&self, ask: &Ask, timeout: Duration) -> Result<Answer, Bad> {
@@ -327,10 +334,12 @@ fn is_hopeless_while_rolling(class: Class) -> bool {
 }
 
 /// A `POST` is sent again only if it cannot have had an effect.
-fn may_repeat(method: Method, class: Class) -> bool {
-    match method {
-        Method::Get => class.is_mendable(),
-        Method::Post => class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429)),
+fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
+    match rest {
+        Rest::Http { ask: Ask { method: Method::Post, .. }, .. } => {
+            class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429))
+        }
+        Rest::Http { ask: Ask { method: Method::Get, .. }, .. } | Rest::Ws { .. } => class.is_mendable(),
     }
 }
 

@@ -6,6 +6,7 @@ use url::Url;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
+use crate::websocket;
 
 /// The stages of a run in order.
 pub(super) const STAGES: [Stage; 3] = [Stage::Ready, Stage::Release, Stage::Rest];
@@ -29,7 +30,13 @@ pub(super) struct Asked<'a> {
 pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
     Release { url: Url, wanted: &'a Wanted },
+    Rest(Rest<'a>),
+}
+
+/// What is asked once, and again only as often as the check says.
+pub(super) enum Rest<'a> {
     Http { ask: Ask, expect: &'a Expect },
+    Ws { ask: Ask, expect: &'a Expect },
 }
 
 /// Resolves every address and header.
@@ -58,7 +65,11 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         }
         Kind::Http(http) => {
             let ask = request(base, check, http)?;
-            (ask.url.clone(), Question::Http { ask, expect: &http.expect })
+            (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
+        }
+        Kind::Ws { path, expect } => {
+            let ask = handshake(base, check, path)?;
+            (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
         }
     };
     Ok(Asked { check, url, question })
@@ -99,29 +110,52 @@ fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
     Ok(Ask { method: http.method, url: address(base, &http.path, check)?, headers, body })
 }
 
+/// A handshake but for its key. `ws` and `wss` are the schemes of `http` and `https` (RFC 6455 3).
+fn handshake(base: &Url, check: &Check, path: &str) -> Result<Ask, SmokeError> {
+    let rest = path.strip_prefix("ws").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
+    let url = match rest {
+        Some(rest) => address(base, &format!("http{rest}"), check)?,
+        None => address(base, path, check)?,
+    };
+    Ok(Ask { headers: websocket::handshake(), ..Ask::get(url) })
+}
+
 impl Question<'_> {
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
-            Self::Http { .. } => Stage::Rest,
+            Self::Rest(_) => Stage::Rest,
         }
     }
 
     /// A command that asks the same. Values of headers and bodies may be secret and are left out.
     pub(super) fn repeat(&self, url: &Url) -> String {
         let url = quoted(harmless(url).as_str());
-        let mut command = "curl -sS -i --max-time 5".to_owned();
-        if let Self::Http { ask, .. } = self {
-            command.push_str(match ask.method {
-                Method::Get => "",
-                Method::Post => " -X POST",
-            });
-            command.extend(ask.headers.keys().map(|name| format!(" -H '{name}: ...'")));
-            command.push_str(if ask.body.is_some() { " --data '...'" } else { "" });
+        let curl = "curl -sS -i --max-time 5";
+        match self {
+            Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
+            Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
+            Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
         }
-        format!("{command} {url}")
     }
+}
+
+fn flags(ask: &Ask) -> String {
+    let method = match ask.method {
+        Method::Get => "",
+        Method::Post => " -X POST",
+    };
+    let headers: Vec<_> = ask.headers.keys().map(|name| format!(" -H '{name}: ...'")).collect();
+    let body = if ask.body.is_some() { " --data '...'" } else { "" };
+    format!("{method}{}{body}", headers.concat())
+}
+
+/// The same headers, which are no secret, and the key of RFC 6455 1.3. The connection stays open until the time is up.
+fn handshake_flags(ask: &Ask) -> String {
+    let values = ask.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let all = values.chain([("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]);
+    all.map(|(name, value)| format!(" -H '{name}: {value}'")).collect::<Vec<_>>().concat()
 }
 
 /// A URL without user name and password.

@@ -8,16 +8,27 @@ use shipkit_core::Outcome;
 use tokio::time::Instant;
 
 use super::Session;
+use super::asked::Rest;
 use super::log::Log;
-use crate::check::Expect;
+use crate::check::{Expect, Method};
 use crate::client::Ask;
 use crate::judge;
 use crate::latency::{Gauge, pace};
 use crate::open_loop::{Settled, is_enough};
 
 impl Session<'_> {
+    /// What else a good answer is asked for: how long others take, where there is a limit.
+    pub(super) async fn measured(&self, rest: &Rest<'_>, log: &mut Log) -> Option<Outcome> {
+        match rest {
+            Rest::Http { ask, expect } if ask.method == Method::Get => {
+                Some(self.p95(ask, expect, expect.p95?, log).await)
+            }
+            Rest::Http { .. } | Rest::Ws { .. } => None,
+        }
+    }
+
     /// Whether nineteen of twenty answers take no longer than `limit`, by requests at a fixed rate.
-    pub(super) async fn p95(&self, ask: &Ask, expect: &Expect, limit: Duration, log: &mut Log) -> Outcome {
+    async fn p95(&self, ask: &Ask, expect: &Expect, limit: Duration, log: &mut Log) -> Outcome {
         let began = Instant::now();
         let timeout = expect.within.unwrap_or(self.options.timeout.max(limit));
         let question = Arc::new((self.sender.clone(), ask.clone(), expect.clone()));

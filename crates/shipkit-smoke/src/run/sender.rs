@@ -1,5 +1,6 @@
 //! `Sender`: how requests of a run go out.
 
+use reqwest::Upgraded;
 use tokio::time::Instant;
 
 use crate::client::{Answer, Ask, Bad, Client};
@@ -18,6 +19,17 @@ impl Sender {
         match &self.marks {
             Some(marks) => marks.checked(self.client.ask(&marks.on(ask), end).await?),
             None => self.client.ask(ask, end).await,
+        }
+    }
+
+    /// Asks for another protocol.
+    pub(super) async fn upgrade(&self, ask: &Ask, end: Instant) -> Result<(Answer, Option<Upgraded>), Bad> {
+        match &self.marks {
+            Some(marks) => {
+                let (answer, connection) = self.client.upgrade(&marks.on(ask), end).await?;
+                Ok((marks.checked(answer)?, connection))
+            }
+            None => self.client.upgrade(ask, end).await,
         }
     }
 }

@@ -9,5 +9,7 @@
 
 mod fixture;
 mod latency;
+mod nginx;
 mod run;
 mod watch;
+mod websocket;
