@@ -49,6 +49,11 @@ pub enum Kind {
         /// and `within` is for all of it, the close included.
         expect: Expect,
     },
+    /// Does it refuse to answer a client that asks too often, with status 429 (RFC 6585 4), and say when to come again?
+    RateLimit {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
 }
 
 /// A request and what its answer has to be.

@@ -48,6 +48,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
     let what = match &check.kind {
         CheckKind::Get(_) => return None,
         CheckKind::Ws(_) => beyond_a_handshake(check)?,
+        CheckKind::RateLimit(_) => beyond_a_burst(check)?,
         CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
@@ -56,7 +57,6 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
-        | CheckKind::RateLimit(_)
         | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
     };
     Some(format!("{what} (`{}`, line {})", check.name, check.line))
@@ -70,6 +70,18 @@ fn beyond_a_handshake(check: &config::Check) -> Option<String> {
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
 }
 
+/// What a burst does not take: no one answer is what it is about, and a second burst would find the limit used up.
+fn beyond_a_burst(check: &config::Check) -> Option<String> {
+    let has_expect = check.expect != config::Expect::default();
+    let given = [
+        ("expect", has_expect),
+        ("headers", !check.headers.is_empty()),
+        ("retries", check.retries.is_some()),
+    ];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`{key}` of `{}`", check.kind.word()))
+}
+
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
@@ -77,12 +89,12 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
+        CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
         CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
-        | CheckKind::RateLimit(_)
         | CheckKind::Run(_) => return Ok(None),
     };
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
@@ -177,7 +189,9 @@ mod tests {
         let converted = configured(&checks, &Shipped::Release(release))?;
         match &converted[0].kind {
             Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Ws { .. } => panic!("another kind"),
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Ws { .. } | Kind::RateLimit { .. } => {
+                panic!("another kind")
+            }
         }
     }
 
@@ -206,6 +220,26 @@ mod tests {
         ws.expect.body = Some("hello".to_owned());
         let error = configured(&[ws], &Shipped::Unknown).unwrap_err();
         assert_eq!(error.to_string(), "this version cannot run `expect.body` of `ws` (`c`, line 7)");
+    }
+
+    #[test]
+    fn of_a_burst_nothing_can_be_expected() {
+        let burst = check(CheckKind::RateLimit("/api".to_owned()), None);
+        let converted = configured(std::slice::from_ref(&burst), &Shipped::Unknown).unwrap();
+        assert_eq!(converted[0].kind, Kind::RateLimit { path: "/api".to_owned() });
+        let expect = config::Expect { status: Some(503), ..config::Expect::default() };
+        let header = config::WantedHeader { name: "retry-after".to_owned(), value: None };
+        let beyond = [
+            config::Check { expect, ..burst.clone() },
+            config::Check { headers: vec![header], ..burst.clone() },
+            config::Check { retries: Some(1), ..burst },
+        ];
+        let error = configured(&beyond, &Shipped::Unknown).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this version cannot run `expect` of `rate_limit` (`c`, line 7), `headers` of `rate_limit` (`c`, line 7), \
+             `retries` of `rate_limit` (`c`, line 7)"
+        );
     }
 
     #[test]

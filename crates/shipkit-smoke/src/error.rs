@@ -57,9 +57,10 @@ pub enum SmokeError {
 impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unsupported(_) => {
-                Some("checks that run today: `get`, `post`, `release`, `ws`; remove the others".to_owned())
-            }
+            Self::Unsupported(_) => Some(
+                "checks that run today: `get`, `post`, `rate_limit`, `release`, `ws`; remove the others"
+                    .to_owned(),
+            ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),
             Self::Certificates(_)

@@ -2,7 +2,8 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `streak`,
-//! `tally`); `client` is the only place that sends anything. [`Prometheus`] asks what others have measured.
+//! `tally`, `bounds`, `latency`, `rate_limit`, `websocket`); `client` is the only place that sends requests. [`Prometheus`] asks
+//! what others have measured.
 
 mod bounds;
 mod check;
@@ -15,6 +16,7 @@ mod latency;
 mod marked;
 mod open_loop;
 mod prometheus;
+mod rate_limit;
 mod report;
 mod run;
 mod streak;

@@ -1,6 +1,7 @@
 //! `run`: asks the checks in three stages, and stops before what makes no sense any more.
 
 mod asked;
+mod burst;
 mod log;
 mod measured;
 mod sender;
@@ -56,6 +57,8 @@ pub struct Options {
     pub ca_pem: Option<Vec<u8>>,
     /// Who is meant, where several answer at the address. What another one answers is no answer.
     pub marked: Option<Marked>,
+    /// Whether the target is one that people use: no bursts of requests are sent to it.
+    pub is_production: bool,
 }
 
 impl Default for Options {
@@ -71,11 +74,12 @@ impl Default for Options {
             control: None,
             ca_pem: None,
             marked: None,
+            is_production: false,
         }
     }
 }
 
-/// Asks all checks: first those for readiness, then those for the release, then the others. When a gate of one stage
+/// Asks all checks: first those for readiness, then those for the release, then the others, and bursts last. When a gate of one stage
 /// does not pass, the later stages are skipped: their answers would be about something else.
 ///
 /// # Errors
@@ -158,6 +162,7 @@ impl<'a> Session<'a> {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
                 Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
+                Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };
         log.report(asked, outcome, &url)

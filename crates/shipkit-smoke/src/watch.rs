@@ -81,7 +81,7 @@ impl WatchOptions {
     pub fn of_rollout(base: &Url, checks: &[Check]) -> Option<Self> {
         let release = checks.iter().find_map(|check| match &check.kind {
             Kind::Release { path, .. } => Some((check, path, true)),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Ws { .. } => None,
+            Kind::Ready { .. } | Kind::Http(_) | Kind::Ws { .. } | Kind::RateLimit { .. } => None,
         });
         let reading = checks.iter().find_map(|check| match &check.kind {
             Kind::Http(Http { method: Method::Get, path, headers, expect, .. })
@@ -89,7 +89,11 @@ impl WatchOptions {
             {
                 Some((check, path, false))
             }
-            Kind::Ready { .. } | Kind::Release { .. } | Kind::Http(_) | Kind::Ws { .. } => None,
+            Kind::Ready { .. }
+            | Kind::Release { .. }
+            | Kind::Http(_)
+            | Kind::Ws { .. }
+            | Kind::RateLimit { .. } => None,
         });
         let (check, path, reads_revision) = release.or(reading)?;
         let url = address(base, path, check).ok()?;

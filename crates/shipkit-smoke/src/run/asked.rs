@@ -3,13 +3,14 @@
 use serde_json::Value;
 use url::Url;
 
+use super::burst::BUDGET;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
 use crate::websocket;
 
 /// The stages of a run in order.
-pub(super) const STAGES: [Stage; 3] = [Stage::Ready, Stage::Release, Stage::Rest];
+pub(super) const STAGES: [Stage; 4] = [Stage::Ready, Stage::Release, Stage::Rest, Stage::Burst];
 
 /// When a check is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) enum Stage {
     Ready,
     Release,
     Rest,
+    /// After all others, which would be refused, too.
+    Burst,
 }
 
 /// A check, and the question in it.
@@ -31,6 +34,7 @@ pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
     Release { url: Url, wanted: &'a Wanted },
     Rest(Rest<'a>),
+    Burst { ask: Ask },
 }
 
 /// What is asked once, and again only as often as the check says.
@@ -70,6 +74,10 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         Kind::Ws { path, expect } => {
             let ask = handshake(base, check, path)?;
             (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
+        }
+        Kind::RateLimit { path } => {
+            let ask = Ask::get(address(base, path, check)?);
+            (ask.url.clone(), Question::Burst { ask })
         }
     };
     Ok(Asked { check, url, question })
@@ -126,6 +134,7 @@ impl Question<'_> {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
             Self::Rest(_) => Stage::Rest,
+            Self::Burst { .. } => Stage::Burst,
         }
     }
 
@@ -137,6 +146,9 @@ impl Question<'_> {
             Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
+            Self::Burst { .. } => format!(
+                "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
+            ),
         }
     }
 }

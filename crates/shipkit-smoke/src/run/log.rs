@@ -60,11 +60,16 @@ impl Log {
 
     /// Writes a measurement down as one attempt.
     pub(super) fn measured(&mut self, began: Instant, outcome: &Outcome, measured: Measured) {
-        let slow = || Bad::new(Class::Timeout, outcome.cause.clone());
-        let is_good = outcome.verdict == Verdict::Pass;
-        // What is bad about it stands in the outcome.
-        self.take(began, if is_good { Ok(outcome.cause.clone()) } else { Err(slow()) }).ok();
+        self.judged(began, Class::Timeout, outcome);
         self.measured = Some(measured);
+    }
+
+    /// Writes many requests, which an outcome was made of, down as one attempt; `class` is what is bad if it is no pass.
+    pub(super) fn judged(&mut self, began: Instant, class: Class, outcome: &Outcome) {
+        let cause = outcome.cause.clone();
+        let seen = if outcome.verdict == Verdict::Pass { Ok(cause) } else { Err(Bad::new(class, cause)) };
+        // What is bad about it stands in the outcome.
+        self.take(began, seen).ok();
     }
 
     /// How many bad answers came in a row, up to now.

@@ -10,6 +10,7 @@
 mod fixture;
 mod latency;
 mod nginx;
+mod rate_limit;
 mod run;
 mod watch;
 mod websocket;
