@@ -118,8 +118,7 @@ fn request(
     DeploymentRequest {
         commit: shipment.commit.clone(),
         environment: environment.name.clone(),
-        // The last environment of the chain is the one that people use.
-        production: !project.config.environments.iter().any(|later| later.needs.contains(&environment.name)),
+        production: project.config.is_production(&environment.name),
         release: shipment.release.clone(),
         digests: shipment.digests.clone(),
         run: run.map(str::to_owned),

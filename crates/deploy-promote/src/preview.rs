@@ -80,7 +80,10 @@ fn questions(
         let ready = service.healthcheck.as_ref().and_then(|check| check.ready.clone());
         let ready = ready.map(|path| Check::ready([path]));
         let asked = smoke.iter().filter(|check| is_of(check, name));
-        let asked: Vec<_> = asked.cloned().collect();
+        // How quick the service is, all its instances show together after the shift.
+        let expect = |check: &config::Check| config::Expect { p95: None, ..check.expect.clone() };
+        let asked: Vec<_> =
+            asked.map(|check| config::Check { expect: expect(check), ..check.clone() }).collect();
         let checks = configured(&asked, &Shipped::Release(release))?;
         if ready.is_some() || !checks.is_empty() {
             let url = url.map(str::to_owned);
@@ -314,6 +317,7 @@ fn apart(checks: Vec<CheckReport>) -> (Vec<CheckReport>, Vec<CheckReport>) {
 mod tests {
     use super::*;
     use shipkit_core::config::{Config, Needed};
+    use shipkit_smoke::Kind;
 
     const CONFIG: &str = "version: 1
 name: shop
@@ -327,7 +331,7 @@ environments:
   staging:
     url: https://shop.example
     smoke:
-    - {get: /items, service: api}
+    - {get: /items, service: api, expect: {p95: 500ms}}
     - {post: /orders, body: {}, service: web}
     - {get: 'https://shop.example/items', service: web}
     - {get: /items, service: worker}
@@ -348,6 +352,12 @@ environments:
             tags: shipkit_core::release::PublishTags::default(),
         };
         let found = questions(&config.services, (&config.environments[0].smoke, None), &release).unwrap();
+        let is_measured =
+            |check: &Check| matches!(&check.kind, Kind::Http(http) if http.expect.p95.is_some());
+        assert!(
+            !found.values().flat_map(|one| &one.checks).any(is_measured),
+            "how quick it is, all show together"
+        );
         let names = |checks: Vec<Check>| checks.into_iter().map(|check| check.name).collect();
         found
             .into_iter()

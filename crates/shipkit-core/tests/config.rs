@@ -225,6 +225,15 @@ fn the_smallest_file_names_services_and_an_environment() {
 }
 
 #[test]
+fn production_is_what_comes_last_or_is_called_so() {
+    let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  staging: {}\n  \
+                production-eu: {needs: staging}\n  world: {needs: production-eu}\n  preview: {}\n";
+    let config = parse(text).unwrap();
+    let production = |name| config.is_production(name);
+    assert_eq!(["staging", "production-eu", "world", "preview"].map(production), [false, true, true, true]);
+}
+
+#[test]
 fn environments_follow_needs_and_otherwise_the_file() {
     let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  zeta: {needs: [qa, alpha]}\n  \
                 qa: {}\n  beta: {}\n  alpha: {needs: qa}\n";

@@ -56,6 +56,19 @@ pub enum Kind {
     },
     /// Is the TLS of the base address as it should be: versions, certificate, and what is asked for besides?
     Tls(Tls),
+    /// Does it open a WebSocket, answer pings and close when asked (RFC 6455)?
+    Ws {
+        /// A path below the base address, or a whole address.
+        path: String,
+        /// What the answer to the handshake must be: status 101 if no other is given. There is no body to expect anything of,
+        /// and `within` is for all of it, the close included.
+        expect: Expect,
+    },
+    /// Does it refuse to answer a client that asks too often, with status 429 (RFC 6585 4), and say when to come again?
+    RateLimit {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
 }
 
 /// A request and what its answer has to be.
@@ -96,6 +109,9 @@ pub struct Expect {
     pub body: Option<String>,
     /// How long the whole answer may take.
     pub within: Option<Duration>,
+    /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
+    /// Nothing is measured where the request is no `GET`.
+    pub p95: Option<Duration>,
 }
 
 /// What a bad answer means.

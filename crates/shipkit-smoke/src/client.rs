@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
+use reqwest::Upgraded;
 use reqwest::header::{HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -115,6 +116,35 @@ impl Client {
     /// Sends one request and reads its answer, all until `deadline`. Nothing is followed, unpacked or tried again.
     pub(crate) async fn ask(&self, ask: &Ask, deadline: Instant) -> Result<Answer, Bad> {
         let start = Instant::now();
+        self.answered(ask, start, deadline).await?.read().await
+    }
+
+    /// Asks for another protocol on the connection of the request (RFC 9110 7.8). If the answer is 101, there is the connection.
+    pub(crate) async fn upgrade(
+        &self,
+        ask: &Ask,
+        deadline: Instant,
+    ) -> Result<(Answer, Option<Upgraded>), Bad> {
+        let start = Instant::now();
+        let mut answered = self.answered(ask, start, deadline).await?;
+        if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return answered.read().await.map(|answer| (answer, None));
+        }
+        let headers = std::mem::take(answered.response.headers_mut());
+        match timeout_at(deadline, answered.response.upgrade()).await {
+            Ok(Ok(connection)) => {
+                let took = start.elapsed();
+                Ok((
+                    Answer { status: 101, headers, body: Vec::new(), is_whole: true, took },
+                    Some(connection),
+                ))
+            }
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_elapsed) => Err(late(start, deadline)),
+        }
+    }
+
+    async fn answered(&self, ask: &Ask, start: Instant, deadline: Instant) -> Result<Answered, Bad> {
         let method = match ask.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -123,16 +153,24 @@ impl Client {
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
-        let late = |class| {
-            let after = deadline.saturating_duration_since(start);
-            Bad::new(class, format!("no whole answer within {after:.1?}"))
-        };
-        let exchange = timeout_at(deadline, request.send()).await;
-        let mut response = match exchange {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify(&error)),
-            Err(_elapsed) => return Err(late(Class::Timeout)),
-        };
+        match timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => Ok(Answered { response, start, deadline }),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_elapsed) => Err(late(start, deadline)),
+        }
+    }
+}
+
+/// An answer whose body was not read yet.
+struct Answered {
+    response: reqwest::Response,
+    start: Instant,
+    deadline: Instant,
+}
+
+impl Answered {
+    async fn read(self) -> Result<Answer, Bad> {
+        let Self { mut response, start, deadline } = self;
         let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
         let is_whole = loop {
@@ -146,11 +184,16 @@ impl Client {
                     }
                 }
                 Ok(Err(error)) => return Err(classify(&error)),
-                Err(_elapsed) => return Err(late(Class::Timeout)),
+                Err(_elapsed) => return Err(late(start, deadline)),
             }
         };
         Ok(Answer { status, headers, body, is_whole, took: start.elapsed() })
     }
+}
+
+fn late(start: Instant, deadline: Instant) -> Bad {
+    let after = deadline.saturating_duration_since(start);
+    Bad::new(Class::Timeout, format!("no whole answer within {after:.1?}"))
 }
 
 /// The header lines of a check.
@@ -205,7 +248,8 @@ fn classify(error: &reqwest::Error) -> Bad {
     Bad::new(class.unwrap_or(fallback), crate::judge::short(&last))
 }
 
-fn class_of(error: &(dyn StdError + 'static)) -> Option<Class> {
+/// What went wrong, as far as this error itself tells.
+pub(crate) fn class_of(error: &(dyn StdError + 'static)) -> Option<Class> {
     if error.is::<rustls::Error>() {
         return Some(Class::Tls);
     }

@@ -46,15 +46,16 @@ pub fn ready_paths(config: &Config) -> Vec<String> {
 /// What this version cannot do in a check, with its line.
 fn unsupported(check: &config::Check) -> Option<String> {
     let what = match &check.kind {
-        CheckKind::Get(_) | CheckKind::Post { .. } | CheckKind::Release(_) => {
-            check.expect.p95.map(|_| "`expect.p95`".to_owned())?
+        CheckKind::Get(_) => return None,
+        CheckKind::Ws(_) => beyond_a_handshake(check)?,
+        CheckKind::RateLimit(_) => beyond_a_burst(check)?,
+        CheckKind::Post { .. } | CheckKind::Release(_) => {
+            check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
         CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) => without_answer(check)?,
-        CheckKind::Ws(_)
-        | CheckKind::Promql(_)
-        | CheckKind::Openapi(_)
-        | CheckKind::RateLimit(_)
-        | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
+        CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => {
+            format!("`{}`", check.kind.word())
+        }
     };
     Some(format!("{what} (`{}`, line {})", check.name, check.line))
 }
@@ -68,6 +69,26 @@ fn without_answer(check: &config::Check) -> Option<String> {
     (check.expect != config::Expect::default()).then(|| format!("`expect` of `{word}`"))
 }
 
+/// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
+fn beyond_a_handshake(check: &config::Check) -> Option<String> {
+    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
+    let given = [("json", !json.is_empty()), ("body", body.is_some()), ("p95", p95.is_some())];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`expect.{key}` of `{}`", check.kind.word()))
+}
+
+/// What a burst does not take: no one answer is what it is about, and a second burst would find the limit used up.
+fn beyond_a_burst(check: &config::Check) -> Option<String> {
+    let has_expect = check.expect != config::Expect::default();
+    let given = [
+        ("expect", has_expect),
+        ("headers", !check.headers.is_empty()),
+        ("retries", check.retries.is_some()),
+    ];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`{key}` of `{}`", check.kind.word()))
+}
+
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
@@ -77,11 +98,9 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
-        CheckKind::Ws(_)
-        | CheckKind::Promql(_)
-        | CheckKind::Openapi(_)
-        | CheckKind::RateLimit(_)
-        | CheckKind::Run(_) => return Ok(None),
+        CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
+        CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
+        CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
     };
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
@@ -89,10 +108,13 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
 }
 
 fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
+    Kind::Http(Http { method, path: path.to_owned(), body, expect: expect(check), ..Http::default() })
+}
+
+fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body: text, p95: _, within } = check.expect.clone();
-    let expect = Expect { status, headers, json, body: text, within };
-    Kind::Http(Http { method, path: path.to_owned(), body, expect, ..Http::default() })
+    let config::Expect { status, json, body, p95, within } = check.expect.clone();
+    Expect { status, headers, json, body, within, p95 }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the
@@ -170,23 +192,54 @@ mod tests {
     ) -> Result<(Option<String>, Option<String>), SmokeError> {
         let checks = [check(CheckKind::Release("/version".to_owned()), service)];
         let converted = configured(&checks, &Shipped::Release(release))?;
-        match &converted[0].kind {
-            Kind::Release { wanted, .. } => Ok((wanted.revision.clone(), wanted.version.clone())),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } | Kind::Tls(_) => {
-                panic!("another kind")
-            }
-        }
+        let Kind::Release { wanted, .. } = &converted[0].kind else { panic!("another kind") };
+        Ok((wanted.revision.clone(), wanted.version.clone()))
     }
 
     #[test]
     fn everything_that_cannot_run_is_named_at_once() {
-        let mut slow = check(CheckKind::Get("/".to_owned()), None);
+        let mut slow = check(CheckKind::Post { url: "/".to_owned(), body: None }, None);
         slow.expect.p95 = Some(std::time::Duration::from_secs(1));
-        let error =
-            configured(&[check(CheckKind::Ws("/s".to_owned()), None), slow], &Shipped::Unknown).unwrap_err();
+        let get = config::Check { kind: CheckKind::Get("/".to_owned()), ..slow.clone() };
+        let error = configured(&[check(CheckKind::Run("x".to_owned()), None), slow, get], &Shipped::Unknown)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `ws` (`c`, line 7), `expect.p95` (`c`, line 7)"
+            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7)"
+        );
+    }
+
+    #[test]
+    fn of_a_handshake_only_its_answer_can_be_expected() {
+        let mut ws = check(CheckKind::Ws("/socket".to_owned()), None);
+        ws.expect.status = Some(401);
+        ws.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
+        let converted = configured(std::slice::from_ref(&ws), &Shipped::Unknown).unwrap();
+        let headers = BTreeMap::from([("x".to_owned(), None)]);
+        let expect = Expect { status: Some(401), headers, ..Expect::default() };
+        assert_eq!(converted[0].kind, Kind::Ws { path: "/socket".to_owned(), expect });
+        ws.expect.body = Some("hello".to_owned());
+        let error = configured(&[ws], &Shipped::Unknown).unwrap_err();
+        assert_eq!(error.to_string(), "this version cannot run `expect.body` of `ws` (`c`, line 7)");
+    }
+
+    #[test]
+    fn of_a_burst_nothing_can_be_expected() {
+        let burst = check(CheckKind::RateLimit("/api".to_owned()), None);
+        let converted = configured(std::slice::from_ref(&burst), &Shipped::Unknown).unwrap();
+        assert_eq!(converted[0].kind, Kind::RateLimit { path: "/api".to_owned() });
+        let expect = config::Expect { status: Some(503), ..config::Expect::default() };
+        let header = config::WantedHeader { name: "retry-after".to_owned(), value: None };
+        let beyond = [
+            config::Check { expect, ..burst.clone() },
+            config::Check { headers: vec![header], ..burst.clone() },
+            config::Check { retries: Some(1), ..burst },
+        ];
+        let error = configured(&beyond, &Shipped::Unknown).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this version cannot run `expect` of `rate_limit` (`c`, line 7), `headers` of `rate_limit` (`c`, line 7), \
+             `retries` of `rate_limit` (`c`, line 7)"
         );
     }
 

@@ -19,6 +19,7 @@ pub struct Marked {
 }
 
 /// The same, as HTTP has it.
+#[derive(Debug, Clone)]
 pub(crate) struct Marks {
     header: HeaderName,
     ask: HeaderValue,

@@ -7,6 +7,7 @@ use shipkit_core::{Outcome, Verdict};
 
 use crate::check::Severity;
 use crate::class::Class;
+use crate::latency::Measured;
 
 /// What a run found.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +40,9 @@ pub struct CheckReport {
     /// How the last attempt ended, if it ended badly.
     #[serde(skip)]
     pub class: Option<Class>,
+    /// How long requests took, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Where it stands in the configuration.
     pub line: Option<u64>,
     /// A shell command that asks the same.
@@ -88,12 +92,16 @@ impl Report {
 
 /// What to say when nothing is wrong.
 fn sentence(checks: &[CheckReport]) -> String {
-    let passed = checks.iter().filter(|check| check.outcome.verdict == Verdict::Pass).count();
-    let warned = checks.len() - passed;
+    let count = |verdict| checks.iter().filter(|check| check.outcome.verdict == verdict).count();
+    let (passed, skipped) = (count(Verdict::Pass), count(Verdict::Skipped));
+    let warned = checks.len() - passed - skipped;
     let flaky = checks.iter().filter(|check| check.is_flaky).count();
     let mut sentence = vec![format!("{passed} of {} checks pass", checks.len())];
     if 0 < warned {
         sentence.push(format!("{warned} only warn"));
+    }
+    if 0 < skipped {
+        sentence.push(format!("{skipped} skipped"));
     }
     if 0 < flaky {
         sentence.push(format!("{flaky} after a retry"));

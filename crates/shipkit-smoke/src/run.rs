@@ -1,7 +1,11 @@
 //! `run`: asks the checks in three stages, and stops before what makes no sense any more.
 
 mod asked;
+mod burst;
 mod log;
+mod measured;
+mod sender;
+mod socket;
 
 use std::time::Duration;
 
@@ -25,6 +29,7 @@ use crate::{tcp, tls};
 use asked::{Asked, Question, Rest};
 pub(crate) use asked::{address, harmless};
 use log::Log;
+use sender::Sender;
 
 /// How many requests of the last stage are under way at once.
 const AT_ONCE: usize = 8;
@@ -32,7 +37,8 @@ const AT_ONCE: usize = 8;
 /// How to ask.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// No attempt begins later than this after the start; one that has begun may take `timeout`.
+    /// No attempt begins later than this after the start; one that has begun may take `timeout`, and a measurement of
+    /// `expect.p95` 20 seconds more.
     pub deadline: Duration,
     /// The longest time for one request with its whole answer.
     pub timeout: Duration,
@@ -54,6 +60,8 @@ pub struct Options {
     pub ca_pem: Option<Vec<u8>>,
     /// Who is meant, where several answer at the address. What another one answers is no answer.
     pub marked: Option<Marked>,
+    /// Whether the target is one that people use: no bursts of requests are sent to it.
+    pub is_production: bool,
 }
 
 impl Default for Options {
@@ -69,11 +77,12 @@ impl Default for Options {
             control: None,
             ca_pem: None,
             marked: None,
+            is_production: false,
         }
     }
 }
 
-/// Asks all checks: first those for readiness, then those for the release, then the others. When a gate of one stage
+/// Asks all checks: first those for readiness, then those for the release, then the others, and bursts last. When a gate of one stage
 /// does not pass, the later stages are skipped: their answers would be about something else.
 ///
 /// # Errors
@@ -118,9 +127,8 @@ pub async fn meet(base: &Url, options: &Options) -> Result<Outcome, SmokeError> 
 
 /// One run.
 struct Session<'a> {
-    client: Client,
+    sender: Sender,
     roots: RootCertStore,
-    marks: Option<Marks>,
     options: &'a Options,
     end: Instant,
 }
@@ -135,7 +143,7 @@ impl<'a> Session<'a> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
         let roots = client::roots(options.ca_pem.as_deref())?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
-        Ok(Self { client, roots, marks, options, end: Instant::now() + options.deadline })
+        Ok(Self { sender: Sender { client, marks }, roots, options, end: Instant::now() + options.deadline })
     }
 
     async fn meet(&self, base: &Url) -> Outcome {
@@ -159,6 +167,7 @@ impl<'a> Session<'a> {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
                 Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
+                Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };
         log.report(asked, outcome, &url)
@@ -262,7 +271,9 @@ impl<'a> Session<'a> {
             let began = Instant::now();
             let judged = self.attempt(rest, began).await;
             match log.take(began, judged) {
-                Ok(()) => return Outcome::pass(log.last_seen()),
+                Ok(()) => {
+                    return self.measured(rest, log).await.unwrap_or_else(|| Outcome::pass(log.last_seen()));
+                }
                 Err(bad) if left == 0 || !may_repeat(rest, bad.class) => break,
                 Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => left -= 1,
                 Err(_) => break,
@@ -281,6 +292,9 @@ impl<'a> Session<'a> {
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
+            Rest::Ws { ask, expect } => {
+                self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
+            }
         }
     }
 
@@ -290,7 +304,7 @@ impl<'a> Session<'a> {
         let mut url = route.asked.clone();
         loop {
             let end = Instant::now() + self.options.timeout;
-            let answered = self.client.ask(&Ask::get(url), end).await;
+            let answered = self.sender.client.ask(&Ask::get(url), end).await;
             let answer = answered.map_err(|bad| trail.broken(bad))?;
             match route.next(&mut trail, answer.status, &answer.headers)? {
                 Next::Ask(next) => url = next,
@@ -300,11 +314,7 @@ impl<'a> Session<'a> {
     }
 
     async fn send(&self, ask: &Ask, timeout: Duration) -> Result<Answer, Bad> {
-        let end = Instant::now() + timeout;
-        match &self.marks {
-            Some(marks) => marks.checked(self.client.ask(&marks.on(ask), end).await?),
-            None => self.client.ask(ask, end).await,
-        }
+        self.sender.send(ask, Instant::now() + timeout).await
     }
 
     fn wait(&self, attempt: u32) -> Duration {
@@ -337,7 +347,7 @@ impl<'a> Session<'a> {
             ));
         };
         let end = Instant::now() + self.options.timeout;
-        match self.client.ask(&Ask::get(control.clone()), end).await {
+        match self.sender.client.ask(&Ask::get(control.clone()), end).await {
             Err(bad) if bad.class.is_silence() || bad.class == Class::Refused => Outcome::unreachable(
                 format!("{cause}; and the network from here does not work: {}", bad.detail),
             ),
@@ -360,7 +370,8 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         Rest::Http { ask: Ask { method: Method::Get, .. }, .. }
         | Rest::Tcp(_)
         | Rest::Redirect(_)
-        | Rest::Tls(_) => class.is_mendable(),
+        | Rest::Tls(_)
+        | Rest::Ws { .. } => class.is_mendable(),
     }
 }
 

@@ -1,33 +1,24 @@
-//! `watch`: asks at a fixed rate, whatever the answers do.
-//!
-//! The load is open: request `n` is due at `start + n / rate` and goes out then, even if none before it was answered. A
-//! prober that waits for answers asks less while the target stands still, and reports a stall of a second as one slow
-//! request ("coordinated omission").
+//! `watch`: asks at a fixed rate, whatever the answers do, while something else changes the target.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::check::{Check, Http, Kind, Method};
-use crate::class::Class;
-use crate::client::{Answer, Ask, Bad, Client, Reuse};
+use crate::client::{Ask, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
+use crate::open_loop::{OpenLoop, Settled, is_enough};
 use crate::run::{address, harmless};
-use crate::tally::{Probe, Tally, WatchReport};
+use crate::tally::{Tally, WatchReport};
 
 /// The highest rate: each request costs a port for a minute, and there are about 28,000.
 const HIGHEST_RATE: u32 = 2000;
 /// How many requests may wait for their answers: below the usual limit of 1024 open files.
 const AT_ONCE: usize = 800;
-/// A server that says how many more requests it takes from us is asked no more when these are left: the checks that follow want to
-/// be answered as well.
-const SPARED: u64 = 50;
-/// How servers say it: in their own way, which is common, and as the drafts of the IETF have it (draft-ietf-httpapi-ratelimit-headers).
-const REMAINING: [&str; 2] = ["x-ratelimit-remaining", "ratelimit-remaining"];
 /// How long after the end answers are waited for: the process must end within 7 s of a signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -88,24 +79,16 @@ impl WatchOptions {
     /// first that reads and wants any of 200 to 299. `None` if there is neither.
     #[must_use]
     pub fn of_rollout(base: &Url, checks: &[Check]) -> Option<Self> {
-        let release = checks.iter().find_map(|check| match &check.kind {
-            Kind::Release { path, .. } => Some((check, path, true)),
-            Kind::Ready { .. } | Kind::Http(_) | Kind::Tcp { .. } | Kind::Redirect { .. } | Kind::Tls(_) => {
-                None
-            }
+        let release = checks.iter().find_map(|check| {
+            let Kind::Release { path, .. } = &check.kind else { return None };
+            Some((check, path, true))
         });
-        let reading = checks.iter().find_map(|check| match &check.kind {
-            Kind::Http(Http { method: Method::Get, path, headers, expect, .. })
-                if headers.is_empty() && expect.status.is_none_or(|status| (200..300).contains(&status)) =>
-            {
-                Some((check, path, false))
-            }
-            Kind::Ready { .. }
-            | Kind::Release { .. }
-            | Kind::Http(_)
-            | Kind::Tcp { .. }
-            | Kind::Redirect { .. }
-            | Kind::Tls(_) => None,
+        let reading = checks.iter().find_map(|check| {
+            let Kind::Http(Http { method: Method::Get, path, headers, expect, .. }) = &check.kind else {
+                return None;
+            };
+            let is_good = expect.status.is_none_or(|status| (200..300).contains(&status));
+            (headers.is_empty() && is_good).then_some((check, path, false))
         });
         let (check, path, reads_revision) = release.or(reading)?;
         let url = address(base, path, check).ok()?;
@@ -129,68 +112,15 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
         });
     }
     let prober = Prober::new(&options)?;
-    let (sender, mut done) = mpsc::unbounded_channel();
-    let (started, start) = (Timestamp::now(), Instant::now());
+    let started = Timestamp::now();
     let mut tally = Tally::new();
-    let mut pending = Vec::new();
-    let mut stop = std::pin::pin!(stop);
-    'asking: for n in 0_u32.. {
-        let due = Duration::from_secs(u64::from(n)) / options.rate;
-        if options.duration.is_some_and(|duration| duration <= due) {
-            break;
-        }
-        tokio::select! {
-            biased;
-            _ = &mut stop => break,
-            () = sleep_until(start + due) => {}
-        }
-        while let Ok((probe, is_enough)) = done.try_recv() {
-            settle(&mut pending, &mut tally, probe);
-            if is_enough && options.yields {
-                break 'asking;
-            }
-        }
-        if AT_ONCE <= pending.len() {
-            tally.take(dropped(due, start.elapsed()));
-            continue;
-        }
-        pending.push(due);
-        prober.spawn(n, due, start, sender.clone());
-    }
-    drop(sender);
-    drain(&mut done, &mut pending, &mut tally).await;
-    let end = start.elapsed();
-    for due in pending {
-        let bad = Bad::new(Class::Timeout, "no answer by the end");
-        tally.take(Probe { due, done: end, seen: Err(bad) });
-    }
+    let paced = OpenLoop { rate: options.rate, at_once: AT_ONCE, duration: options.duration, drain: DRAIN };
+    let take = |probe, is_enough| {
+        tally.take(probe);
+        if is_enough && options.yields { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    paced.run(stop, |n, due| prober.ask(n, due), take).await;
     Ok(tally.report(started, options.allow))
-}
-
-/// What became of a request, and whether the server wants no more.
-type Settled = (Probe, bool);
-
-/// Counts a probe, which is then not pending any more.
-fn settle(pending: &mut Vec<Duration>, tally: &mut Tally, probe: Probe) {
-    pending.retain(|due| *due != probe.due);
-    tally.take(probe);
-}
-
-async fn drain(done: &mut mpsc::UnboundedReceiver<Settled>, pending: &mut Vec<Duration>, tally: &mut Tally) {
-    let end = Instant::now() + DRAIN;
-    while let Ok(Some((probe, _))) = tokio::time::timeout_at(end, done.recv()).await {
-        settle(pending, tally, probe);
-    }
-}
-
-fn dropped(due: Duration, done: Duration) -> Probe {
-    let bad = Bad::new(Class::Dropped, format!("{AT_ONCE} requests were waiting for their answers"));
-    Probe { due, done, seen: Err(bad) }
-}
-
-fn wants_no_more(answer: &Answer) -> bool {
-    let remaining = |name: &&str| answer.headers.get(*name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    answer.status == 429 || REMAINING.iter().find_map(remaining).is_some_and(|left| left < SPARED)
 }
 
 /// What every request of a watch has in common.
@@ -216,18 +146,18 @@ impl Prober {
         })
     }
 
-    /// Sends request `n` without waiting for it.
-    fn spawn(&self, n: u32, due: Duration, start: Instant, sender: mpsc::UnboundedSender<Settled>) {
+    /// Request `n`, to be sent now.
+    fn ask(&self, n: u32, due: Instant) -> impl Future<Output = Settled> + Send + use<> {
         let client = match self.connections {
             Connections::New => self.new.clone(),
             Connections::Both if n.is_multiple_of(2) => self.new.clone(),
             Connections::Kept | Connections::Both => self.kept.clone(),
         };
         let (ask, reads_revision) = (self.ask.clone(), self.reads_revision);
-        let deadline = start + due + self.timeout;
-        tokio::spawn(async move {
+        let deadline = due + self.timeout;
+        async move {
             let answer = client.ask(&ask, deadline).await;
-            let is_enough = answer.as_ref().is_ok_and(wants_no_more);
+            let is_enough = answer.as_ref().is_ok_and(is_enough);
             let seen = answer.and_then(|answer| {
                 if reads_revision {
                     judge::said(&answer).map(|said| Some(said.name()))
@@ -235,9 +165,8 @@ impl Prober {
                     judge::ready(&answer).map(|()| None)
                 }
             });
-            // The receiver is gone only when nobody counts any more.
-            sender.send((Probe { due, done: start.elapsed(), seen }, is_enough)).ok();
-        });
+            Settled { seen, is_enough }
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         deadline: args.deadline,
         timeout: args.timeout,
         control: args.control_url.clone(),
+        is_production: config
+            .iter()
+            .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
         ..Options::default()
     };

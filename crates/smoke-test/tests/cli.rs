@@ -9,15 +9,32 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::Value;
 
 /// A service that is ready and says that it is `1.4.0`; returns its address.
 async fn shop() -> String {
     let version = || async { axum::Json(serde_json::json!({"version": "1.4.0"})) };
-    let app = Router::new().route("/health", get(|| async { "ok" })).route("/version", get(version));
+    serve(Router::new().route("/health", get(|| async { "ok" })).route("/version", get(version))).await
+}
+
+/// The same with a path `/limited`, which takes five requests; returns its address.
+async fn limited_shop() -> String {
+    let left = Arc::new(AtomicI64::new(5));
+    let limited = move || {
+        let is_refused = left.fetch_sub(1, Ordering::SeqCst) <= 0;
+        let status = if is_refused { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::NO_CONTENT };
+        async move { (status, [("retry-after", "60")]) }
+    };
+    serve(Router::new().route("/health", get(|| async { "ok" })).route("/limited", get(limited))).await
+}
+
+async fn serve(app: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -125,6 +142,25 @@ async fn a_watch_reports_as_json() {
         (&report["scheduled"], &report["revisions"][0]["revision"]),
         (&Value::from(50), &Value::from("1.4.0"))
     );
+}
+
+#[tokio::test]
+async fn bursts_are_for_environments_that_nobody_uses() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), limited_shop().await);
+    let config = format!(
+        "version: 1\nname: shop\nservices: {{api: {{build: {{}}}}}}\ndefaults:\n  url: {url}\n  smoke:\n    \
+         - rate_limit: /limited\n    - {{ws: /health, expect: 200}}\n\
+         environments:\n  staging: {{}}\n  production: {{needs: staging}}\n"
+    );
+    std::fs::write(folder.path().join("shipkit.yml"), config).unwrap();
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(&output, 0, "3 of 3 checks pass");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("rate_limit /limited: refused with 429"), "{stdout}");
+    let output = smoke(folder.path(), &["run", "--environment", "production"]).await;
+    check(&output, 0, "2 of 3 checks pass, 1 skipped");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("skipped      rate_limit /limited: no burst of requests is sent"), "{stdout}");
 }
 
 #[tokio::test]

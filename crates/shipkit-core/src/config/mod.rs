@@ -78,6 +78,16 @@ pub(crate) fn manifest_values(
 }
 
 impl Config {
+    /// Whether people use this environment: no other one comes after it, or its name has the word `production` or `prod` in it.
+    #[must_use]
+    pub fn is_production(&self, environment: &str) -> bool {
+        let is_waited_for =
+            self.environments.iter().any(|later| later.needs.iter().any(|name| name == environment));
+        let is_called_so =
+            environment.split(['-', '_', '.']).any(|word| matches!(word, "production" | "prod"));
+        is_called_so || !is_waited_for
+    }
+
     /// Reads `shipkit.yml`. `file` is only named in errors. `variables` answers for whole values `${NAME}` in `registry`,
     /// `mirrors`, `url` and `environment`; those of build arguments stay as they are. A variable that is not set is an error where
     /// `needed` asks for its value, and empty elsewhere: the secrets of production are not known on staging, nor where

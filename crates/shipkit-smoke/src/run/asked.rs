@@ -3,15 +3,17 @@
 use serde_json::Value;
 use url::Url;
 
+use super::burst::BUDGET;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
 use crate::redirect::{Route, To};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
+use crate::websocket;
 
 /// The stages of a run in order.
-pub(super) const STAGES: [Stage; 3] = [Stage::Ready, Stage::Release, Stage::Rest];
+pub(super) const STAGES: [Stage; 4] = [Stage::Ready, Stage::Release, Stage::Rest, Stage::Burst];
 
 /// When a check is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(super) enum Stage {
     Ready,
     Release,
     Rest,
+    /// After all others, which would be refused, too.
+    Burst,
 }
 
 /// A check, and the question in it.
@@ -33,6 +37,7 @@ pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
     Release { url: Url, wanted: &'a Wanted },
     Rest(Rest<'a>),
+    Burst { ask: Ask },
 }
 
 /// What is asked once, and again only as often as the check says.
@@ -41,6 +46,7 @@ pub(super) enum Rest<'a> {
     Tcp(Endpoint),
     Redirect(Route),
     Tls(Box<Target>),
+    Ws { ask: Ask, expect: &'a Expect },
 }
 
 /// Resolves every address and header.
@@ -86,6 +92,14 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             let no_tls = || SmokeError::NoTls { check: check.name.clone(), address: address() };
             let target = Target::of(base, wanted).ok_or_else(no_tls)?;
             (base.clone(), Question::Rest(Rest::Tls(Box::new(target))))
+        }
+        Kind::Ws { path, expect } => {
+            let ask = handshake(base, check, path)?;
+            (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
+        }
+        Kind::RateLimit { path } => {
+            let ask = Ask::get(address(base, path, check)?);
+            (ask.url.clone(), Question::Burst { ask })
         }
     };
     Ok(Asked { check, url, question })
@@ -153,12 +167,23 @@ fn route(base: &Url, path: &str, to: Option<&str>, check: &Check) -> Result<Rout
     Ok(Route { asked, to: if to.starts_with('/') { To::Path(wanted) } else { To::Address(wanted) } })
 }
 
+/// A handshake but for its key. `ws` and `wss` are the schemes of `http` and `https` (RFC 6455 3).
+fn handshake(base: &Url, check: &Check, path: &str) -> Result<Ask, SmokeError> {
+    let rest = path.strip_prefix("ws").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
+    let url = match rest {
+        Some(rest) => address(base, &format!("http{rest}"), check)?,
+        None => address(base, path, check)?,
+    };
+    Ok(Ask { headers: websocket::handshake(), ..Ask::get(url) })
+}
+
 impl Question<'_> {
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
             Self::Rest(_) => Stage::Rest,
+            Self::Burst { .. } => Stage::Burst,
         }
     }
 
@@ -172,23 +197,29 @@ impl Question<'_> {
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
+            Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
+            Self::Burst { .. } => format!(
+                "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
+            ),
         }
     }
 }
 
 fn flags(ask: &Ask) -> String {
-    let mut flags = match ask.method {
+    let method = match ask.method {
         Method::Get => "",
         Method::Post => " -X POST",
-    }
-    .to_owned();
-    for name in ask.headers.keys() {
-        flags.push_str(" -H '");
-        flags.push_str(name.as_str());
-        flags.push_str(": ...'");
-    }
-    flags.push_str(if ask.body.is_some() { " --data '...'" } else { "" });
-    flags
+    };
+    let headers: Vec<_> = ask.headers.keys().map(|name| format!(" -H '{name}: ...'")).collect();
+    let body = if ask.body.is_some() { " --data '...'" } else { "" };
+    format!("{method}{}{body}", headers.concat())
+}
+
+/// The same headers, which are no secret, and the key of RFC 6455 1.3. The connection stays open until the time is up.
+fn handshake_flags(ask: &Ask) -> String {
+    let values = ask.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let all = values.chain([("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]);
+    all.map(|(name, value)| format!(" -H '{name}: {value}'")).collect::<Vec<_>>().concat()
 }
 
 /// A URL without user name and password.

@@ -9,6 +9,7 @@ use url::Url;
 use super::asked::{Asked, Question, harmless};
 use crate::class::Class;
 use crate::client::Bad;
+use crate::latency::Measured;
 use crate::report::{Attempt, CheckReport};
 
 /// How many attempts are kept; the first are dropped.
@@ -25,11 +26,19 @@ pub(super) struct Log {
     is_silent: bool,
     /// How the last attempt ended, if badly.
     class: Option<Class>,
+    measured: Option<Measured>,
 }
 
 impl Log {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now(), attempts: Vec::new(), bad_in_a_row: 0, is_silent: true, class: None }
+        Self {
+            start: Instant::now(),
+            attempts: Vec::new(),
+            bad_in_a_row: 0,
+            is_silent: true,
+            class: None,
+            measured: None,
+        }
     }
 
     /// Writes an attempt down and gives back whether it was bad.
@@ -47,6 +56,20 @@ impl Log {
         let at = began.duration_since(self.start);
         self.attempts.push(Attempt { at, took: began.elapsed(), is_good, seen: text });
         result
+    }
+
+    /// Writes a measurement down as one attempt.
+    pub(super) fn measured(&mut self, began: Instant, outcome: &Outcome, measured: Measured) {
+        self.judged(began, Class::Timeout, outcome);
+        self.measured = Some(measured);
+    }
+
+    /// Writes many requests, which an outcome was made of, down as one attempt; `class` is what is bad if it is no pass.
+    pub(super) fn judged(&mut self, began: Instant, class: Class, outcome: &Outcome) {
+        let cause = outcome.cause.clone();
+        let seen = if outcome.verdict == Verdict::Pass { Ok(cause) } else { Err(Bad::new(class, cause)) };
+        // What is bad about it stands in the outcome.
+        self.take(began, seen).ok();
     }
 
     /// How many bad answers came in a row, up to now.
@@ -89,7 +112,7 @@ impl Log {
     pub(super) fn report(self, asked: &Asked<'_>, outcome: Outcome, url: &Url) -> CheckReport {
         let is_flaky = matches!(asked.question, Question::Rest(_))
             && outcome.verdict == Verdict::Pass
-            && 1 < self.attempts.len();
+            && self.attempts.iter().any(|attempt| !attempt.is_good);
         let repeat = asked.question.repeat(url);
         CheckReport {
             name: asked.check.name.clone(),
@@ -97,6 +120,7 @@ impl Log {
             line: asked.check.line,
             took: self.start.elapsed(),
             class: self.class,
+            measured: self.measured,
             attempts: self.attempts,
             url: harmless(url).to_string(),
             is_flaky,

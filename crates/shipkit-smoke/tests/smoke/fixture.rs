@@ -73,16 +73,9 @@ async fn converse(
     count: &AtomicUsize,
     reply: &(impl Fn(usize, &str) -> Reply + ?Sized),
 ) {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-        let mut part = [0; 4096];
-        match stream.read(&mut part).await {
-            Ok(read) if 0 < read => head.extend_from_slice(&part[..read]),
-            Ok(_) | Err(_) => return,
-        }
-    }
+    let Some(head) = head(&mut stream).await else { return };
     let n = count.fetch_add(1, Ordering::SeqCst);
-    match reply(n, &String::from_utf8_lossy(&head)) {
+    match reply(n, &head) {
         Reply::Bytes(bytes) => {
             stream.write_all(&bytes).await.ok();
             stream.shutdown().await.ok();
@@ -107,6 +100,19 @@ async fn converse(
         }
         Reply::Silence => std::future::pending().await,
     }
+}
+
+/// The head of a request, if it comes.
+pub(crate) async fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+        let mut part = [0; 4096];
+        match stream.read(&mut part).await {
+            Ok(read) if 0 < read => head.extend_from_slice(&part[..read]),
+            Ok(_) | Err(_) => return None,
+        }
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// An address on which nobody listens.

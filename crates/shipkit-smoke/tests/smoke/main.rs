@@ -8,8 +8,12 @@
 )]
 
 mod fixture;
+mod latency;
+mod nginx;
+mod rate_limit;
 mod redirect;
 mod run;
 mod tcp;
 mod tls;
 mod watch;
+mod websocket;

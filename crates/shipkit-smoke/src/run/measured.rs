@@ -1,0 +1,48 @@
+//! Measures how long a service takes to answer.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shipkit_core::Outcome;
+use tokio::time::Instant;
+
+use super::Session;
+use super::asked::Rest;
+use super::log::Log;
+use crate::check::{Expect, Method};
+use crate::client::Ask;
+use crate::judge;
+use crate::latency::{Gauge, pace};
+use crate::open_loop::{Settled, is_enough};
+
+impl Session<'_> {
+    /// What else a good answer is asked for: how long others take, where there is a limit.
+    pub(super) async fn measured(&self, rest: &Rest<'_>, log: &mut Log) -> Option<Outcome> {
+        let Rest::Http { ask: ask @ Ask { method: Method::Get, .. }, expect } = rest else { return None };
+        Some(self.p95(ask, expect, expect.p95?, log).await)
+    }
+
+    /// Whether nineteen of twenty answers take no longer than `limit`, by requests at a fixed rate.
+    async fn p95(&self, ask: &Ask, expect: &Expect, limit: Duration, log: &mut Log) -> Outcome {
+        let began = Instant::now();
+        let timeout = expect.within.unwrap_or(self.options.timeout.max(limit));
+        let question = Arc::new((self.sender.clone(), ask.clone(), expect.clone()));
+        let asking = |_, due: Instant| {
+            let question = question.clone();
+            async move {
+                let (sender, ask, expect) = &*question;
+                let answer = sender.send(ask, due + timeout).await;
+                let is_enough = answer.as_ref().is_ok_and(is_enough);
+                let seen = answer.and_then(|answer| judge::expected(&answer, expect));
+                Settled { seen: seen.map(|()| None), is_enough }
+            }
+        };
+        let mut gauge = Gauge::of(limit);
+        let take = |probe, is_enough| gauge.take(probe, is_enough);
+        pace(timeout).run(pending::<()>(), asking, take).await;
+        let (outcome, measured) = gauge.outcome();
+        log.measured(began, &outcome, measured);
+        outcome
+    }
+}
