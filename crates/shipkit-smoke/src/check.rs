@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::Tls;
+use shipkit_core::config::{SocketIo, Tls};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -64,6 +64,8 @@ pub enum Kind {
         /// and `within` is for all of it, the close included.
         expect: Expect,
     },
+    /// Does a conversation by socket.io go well: by polling on new connections, by the upgrade to a WebSocket, and by a WebSocket alone?
+    SocketIo(SocketIo),
     /// Does it refuse to answer a client that asks too often, with status 429 (RFC 6585 4), and say when to come again?
     RateLimit {
         /// A path below the base address, or a whole address.

@@ -6,6 +6,7 @@ mod log;
 mod measured;
 mod sender;
 mod socket;
+mod talk;
 
 use std::time::Duration;
 
@@ -292,6 +293,7 @@ impl<'a> Session<'a> {
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
+            Rest::SocketIo(talk) => self.talk(talk).await,
             Rest::Ws { ask, expect } => {
                 self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
             }
@@ -371,6 +373,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Tcp(_)
         | Rest::Redirect(_)
         | Rest::Tls(_)
+        | Rest::SocketIo(_)
         | Rest::Ws { .. } => class.is_mendable(),
     }
 }

@@ -125,6 +125,7 @@ fn release_check(args: &RunArgs) -> config::Check {
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        only_warns: false,
         line: 0,
     }
 }

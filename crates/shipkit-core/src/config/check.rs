@@ -20,6 +20,8 @@ pub struct Check {
     pub expect: Expect,
     /// How often it is tried again.
     pub retries: Option<u64>,
+    /// Whether a bad answer is only reported.
+    pub only_warns: bool,
     /// The line of the entry in the file, from 1.
     pub line: usize,
 }
@@ -38,6 +40,8 @@ pub enum CheckKind {
     },
     /// A WebSocket handshake.
     Ws(String),
+    /// A conversation by socket.io.
+    SocketIo(SocketIo),
     /// A TCP connection to `host:port`.
     Tcp(String),
     /// The TLS side of `url`.
@@ -59,6 +63,19 @@ pub enum CheckKind {
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(String),
+}
+
+/// What is said by socket.io.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketIo {
+    /// Path or address of the service.
+    pub path: String,
+    /// The namespace that is joined; begins with `/`.
+    pub namespace: String,
+    /// What the namespace is told when it is joined.
+    pub auth: Option<Value>,
+    /// The name of an event and what comes with it, which the service has to acknowledge; empty sends none.
+    pub emit: Vec<Value>,
 }
 
 /// What TLS must be like.
@@ -117,6 +134,7 @@ impl CheckKind {
             Self::Get(_) => "get",
             Self::Post { .. } => "post",
             Self::Ws(_) => "ws",
+            Self::SocketIo(_) => "socketio",
             Self::Tcp(_) => "tcp",
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",

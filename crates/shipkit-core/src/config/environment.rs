@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
+use super::check::{Check, CheckKind, Expect, SocketIo, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
-use super::raw_check::{RawCheck, RawTlsVersion};
+use super::raw_check::{CheckSeverity, RawCheck, RawSocketIo, RawTlsVersion};
 use super::resolve::{Context, list, or};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 use super::types::{Analysis, Canary, Environment, Query, Threshold};
@@ -268,6 +268,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             within: expect.within.map(|Span(duration)| duration),
         },
         retries: raw.retries,
+        only_warns: raw.severity == Some(CheckSeverity::Warn),
         line: context.document.place(path).value.line,
     })
 }
@@ -278,6 +279,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.get.clone().map(CheckKind::Get),
         raw.post.clone().map(|url| CheckKind::Post { url, body: raw.body.clone() }),
         raw.ws.clone().map(CheckKind::Ws),
+        raw.socketio.clone().map(|RawSocketIo(said)| CheckKind::SocketIo(said)),
         raw.tcp.clone().map(CheckKind::Tcp),
         raw.tls.as_ref().map(|tls| {
             CheckKind::Tls(Tls {
@@ -311,6 +313,7 @@ fn title(kind: &CheckKind) -> String {
         CheckKind::Get(what)
         | CheckKind::Post { url: what, .. }
         | CheckKind::Ws(what)
+        | CheckKind::SocketIo(SocketIo { path: what, .. })
         | CheckKind::Tcp(what)
         | CheckKind::Redirect { url: what, .. }
         | CheckKind::Promql(what)

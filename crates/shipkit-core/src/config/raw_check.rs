@@ -10,15 +10,15 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::check::WantedHeader;
+use super::check::{SocketIo, WantedHeader};
 use super::values::{Span, Text};
 
-/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
+/// One check: exactly one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
 /// `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
-    {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["tcp"]}, {"required": ["tls"]},
+    {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]}, {"required": ["tls"]},
     {"required": ["redirect"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
@@ -35,6 +35,8 @@ pub(super) struct RawCheck {
     pub(super) body: Option<Value>,
     /// A WebSocket handshake with a path or address.
     pub(super) ws: Option<String>,
+    /// A conversation by socket.io: the path of the service, or more.
+    pub(super) socketio: Option<RawSocketIo>,
     /// A TCP connection to `host:port`.
     pub(super) tcp: Option<String>,
     /// The TLS side of `url`.
@@ -59,6 +61,18 @@ pub(super) struct RawCheck {
     pub(super) expect: Option<RawExpect>,
     /// How often it is tried again.
     pub(super) retries: Option<u64>,
+    /// What a bad answer means. Default: `gate`.
+    pub(super) severity: Option<CheckSeverity>,
+}
+
+/// What a bad answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CheckSeverity {
+    /// The whole run fails.
+    Gate,
+    /// It is reported.
+    Warn,
 }
 
 /// What TLS must be like.
@@ -86,6 +100,25 @@ pub(super) enum RawTlsVersion {
     /// TLS 1.3.
     #[serde(rename = "1.3")]
     V1_3,
+}
+
+/// What is said by socket.io.
+#[derive(Debug, Clone)]
+pub(super) struct RawSocketIo(pub(super) SocketIo);
+
+/// What is said by socket.io, in full.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+struct FullSocketIo {
+    /// Path or address of the service. Default: `/socket.io/`.
+    path: Option<String>,
+    /// The namespace that is joined. Default: `/`.
+    #[schemars(regex(pattern = "^/[^,?]*$"))]
+    namespace: Option<String>,
+    /// What the namespace is told when it is joined.
+    auth: Option<Value>,
+    /// The name of an event and what comes with it, which the service has to acknowledge.
+    emit: Option<Vec<Value>>,
 }
 
 /// Names of headers, or names and values.
@@ -117,6 +150,38 @@ struct FullExpect {
     p95: Option<Span>,
     /// How soon the answer must come.
     within: Option<Span>,
+}
+
+impl<'de> Deserialize<'de> for RawSocketIo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawSocketIo;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or a mapping")
+            }
+            fn visit_str<E: Error>(self, path: &str) -> Result<RawSocketIo, E> {
+                FullSocketIo { path: Some(path.to_owned()), ..FullSocketIo::default() }.read()
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSocketIo, A::Error> {
+                FullSocketIo::deserialize(MapAccessDeserializer::new(map))?.read()
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl FullSocketIo {
+    fn read<E: Error>(self) -> Result<RawSocketIo, E> {
+        let Self { path, namespace, auth, emit } = self;
+        let namespace = namespace.unwrap_or_else(|| "/".to_owned());
+        // A comma ends the name of a namespace in a packet, and a query is not part of it.
+        if !namespace.starts_with('/') || namespace.contains([',', '?']) {
+            return Err(E::custom(format!("`{namespace}` is no namespace of socket.io, such as `/chat`")));
+        }
+        let path = path.unwrap_or_else(|| "/socket.io/".to_owned());
+        Ok(RawSocketIo(SocketIo { path, namespace, auth, emit: emit.unwrap_or_default() }))
+    }
 }
 
 impl<'de> Deserialize<'de> for Headers {
@@ -165,6 +230,19 @@ impl<'de> Deserialize<'de> for RawExpect {
             }
         }
         deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for RawSocketIo {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "SocketIo".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let full = generator.subschema_for::<FullSocketIo>();
+        json_schema!({ "oneOf": [{ "type": "string" }, full] })
     }
 }
 

@@ -398,6 +398,9 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
         }
+        CheckKind::SocketIo(said) => {
+            (&said.path, is_address(&said.path), "write a path (`/socket.io/`) or `https://...`")
+        }
         CheckKind::Ws(url) => {
             let fits = url.starts_with('/') || url.starts_with("ws://") || url.starts_with("wss://");
             (url, fits, "write a path (`/socket`) or `wss://...`")
@@ -426,7 +429,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
     match words.as_slice() {
         [] => {
-            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and \
+            let all = "one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and \
                        `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }

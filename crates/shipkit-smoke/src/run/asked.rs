@@ -1,6 +1,7 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
+use shipkit_core::config;
 use url::Url;
 
 use super::burst::BUDGET;
@@ -8,6 +9,7 @@ use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
 use crate::redirect::{Route, To};
+use crate::socketio::{Talk, Transport};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
 use crate::websocket;
@@ -47,6 +49,7 @@ pub(super) enum Rest<'a> {
     Redirect(Route),
     Tls(Box<Target>),
     Ws { ask: Ask, expect: &'a Expect },
+    SocketIo(Talk),
 }
 
 /// Resolves every address and header.
@@ -96,6 +99,11 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         Kind::Ws { path, expect } => {
             let ask = handshake(base, check, path)?;
             (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
+        }
+        Kind::SocketIo(said) => {
+            let config::SocketIo { path, namespace, auth, emit } = said.clone();
+            let talk = Talk { url: address(base, &path, check)?, namespace, auth, emit };
+            (talk.url.clone(), Question::Rest(Rest::SocketIo(talk)))
         }
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
@@ -198,6 +206,10 @@ impl Question<'_> {
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
+            Self::Rest(Rest::SocketIo(talk)) => {
+                let url = harmless(&talk.address(Transport::Polling, None));
+                format!("{curl} {}", quoted(url.as_str()))
+            }
             Self::Burst { .. } => format!(
                 "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
             ),

@@ -13,6 +13,7 @@ mod nginx;
 mod rate_limit;
 mod redirect;
 mod run;
+mod socketio;
 mod tcp;
 mod tls;
 mod watch;
