@@ -52,9 +52,12 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
-        CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) | CheckKind::SocketIo(_) => {
-            without_answer(check)?
-        }
+        CheckKind::Tcp(_)
+        | CheckKind::Redirect { .. }
+        | CheckKind::Tls(_)
+        | CheckKind::SocketIo(_)
+        | CheckKind::Page(_)
+        | CheckKind::SecurityHeaders(_) => without_answer(check)?,
         CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => {
             format!("`{}`", check.kind.word())
         }
@@ -102,6 +105,8 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::SocketIo(said) => Kind::SocketIo(said.clone()),
+        CheckKind::Page(path) => Kind::Page { path: path.clone() },
+        CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
         CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
     };

@@ -4,6 +4,7 @@ mod asked;
 mod burst;
 mod log;
 mod measured;
+mod pages;
 mod sender;
 mod socket;
 mod talk;
@@ -30,6 +31,7 @@ use crate::{tcp, tls};
 use asked::{Asked, Question, Rest};
 pub(crate) use asked::{address, harmless};
 use log::Log;
+use pages::is_page;
 use sender::Sender;
 
 /// How many requests of the last stage are under way at once.
@@ -210,7 +212,11 @@ impl<'a> Session<'a> {
             match self.send(&Ask::get(url.clone()), self.options.timeout).await {
                 Ok(answer) if answer.status == 404 && 1 < urls.len() => {}
                 Ok(answer) if 1 < urls.len() && url.path() != "/" && is_page(&answer) => {}
-                Ok(answer) => return (Some(url.clone()), judge::ready(&answer)),
+                Ok(answer) => {
+                    let judged = judge::ready(&answer);
+                    let proven = if judged.is_ok() { self.proves(url, &answer).await } else { judged };
+                    return (Some(url.clone()), proven);
+                }
                 Err(bad) => {
                     last = bad;
                     break;
@@ -288,12 +294,19 @@ impl<'a> Session<'a> {
             Rest::Http { ask, expect } => {
                 let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
                 judge::expected(&answer, expect)?;
+                if ask.method == Method::Get && expect.is_bare() {
+                    self.proves(&ask.url, &answer).await?;
+                }
                 Ok(format!("status {} in {:.1?}", answer.status, answer.took))
             }
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
             Rest::SocketIo(talk) => self.talk(talk).await,
+            Rest::Page(url) => self.page(url).await,
+            Rest::SecurityHeaders { profile, root, urls } => {
+                self.security_headers(*profile, root, urls).await
+            }
             Rest::Ws { ask, expect } => {
                 self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
             }
@@ -374,10 +387,8 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Redirect(_)
         | Rest::Tls(_)
         | Rest::SocketIo(_)
+        | Rest::Page(_)
+        | Rest::SecurityHeaders { .. }
         | Rest::Ws { .. } => class.is_mendable(),
     }
-}
-
-fn is_page(answer: &Answer) -> bool {
-    answer.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }

@@ -53,6 +53,10 @@ pub enum CheckKind {
         /// Where it must lead; `None` is from http to https of the same host.
         to: Option<String>,
     },
+    /// A page, whose scripts, styles and icons must be there.
+    Page(String),
+    /// Headers that protect visitors.
+    SecurityHeaders(SecurityHeaders),
     /// A query for Prometheus that must give something.
     Promql(String),
     /// Every GET operation without parameters of an `OpenAPI` file.
@@ -63,6 +67,26 @@ pub enum CheckKind {
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(String),
+}
+
+/// Which headers are looked for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityHeaders {
+    /// Which headers.
+    pub profile: Profile,
+    /// Paths or addresses; empty leaves them to the check.
+    pub paths: Vec<String>,
+}
+
+/// Which headers are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// What every site has.
+    Baseline,
+    /// The same, and what isolates it from others.
+    Strict,
+    /// What an API has, which no browser shows.
+    Api,
 }
 
 /// What is said by socket.io.
@@ -138,6 +162,8 @@ impl CheckKind {
             Self::Tcp(_) => "tcp",
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",
+            Self::Page(_) => "page",
+            Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",

@@ -3,23 +3,24 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::check::{SocketIo, WantedHeader};
+use super::check::WantedHeader;
 use super::values::{Span, Text};
 
-/// One check: exactly one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
+/// One check: exactly one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and
 /// `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]}, {"required": ["tls"]},
-    {"required": ["redirect"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
+    {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["security_headers"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
@@ -36,7 +37,7 @@ pub(super) struct RawCheck {
     /// A WebSocket handshake with a path or address.
     pub(super) ws: Option<String>,
     /// A conversation by socket.io: the path of the service, or more.
-    pub(super) socketio: Option<RawSocketIo>,
+    pub(super) socketio: Option<Brief<RawSocketIo>>,
     /// A TCP connection to `host:port`.
     pub(super) tcp: Option<String>,
     /// The TLS side of `url`.
@@ -45,6 +46,10 @@ pub(super) struct RawCheck {
     pub(super) redirect: Option<String>,
     /// Where `redirect` must lead. Default: from http to https of the same host.
     pub(super) to: Option<String>,
+    /// A page, whose scripts, styles and icons must be there.
+    pub(super) page: Option<String>,
+    /// Headers that protect visitors: `baseline`, `strict`, `api`, or more.
+    pub(super) security_headers: Option<Brief<RawSecurityHeaders>>,
     /// A query for Prometheus that must give something.
     pub(super) promql: Option<String>,
     /// An OpenAPI file whose GET operations without parameters must answer.
@@ -103,22 +108,67 @@ pub(super) enum RawTlsVersion {
 }
 
 /// What is said by socket.io.
-#[derive(Debug, Clone)]
-pub(super) struct RawSocketIo(pub(super) SocketIo);
-
-/// What is said by socket.io, in full.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
-struct FullSocketIo {
+pub(super) struct RawSocketIo {
     /// Path or address of the service. Default: `/socket.io/`.
-    path: Option<String>,
+    pub(super) path: Option<String>,
     /// The namespace that is joined. Default: `/`.
     #[schemars(regex(pattern = "^/[^,?]*$"))]
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
     /// What the namespace is told when it is joined.
-    auth: Option<Value>,
+    pub(super) auth: Option<Value>,
     /// The name of an event and what comes with it, which the service has to acknowledge.
-    emit: Option<Vec<Value>>,
+    pub(super) emit: Option<Vec<Value>>,
+}
+
+/// Which headers are looked for, and where.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawSecurityHeaders {
+    /// Which headers. Default: `baseline`.
+    pub(super) profile: Option<RawProfile>,
+    /// The paths that are asked. Default: `/`, a file that it names, and two paths that do not exist, one of them below `/api/`.
+    #[schemars(length(min = 1))]
+    pub(super) paths: Option<Vec<String>>,
+}
+
+/// Which headers are looked for.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawProfile {
+    /// What every site has.
+    Baseline,
+    /// The same, and what isolates it from others.
+    Strict,
+    /// What an API has, which no browser shows.
+    Api,
+}
+
+/// What is written as one word, or as a mapping where there is more to say.
+#[derive(Debug, Clone)]
+pub(super) struct Brief<T>(pub(super) T);
+
+/// A mapping that one word can stand for.
+pub(super) trait FromWord: Sized {
+    /// The word alone.
+    type Word: for<'de> Deserialize<'de> + JsonSchema;
+    /// Everything else as if it was not said.
+    fn from_word(word: Self::Word) -> Self;
+}
+
+impl FromWord for RawSocketIo {
+    type Word = String;
+    fn from_word(path: String) -> Self {
+        Self { path: Some(path), ..Self::default() }
+    }
+}
+
+impl FromWord for RawSecurityHeaders {
+    type Word = RawProfile;
+    fn from_word(profile: RawProfile) -> Self {
+        Self { profile: Some(profile), paths: None }
+    }
 }
 
 /// Names of headers, or names and values.
@@ -152,35 +202,22 @@ struct FullExpect {
     within: Option<Span>,
 }
 
-impl<'de> Deserialize<'de> for RawSocketIo {
+impl<'de, T: FromWord + Deserialize<'de>> Deserialize<'de> for Brief<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = RawSocketIo;
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: FromWord + Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Brief<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a path, or a mapping")
+                f.write_str("one word, or a mapping")
             }
-            fn visit_str<E: Error>(self, path: &str) -> Result<RawSocketIo, E> {
-                FullSocketIo { path: Some(path.to_owned()), ..FullSocketIo::default() }.read()
+            fn visit_str<E: Error>(self, word: &str) -> Result<Brief<T>, E> {
+                T::Word::deserialize(word.into_deserializer()).map(T::from_word).map(Brief)
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSocketIo, A::Error> {
-                FullSocketIo::deserialize(MapAccessDeserializer::new(map))?.read()
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Brief<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Brief)
             }
         }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-impl FullSocketIo {
-    fn read<E: Error>(self) -> Result<RawSocketIo, E> {
-        let Self { path, namespace, auth, emit } = self;
-        let namespace = namespace.unwrap_or_else(|| "/".to_owned());
-        // A comma ends the name of a namespace in a packet, and a query is not part of it.
-        if !namespace.starts_with('/') || namespace.contains([',', '?']) {
-            return Err(E::custom(format!("`{namespace}` is no namespace of socket.io, such as `/chat`")));
-        }
-        let path = path.unwrap_or_else(|| "/socket.io/".to_owned());
-        Ok(RawSocketIo(SocketIo { path, namespace, auth, emit: emit.unwrap_or_default() }))
+        deserializer.deserialize_any(Reader(PhantomData))
     }
 }
 
@@ -233,16 +270,17 @@ impl<'de> Deserialize<'de> for RawExpect {
     }
 }
 
-impl JsonSchema for RawSocketIo {
+impl<T: FromWord + JsonSchema> JsonSchema for Brief<T> {
     fn inline_schema() -> bool {
         true
     }
     fn schema_name() -> Cow<'static, str> {
-        "SocketIo".into()
+        format!("Brief{}", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let full = generator.subschema_for::<FullSocketIo>();
-        json_schema!({ "oneOf": [{ "type": "string" }, full] })
+        let word = generator.subschema_for::<T::Word>();
+        let full = generator.subschema_for::<T>();
+        json_schema!({ "oneOf": [word, full] })
     }
 }
 

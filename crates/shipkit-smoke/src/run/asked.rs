@@ -1,7 +1,7 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
-use shipkit_core::config;
+use shipkit_core::config::{self, Profile, SecurityHeaders};
 use url::Url;
 
 use super::burst::BUDGET;
@@ -50,6 +50,8 @@ pub(super) enum Rest<'a> {
     Tls(Box<Target>),
     Ws { ask: Ask, expect: &'a Expect },
     SocketIo(Talk),
+    Page(Url),
+    SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
 
 /// Resolves every address and header.
@@ -104,6 +106,16 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             let config::SocketIo { path, namespace, auth, emit } = said.clone();
             let talk = Talk { url: address(base, &path, check)?, namespace, auth, emit };
             (talk.url.clone(), Question::Rest(Rest::SocketIo(talk)))
+        }
+        Kind::Page { path } => {
+            let url = address(base, path, check)?;
+            (url.clone(), Question::Rest(Rest::Page(url)))
+        }
+        Kind::SecurityHeaders(SecurityHeaders { profile, paths }) => {
+            let urls: Vec<Url> =
+                paths.iter().map(|path| address(base, path, check)).collect::<Result<_, _>>()?;
+            let root = address(base, "/", check)?;
+            (root.clone(), Question::Rest(Rest::SecurityHeaders { profile: *profile, root, urls }))
         }
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
@@ -200,7 +212,9 @@ impl Question<'_> {
         let url = quoted(harmless(url).as_str());
         let curl = "curl -sS -i --max-time 5";
         match self {
-            Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
+            Self::Ready { .. }
+            | Self::Release { .. }
+            | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. }) => format!("{curl} {url}"),
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),

@@ -10,6 +10,7 @@
 mod fixture;
 mod latency;
 mod nginx;
+mod pages;
 mod rate_limit;
 mod redirect;
 mod run;
