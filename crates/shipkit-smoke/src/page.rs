@@ -108,7 +108,7 @@ pub(crate) fn fault(kind: AssetKind, answer: &Answer) -> Option<String> {
 
 /// The media type of an answer in lower case, without parameters; empty if none is said.
 pub(crate) fn media_type(answer: &Answer) -> String {
-    let value = answer.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let value = answer.headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(value);
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

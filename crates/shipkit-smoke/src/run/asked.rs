@@ -62,8 +62,7 @@ pub(super) fn prepare<'a>(base: &Url, checks: &'a [Check]) -> Result<Vec<Asked<'
 fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
-            let urls: Vec<Url> =
-                paths.iter().map(|path| address(base, path, check)).collect::<Result<_, _>>()?;
+            let urls = addresses(base, paths, check)?;
             let first = urls.first().ok_or_else(|| SmokeError::Address {
                 check: check.name.clone(),
                 address: String::new(),
@@ -83,9 +82,7 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
         }
         Kind::Tcp { address } => {
-            let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.clone() };
-            let endpoint = Endpoint::read(address).ok_or_else(bad)?;
-            let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+            let (url, endpoint) = endpoint(address, check)?;
             (url, Question::Rest(Rest::Tcp(endpoint)))
         }
         Kind::Redirect { path, to } => {
@@ -112,8 +109,7 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             (url.clone(), Question::Rest(Rest::Page(url)))
         }
         Kind::SecurityHeaders(SecurityHeaders { profile, paths }) => {
-            let urls: Vec<Url> =
-                paths.iter().map(|path| address(base, path, check)).collect::<Result<_, _>>()?;
+            let urls = addresses(base, paths, check)?;
             let root = address(base, "/", check)?;
             (root.clone(), Question::Rest(Rest::SecurityHeaders { profile: *profile, root, urls }))
         }
@@ -145,6 +141,17 @@ pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, Smok
         "http" | "https" => Ok(url),
         other => Err(bad(&format!("`{other}` is not http or https"))),
     }
+}
+
+fn addresses(base: &Url, paths: &[String], check: &Check) -> Result<Vec<Url>, SmokeError> {
+    paths.iter().map(|path| address(base, path, check)).collect()
+}
+
+fn endpoint(address: &str, check: &Check) -> Result<(Url, Endpoint), SmokeError> {
+    let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.to_owned() };
+    let endpoint = Endpoint::read(address).ok_or_else(bad)?;
+    let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+    Ok((url, endpoint))
 }
 
 fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {

@@ -27,7 +27,7 @@ impl Session<'_> {
         }
         let files = assets(url, &answer.body);
         let asking = files.iter().map(|Asset { url, kind }| async move {
-            let answer = self.get(url).await.map_err(|bad| at(url, bad))?;
+            let answer = self.get(url).await.map_err(|bad| at(url, &bad))?;
             Ok(page::fault(*kind, &answer).map(|fault| format!("`{}` {fault}", url.path())))
         });
         let found: Vec<Option<String>> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
@@ -55,12 +55,10 @@ impl Session<'_> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut remarks = Vec::new();
         for url in &urls {
-            let answer = self.get(url).await.map_err(|bad| at(url, bad))?;
+            let answer = self.get(url).await.map_err(|bad| at(url, &bad))?;
             if 500 <= answer.status {
-                return Err(at(
-                    url,
-                    Bad::new(Class::Status(answer.status), format!("status {}", answer.status)),
-                ));
+                let status = answer.status;
+                return Err(at(url, &Bad::new(Class::Status(status), format!("status {status}"))));
             }
             let is_shown = is_page(&answer) && !(300..400).contains(&answer.status);
             let seen =
@@ -86,7 +84,7 @@ impl Session<'_> {
     }
 
     async fn usual(&self, root: &Url) -> Result<Vec<Url>, Bad> {
-        let page = self.get(root).await.map_err(|bad| at(root, bad))?;
+        let page = self.get(root).await.map_err(|bad| at(root, &bad))?;
         let file = assets(root, &page.body).into_iter().next().map(|asset| asset.url);
         let nothing = ["", "api/"].map(|below| nobodys(root, below));
         Ok([Some(root.clone()), file].into_iter().chain(nothing).flatten().collect())
@@ -131,6 +129,6 @@ fn nobodys(url: &Url, below: &str) -> Option<Url> {
     Some(other)
 }
 
-fn at(url: &Url, bad: Bad) -> Bad {
-    Bad { detail: format!("`{}`: {}", url.path(), bad.detail), ..bad }
+fn at(url: &Url, bad: &Bad) -> Bad {
+    Bad::new(bad.class, format!("`{}`: {}", url.path(), bad.detail))
 }

@@ -82,8 +82,8 @@ fn check(report: &CheckReport, verdict: Verdict, part: &str) {
 
 /// nginx before nodes, with these lines for the choice of the node and for its location.
 async fn before(nodes: &[Node], choice: &str, location: &str) -> Nginx {
-    let servers: String =
-        nodes.iter().map(|node| format!("server 127.0.0.1:{};", node.url.port().unwrap())).collect();
+    let server = |node: &Node| format!("server 127.0.0.1:{};", node.url.port().unwrap());
+    let servers = nodes.iter().map(server).collect::<Vec<_>>().concat();
     let http = format!("upstream nodes {{ {choice} {servers} }}\n");
     Nginx::start(&http, &format!("location /socket.io/ {{ proxy_pass http://nodes; {location} }}")).await
 }
