@@ -255,29 +255,29 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(namespace: &str, packet: &str, expected: Packet) {
-        assert_eq!(talk(namespace).read(packet).unwrap(), expected, "{packet}");
+    fn check(namespace: &str, packet: &str, expected: &Packet) {
+        assert_eq!(&talk(namespace).read(packet).unwrap(), expected, "{packet}");
     }
 
     #[test]
     fn packets_are_read() {
         let opened = Opened { sid: "x".to_owned(), upgrades: vec!["websocket".to_owned()] };
-        check("/", r#"0{"sid":"x","upgrades":["websocket"],"pingInterval":25000}"#, Packet::Opened(opened));
-        check("/", "1", Packet::Closed);
-        check("/", "2", Packet::Ping);
-        check("/", "3probe", Packet::Probed);
-        check("/", "6", Packet::Other);
-        check("/", r#"40{"sid":"y"}"#, Packet::Joined);
-        check("/", r#"40/chat,{"sid":"y"}"#, Packet::Other);
-        check("/chat", r#"40/chat,{"sid":"y"}"#, Packet::Joined);
-        check("/chat", "40/chat", Packet::Joined);
-        check("/chat", r#"40{"sid":"y"}"#, Packet::Other);
-        check("/", r#"44{"message":"no"}"#, Packet::Refused("no".to_owned()));
-        check("/chat", r#"44/chat,"no""#, Packet::Refused("no".to_owned()));
-        check("/", r#"430["done"]"#, Packet::Acknowledged);
-        check("/", r#"431["done"]"#, Packet::Other);
-        check("/", r#"42["news",{"a":"/b,c"}]"#, Packet::Other);
-        check("/", "41", Packet::Closed);
+        check("/", r#"0{"sid":"x","upgrades":["websocket"],"pingInterval":25000}"#, &Packet::Opened(opened));
+        check("/", "1", &Packet::Closed);
+        check("/", "2", &Packet::Ping);
+        check("/", "3probe", &Packet::Probed);
+        check("/", "6", &Packet::Other);
+        check("/", r#"40{"sid":"y"}"#, &Packet::Joined);
+        check("/", r#"40/chat,{"sid":"y"}"#, &Packet::Other);
+        check("/chat", r#"40/chat,{"sid":"y"}"#, &Packet::Joined);
+        check("/chat", "40/chat", &Packet::Joined);
+        check("/chat", r#"40{"sid":"y"}"#, &Packet::Other);
+        check("/", r#"44{"message":"no"}"#, &Packet::Refused("no".to_owned()));
+        check("/chat", r#"44/chat,"no""#, &Packet::Refused("no".to_owned()));
+        check("/", r#"430["done"]"#, &Packet::Acknowledged);
+        check("/", r#"431["done"]"#, &Packet::Other);
+        check("/", r#"42["news",{"a":"/b,c"}]"#, &Packet::Other);
+        check("/", "41", &Packet::Closed);
     }
 
     #[test]
