@@ -27,6 +27,7 @@ mod streak;
 mod tally;
 mod tcp;
 mod tls;
+mod usual;
 mod watch;
 mod websocket;
 

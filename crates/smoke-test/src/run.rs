@@ -4,7 +4,7 @@ use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, Release};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Options, READY_PATHS, Shipped, Wanted, configured, ready_paths};
+use shipkit_smoke::{Check, Options, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths};
 use url::Url;
 
 use crate::args::RunArgs;
@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
+        detects: environment.is_none(),
         ..Options::default()
     };
     let release = release(args, runner).await?;
@@ -40,8 +41,20 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             return Ok(Outcome::inconclusive(format!("{} came before the checks were done", signal.name())));
         }
     };
+    show_detected(runner, &found);
     report::checks(runner, &found, &args.config.to_string_lossy())?;
     Ok(found.outcome)
+}
+
+/// What was asked because it fits the address, as it would stand in a configuration.
+fn show_detected(runner: &Runner, found: &Report) {
+    if found.detected.is_empty() {
+        return;
+    }
+    runner.say("no environment is named, so what fits the address was asked besides and only warns; in `shipkit.yml` it is\n  smoke:");
+    for yaml in &found.detected {
+        runner.say(&format!("    - {yaml}"));
+    }
 }
 
 fn environment<'a>(config: &'a Config, name: &str) -> Result<&'a Environment, Failure> {

@@ -55,8 +55,11 @@ pub(super) enum Rest<'a> {
 }
 
 /// Resolves every address and header.
-pub(super) fn prepare<'a>(base: &Url, checks: &'a [Check]) -> Result<Vec<Asked<'a>>, SmokeError> {
-    checks.iter().map(|check| prepare_one(base, check)).collect()
+pub(super) fn prepare<'a>(
+    base: &Url,
+    checks: impl IntoIterator<Item = &'a Check>,
+) -> Result<Vec<Asked<'a>>, SmokeError> {
+    checks.into_iter().map(|check| prepare_one(base, check)).collect()
 }
 
 fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
