@@ -100,7 +100,7 @@ fn is_replaced(service: &Service) -> bool {
 /// Whether the check can be asked of an instance of this service.
 fn is_of(check: &config::Check, service: &str) -> bool {
     let path = match &check.kind {
-        CheckKind::Get(path) | CheckKind::Release(path) | CheckKind::Post { url: path, .. } => path,
+        CheckKind::Http(config::Request { url: path, .. }) | CheckKind::Release(path) => path,
         CheckKind::Ws(_)
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
@@ -332,7 +332,7 @@ environments:
     url: https://shop.example
     smoke:
     - {get: /items, service: api, expect: {p95: 500ms}}
-    - {post: /orders, body: {}, service: web}
+    - {post: /orders, body: {}, service: web, writes: true}
     - {get: 'https://shop.example/items', service: web}
     - {get: /items, service: worker}
     - {get: /}

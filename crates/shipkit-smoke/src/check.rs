@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::Tls;
+use shipkit_core::config::{Method, Tls};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -74,7 +74,7 @@ pub enum Kind {
 /// A request and what its answer has to be.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Http {
-    /// `GET` or `POST`.
+    /// How it asks.
     pub method: Method,
     /// A path below the base address, or a whole address.
     pub path: String,
@@ -84,16 +84,6 @@ pub struct Http {
     pub body: Option<Value>,
     /// What must come back.
     pub expect: Expect,
-}
-
-/// How to ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Method {
-    /// Reads.
-    #[default]
-    Get,
-    /// May change something: a check that posts to production is the author's decision.
-    Post,
 }
 
 /// What an answer has to be. Every part that is given must hold.
@@ -171,17 +161,6 @@ impl Wanted {
             Self { revision: Some(text.to_owned()), version: None }
         } else {
             Self { revision: None, version: Some(text.to_owned()) }
-        }
-    }
-}
-
-impl Method {
-    /// As HTTP spells it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
         }
     }
 }

@@ -10,10 +10,10 @@ use reqwest::Upgraded;
 use reqwest::header::{HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use shipkit_core::config::Method;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::check::Method;
 use crate::class::Class;
 use crate::error::SmokeError;
 
@@ -145,11 +145,7 @@ impl Client {
     }
 
     async fn answered(&self, ask: &Ask, start: Instant, deadline: Instant) -> Result<Answered, Bad> {
-        let method = match ask.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-        };
-        let mut request = self.http.request(method, ask.url.clone()).headers(ask.headers.clone());
+        let mut request = self.http.request(method(ask.method), ask.url.clone()).headers(ask.headers.clone());
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
@@ -191,6 +187,18 @@ impl Answered {
     }
 }
 
+fn method(method: Method) -> reqwest::Method {
+    match method {
+        Method::Get => reqwest::Method::GET,
+        Method::Head => reqwest::Method::HEAD,
+        Method::Options => reqwest::Method::OPTIONS,
+        Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Patch => reqwest::Method::PATCH,
+        Method::Delete => reqwest::Method::DELETE,
+    }
+}
+
 fn late(start: Instant, deadline: Instant) -> Bad {
     let after = deadline.saturating_duration_since(start);
     Bad::new(Class::Timeout, format!("no whole answer within {after:.1?}"))
@@ -205,9 +213,13 @@ pub(crate) fn headers<'a>(
         .into_iter()
         .map(|(name, value)| {
             let bad = || SmokeError::Header { check: check.to_owned(), header: name.clone() };
-            let parsed =
-                HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value.as_str()).ok());
-            parsed.ok_or_else(bad)
+            let (name, mut value) = HeaderName::try_from(name.as_str())
+                .ok()
+                .zip(HeaderValue::try_from(value.as_str()).ok())
+                .ok_or_else(bad)?;
+            // It may be the password of a login.
+            value.set_sensitive(true);
+            Ok((name, value))
         })
         .collect()
 }

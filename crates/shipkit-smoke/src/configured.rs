@@ -1,9 +1,9 @@
 //! Checks out of `shipkit.yml`. What this version cannot run is an error here, before anything is deployed.
 
-use shipkit_core::config::{self, CheckKind, Config};
+use shipkit_core::config::{self, CheckKind, Config, Method, Request};
 use shipkit_core::release::{Release, ServiceImage};
 
-use crate::check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
+use crate::check::{Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 use crate::error::SmokeError;
 
 /// What a check of kind `release` compares with.
@@ -46,12 +46,10 @@ pub fn ready_paths(config: &Config) -> Vec<String> {
 /// What this version cannot do in a check, with its line.
 fn unsupported(check: &config::Check) -> Option<String> {
     let what = match &check.kind {
-        CheckKind::Get(_) => return None,
+        CheckKind::Http(request) => beyond_an_answer(check, request.method)?,
         CheckKind::Ws(_) => beyond_a_handshake(check)?,
         CheckKind::RateLimit(_) => beyond_a_burst(check)?,
-        CheckKind::Post { .. } | CheckKind::Release(_) => {
-            check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
-        }
+        CheckKind::Release(_) => check.expect.p95.map(|_| "`expect.p95` of `release`".to_owned())?,
         CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) => without_answer(check)?,
         CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => {
             format!("`{}`", check.kind.word())
@@ -67,6 +65,20 @@ fn without_answer(check: &config::Check) -> Option<String> {
         return Some(format!("`headers` of `{word}`"));
     }
     (check.expect != config::Expect::default()).then(|| format!("`expect` of `{word}`"))
+}
+
+/// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
+/// no body (RFC 9110 9.3.2).
+fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
+    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
+    let is_headless = method == Method::Head;
+    let given = [
+        ("p95", p95.is_some() && method != Method::Get),
+        ("json", !json.is_empty() && is_headless),
+        ("body", body.is_some() && is_headless),
+    ];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`expect.{key}` of `{}`", check.kind.word()))
 }
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
@@ -92,8 +104,7 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
-        CheckKind::Get(path) => request(check, Method::Get, path, None),
-        CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
+        CheckKind::Http(request) => Kind::Http(http(check, request)),
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
@@ -107,8 +118,9 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
     Ok(Some(Check { name: check.name.clone(), kind, severity: Severity::Gate, retries, line }))
 }
 
-fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
-    Kind::Http(Http { method, path: path.to_owned(), body, expect: expect(check), ..Http::default() })
+fn http(check: &config::Check, request: &Request) -> Http {
+    let Request { method, url, send, body, writes: _ } = request.clone();
+    Http { method, path: url, headers: send, body, expect: expect(check) }
 }
 
 fn expect(check: &config::Check) -> Expect {
@@ -198,14 +210,18 @@ mod tests {
 
     #[test]
     fn everything_that_cannot_run_is_named_at_once() {
-        let mut slow = check(CheckKind::Post { url: "/".to_owned(), body: None }, None);
+        let ask = |method| CheckKind::Http(Request { method, url: "/".to_owned(), ..Request::default() });
+        let mut slow = check(ask(Method::Post), None);
         slow.expect.p95 = Some(std::time::Duration::from_secs(1));
-        let get = config::Check { kind: CheckKind::Get("/".to_owned()), ..slow.clone() };
-        let error = configured(&[check(CheckKind::Run("x".to_owned()), None), slow, get], &Shipped::Unknown)
-            .unwrap_err();
+        let get = config::Check { kind: ask(Method::Get), ..slow.clone() };
+        let mut head = check(ask(Method::Head), None);
+        head.expect.body = Some("x".to_owned());
+        let run = check(CheckKind::Run("x".to_owned()), None);
+        let error = configured(&[run, slow, get, head], &Shipped::Unknown).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7)"
+            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7), \
+             `expect.body` of `head` (`c`, line 7)"
         );
     }
 

@@ -27,7 +27,7 @@ mod tls;
 mod watch;
 mod websocket;
 
-pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
+pub use check::{Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 pub use class::Class;
 pub use configured::{Shipped, configured, ready_paths};
 pub use error::SmokeError;
@@ -36,5 +36,6 @@ pub use marked::Marked;
 pub use prometheus::Prometheus;
 pub use report::{Attempt, CheckReport, Report};
 pub use run::{Options, meet, run, validate};
+pub use shipkit_core::config::Method;
 pub use tally::{Example, Latency, Seen, WatchReport};
 pub use watch::{Connections, WatchOptions, watch};

@@ -16,7 +16,7 @@ use shipkit_core::{Outcome, Verdict};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::check::{Check, Method, Severity, Wanted};
+use crate::check::{Check, Severity, Wanted};
 use crate::class::Class;
 use crate::client::{self, Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
@@ -361,17 +361,15 @@ fn is_hopeless_while_rolling(class: Class) -> bool {
     !class.is_mendable() && class != Class::Status(404)
 }
 
-/// A `POST` is sent again only if it cannot have had an effect.
+/// What may not be sent twice is sent again only if it cannot have had an effect.
 fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
     match rest {
-        Rest::Http { ask: Ask { method: Method::Post, .. }, .. } => {
+        Rest::Http { ask, .. } if !ask.method.repeats() => {
             class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429))
         }
-        Rest::Http { ask: Ask { method: Method::Get, .. }, .. }
-        | Rest::Tcp(_)
-        | Rest::Redirect(_)
-        | Rest::Tls(_)
-        | Rest::Ws { .. } => class.is_mendable(),
+        Rest::Http { .. } | Rest::Tcp(_) | Rest::Redirect(_) | Rest::Tls(_) | Rest::Ws { .. } => {
+            class.is_mendable()
+        }
     }
 }
 

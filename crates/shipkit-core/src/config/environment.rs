@@ -6,7 +6,8 @@ use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
-use super::resolve::{Context, list, or};
+use super::request::{Method, Request};
+use super::resolve::{Context, list, or, plain_texts};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 use super::types::{Analysis, Canary, Environment, Query, Threshold};
 use super::units::BasisPoints;
@@ -274,9 +275,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
 
 /// The one kind of an entry.
 fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKind> {
-    let kinds: Vec<CheckKind> = [
-        raw.get.clone().map(CheckKind::Get),
-        raw.post.clone().map(|url| CheckKind::Post { url, body: raw.body.clone() }),
+    let others = [
         raw.ws.clone().map(CheckKind::Ws),
         raw.tcp.clone().map(CheckKind::Tcp),
         raw.tls.as_ref().map(|tls| {
@@ -297,19 +296,25 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
         raw.release.clone().map(CheckKind::Release),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    ];
+    let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
     rules::one_kind(context, path, raw, &kinds);
     kinds.into_iter().next()
+}
+
+fn requests(raw: &RawCheck) -> impl Iterator<Item = CheckKind> {
+    let request = |method, url: &String| {
+        let send = plain_texts(raw.send.as_ref());
+        let writes = raw.writes.unwrap_or(false);
+        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), writes })
+    };
+    Method::ALL.into_iter().filter_map(move |method| Some(request(method, raw.url_of(method)?)))
 }
 
 fn title(kind: &CheckKind) -> String {
     match kind {
         CheckKind::Tls(_) => kind.word().to_owned(),
-        CheckKind::Get(what)
-        | CheckKind::Post { url: what, .. }
+        CheckKind::Http(Request { url: what, .. })
         | CheckKind::Ws(what)
         | CheckKind::Tcp(what)
         | CheckKind::Redirect { url: what, .. }

@@ -11,14 +11,16 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::check::WantedHeader;
+use super::request::Method;
 use super::values::{Span, Text};
 
-/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
-/// `release`. Paths are asked below the `url` of the environment.
+/// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `tcp`, `tls`, `redirect`, `promql`,
+/// `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
-    {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["tcp"]}, {"required": ["tls"]},
+    {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
+    {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["tcp"]}, {"required": ["tls"]},
     {"required": ["redirect"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
@@ -29,10 +31,24 @@ pub(super) struct RawCheck {
     pub(super) service: Option<String>,
     /// A GET request to a path or address.
     pub(super) get: Option<String>,
+    /// A HEAD request.
+    pub(super) head: Option<String>,
+    /// An OPTIONS request.
+    pub(super) options: Option<String>,
     /// A POST request to a path or address.
     pub(super) post: Option<String>,
-    /// The body of `post`: JSON, or a text as it is.
+    /// A PUT request.
+    pub(super) put: Option<String>,
+    /// A PATCH request.
+    pub(super) patch: Option<String>,
+    /// A DELETE request.
+    pub(super) delete: Option<String>,
+    /// Headers to send with a request.
+    pub(super) send: Option<BTreeMap<String, Text>>,
+    /// The body of `post`, `put`, `patch` or `delete`: JSON, or a text as it is.
     pub(super) body: Option<Value>,
+    /// Whether the request may change something where people use the environment. Default: it is not sent there.
+    pub(super) writes: Option<bool>,
     /// A WebSocket handshake with a path or address.
     pub(super) ws: Option<String>,
     /// A TCP connection to `host:port`.
@@ -117,6 +133,21 @@ struct FullExpect {
     p95: Option<Span>,
     /// How soon the answer must come.
     within: Option<Span>,
+}
+
+impl RawCheck {
+    /// Where a request of this method goes, if the entry has one.
+    pub(super) fn url_of(&self, method: Method) -> Option<&String> {
+        match method {
+            Method::Get => self.get.as_ref(),
+            Method::Head => self.head.as_ref(),
+            Method::Options => self.options.as_ref(),
+            Method::Post => self.post.as_ref(),
+            Method::Put => self.put.as_ref(),
+            Method::Patch => self.patch.as_ref(),
+            Method::Delete => self.delete.as_ref(),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Headers {

@@ -1,10 +1,11 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
+use shipkit_core::config::Method;
 use url::Url;
 
 use super::burst::BUDGET;
-use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
+use crate::check::{Check, Expect, Http, Kind, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
 use crate::redirect::{Route, To};
@@ -207,8 +208,12 @@ impl Question<'_> {
 
 fn flags(ask: &Ask) -> String {
     let method = match ask.method {
-        Method::Get => "",
-        Method::Post => " -X POST",
+        Method::Get => String::new(),
+        // Without it, curl waits for a body.
+        Method::Head => " --head".to_owned(),
+        Method::Options | Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            format!(" -X {}", ask.method.word())
+        }
     };
     let headers: Vec<_> = ask.headers.keys().map(|name| format!(" -H '{name}: ...'")).collect();
     let body = if ask.body.is_some() { " --data '...'" } else { "" };

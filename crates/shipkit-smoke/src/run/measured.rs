@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shipkit_core::Outcome;
+use shipkit_core::config::Method;
 use tokio::time::Instant;
 
 use super::Session;
 use super::asked::Rest;
 use super::log::Log;
-use crate::check::{Expect, Method};
+use crate::check::Expect;
 use crate::client::Ask;
 use crate::judge;
 use crate::latency::{Gauge, pace};

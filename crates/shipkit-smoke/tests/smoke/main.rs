@@ -9,6 +9,7 @@
 
 mod fixture;
 mod latency;
+mod methods;
 mod nginx;
 mod rate_limit;
 mod redirect;
