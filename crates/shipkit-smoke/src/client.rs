@@ -139,7 +139,7 @@ impl Client {
                     Some(connection),
                 ))
             }
-            Ok(Err(error)) => Err(classify(&error)),
+            Ok(Err(error)) => Err(classify(error)),
             Err(_elapsed) => Err(late(start, deadline)),
         }
     }
@@ -151,7 +151,7 @@ impl Client {
         }
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(Answered { response, start, deadline }),
-            Ok(Err(error)) => Err(classify(&error)),
+            Ok(Err(error)) => Err(classify(error)),
             Err(_elapsed) => Err(late(start, deadline)),
         }
     }
@@ -179,7 +179,7 @@ impl Answered {
                         break false;
                     }
                 }
-                Ok(Err(error)) => return Err(classify(&error)),
+                Ok(Err(error)) => return Err(classify(error)),
                 Err(_elapsed) => return Err(late(start, deadline)),
             }
         };
@@ -240,10 +240,12 @@ pub(crate) fn roots(ca_pem: Option<&[u8]>) -> Result<rustls::RootCertStore, Smok
 }
 
 /// What went wrong, from the chain of causes: reqwest itself tells little more than the stage.
-fn classify(error: &reqwest::Error) -> Bad {
+fn classify(error: reqwest::Error) -> Bad {
+    // The address may hold what nobody may see; it is reported elsewhere.
+    let error = error.without_url();
     let mut class = None;
     let mut last = error.to_string();
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(inner) = cause {
         class = class.or_else(|| class_of(inner));
         last = inner.to_string();

@@ -6,11 +6,14 @@
 //! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod bounds;
+mod capture;
 mod check;
 mod class;
 mod client;
 mod configured;
 mod error;
+mod graph;
+mod json_path;
 mod judge;
 mod latency;
 mod marked;
@@ -20,16 +23,18 @@ mod rate_limit;
 mod redirect;
 mod report;
 mod run;
+mod secrets;
 mod streak;
 mod tally;
 mod tcp;
 mod tls;
+mod variable;
 mod watch;
 mod websocket;
 
-pub use check::{Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
+pub use check::{Capture, Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 pub use class::Class;
-pub use configured::{Shipped, configured, ready_paths};
+pub use configured::{Given, Shipped, configured, ready_paths, without_strangers};
 pub use error::SmokeError;
 pub use latency::Measured;
 pub use marked::Marked;

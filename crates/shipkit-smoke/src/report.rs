@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use shipkit_core::{Outcome, Verdict};
+use shipkit_core::{Outcome, Secret, Verdict};
 
 use crate::check::Severity;
 use crate::class::Class;
@@ -16,6 +16,9 @@ pub struct Report {
     pub outcome: Outcome,
     /// Every check, in the order in which it was asked.
     pub checks: Vec<CheckReport>,
+    /// What the environment gave to checks and what was captured: it is not in this report, and belongs in no log.
+    #[serde(skip)]
+    pub secrets: Vec<Secret>,
 }
 
 /// What one check found.
@@ -80,7 +83,7 @@ impl Report {
                 .collect::<Vec<_>>()
                 .join("; "),
         };
-        Self { outcome: Outcome { verdict, cause }, checks }
+        Self { outcome: Outcome { verdict, cause }, checks, secrets: Vec::new() }
     }
 
     /// How many checks have this verdict.

@@ -2,20 +2,22 @@
 
 mod asked;
 mod burst;
+mod filled;
 mod log;
 mod measured;
+mod order;
 mod sender;
 mod socket;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
 use rustls::RootCertStore;
-use shipkit_core::{Outcome, Verdict};
+use shipkit_core::{Outcome, Secret, Verdict};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use crate::capture::{Captured, capture, secret};
 use crate::check::{Check, Severity, Wanted};
 use crate::class::Class;
 use crate::client::{self, Answer, Ask, Bad, Client, Reuse};
@@ -24,10 +26,12 @@ use crate::judge;
 use crate::marked::{Marked, Marks};
 use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
+use crate::secrets::Secrets;
 use crate::streak::{Pace, Streak};
 use crate::{tcp, tls};
 use asked::{Asked, Question, Rest};
 pub(crate) use asked::{address, harmless};
+use filled::Request;
 use log::Log;
 use sender::Sender;
 
@@ -89,21 +93,27 @@ impl Default for Options {
 /// When nothing can be asked at all. Whatever the target does is part of the report.
 pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
     let asked = asked::prepare(base, &checks)?;
-    let session = Session::new(options)?;
+    let graph = asked::graph(&checks)?;
+    let session = Session::new(base, options)?;
+    session.learn(asked.iter().flat_map(|asked| asked.check.variables()).cloned());
     let mut reports: Vec<CheckReport> = Vec::new();
     let mut blocker: Option<String> = None;
     for stage in asked::STAGES {
-        let questions = asked.iter().filter(|asked| asked.question.stage() == stage);
+        let is_now = |asked: &Asked<'_>| asked.question.stage() == stage;
         let found: Vec<CheckReport> = match &blocker {
-            Some(name) => questions.map(|asked| skipped(asked, name)).collect(),
-            None => stream::iter(questions.map(|asked| session.ask(asked))).buffered(AT_ONCE).collect().await,
+            Some(name) => asked.iter().filter(|one| is_now(one)).map(|asked| skipped(asked, name)).collect(),
+            None => session.in_order(&asked, &graph, is_now).await,
         };
         let stops =
             |check: &&CheckReport| check.severity == Severity::Gate && check.outcome.verdict != Verdict::Pass;
         blocker = blocker.or_else(|| found.iter().find(stops).map(|check| check.name.clone()));
         reports.extend(found);
     }
-    Ok(Report::of(reports))
+    let Session { secrets, .. } = session;
+    let secrets = secrets.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let hidden = Secrets::of(&secrets);
+    let report = Report::of(reports.into_iter().map(|report| hidden.hide_in(report)).collect());
+    Ok(Report { secrets, ..report })
 }
 
 /// Whether these checks can be asked of this address, without asking: for use before anything is changed.
@@ -112,6 +122,7 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
 /// As [`run`] would give.
 pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), SmokeError> {
     asked::prepare(base, checks)?;
+    asked::graph(checks)?;
     Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
     Ok(())
 }
@@ -122,7 +133,7 @@ pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), S
 /// # Errors
 /// When nothing can be asked at all.
 pub async fn meet(base: &Url, options: &Options) -> Result<Outcome, SmokeError> {
-    Ok(Session::new(options)?.meet(base).await)
+    Ok(Session::new(base, options)?.meet(base).await)
 }
 
 /// One run.
@@ -130,7 +141,11 @@ struct Session<'a> {
     sender: Sender,
     roots: RootCertStore,
     options: &'a Options,
+    base: &'a Url,
     end: Instant,
+    captured: Mutex<Captured>,
+    /// What no report may show.
+    secrets: Mutex<Vec<Secret>>,
 }
 
 fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
@@ -139,11 +154,29 @@ fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
 }
 
 impl<'a> Session<'a> {
-    fn new(options: &'a Options) -> Result<Self, SmokeError> {
+    fn new(base: &'a Url, options: &'a Options) -> Result<Self, SmokeError> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
         let roots = client::roots(options.ca_pem.as_deref())?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
-        Ok(Self { sender: Sender { client, marks }, roots, options, end: Instant::now() + options.deadline })
+        Ok(Self {
+            sender: Sender { client, marks },
+            roots,
+            options,
+            base,
+            end: Instant::now() + options.deadline,
+            captured: Mutex::default(),
+            secrets: Mutex::default(),
+        })
+    }
+
+    /// From now on these are secrets of the run.
+    fn learn(&self, secrets: impl Iterator<Item = Secret>) {
+        let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in secrets {
+            if !known.contains(&secret) {
+                known.push(secret);
+            }
+        }
     }
 
     async fn meet(&self, base: &Url) -> Outcome {
@@ -166,7 +199,7 @@ impl<'a> Session<'a> {
             match &asked.question {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
-                Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
+                Question::Rest(rest) => self.rest_filled(asked, rest, &mut log).await,
                 Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };
@@ -265,6 +298,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Asks with what was captured for it, if anything was.
+    async fn rest_filled(&self, asked: &Asked<'_>, rest: &Rest<'_>, log: &mut Log) -> Outcome {
+        let retries = asked.check.retries;
+        let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match asked.filled(self.base, &captured) {
+            None => self.rest(rest, retries, log).await,
+            Some(Ok(request)) => self.rest(&Rest::Http(request), retries, log).await,
+            Some(Err(error)) => Outcome::fail(error.to_string()),
+        }
+    }
+
     async fn rest(&self, rest: &Rest<'_>, retries: u32, log: &mut Log) -> Outcome {
         let mut left = retries;
         loop {
@@ -284,11 +328,7 @@ impl<'a> Session<'a> {
 
     async fn attempt(&self, rest: &Rest<'_>, began: Instant) -> Result<String, Bad> {
         match rest {
-            Rest::Http { ask, expect } => {
-                let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
-                judge::expected(&answer, expect)?;
-                Ok(format!("status {} in {:.1?}", answer.status, answer.took))
-            }
+            Rest::Http(request) => self.request(request).await,
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
@@ -296,6 +336,25 @@ impl<'a> Session<'a> {
                 self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
             }
         }
+    }
+
+    async fn request(&self, request: &Request<'_>) -> Result<String, Bad> {
+        let Request { ask, expect, http, secrets } = request;
+        let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
+        if http.captures.is_empty() {
+            judge::expected(&answer, expect, secrets)?;
+        } else {
+            // What can be captured is secret, whatever else is wrong with the answer.
+            let (captured, result) = capture(&answer, &http.captures);
+            let found: Vec<Secret> = captured.values().filter_map(secret).collect();
+            let mut secrets = secrets.clone();
+            secrets.extend(&found);
+            self.learn(found.into_iter());
+            judge::expected(&answer, expect, &secrets)?;
+            result?;
+            self.captured.lock().unwrap_or_else(PoisonError::into_inner).extend(captured);
+        }
+        Ok(format!("status {} in {:.1?}", answer.status, answer.took))
     }
 
     /// Each address is asked as any visitor would: what belongs to one host is not sent to another.
@@ -364,10 +423,10 @@ fn is_hopeless_while_rolling(class: Class) -> bool {
 /// What may not be sent twice is sent again only if it cannot have had an effect.
 fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
     match rest {
-        Rest::Http { ask, .. } if !ask.method.repeats() => {
+        Rest::Http(request) if !request.ask.method.repeats() => {
             class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429))
         }
-        Rest::Http { .. } | Rest::Tcp(_) | Rest::Redirect(_) | Rest::Tls(_) | Rest::Ws { .. } => {
+        Rest::Http(_) | Rest::Tcp(_) | Rest::Redirect(_) | Rest::Tls(_) | Rest::Ws { .. } => {
             class.is_mendable()
         }
     }

@@ -306,7 +306,9 @@ fn requests(raw: &RawCheck) -> impl Iterator<Item = CheckKind> {
     let request = |method, url: &String| {
         let send = plain_texts(raw.send.as_ref());
         let writes = raw.writes.unwrap_or(false);
-        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), writes })
+        let captures =
+            raw.capture.iter().flatten().map(|(name, raw)| (name.clone(), raw.0.clone())).collect();
+        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), writes, captures })
     };
     Method::ALL.into_iter().filter_map(move |method| Some(request(method, raw.url_of(method)?)))
 }

@@ -31,7 +31,7 @@ pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;
 pub use hook::{BackupJob, Migrate};
-pub use request::{Method, Request};
+pub use request::{Capture, Method, Request};
 pub use rule_file::check_rule_file;
 pub use target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 pub use template::Part;

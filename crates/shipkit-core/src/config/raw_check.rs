@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::check::WantedHeader;
-use super::request::Method;
+use super::request::{Capture, Method};
 use super::values::{Span, Text};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `tcp`, `tls`, `redirect`, `promql`,
@@ -69,6 +69,8 @@ pub(super) struct RawCheck {
     pub(super) run: Option<String>,
     /// A path that says which release runs; it must be the one that was shipped.
     pub(super) release: Option<String>,
+    /// What of the answer other checks use as `${NAME}`: by name a JSONPath, or `header` with the name of a header.
+    pub(super) capture: Option<BTreeMap<String, RawCapture>>,
     /// Headers that the answer must have: names, or names and exact values.
     pub(super) headers: Option<Headers>,
     /// What the answer must be: a status, or more.
@@ -102,6 +104,18 @@ pub(super) enum RawTlsVersion {
     /// TLS 1.3.
     #[serde(rename = "1.3")]
     V1_3,
+}
+
+/// Where in an answer something is.
+#[derive(Debug, Clone)]
+pub(super) struct RawCapture(pub(super) Capture);
+
+/// The header in which something is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+struct InHeader {
+    /// Its name.
+    header: String,
 }
 
 /// Names of headers, or names and values.
@@ -174,6 +188,39 @@ impl<'de> Deserialize<'de> for Headers {
             }
         }
         deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawCapture {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawCapture;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSONPath (`$.token`), or `header` with a name")
+            }
+            fn visit_str<E: Error>(self, path: &str) -> Result<RawCapture, E> {
+                Ok(RawCapture(Capture::Json(path.to_owned())))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawCapture, A::Error> {
+                let InHeader { header } = InHeader::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawCapture(Capture::Header(header)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for RawCapture {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Capture".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let header = generator.subschema_for::<InHeader>();
+        json_schema!({ "oneOf": [{ "type": "string", "pattern": "^\\$" }, header] })
     }
 }
 

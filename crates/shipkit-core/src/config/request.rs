@@ -17,6 +17,17 @@ pub struct Request {
     pub body: Option<Value>,
     /// Whether it may change something where people use the environment.
     pub writes: bool,
+    /// What of the answer later checks use as `${NAME}`, by name.
+    pub captures: BTreeMap<String, Capture>,
+}
+
+/// Where in an answer something is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Capture {
+    /// In the JSON body, where this JSONPath leads (RFC 9535).
+    Json(String),
+    /// In the header of this name.
+    Header(String),
 }
 
 /// The methods that checks use (RFC 9110 9.3, RFC 5789 for `PATCH`).

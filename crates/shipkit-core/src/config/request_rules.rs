@@ -18,6 +18,7 @@ pub(super) fn keys(context: &mut Context<'_>, path: &str, raw: &RawCheck, kind: 
         ("body", raw.body.is_some(), is_unsafe, unsafe_ones),
         ("writes", raw.writes.is_some(), is_unsafe, unsafe_ones),
         ("send", raw.send.is_some(), request.is_some(), all),
+        ("capture", raw.capture.is_some(), request.is_some(), all),
     ] {
         if is_given && !belongs {
             context.wrong_key(&join(path, key), format!("`{key}` belongs to {owners}"), None);

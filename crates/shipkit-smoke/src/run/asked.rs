@@ -1,16 +1,21 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
-use serde_json::Value;
+use http::HeaderName;
 use shipkit_core::config::Method;
 use url::Url;
 
 use super::burst::BUDGET;
-use crate::check::{Check, Expect, Http, Kind, Wanted};
-use crate::client::{self, Ask};
+use super::filled::{self, Request, Values};
+use crate::capture::Captured;
+use crate::check::{Capture, Check, Expect, Http, Kind, Wanted};
+use crate::client::Ask;
 use crate::error::SmokeError;
+use crate::graph::{Graph, Tangle};
+use crate::json_path::JsonPath;
 use crate::redirect::{Route, To};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
+use crate::variable::is_name;
 use crate::websocket;
 
 /// The stages of a run in order.
@@ -29,7 +34,7 @@ pub(super) enum Stage {
 /// A check, and the question in it.
 pub(super) struct Asked<'a> {
     pub(super) check: &'a Check,
-    /// What is asked, or asked first.
+    /// What is asked, or asked first; with marks in place of variables.
     pub(super) url: Url,
     pub(super) question: Question<'a>,
 }
@@ -43,19 +48,39 @@ pub(super) enum Question<'a> {
 
 /// What is asked once, and again only as often as the check says.
 pub(super) enum Rest<'a> {
-    Http { ask: Ask, expect: &'a Expect },
+    Http(Box<Request<'a>>),
     Tcp(Endpoint),
     Redirect(Route),
     Tls(Box<Target>),
     Ws { ask: Ask, expect: &'a Expect },
 }
 
-/// Resolves every address and header.
+/// Resolves every address and header, as far as nothing has to be captured for it.
 pub(super) fn prepare<'a>(base: &Url, checks: &'a [Check]) -> Result<Vec<Asked<'a>>, SmokeError> {
-    checks.iter().map(|check| prepare_one(base, check)).collect()
+    let later = filled::marks(checks.iter().flat_map(Check::captures));
+    checks.iter().map(|check| prepare_one(base, check, &later)).collect()
 }
 
-fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
+/// Who waits for whom.
+pub(super) fn graph(checks: &[Check]) -> Result<Graph, SmokeError> {
+    let name = |number: &usize| checks.get(*number).map(|check| check.name.as_str()).unwrap_or_default();
+    Graph::of(checks).map_err(|tangle| match tangle {
+        Tangle::Twice { name: captured, first, second } => SmokeError::CapturedTwice {
+            check: name(&second).to_owned(),
+            line: checks.get(second).and_then(|check| check.line),
+            name: captured,
+            other: name(&first).into(),
+        },
+        Tangle::Circle(circle) => {
+            let round = circle.iter().chain(circle.first());
+            SmokeError::Circle(
+                round.map(|number| format!("`{}`", name(number))).collect::<Vec<_>>().join(" needs "),
+            )
+        }
+    })
+}
+
+fn prepare_one<'a>(base: &Url, check: &'a Check, later: &Captured) -> Result<Asked<'a>, SmokeError> {
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
             let urls: Vec<Url> =
@@ -75,8 +100,12 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             (url.clone(), Question::Release { url, wanted })
         }
         Kind::Http(http) => {
-            let ask = request(base, check, http)?;
-            (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
+            captures(check, http)?;
+            let values = Values { captured: later, own: &http.variables };
+            let request = Box::new(filled::request(base, check, http, values)?);
+            let marks = filled::marks(&check.names());
+            let url = filled::url(base, check, http, Values { captured: &marks, own: &http.variables })?;
+            (url, Question::Rest(Rest::Http(request)))
         }
         Kind::Tcp { address } => {
             let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.clone() };
@@ -128,17 +157,22 @@ pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, Smok
     }
 }
 
-fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
-    let mut headers = client::headers(&check.name, &http.headers)?;
-    let body = http.body.as_ref().map(|body| match body {
-        Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            let json = http::HeaderValue::from_static("application/json");
-            headers.entry(http::header::CONTENT_TYPE).or_insert(json);
-            body.to_string()
+/// Every name that is captured can be used, and is at a place.
+fn captures(check: &Check, http: &Http) -> Result<(), SmokeError> {
+    let bad = |why: String| SmokeError::Capture { check: check.name.clone(), line: check.line, why };
+    for (name, place) in &http.captures {
+        if !is_name(name) {
+            return Err(bad(format!("`{name}` is no name of letters, digits and `_`")));
         }
-    });
-    Ok(Ask { method: http.method, url: address(base, &http.path, check)?, headers, body })
+        match place {
+            Capture::Json(path) => drop(path.parse::<JsonPath>().map_err(|error| bad(error.to_string()))?),
+            Capture::Header(header) if HeaderName::try_from(header).is_err() => {
+                return Err(bad(format!("`{header}` is no name of a header")));
+            }
+            Capture::Header(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A path is asked over http where it must lead to https, at the usual port, and without a password: it could be read on the way.
@@ -178,6 +212,23 @@ fn handshake(base: &Url, check: &Check, path: &str) -> Result<Ask, SmokeError> {
     Ok(Ask { headers: websocket::handshake(), ..Ask::get(url) })
 }
 
+impl Asked<'_> {
+    /// The question again, with what was captured, if it needs any of it.
+    pub(super) fn filled(
+        &self,
+        base: &Url,
+        captured: &Captured,
+    ) -> Option<Result<Box<Request<'_>>, SmokeError>> {
+        let Kind::Http(http) = &self.check.kind else { return None };
+        let names = self.check.names();
+        if !names.iter().any(|name| captured.contains_key(name)) {
+            return None;
+        }
+        let values = Values { captured, own: &http.variables };
+        Some(filled::request(base, self.check, http, values).map(Box::new))
+    }
+}
+
 impl Question<'_> {
     pub(super) fn stage(&self) -> Stage {
         match self {
@@ -194,7 +245,7 @@ impl Question<'_> {
         let curl = "curl -sS -i --max-time 5";
         match self {
             Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
-            Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
+            Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),

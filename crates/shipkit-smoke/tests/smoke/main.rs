@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod captures;
 mod fixture;
 mod latency;
 mod methods;
