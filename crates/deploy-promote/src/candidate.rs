@@ -61,7 +61,7 @@ impl<'a> Candidate<'a> {
         runner: &Runner,
     ) -> Result<Result<Self, Outcome>, Failure> {
         let (registry, shipped) = release(project, args, runner).await?;
-        let checks = problems.note(checks::of(project, &shipped.release)).flatten();
+        let checks = problems.note(checks::of(project, &shipped.release, runner)).flatten();
         let needs = &project.environment.needs;
         let admission =
             admission::ask(&registry, &shipped.repository, &shipped.digest, &shipped.release, needs).await;
@@ -131,6 +131,9 @@ impl<'a> Candidate<'a> {
         };
         match shipkit_smoke::run(url, checks, &options).await {
             Ok(report) => {
+                for secret in &report.secrets {
+                    runner.mask(secret);
+                }
                 report::smoke(&report, &self.project.args.config, runner);
                 let details = self.project.redact_all(json!(report.checks));
                 (report.outcome, details)

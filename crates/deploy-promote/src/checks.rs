@@ -1,17 +1,23 @@
 //! What the verification asks: readiness first, then the checks of the environment.
 
 use shipkit_core::Release;
-use shipkit_runner::Failure;
-use shipkit_smoke::{Check, Options, Shipped, configured, ready_paths, validate};
+use shipkit_runner::{Failure, Runner};
+use shipkit_smoke::{Check, Given, Options, Shipped, configured, ready_paths, validate};
 use url::Url;
 
 use crate::project::Project;
 
 /// The address and the checks; `None` where the environment has no `url`. Kinds that this version cannot run are an
 /// error before anything is deployed.
-pub(crate) fn of(project: &Project<'_>, release: &Release) -> Result<Option<(Url, Vec<Check>)>, Failure> {
+pub(crate) fn of(
+    project: &Project<'_>,
+    release: &Release,
+    runner: &Runner,
+) -> Result<Option<(Url, Vec<Check>)>, Failure> {
     let environment = &project.environment;
-    let configured = configured(&environment.smoke, &Shipped::Release(release))?;
+    let variables = |name: &str| project.variable(name, runner);
+    let given = Given { shipped: Shipped::Release(release), variables: &variables };
+    let configured = configured(&environment.smoke, &given)?;
     let key = format!("environments.{}", environment.name);
     let Some(address) = &environment.url else {
         return if configured.is_empty() {

@@ -70,7 +70,7 @@ pub(crate) async fn prepare<'a>(
         Err(refusal) => return Ok(Prepared::Ended(refusal)),
     };
     let shipped = &candidate.shipped;
-    let previews = problems.note(preview::of(project, &shipped.release)).unwrap_or_default();
+    let previews = problems.note(preview::of(project, &shipped.release, runner)).unwrap_or_default();
     let Some(mut target) = problems.note(project.target(runner).await) else { return problems.ended() };
     if let Target::Cluster(cluster) = &mut target
         && project.environment.target.manifests.is_some()

@@ -13,7 +13,8 @@ use shipkit_docker::{Preview, SlotPreview, Swarm};
 use shipkit_kubernetes::{Cluster, PodPreview};
 use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{
-    Check, CheckReport, Class, Marked, Options, Report, Shipped, SmokeError, configured, meet,
+    Check, CheckReport, Class, Given, Marked, Options, Report, Shipped, SmokeError, configured, meet,
+    without_strangers,
 };
 use url::Url;
 
@@ -64,15 +65,17 @@ struct Way {
 
 /// What shipkit.yml says of a service that one of its instances can be asked: its ready path, and the checks that name it and
 /// ask a path.
-pub(crate) fn of(project: &Project<'_>, release: &Release) -> Result<Previews, Failure> {
+pub(crate) fn of(project: &Project<'_>, release: &Release, runner: &Runner) -> Result<Previews, Failure> {
     let environment = &project.environment;
-    Ok(questions(&project.config.services, (&environment.smoke, environment.url.as_deref()), release)?)
+    let variables = |name: &str| project.variable(name, runner);
+    let given = Given { shipped: Shipped::Release(release), variables: &variables };
+    Ok(questions(&project.config.services, (&environment.smoke, environment.url.as_deref()), &given)?)
 }
 
 fn questions(
     services: &BTreeMap<String, Service>,
     (smoke, url): (&[config::Check], Option<&str>),
-    release: &Release,
+    given: &Given<'_>,
 ) -> Result<Previews, SmokeError> {
     let mut previews = Previews::new();
     for (name, service) in services {
@@ -84,7 +87,8 @@ fn questions(
         let expect = |check: &config::Check| config::Expect { p95: None, ..check.expect.clone() };
         let asked: Vec<_> =
             asked.map(|check| config::Check { expect: expect(check), ..check.clone() }).collect();
-        let checks = configured(&asked, &Shipped::Release(release))?;
+        // Who needs what another service or the environment gives is asked where all of them are.
+        let checks = configured(&without_strangers(smoke, asked), given)?;
         if ready.is_some() || !checks.is_empty() {
             let url = url.map(str::to_owned);
             previews.insert(name.clone(), Questions { port, ready, checks, url });
@@ -100,7 +104,7 @@ fn is_replaced(service: &Service) -> bool {
 /// Whether the check can be asked of an instance of this service.
 fn is_of(check: &config::Check, service: &str) -> bool {
     let path = match &check.kind {
-        CheckKind::Get(path) | CheckKind::Release(path) | CheckKind::Post { url: path, .. } => path,
+        CheckKind::Http(config::Request { url: path, .. }) | CheckKind::Release(path) => path,
         CheckKind::Ws(_)
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
@@ -332,7 +336,7 @@ environments:
     url: https://shop.example
     smoke:
     - {get: /items, service: api, expect: {p95: 500ms}}
-    - {post: /orders, body: {}, service: web}
+    - {post: /orders, body: {}, service: web, writes: true}
     - {get: 'https://shop.example/items', service: web}
     - {get: /items, service: worker}
     - {get: /}
@@ -351,7 +355,8 @@ environments:
             services: BTreeMap::new(),
             tags: shipkit_core::release::PublishTags::default(),
         };
-        let found = questions(&config.services, (&config.environments[0].smoke, None), &release).unwrap();
+        let given = Given { shipped: Shipped::Release(&release), variables: &|_| None };
+        let found = questions(&config.services, (&config.environments[0].smoke, None), &given).unwrap();
         let is_measured =
             |check: &Check| matches!(&check.kind, Kind::Http(http) if http.expect.p95.is_some());
         assert!(

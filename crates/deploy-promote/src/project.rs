@@ -106,6 +106,11 @@ impl<'a> Project<'a> {
         Ok(Self { config, environment, args, is_deploy, values, own, secrets })
     }
 
+    /// The value of an environment variable, or of one in `SHIPKIT_ENV`.
+    pub(crate) fn variable(&self, name: &str, runner: &Runner) -> Option<Secret> {
+        self.own.get(name).cloned().or_else(|| runner.env().lookup(name).map(Secret::from))
+    }
+
     /// The text without secrets, for what leaves by other ways than the output of this program. As there, fewer than
     /// four characters hide nothing.
     pub(crate) fn redact(&self, text: &str) -> String {

@@ -1,11 +1,15 @@
 //! `Check`: one question to a deployed service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::{SecurityHeaders, SocketIo, Tls};
+use shipkit_core::Secret;
+pub use shipkit_core::config::Capture;
+use shipkit_core::config::{Method, SecurityHeaders, SocketIo, Tls};
+
+use crate::variable::{Unfilled, names, names_in};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -80,10 +84,11 @@ pub enum Kind {
     },
 }
 
-/// A request and what its answer has to be.
+/// A request and what its answer has to be. `${NAME}` in the path, the values of headers, the body and expected values stands for
+/// what a check of the same run captures, or else for one of `variables`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Http {
-    /// `GET` or `POST`.
+    /// How it asks.
     pub method: Method,
     /// A path below the base address, or a whole address.
     pub path: String,
@@ -93,16 +98,10 @@ pub struct Http {
     pub body: Option<Value>,
     /// What must come back.
     pub expect: Expect,
-}
-
-/// How to ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Method {
-    /// Reads.
-    #[default]
-    Get,
-    /// May change something: a check that posts to production is the author's decision.
-    Post,
+    /// What of the answer others may use, by name.
+    pub captures: BTreeMap<String, Capture>,
+    /// Values for names that no check captures. No report shows them.
+    pub variables: BTreeMap<String, Secret>,
 }
 
 /// What an answer has to be. Every part that is given must hold.
@@ -164,6 +163,24 @@ impl Check {
         Self::new(format!("get {path}"), Kind::Http(Http { path, ..Http::default() }))
     }
 
+    /// The names that it captures.
+    pub(crate) fn captures(&self) -> impl Iterator<Item = &String> {
+        let http = if let Kind::Http(http) = &self.kind { Some(http) } else { None };
+        http.into_iter().flat_map(|http| http.captures.keys())
+    }
+
+    /// The values that it brings for names.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Secret> {
+        let http = if let Kind::Http(http) = &self.kind { Some(http) } else { None };
+        http.into_iter().flat_map(|http| http.variables.values())
+    }
+
+    /// The names that it uses. One that is not well written uses none; that is found when it is filled.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let Kind::Http(http) = &self.kind else { return BTreeSet::new() };
+        http.names().unwrap_or_default()
+    }
+
     /// A gate with two retries.
     #[must_use]
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
@@ -178,6 +195,18 @@ impl Expect {
     }
 }
 
+impl Http {
+    /// The names that it uses.
+    pub(crate) fn names(&self) -> Result<BTreeSet<String>, Unfilled> {
+        let texts = self.headers.values().chain([&self.path]).map(|text| names(text));
+        let values = self.body.iter().chain(self.expect.json.values()).map(names_in);
+        let expected =
+            self.expect.headers.values().flatten().chain(&self.expect.body).map(|text| names(text));
+        let all: Vec<Vec<String>> = texts.chain(values).chain(expected).collect::<Result<_, _>>()?;
+        Ok(all.into_iter().flatten().collect())
+    }
+}
+
 impl Wanted {
     /// Tells a commit (7 to 64 lower-case hexadecimal digits) from a version (anything else).
     #[must_use]
@@ -187,17 +216,6 @@ impl Wanted {
             Self { revision: Some(text.to_owned()), version: None }
         } else {
             Self { revision: None, version: Some(text.to_owned()) }
-        }
-    }
-}
-
-impl Method {
-    /// As HTTP spells it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
         }
     }
 }

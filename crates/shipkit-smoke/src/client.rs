@@ -10,10 +10,10 @@ use reqwest::Upgraded;
 use reqwest::header::{HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use shipkit_core::config::Method;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::check::Method;
 use crate::class::Class;
 use crate::error::SmokeError;
 
@@ -139,23 +139,19 @@ impl Client {
                     Some(connection),
                 ))
             }
-            Ok(Err(error)) => Err(classify(&error)),
+            Ok(Err(error)) => Err(classify(error)),
             Err(_elapsed) => Err(late(start, deadline)),
         }
     }
 
     async fn answered(&self, ask: &Ask, start: Instant, deadline: Instant) -> Result<Answered, Bad> {
-        let method = match ask.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-        };
-        let mut request = self.http.request(method, ask.url.clone()).headers(ask.headers.clone());
+        let mut request = self.http.request(method(ask.method), ask.url.clone()).headers(ask.headers.clone());
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(Answered { response, start, deadline }),
-            Ok(Err(error)) => Err(classify(&error)),
+            Ok(Err(error)) => Err(classify(error)),
             Err(_elapsed) => Err(late(start, deadline)),
         }
     }
@@ -183,11 +179,23 @@ impl Answered {
                         break false;
                     }
                 }
-                Ok(Err(error)) => return Err(classify(&error)),
+                Ok(Err(error)) => return Err(classify(error)),
                 Err(_elapsed) => return Err(late(start, deadline)),
             }
         };
         Ok(Answer { status, headers, body, is_whole, took: start.elapsed() })
+    }
+}
+
+fn method(method: Method) -> reqwest::Method {
+    match method {
+        Method::Get => reqwest::Method::GET,
+        Method::Head => reqwest::Method::HEAD,
+        Method::Options => reqwest::Method::OPTIONS,
+        Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Patch => reqwest::Method::PATCH,
+        Method::Delete => reqwest::Method::DELETE,
     }
 }
 
@@ -205,9 +213,13 @@ pub(crate) fn headers<'a>(
         .into_iter()
         .map(|(name, value)| {
             let bad = || SmokeError::Header { check: check.to_owned(), header: name.clone() };
-            let parsed =
-                HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value.as_str()).ok());
-            parsed.ok_or_else(bad)
+            let (name, mut value) = HeaderName::try_from(name.as_str())
+                .ok()
+                .zip(HeaderValue::try_from(value.as_str()).ok())
+                .ok_or_else(bad)?;
+            // It may be the password of a login.
+            value.set_sensitive(true);
+            Ok((name, value))
         })
         .collect()
 }
@@ -228,10 +240,12 @@ pub(crate) fn roots(ca_pem: Option<&[u8]>) -> Result<rustls::RootCertStore, Smok
 }
 
 /// What went wrong, from the chain of causes: reqwest itself tells little more than the stage.
-fn classify(error: &reqwest::Error) -> Bad {
+fn classify(error: reqwest::Error) -> Bad {
+    // The address may hold what nobody may see; it is reported elsewhere.
+    let error = error.without_url();
     let mut class = None;
     let mut last = error.to_string();
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(inner) = cause {
         class = class.or_else(|| class_of(inner));
         last = inner.to_string();

@@ -1,20 +1,32 @@
 //! Checks out of `shipkit.yml`. What this version cannot run is an error here, before anything is deployed.
 
-use shipkit_core::config::{self, CheckKind, Config};
+use std::collections::BTreeSet;
+
+use shipkit_core::Secret;
+use shipkit_core::config::{self, CheckKind, Config, Method, Request};
 use shipkit_core::release::{Release, ServiceImage};
 
-use crate::check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
+use crate::check::{Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 use crate::error::SmokeError;
 
 /// What a check of kind `release` compares with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Shipped<'a> {
     /// This release: each service has to say the revision that is recorded for its image.
     Release(&'a Release),
     /// A commit or version that somebody named.
-    Named(Wanted),
+    Named(&'a Wanted),
     /// Nobody said; a check of kind `release` is then an error.
     Unknown,
+}
+
+/// What checks refer to beside themselves.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// What a check of kind `release` compares with.
+    pub shipped: Shipped<'a>,
+    /// The environment variables.
+    pub variables: &'a dyn Fn(&str) -> Option<Secret>,
 }
 
 /// The checks of an environment. Readiness is not among them: see [`ready_paths`].
@@ -22,12 +34,48 @@ pub enum Shipped<'a> {
 /// # Errors
 /// [`SmokeError::Unsupported`] with all that cannot be run; [`SmokeError::WhichService`] and
 /// [`SmokeError::WhichRelease`] where it is not clear what a service should say. All are exit 2.
-pub fn configured(checks: &[config::Check], shipped: &Shipped<'_>) -> Result<Vec<Check>, SmokeError> {
+pub fn configured(checks: &[config::Check], given: &Given<'_>) -> Result<Vec<Check>, SmokeError> {
     let unsupported: Vec<String> = checks.iter().filter_map(unsupported).collect();
     if !unsupported.is_empty() {
         return Err(SmokeError::Unsupported(unsupported));
     }
-    checks.iter().filter_map(|check| convert(check, shipped).transpose()).collect()
+    let mut checks: Vec<Check> = checks
+        .iter()
+        .filter_map(|check| convert(check, &given.shipped).transpose())
+        .collect::<Result<_, _>>()?;
+    let captured: Vec<String> = checks.iter().flat_map(Check::captures).cloned().collect();
+    for check in &mut checks {
+        let own: Vec<String> = check.names().into_iter().filter(|name| !captured.contains(name)).collect();
+        if let Kind::Http(http) = &mut check.kind {
+            let known = own.into_iter().filter_map(|name| Some((name.clone(), (given.variables)(&name)?)));
+            http.variables = known.collect();
+        }
+    }
+    Ok(checks)
+}
+
+/// Those of `some` that need nothing of the other checks of `all`.
+#[must_use]
+pub fn without_strangers(all: &[config::Check], mut some: Vec<config::Check>) -> Vec<config::Check> {
+    let captured = |checks: &[config::Check]| -> BTreeSet<String> {
+        checks.iter().filter_map(request).flat_map(|request| request.captures.keys().cloned()).collect()
+    };
+    loop {
+        let count = some.len();
+        let here = captured(&some);
+        let strange: BTreeSet<String> = captured(all).difference(&here).cloned().collect();
+        some.retain(|check| {
+            let names = request(check).and_then(|request| http(check, request).names().ok());
+            names.is_none_or(|names| names.is_disjoint(&strange))
+        });
+        if some.len() == count {
+            return some;
+        }
+    }
+}
+
+fn request(check: &config::Check) -> Option<&Request> {
+    if let CheckKind::Http(request) = &check.kind { Some(request) } else { None }
 }
 
 /// The paths to try for readiness: what the services say in `healthcheck.ready`, then the usual ones.
@@ -45,13 +93,15 @@ pub fn ready_paths(config: &Config) -> Vec<String> {
 
 /// What this version cannot do in a check, with its line.
 fn unsupported(check: &config::Check) -> Option<String> {
+    let place = format!("(`{}`, line {})", check.name, check.line);
+    if has_variables(check) {
+        return Some(format!("`${{...}}` in `{}` {place}", check.kind.word()));
+    }
     let what = match &check.kind {
-        CheckKind::Get(_) => return None,
+        CheckKind::Http(request) => beyond_an_answer(check, request.method)?,
         CheckKind::Ws(_) => beyond_a_handshake(check)?,
         CheckKind::RateLimit(_) => beyond_a_burst(check)?,
-        CheckKind::Post { .. } | CheckKind::Release(_) => {
-            check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
-        }
+        CheckKind::Release(_) => check.expect.p95.map(|_| "`expect.p95` of `release`".to_owned())?,
         CheckKind::Tcp(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Tls(_)
@@ -62,7 +112,35 @@ fn unsupported(check: &config::Check) -> Option<String> {
             format!("`{}`", check.kind.word())
         }
     };
-    Some(format!("{what} (`{}`, line {})", check.name, check.line))
+    Some(format!("{what} {place}"))
+}
+
+/// Whether anything but a request has a variable where it is asked or in its headers: it would go out as it stands.
+fn has_variables(check: &config::Check) -> bool {
+    let texts: Vec<&String> = match &check.kind {
+        CheckKind::Http(_)
+        | CheckKind::Tls(_)
+        | CheckKind::Promql(_)
+        | CheckKind::Openapi(_)
+        | CheckKind::Run(_) => {
+            return false;
+        }
+        CheckKind::Redirect { url, to } => to.iter().chain([url]).collect(),
+        CheckKind::SecurityHeaders(wanted) => wanted.paths.iter().collect(),
+        CheckKind::SocketIo(said) => {
+            let told = said.auth.iter().chain(&said.emit).any(|value| value.to_string().contains("${"));
+            return told || said.path.contains("${");
+        }
+        CheckKind::Page(text)
+        | CheckKind::Ws(text)
+        | CheckKind::Tcp(text)
+        | CheckKind::RateLimit(text)
+        | CheckKind::Release(text) => {
+            vec![text]
+        }
+    };
+    let headers = check.headers.iter().filter_map(|header| header.value.as_ref());
+    texts.into_iter().chain(headers).any(|text| text.contains("${"))
 }
 
 /// What is expected of an answer that this kind does not compare with it: it would only seem to be asked.
@@ -72,6 +150,20 @@ fn without_answer(check: &config::Check) -> Option<String> {
         return Some(format!("`headers` of `{word}`"));
     }
     (check.expect != config::Expect::default()).then(|| format!("`expect` of `{word}`"))
+}
+
+/// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
+/// no body (RFC 9110 9.3.2).
+fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
+    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
+    let is_headless = method == Method::Head;
+    let given = [
+        ("p95", p95.is_some() && method != Method::Get),
+        ("json", !json.is_empty() && is_headless),
+        ("body", body.is_some() && is_headless),
+    ];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`expect.{key}` of `{}`", check.kind.word()))
 }
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
@@ -97,8 +189,7 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
-        CheckKind::Get(path) => request(check, Method::Get, path, None),
-        CheckKind::Post { url, body } => request(check, Method::Post, url, body.clone()),
+        CheckKind::Http(request) => Kind::Http(http(check, request)),
         CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
@@ -116,8 +207,9 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
     Ok(Some(Check { name: check.name.clone(), kind, severity, retries, line }))
 }
 
-fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
-    Kind::Http(Http { method, path: path.to_owned(), body, expect: expect(check), ..Http::default() })
+fn http(check: &config::Check, request: &Request) -> Http {
+    let Request { method, url, send, body, writes: _, captures } = request.clone();
+    Http { method, path: url, headers: send, body, expect: expect(check), captures, ..Http::default() }
 }
 
 fn expect(check: &config::Check) -> Expect {
@@ -131,7 +223,7 @@ fn expect(check: &config::Check) -> Expect {
 fn wanted(check: &config::Check, shipped: &Shipped<'_>) -> Result<Wanted, SmokeError> {
     let release = match shipped {
         Shipped::Release(release) => release,
-        Shipped::Named(wanted) => return Ok(wanted.clone()),
+        Shipped::Named(wanted) => return Ok((*wanted).clone()),
         Shipped::Unknown => return Err(SmokeError::WhichRelease(check.name.clone())),
     };
     let mut services = release.services.values();
@@ -154,7 +246,10 @@ fn wanted(check: &config::Check, shipped: &Shipped<'_>) -> Result<Wanted, SmokeE
 mod tests {
     use super::*;
     use shipkit_core::Digest;
+    use shipkit_core::config::Capture;
     use std::collections::BTreeMap;
+
+    const UNKNOWN: Given<'_> = Given { shipped: Shipped::Unknown, variables: &|_| None };
 
     fn check(kind: CheckKind, service: Option<&str>) -> config::Check {
         config::Check {
@@ -201,30 +296,71 @@ mod tests {
         service: Option<&str>,
     ) -> Result<(Option<String>, Option<String>), SmokeError> {
         let checks = [check(CheckKind::Release("/version".to_owned()), service)];
-        let converted = configured(&checks, &Shipped::Release(release))?;
+        let converted = configured(&checks, &Given { shipped: Shipped::Release(release), ..UNKNOWN })?;
         let Kind::Release { wanted, .. } = &converted[0].kind else { panic!("another kind") };
         Ok((wanted.revision.clone(), wanted.version.clone()))
     }
 
     #[test]
     fn what_only_warns_is_no_gate() {
-        let gate = check(CheckKind::Get("/".to_owned()), None);
+        let gate = check(CheckKind::Http(Request::default()), None);
         let warns = config::Check { only_warns: true, ..gate.clone() };
-        let converted = configured(&[gate, warns], &Shipped::Unknown).unwrap();
+        let converted = configured(&[gate, warns], &UNKNOWN).unwrap();
         assert_eq!([converted[0].severity, converted[1].severity], [Severity::Gate, Severity::Warn]);
     }
 
     #[test]
     fn everything_that_cannot_run_is_named_at_once() {
-        let mut slow = check(CheckKind::Post { url: "/".to_owned(), body: None }, None);
+        let ask = |method| CheckKind::Http(Request { method, url: "/".to_owned(), ..Request::default() });
+        let mut slow = check(ask(Method::Post), None);
         slow.expect.p95 = Some(std::time::Duration::from_secs(1));
-        let get = config::Check { kind: CheckKind::Get("/".to_owned()), ..slow.clone() };
-        let error = configured(&[check(CheckKind::Run("x".to_owned()), None), slow, get], &Shipped::Unknown)
-            .unwrap_err();
+        let get = config::Check { kind: ask(Method::Get), ..slow.clone() };
+        let mut head = check(ask(Method::Head), None);
+        head.expect.body = Some("x".to_owned());
+        let run = check(CheckKind::Run("x".to_owned()), None);
+        let error = configured(&[run, slow, get, head], &UNKNOWN).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7)"
+            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7), \
+             `expect.body` of `head` (`c`, line 7)"
         );
+    }
+
+    /// A request to `/${path}` that captures `captures`.
+    fn uses(path: &str, captures: &str) -> config::Check {
+        let captures =
+            captures.split_whitespace().map(|name| (name.to_owned(), Capture::Json("$".to_owned())));
+        let (url, captures) = (format!("/${{{path}}}"), captures.collect());
+        check(CheckKind::Http(Request { url, captures, ..Request::default() }), None)
+    }
+
+    #[test]
+    fn what_no_check_captures_is_an_environment_variable() {
+        let given = Given { variables: &|name| Some(Secret::from(format!("env {name}"))), ..UNKNOWN };
+        let found = configured(&[uses("token", "a"), uses("TOKEN", "token")], &given).unwrap();
+        let variables = |check: &Check| {
+            let Kind::Http(http) = &check.kind else { panic!("another kind") };
+            http.variables
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.reveal()))
+                .collect::<Vec<_>>()
+        };
+        assert!(variables(&found[0]).is_empty());
+        assert_eq!(variables(&found[1]), ["TOKEN: env TOKEN"]);
+        let ws = check(CheckKind::Ws("/${room}".to_owned()), None);
+        let error = configured(&[ws], &given).unwrap_err();
+        assert_eq!(error.to_string(), "this version cannot run `${...}` in `ws` (`c`, line 7)");
+    }
+
+    #[test]
+    fn who_needs_a_check_that_is_not_asked_is_not_asked_either() {
+        let all =
+            [uses("x", "a"), uses("a", "b"), uses("b", "c"), uses("c", ""), uses("y", "z"), uses("z", "")];
+        let paths = |checks: Vec<config::Check>| {
+            checks.iter().map(|check| request(check).unwrap().url.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(without_strangers(&all, all.to_vec())).len(), 6);
+        assert_eq!(paths(without_strangers(&all, all[1..].to_vec())), ["/${y}", "/${z}"]);
     }
 
     #[test]
@@ -232,19 +368,19 @@ mod tests {
         let mut ws = check(CheckKind::Ws("/socket".to_owned()), None);
         ws.expect.status = Some(401);
         ws.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
-        let converted = configured(std::slice::from_ref(&ws), &Shipped::Unknown).unwrap();
+        let converted = configured(std::slice::from_ref(&ws), &UNKNOWN).unwrap();
         let headers = BTreeMap::from([("x".to_owned(), None)]);
         let expect = Expect { status: Some(401), headers, ..Expect::default() };
         assert_eq!(converted[0].kind, Kind::Ws { path: "/socket".to_owned(), expect });
         ws.expect.body = Some("hello".to_owned());
-        let error = configured(&[ws], &Shipped::Unknown).unwrap_err();
+        let error = configured(&[ws], &UNKNOWN).unwrap_err();
         assert_eq!(error.to_string(), "this version cannot run `expect.body` of `ws` (`c`, line 7)");
     }
 
     #[test]
     fn of_a_burst_nothing_can_be_expected() {
         let burst = check(CheckKind::RateLimit("/api".to_owned()), None);
-        let converted = configured(std::slice::from_ref(&burst), &Shipped::Unknown).unwrap();
+        let converted = configured(std::slice::from_ref(&burst), &UNKNOWN).unwrap();
         assert_eq!(converted[0].kind, Kind::RateLimit { path: "/api".to_owned() });
         let expect = config::Expect { status: Some(503), ..config::Expect::default() };
         let header = config::WantedHeader { name: "retry-after".to_owned(), value: None };
@@ -253,7 +389,7 @@ mod tests {
             config::Check { headers: vec![header], ..burst.clone() },
             config::Check { retries: Some(1), ..burst },
         ];
-        let error = configured(&beyond, &Shipped::Unknown).unwrap_err();
+        let error = configured(&beyond, &UNKNOWN).unwrap_err();
         assert_eq!(
             error.to_string(),
             "this version cannot run `expect` of `rate_limit` (`c`, line 7), `headers` of `rate_limit` (`c`, line 7), \
@@ -265,7 +401,7 @@ mod tests {
     fn what_has_no_answer_to_compare_expects_none() {
         let tcp = || check(CheckKind::Tcp("db:5432".to_owned()), None);
         let redirect = CheckKind::Redirect { url: "/a".to_owned(), to: Some("/b".to_owned()) };
-        let converted = configured(&[tcp(), check(redirect, None)], &Shipped::Unknown).unwrap();
+        let converted = configured(&[tcp(), check(redirect, None)], &UNKNOWN).unwrap();
         assert_eq!(converted[0].kind, Kind::Tcp { address: "db:5432".to_owned() });
         let redirect = Kind::Redirect { path: "/a".to_owned(), to: Some("/b".to_owned()) };
         assert_eq!(converted[1].kind, redirect);
@@ -273,7 +409,7 @@ mod tests {
         expects.expect.status = Some(200);
         let mut has_headers = tcp();
         has_headers.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
-        let error = configured(&[expects, has_headers], &Shipped::Unknown).unwrap_err();
+        let error = configured(&[expects, has_headers], &UNKNOWN).unwrap_err();
         assert_eq!(
             error.to_string(),
             "this version cannot run `expect` of `tcp` (`c`, line 7), `headers` of `tcp` (`c`, line 7)"
@@ -306,6 +442,6 @@ mod tests {
         assert!(matches!(asks(&several, Some("db")), Err(SmokeError::WhichService { .. })));
         assert!(asks(&release(&[("api", "new")]), None).is_ok());
         let one = [check(CheckKind::Release("/version".to_owned()), None)];
-        assert!(matches!(configured(&one, &Shipped::Unknown), Err(SmokeError::WhichRelease(_))));
+        assert!(matches!(configured(&one, &UNKNOWN), Err(SmokeError::WhichRelease(_))));
     }
 }

@@ -46,6 +46,57 @@ pub enum SmokeError {
         /// The name of the header.
         header: String,
     },
+    /// A check uses a name that nobody knows.
+    #[error("check `{check}`{} uses `${{{variable}}}`, which no check captures and no environment variable has", place(*line))]
+    Variable {
+        /// The name of the check.
+        check: String,
+        /// Where it stands.
+        line: Option<u64>,
+        /// The name.
+        variable: String,
+    },
+    /// A check has a variable that is none.
+    #[error("check `{check}`{} has a `${{` that no name with a `}}` follows", place(*line))]
+    Broken {
+        /// The name of the check.
+        check: String,
+        /// Where it stands.
+        line: Option<u64>,
+    },
+    /// The value of a variable is no part of a path.
+    #[error("`${{{name}}}` in the path of check `{check}` is empty, `.` or `..`, which is no part of a path")]
+    Part {
+        /// The name of the check.
+        check: String,
+        /// The name of the variable.
+        name: String,
+    },
+    /// Two checks capture the same name.
+    #[error("check `{check}`{} captures `{name}`, and so does `{other}`", place(*line))]
+    CapturedTwice {
+        /// The name of the second check.
+        check: String,
+        /// Where it stands.
+        line: Option<u64>,
+        /// What it captures.
+        name: String,
+        /// The name of the first check.
+        other: Box<str>,
+    },
+    /// Checks that wait for each other.
+    #[error("checks wait for what each other capture: {0}")]
+    Circle(String),
+    /// What a check captures is at no place.
+    #[error("check `{check}`{} captures from nowhere: {why}", place(*line))]
+    Capture {
+        /// The name of the check.
+        check: String,
+        /// Where it stands.
+        line: Option<u64>,
+        /// What is wrong with the place.
+        why: String,
+    },
     /// Checks that this version cannot run: found before anything is changed.
     #[error("this version cannot run {}", .0.join(", "))]
     Unsupported(Vec<String>),
@@ -74,17 +125,25 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `page`, `post`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
+                "checks that run today: `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `page`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),
+            Self::Variable { variable, .. } => {
+                Some(format!("set the environment variable `{variable}` for this step"))
+            }
+            Self::Broken { .. } => Some("write `$${` where the text has a `${`".to_owned()),
             Self::Certificates(_)
             | Self::Client(_)
             | Self::Address { .. }
             | Self::Endpoint { .. }
             | Self::NoTls { .. }
             | Self::Header { .. }
+            | Self::Part { .. }
+            | Self::CapturedTwice { .. }
+            | Self::Circle(_)
+            | Self::Capture { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
         }
@@ -98,6 +157,12 @@ impl Hint for SmokeError {
             | Self::Endpoint { .. }
             | Self::NoTls { .. }
             | Self::Header { .. }
+            | Self::Variable { .. }
+            | Self::Broken { .. }
+            | Self::Part { .. }
+            | Self::CapturedTwice { .. }
+            | Self::Circle(_)
+            | Self::Capture { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }
             | Self::WhichRelease(_)
@@ -105,4 +170,9 @@ impl Hint for SmokeError {
             | Self::Rate(_) => ExitCode::Usage,
         }
     }
+}
+
+/// Where a check stands, if that is known.
+fn place(line: Option<u64>) -> String {
+    line.map(|line| format!(" (line {line})")).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::check::{Expect, Wanted};
 use crate::class::Class;
 use crate::client::{Answer, BODY_LIMIT, Bad};
+use crate::secrets::Secrets;
 
 /// Where services put their commit.
 const REVISION_KEYS: [&str; 5] = ["commit", "revision", "git_sha", "gitSha", "sha"];
@@ -83,21 +84,22 @@ pub(crate) fn is_wanted(said: &Said, wanted: &Wanted) -> Result<(), Bad> {
 }
 
 /// Whether everything that is expected holds; all that does not is named.
-pub(crate) fn expected(answer: &Answer, expect: &Expect) -> Result<(), Bad> {
-    status(answer.status, expect.status).map_err(|bad| with_location(bad, &answer.headers))?;
+pub(crate) fn expected(answer: &Answer, expect: &Expect, secrets: &Secrets) -> Result<(), Bad> {
+    status(answer.status, expect.status).map_err(|bad| with_location(bad, &answer.headers, secrets))?;
+    let cut = |text: &str| short(&secrets.hide(text));
     let mut wrong = Vec::new();
     for (name, value) in &expect.headers {
-        wrong.extend(header(&answer.headers, name, value.as_deref()).err());
+        wrong.extend(header(&answer.headers, name, value.as_deref(), &cut).err());
     }
     if !expect.json.is_empty() {
         let body = json(answer)?;
-        wrong.extend(expect.json.iter().filter_map(|(path, wanted)| value(&body, path, wanted).err()));
+        wrong.extend(expect.json.iter().filter_map(|(path, wanted)| value(&body, path, wanted, &cut).err()));
     }
     if let Some(text) = &expect.body
         && !String::from_utf8_lossy(&answer.body).contains(text.as_str())
     {
         let part = if answer.is_whole { "the body" } else { "the first MiB of the body" };
-        wrong.push(format!("{part} does not hold `{}`", short(text)));
+        wrong.push(format!("{part} does not hold `{}`", cut(text)));
     }
     if !wrong.is_empty() {
         return Err(Bad::new(Class::Body, wrong.join("; ")));
@@ -131,17 +133,17 @@ fn status(seen: u16, wanted: Option<u16>) -> Result<(), Bad> {
 }
 
 /// A redirect is not followed; where it leads often tells what is wrong.
-fn with_location(bad: Bad, headers: &HeaderMap) -> Bad {
+fn with_location(bad: Bad, headers: &HeaderMap, secrets: &Secrets) -> Bad {
     match headers.get("location") {
         Some(to) => {
-            let to = short(&String::from_utf8_lossy(to.as_bytes()));
+            let to = short(&secrets.hide(&String::from_utf8_lossy(to.as_bytes())));
             Bad { detail: format!("{} (to `{to}`)", bad.detail), ..bad }
         }
         None => bad,
     }
 }
 
-fn json(answer: &Answer) -> Result<Value, Bad> {
+pub(crate) fn json(answer: &Answer) -> Result<Value, Bad> {
     if !answer.is_whole {
         return Err(Bad::new(Class::Body, format!("the body is larger than {BODY_LIMIT} bytes")));
     }
@@ -153,23 +155,28 @@ fn json(answer: &Answer) -> Result<Value, Bad> {
 }
 
 /// All lines of one header are one list (RFC 9110 5.3).
-fn header(headers: &HeaderMap, name: &str, wanted: Option<&str>) -> Result<(), String> {
+fn header(
+    headers: &HeaderMap,
+    name: &str,
+    wanted: Option<&str>,
+    cut: &dyn Fn(&str) -> String,
+) -> Result<(), String> {
     let lines: Vec<_> =
         headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
     let joined = lines.join(", ");
     match wanted {
         _ if lines.is_empty() => Err(format!("header `{name}` is missing")),
         Some(wanted) if joined != wanted => {
-            Err(format!("header `{name}` is `{}`, not `{wanted}`", short(&joined)))
+            Err(format!("header `{name}` is `{}`, not `{wanted}`", cut(&joined)))
         }
         Some(_) | None => Ok(()),
     }
 }
 
-fn value(body: &Value, path: &str, wanted: &Value) -> Result<(), String> {
+fn value(body: &Value, path: &str, wanted: &Value, cut: &dyn Fn(&str) -> String) -> Result<(), String> {
     match at(body, path) {
         Some(seen) if is_equal(seen, wanted) => Ok(()),
-        Some(seen) => Err(format!("`{path}` is `{}`, not `{wanted}`", short(&seen.to_string()))),
+        Some(seen) => Err(format!("`{path}` is `{}`, not `{wanted}`", cut(&seen.to_string()))),
         None => Err(format!("`{path}` is missing")),
     }
 }

@@ -6,11 +6,14 @@
 //! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod bounds;
+mod capture;
 mod check;
 mod class;
 mod client;
 mod configured;
 mod error;
+mod graph;
+mod json_path;
 mod judge;
 mod latency;
 mod marked;
@@ -21,6 +24,7 @@ mod rate_limit;
 mod redirect;
 mod report;
 mod run;
+mod secrets;
 mod security_headers;
 mod socketio;
 mod streak;
@@ -28,17 +32,19 @@ mod tally;
 mod tcp;
 mod tls;
 mod usual;
+mod variable;
 mod watch;
 mod websocket;
 
-pub use check::{Check, Expect, Http, Kind, Method, READY_PATHS, Severity, Wanted};
+pub use check::{Capture, Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 pub use class::Class;
-pub use configured::{Shipped, configured, ready_paths};
+pub use configured::{Given, Shipped, configured, ready_paths, without_strangers};
 pub use error::SmokeError;
 pub use latency::Measured;
 pub use marked::Marked;
 pub use prometheus::Prometheus;
 pub use report::{Attempt, CheckReport, Report};
 pub use run::{Options, meet, run, validate};
+pub use shipkit_core::config::Method;
 pub use tally::{Example, Latency, Seen, WatchReport};
 pub use watch::{Connections, WatchOptions, watch};

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use shipkit_core::config::Method;
 use shipkit_core::prometheus::{PrometheusError, Samples, read};
 use tokio::time::Instant;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use crate::check::Method;
 use crate::client::{Ask, Client, Reuse};
 use crate::error::SmokeError;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use shipkit_core::{Outcome, Verdict};
+use shipkit_core::{Outcome, Secret, Verdict};
 
 use crate::check::Severity;
 use crate::class::Class;
@@ -19,6 +19,9 @@ pub struct Report {
     /// The checks that were asked because they fit the address, as they would stand under `smoke` in `shipkit.yml`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub detected: Vec<&'static str>,
+    /// What the environment gave to checks and what was captured: it is not in this report, and belongs in no log.
+    #[serde(skip)]
+    pub secrets: Vec<Secret>,
 }
 
 /// What one check found.
@@ -83,7 +86,7 @@ impl Report {
                 .collect::<Vec<_>>()
                 .join("; "),
         };
-        Self { outcome: Outcome { verdict, cause }, checks, detected: Vec::new() }
+        Self { outcome: Outcome { verdict, cause }, checks, detected: Vec::new(), secrets: Vec::new() }
     }
 
     /// How many checks have this verdict.

@@ -2,23 +2,27 @@
 
 mod asked;
 mod burst;
+mod filled;
 mod log;
 mod measured;
+mod order;
 mod pages;
 mod sender;
 mod socket;
 mod talk;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use rustls::RootCertStore;
-use shipkit_core::{Outcome, Verdict};
+use shipkit_core::config::Method;
+use shipkit_core::{Outcome, Secret, Verdict};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::check::{Check, Method, Severity, Wanted};
+use crate::capture::{Captured, capture, secret};
+use crate::check::{Check, Severity, Wanted};
 use crate::class::Class;
 use crate::client::{self, Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
@@ -26,11 +30,13 @@ use crate::judge;
 use crate::marked::{Marked, Marks};
 use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
+use crate::secrets::Secrets;
 use crate::streak::{Pace, Streak};
 use crate::usual::{Usual, usual};
 use crate::{tcp, tls};
 use asked::{Asked, Question, Rest, Stage};
 pub(crate) use asked::{address, harmless};
+use filled::Request;
 use log::Log;
 use pages::is_page;
 use sender::Sender;
@@ -96,7 +102,9 @@ impl Default for Options {
 /// When nothing can be asked at all. Whatever the target does is part of the report.
 pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
     let asked = asked::prepare(base, &checks)?;
-    let session = Session::new(options)?;
+    let graph = asked::graph(&checks)?;
+    let session = Session::new(base, options)?;
+    session.learn(asked.iter().flat_map(|asked| asked.check.variables()).cloned());
     let mut reports: Vec<CheckReport> = Vec::new();
     let mut blocker: Option<String> = None;
     let mut detected: Vec<Usual> = Vec::new();
@@ -104,20 +112,25 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
         if stage == Stage::Rest && options.detects && blocker.is_none() {
             detected = session.detect(base).await;
         }
-        let fitting = if stage == Stage::Rest { detected.as_slice() } else { &[] };
-        let fitting = asked::prepare(base, fitting.iter().map(|usual| &usual.check))?;
-        let questions = asked.iter().filter(|asked| asked.question.stage() == stage).chain(&fitting);
-        let found: Vec<CheckReport> = match &blocker {
-            Some(name) => questions.map(|asked| skipped(asked, name)).collect(),
-            None => stream::iter(questions.map(|asked| session.ask(asked))).buffered(AT_ONCE).collect().await,
+        let is_now = |asked: &Asked<'_>| asked.question.stage() == stage;
+        let mut found: Vec<CheckReport> = match &blocker {
+            Some(name) => asked.iter().filter(|one| is_now(one)).map(|asked| skipped(asked, name)).collect(),
+            None => session.in_order(&asked, &graph, is_now).await,
         };
+        if stage == Stage::Rest {
+            found.extend(session.ask_detected(base, &detected).await?);
+        }
         let stops =
             |check: &&CheckReport| check.severity == Severity::Gate && check.outcome.verdict != Verdict::Pass;
         blocker = blocker.or_else(|| found.iter().find(stops).map(|check| check.name.clone()));
         reports.extend(found);
     }
+    let Session { secrets, .. } = session;
+    let secrets = secrets.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let hidden = Secrets::of(&secrets);
+    let report = Report::of(reports.into_iter().map(|report| hidden.hide_in(report)).collect());
     let detected = detected.into_iter().map(|usual| usual.yaml).collect();
-    Ok(Report { detected, ..Report::of(reports) })
+    Ok(Report { detected, secrets, ..report })
 }
 
 /// Whether these checks can be asked of this address, without asking: for use before anything is changed.
@@ -126,6 +139,7 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
 /// As [`run`] would give.
 pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), SmokeError> {
     asked::prepare(base, checks)?;
+    asked::graph(checks)?;
     Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
     Ok(())
 }
@@ -136,7 +150,7 @@ pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), S
 /// # Errors
 /// When nothing can be asked at all.
 pub async fn meet(base: &Url, options: &Options) -> Result<Outcome, SmokeError> {
-    Ok(Session::new(options)?.meet(base).await)
+    Ok(Session::new(base, options)?.meet(base).await)
 }
 
 /// One run.
@@ -144,7 +158,11 @@ struct Session<'a> {
     sender: Sender,
     roots: RootCertStore,
     options: &'a Options,
+    base: &'a Url,
     end: Instant,
+    captured: Mutex<Captured>,
+    /// What no report may show.
+    secrets: Mutex<Vec<Secret>>,
 }
 
 fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
@@ -153,11 +171,29 @@ fn skipped(asked: &Asked<'_>, blocker: &str) -> CheckReport {
 }
 
 impl<'a> Session<'a> {
-    fn new(options: &'a Options) -> Result<Self, SmokeError> {
+    fn new(base: &'a Url, options: &'a Options) -> Result<Self, SmokeError> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
         let roots = client::roots(options.ca_pem.as_deref())?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
-        Ok(Self { sender: Sender { client, marks }, roots, options, end: Instant::now() + options.deadline })
+        Ok(Self {
+            sender: Sender { client, marks },
+            roots,
+            options,
+            base,
+            end: Instant::now() + options.deadline,
+            captured: Mutex::default(),
+            secrets: Mutex::default(),
+        })
+    }
+
+    /// From now on these are secrets of the run.
+    fn learn(&self, secrets: impl Iterator<Item = Secret>) {
+        let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in secrets {
+            if !known.contains(&secret) {
+                known.push(secret);
+            }
+        }
     }
 
     async fn meet(&self, base: &Url) -> Outcome {
@@ -169,6 +205,11 @@ impl<'a> Session<'a> {
                 Err(bad) => return Outcome::inconclusive(bad.detail),
             }
         }
+    }
+
+    async fn ask_detected(&self, base: &Url, detected: &[Usual]) -> Result<Vec<CheckReport>, SmokeError> {
+        let asked = asked::prepare(base, detected.iter().map(|usual| &usual.check))?;
+        Ok(stream::iter(asked.iter().map(|asked| self.ask(asked))).buffered(AT_ONCE).collect().await)
     }
 
     /// What fits the address, which has answered before: what does not answer now is taken for no page.
@@ -186,7 +227,7 @@ impl<'a> Session<'a> {
             match &asked.question {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
-                Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
+                Question::Rest(rest) => self.rest_filled(asked, rest, &mut log).await,
                 Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };
@@ -289,6 +330,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Asks with what was captured for it, if anything was.
+    async fn rest_filled(&self, asked: &Asked<'_>, rest: &Rest<'_>, log: &mut Log) -> Outcome {
+        let retries = asked.check.retries;
+        let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match asked.filled(self.base, &captured) {
+            None => self.rest(rest, retries, log).await,
+            Some(Ok(request)) => self.rest(&Rest::Http(request), retries, log).await,
+            Some(Err(error)) => Outcome::fail(error.to_string()),
+        }
+    }
+
     async fn rest(&self, rest: &Rest<'_>, retries: u32, log: &mut Log) -> Outcome {
         let mut left = retries;
         loop {
@@ -308,14 +360,7 @@ impl<'a> Session<'a> {
 
     async fn attempt(&self, rest: &Rest<'_>, began: Instant) -> Result<String, Bad> {
         match rest {
-            Rest::Http { ask, expect } => {
-                let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
-                judge::expected(&answer, expect)?;
-                if ask.method == Method::Get && expect.is_bare() {
-                    self.proves(&ask.url, &answer).await?;
-                }
-                Ok(format!("status {} in {:.1?}", answer.status, answer.took))
-            }
+            Rest::Http(request) => self.request(request).await,
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
@@ -328,6 +373,28 @@ impl<'a> Session<'a> {
                 self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
             }
         }
+    }
+
+    async fn request(&self, request: &Request<'_>) -> Result<String, Bad> {
+        let Request { ask, expect, http, secrets } = request;
+        let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
+        if http.captures.is_empty() {
+            judge::expected(&answer, expect, secrets)?;
+        } else {
+            // What can be captured is secret, whatever else is wrong with the answer.
+            let (captured, result) = capture(&answer, &http.captures);
+            let found: Vec<Secret> = captured.values().filter_map(secret).collect();
+            let mut secrets = secrets.clone();
+            secrets.extend(&found);
+            self.learn(found.into_iter());
+            judge::expected(&answer, expect, &secrets)?;
+            result?;
+            self.captured.lock().unwrap_or_else(PoisonError::into_inner).extend(captured);
+        }
+        if ask.method == Method::Get && http.expect.is_bare() {
+            self.proves(&ask.url, &answer).await?;
+        }
+        Ok(format!("status {} in {:.1?}", answer.status, answer.took))
     }
 
     /// Each address is asked as any visitor would: what belongs to one host is not sent to another.
@@ -393,13 +460,13 @@ fn is_hopeless_while_rolling(class: Class) -> bool {
     !class.is_mendable() && class != Class::Status(404)
 }
 
-/// A `POST` is sent again only if it cannot have had an effect.
+/// What may not be sent twice is sent again only if it cannot have had an effect.
 fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
     match rest {
-        Rest::Http { ask: Ask { method: Method::Post, .. }, .. } => {
+        Rest::Http(request) if !request.ask.method.repeats() => {
             class.is_silence() || matches!(class, Class::Refused | Class::Status(425 | 429))
         }
-        Rest::Http { ask: Ask { method: Method::Get, .. }, .. }
+        Rest::Http(_)
         | Rest::Tcp(_)
         | Rest::Redirect(_)
         | Rest::Tls(_)

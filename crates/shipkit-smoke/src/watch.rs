@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use shipkit_core::config::Method;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::check::{Check, Http, Kind, Method};
+use crate::check::{Check, Http, Kind};
 use crate::client::{Ask, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;

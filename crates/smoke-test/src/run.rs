@@ -1,10 +1,10 @@
 //! `smoke-test run`: gathers the checks, asks them, reports.
 
 use shipkit_core::config::{self, CheckKind, Config, Environment};
-use shipkit_core::{Outcome, Release};
+use shipkit_core::{Outcome, Release, Secret};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Options, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths};
+use shipkit_smoke::{Check, Given, Options, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths};
 use url::Url;
 
 use crate::args::RunArgs;
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         ..Options::default()
     };
     let release = release(args, runner).await?;
-    let checks = checks(args, config.as_ref(), environment, release.as_ref())?;
+    let checks = checks(args, runner, (config.as_ref(), environment), release.as_ref())?;
     let asked = shipkit_smoke::run(&url, checks, &options);
     let found = tokio::select! {
         found = asked => found?,
@@ -42,6 +42,9 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         }
     };
     show_detected(runner, &found);
+    for secret in &found.secrets {
+        runner.mask(secret);
+    }
     report::checks(runner, &found, &args.config.to_string_lossy())?;
     Ok(found.outcome)
 }
@@ -101,13 +104,14 @@ async fn release(args: &RunArgs, runner: &Runner) -> Result<Option<Release>, Fai
 /// Readiness, then what the environment asks, the release if one is named, and the extra paths.
 fn checks(
     args: &RunArgs,
-    config: Option<&Config>,
-    environment: Option<&Environment>,
+    runner: &Runner,
+    (config, environment): (Option<&Config>, Option<&Environment>),
     release: Option<&Release>,
 ) -> Result<Vec<Check>, Failure> {
-    let shipped = match (release, &args.release) {
+    let named = args.release.as_deref().map(Wanted::from_text);
+    let shipped = match (release, &named) {
         (Some(release), _) => Shipped::Release(release),
-        (None, Some(name)) => Shipped::Named(Wanted::from_text(name)),
+        (None, Some(wanted)) => Shipped::Named(wanted),
         (None, None) => Shipped::Unknown,
     };
     let paths = match config {
@@ -121,7 +125,9 @@ fn checks(
         wanted.push(release_check(args));
     }
     let mut checks = vec![Check::ready(paths)];
-    checks.extend(configured(&wanted, &shipped)?.into_iter().map(|check| Check {
+    let variables = |name: &str| runner.env().lookup(name).map(Secret::from);
+    let given = Given { shipped, variables: &variables };
+    checks.extend(configured(&wanted, &given)?.into_iter().map(|check| Check {
         // A check that stands in no file has no line.
         line: check.line.filter(|line| 0 < *line),
         ..check

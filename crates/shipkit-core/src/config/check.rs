@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::request::Request;
+
 /// One check after a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
@@ -29,15 +31,8 @@ pub struct Check {
 /// What a check asks. Paths and addresses are as written: an address with a scheme, or a path below `url`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckKind {
-    /// A GET request.
-    Get(String),
-    /// A POST request.
-    Post {
-        /// Path or address.
-        url: String,
-        /// The body: JSON, or a text as it is.
-        body: Option<Value>,
-    },
+    /// A request.
+    Http(Request),
     /// A WebSocket handshake.
     Ws(String),
     /// A conversation by socket.io.
@@ -155,8 +150,7 @@ impl CheckKind {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Get(_) => "get",
-            Self::Post { .. } => "post",
+            Self::Http(request) => request.method.key(),
             Self::Ws(_) => "ws",
             Self::SocketIo(_) => "socketio",
             Self::Tcp(_) => "tcp",

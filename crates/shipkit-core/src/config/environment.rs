@@ -8,7 +8,8 @@ use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, Raw
 use super::raw_check::{
     Brief, CheckSeverity, RawCheck, RawProfile, RawSecurityHeaders, RawSocketIo, RawTls, RawTlsVersion,
 };
-use super::resolve::{Context, list, or};
+use super::request::{Method, Request};
+use super::resolve::{Context, list, or, plain_texts};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 use super::types::{Analysis, Canary, Environment, Query, Threshold};
 use super::units::BasisPoints;
@@ -277,9 +278,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
 
 /// The one kind of an entry.
 fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKind> {
-    let kinds: Vec<CheckKind> = [
-        raw.get.clone().map(CheckKind::Get),
-        raw.post.clone().map(|url| CheckKind::Post { url, body: raw.body.clone() }),
+    let others = [
         raw.ws.clone().map(CheckKind::Ws),
         raw.socketio.clone().map(|Brief(said)| CheckKind::SocketIo(socketio(said))),
         raw.tcp.clone().map(CheckKind::Tcp),
@@ -294,10 +293,8 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
         raw.release.clone().map(CheckKind::Release),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    ];
+    let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
     rules::one_kind(context, path, raw, &kinds);
     kinds.into_iter().next()
 }
@@ -334,11 +331,21 @@ fn security_headers(raw: RawSecurityHeaders) -> SecurityHeaders {
     SecurityHeaders { profile, paths: raw.paths.unwrap_or_default() }
 }
 
+fn requests(raw: &RawCheck) -> impl Iterator<Item = CheckKind> {
+    let request = |method, url: &String| {
+        let send = plain_texts(raw.send.as_ref());
+        let writes = raw.writes.unwrap_or(false);
+        let captures =
+            raw.capture.iter().flatten().map(|(name, raw)| (name.clone(), raw.0.clone())).collect();
+        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), writes, captures })
+    };
+    Method::ALL.into_iter().filter_map(move |method| Some(request(method, raw.url_of(method)?)))
+}
+
 fn title(kind: &CheckKind) -> String {
     match kind {
         CheckKind::Tls(_) | CheckKind::SecurityHeaders(_) => kind.word().to_owned(),
-        CheckKind::Get(what)
-        | CheckKind::Post { url: what, .. }
+        CheckKind::Http(Request { url: what, .. })
         | CheckKind::Ws(what)
         | CheckKind::SocketIo(SocketIo { path: what, .. })
         | CheckKind::Tcp(what)

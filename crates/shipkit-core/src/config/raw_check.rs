@@ -12,15 +12,18 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::check::WantedHeader;
+use super::request::{Capture, Method};
 use super::values::{Span, Text};
 
-/// One check: exactly one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and
-/// `release`. Paths are asked below the `url` of the environment.
+/// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
+/// `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
-    {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]}, {"required": ["tls"]},
-    {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["security_headers"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
+    {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
+    {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
+    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["security_headers"]},
+    {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
@@ -30,10 +33,24 @@ pub(super) struct RawCheck {
     pub(super) service: Option<String>,
     /// A GET request to a path or address.
     pub(super) get: Option<String>,
+    /// A HEAD request.
+    pub(super) head: Option<String>,
+    /// An OPTIONS request.
+    pub(super) options: Option<String>,
     /// A POST request to a path or address.
     pub(super) post: Option<String>,
-    /// The body of `post`: JSON, or a text as it is.
+    /// A PUT request.
+    pub(super) put: Option<String>,
+    /// A PATCH request.
+    pub(super) patch: Option<String>,
+    /// A DELETE request.
+    pub(super) delete: Option<String>,
+    /// Headers to send with a request.
+    pub(super) send: Option<BTreeMap<String, Text>>,
+    /// The body of `post`, `put`, `patch` or `delete`: JSON, or a text as it is.
     pub(super) body: Option<Value>,
+    /// Whether the request may change something where people use the environment. Default: it is not sent there.
+    pub(super) writes: Option<bool>,
     /// A WebSocket handshake with a path or address.
     pub(super) ws: Option<String>,
     /// A conversation by socket.io: the path of the service, or more.
@@ -60,6 +77,8 @@ pub(super) struct RawCheck {
     pub(super) run: Option<String>,
     /// A path that says which release runs; it must be the one that was shipped.
     pub(super) release: Option<String>,
+    /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
+    pub(super) capture: Option<BTreeMap<String, RawCapture>>,
     /// Headers that the answer must have: names, or names and exact values.
     pub(super) headers: Option<Headers>,
     /// What the answer must be: a status, or more.
@@ -171,6 +190,18 @@ impl FromWord for RawSecurityHeaders {
     }
 }
 
+/// Where in an answer something is.
+#[derive(Debug, Clone)]
+pub(super) struct RawCapture(pub(super) Capture);
+
+/// The header in which something is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+struct InHeader {
+    /// Its name.
+    header: String,
+}
+
 /// Names of headers, or names and values.
 #[derive(Debug, Clone)]
 pub(super) struct Headers(pub(super) Vec<WantedHeader>);
@@ -221,6 +252,21 @@ impl<'de, T: FromWord + Deserialize<'de>> Deserialize<'de> for Brief<T> {
     }
 }
 
+impl RawCheck {
+    /// Where a request of this method goes, if the entry has one.
+    pub(super) fn url_of(&self, method: Method) -> Option<&String> {
+        match method {
+            Method::Get => self.get.as_ref(),
+            Method::Head => self.head.as_ref(),
+            Method::Options => self.options.as_ref(),
+            Method::Post => self.post.as_ref(),
+            Method::Put => self.put.as_ref(),
+            Method::Patch => self.patch.as_ref(),
+            Method::Delete => self.delete.as_ref(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -245,6 +291,39 @@ impl<'de> Deserialize<'de> for Headers {
             }
         }
         deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawCapture {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawCapture;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSONPath (`$.token`), or `header` with a name")
+            }
+            fn visit_str<E: Error>(self, path: &str) -> Result<RawCapture, E> {
+                Ok(RawCapture(Capture::Json(path.to_owned())))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawCapture, A::Error> {
+                let InHeader { header } = InHeader::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawCapture(Capture::Header(header)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for RawCapture {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Capture".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let header = generator.subschema_for::<InHeader>();
+        json_schema!({ "oneOf": [{ "type": "string", "pattern": "^\\$" }, header] })
     }
 }
 

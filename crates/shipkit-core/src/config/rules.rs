@@ -9,6 +9,8 @@ use super::environment::origin;
 use super::error::{list, suggestion};
 use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
+use super::request::Request;
+use super::request_rules;
 use super::resolve::Context;
 use super::target::TargetKind;
 use super::target_rules::{prometheus, target};
@@ -87,8 +89,7 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
     match value {
         Value::String(text) => {
             if let Some(name) = variable(text) {
-                let hint =
-                    "variables are replaced in `registry`, `mirrors`, `url`, `args` and `environment` only";
+                let hint = "variables are replaced in `registry`, `mirrors`, `url`, `args`, `environment` and the requests of `smoke` only";
                 context.wrong(path, format!("`${{{name}}}` is not replaced here"), Some(hint));
             }
         }
@@ -104,6 +105,8 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
                     "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "rollback"
                     | "command" | "body" | "json" => true,
                     "test" => !entry.is_object(),
+                    // Requests have variables; of other checks, who asks them says that they have none.
+                    "smoke" => entry.is_array(),
                     _ => false,
                 };
                 if !is_free {
@@ -365,7 +368,9 @@ fn environment(context: &mut Context<'_>, one: &Environment, config: &Config) {
     }
     let smoke = origin(context, &one.name, "smoke");
     for (index, check) in one.smoke.iter().enumerate() {
-        self::check(context, &format!("{smoke}[{index}]"), check, config);
+        let path = format!("{smoke}[{index}]");
+        self::check(context, &path, check, config);
+        request_rules::writes(context, &path, check, one, config);
     }
 }
 
@@ -391,8 +396,7 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         context.wrong(&path, format!("`{status}` is not an HTTP status"), Some("they are 100 to 599"));
     }
     let (what, fits, hint) = match &check.kind {
-        CheckKind::Get(url)
-        | CheckKind::Post { url, .. }
+        CheckKind::Http(Request { url, .. })
         | CheckKind::RateLimit(url)
         | CheckKind::Page(url)
         | CheckKind::Release(url)
@@ -443,17 +447,16 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
     match words.as_slice() {
         [] => {
-            let all = "one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and \
-                       `release` is needed";
+            let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
+                       `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {
-            for (key, is_given, wanted) in
-                [("body", raw.body.is_some(), "post"), ("to", raw.to.is_some(), "redirect")]
-            {
-                if is_given && *one != wanted {
-                    context.wrong_key(&join(path, key), format!("`{key}` belongs to `{wanted}`"), None);
-                }
+            if raw.to.is_some() && *one != "redirect" {
+                context.wrong_key(&join(path, "to"), "`to` belongs to `redirect`", None);
+            }
+            for kind in kinds {
+                request_rules::keys(context, path, raw, kind);
             }
         }
         several => {

@@ -1,17 +1,22 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
-use serde_json::Value;
-use shipkit_core::config::{self, Profile, SecurityHeaders};
+use http::HeaderName;
+use shipkit_core::config::{self, Method, Profile, SecurityHeaders};
 use url::Url;
 
 use super::burst::BUDGET;
-use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
-use crate::client::{self, Ask};
+use super::filled::{self, Request, Values};
+use crate::capture::Captured;
+use crate::check::{Capture, Check, Expect, Http, Kind, Wanted};
+use crate::client::Ask;
 use crate::error::SmokeError;
+use crate::graph::{Graph, Tangle};
+use crate::json_path::JsonPath;
 use crate::redirect::{Route, To};
 use crate::socketio::{Talk, Transport};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
+use crate::variable::is_name;
 use crate::websocket;
 
 /// The stages of a run in order.
@@ -30,7 +35,7 @@ pub(super) enum Stage {
 /// A check, and the question in it.
 pub(super) struct Asked<'a> {
     pub(super) check: &'a Check,
-    /// What is asked, or asked first.
+    /// What is asked, or asked first; with marks in place of variables.
     pub(super) url: Url,
     pub(super) question: Question<'a>,
 }
@@ -44,7 +49,7 @@ pub(super) enum Question<'a> {
 
 /// What is asked once, and again only as often as the check says.
 pub(super) enum Rest<'a> {
-    Http { ask: Ask, expect: &'a Expect },
+    Http(Box<Request<'a>>),
     Tcp(Endpoint),
     Redirect(Route),
     Tls(Box<Target>),
@@ -54,24 +59,45 @@ pub(super) enum Rest<'a> {
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
 
-/// Resolves every address and header.
+/// Resolves every address and header, as far as nothing has to be captured for it.
 pub(super) fn prepare<'a>(
     base: &Url,
-    checks: impl IntoIterator<Item = &'a Check>,
+    checks: impl IntoIterator<Item = &'a Check, IntoIter: Clone>,
 ) -> Result<Vec<Asked<'a>>, SmokeError> {
-    checks.into_iter().map(|check| prepare_one(base, check)).collect()
+    let checks = checks.into_iter();
+    let later = filled::marks(checks.clone().flat_map(Check::captures));
+    checks.map(|check| prepare_one(base, check, &later)).collect()
 }
 
-fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
+/// Who waits for whom.
+pub(super) fn graph(checks: &[Check]) -> Result<Graph, SmokeError> {
+    let name = |number: &usize| checks.get(*number).map(|check| check.name.as_str()).unwrap_or_default();
+    Graph::of(checks).map_err(|tangle| match tangle {
+        Tangle::Twice { name: captured, first, second } => SmokeError::CapturedTwice {
+            check: name(&second).to_owned(),
+            line: checks.get(second).and_then(|check| check.line),
+            name: captured,
+            other: name(&first).into(),
+        },
+        Tangle::Circle(circle) => {
+            let round = circle.iter().chain(circle.first());
+            SmokeError::Circle(
+                round.map(|number| format!("`{}`", name(number))).collect::<Vec<_>>().join(" needs "),
+            )
+        }
+    })
+}
+
+fn prepare_one<'a>(base: &Url, check: &'a Check, later: &Captured) -> Result<Asked<'a>, SmokeError> {
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
             let urls = addresses(base, paths, check)?;
-            let first = urls.first().ok_or_else(|| SmokeError::Address {
+            let bad = || SmokeError::Address {
                 check: check.name.clone(),
                 address: String::new(),
                 why: "there is no path to ask".to_owned(),
-            })?;
-            (first.clone(), Question::Ready { urls })
+            };
+            (urls.first().ok_or_else(bad)?.clone(), Question::Ready { urls })
         }
         Kind::Release { wanted, .. } if *wanted == Wanted::default() => {
             return Err(SmokeError::WhichRelease(check.name.clone()));
@@ -81,8 +107,8 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             (url.clone(), Question::Release { url, wanted })
         }
         Kind::Http(http) => {
-            let ask = request(base, check, http)?;
-            (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
+            let (url, request) = request(base, check, http, later)?;
+            (url, Question::Rest(Rest::Http(Box::new(request))))
         }
         Kind::Tcp { address } => {
             let (url, endpoint) = endpoint(address, check)?;
@@ -124,6 +150,20 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
     Ok(Asked { check, url, question })
 }
 
+/// A request with marks in place of what is not known yet, and where it goes, with marks in place of all values: those may be secret.
+fn request<'a>(
+    base: &Url,
+    check: &Check,
+    http: &'a Http,
+    later: &Captured,
+) -> Result<(Url, Request<'a>), SmokeError> {
+    captures(check, http)?;
+    let own = &http.variables;
+    let request = filled::request(base, check, http, Values { captured: later, own })?;
+    let marks = filled::marks(&check.names());
+    Ok((filled::url(base, check, http, Values { captured: &marks, own })?, request))
+}
+
 /// A path lies below the path of the base address: `https://example.com/shop` and `/health` make `/shop/health`.
 pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, SmokeError> {
     let bad = |why: &dyn std::fmt::Display| SmokeError::Address {
@@ -157,17 +197,22 @@ fn endpoint(address: &str, check: &Check) -> Result<(Url, Endpoint), SmokeError>
     Ok((url, endpoint))
 }
 
-fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
-    let mut headers = client::headers(&check.name, &http.headers)?;
-    let body = http.body.as_ref().map(|body| match body {
-        Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            let json = http::HeaderValue::from_static("application/json");
-            headers.entry(http::header::CONTENT_TYPE).or_insert(json);
-            body.to_string()
+/// Every name that is captured can be used, and is at a place.
+fn captures(check: &Check, http: &Http) -> Result<(), SmokeError> {
+    let bad = |why: String| SmokeError::Capture { check: check.name.clone(), line: check.line, why };
+    for (name, place) in &http.captures {
+        if !is_name(name) {
+            return Err(bad(format!("`{name}` is no name of letters, digits and `_`")));
         }
-    });
-    Ok(Ask { method: http.method, url: address(base, &http.path, check)?, headers, body })
+        match place {
+            Capture::Json(path) => drop(path.parse::<JsonPath>().map_err(|error| bad(error.to_string()))?),
+            Capture::Header(header) if HeaderName::try_from(header).is_err() => {
+                return Err(bad(format!("`{header}` is no name of a header")));
+            }
+            Capture::Header(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A path is asked over http where it must lead to https, at the usual port, and without a password: it could be read on the way.
@@ -207,6 +252,23 @@ fn handshake(base: &Url, check: &Check, path: &str) -> Result<Ask, SmokeError> {
     Ok(Ask { headers: websocket::handshake(), ..Ask::get(url) })
 }
 
+impl Asked<'_> {
+    /// The question again, with what was captured, if it needs any of it.
+    pub(super) fn filled(
+        &self,
+        base: &Url,
+        captured: &Captured,
+    ) -> Option<Result<Box<Request<'_>>, SmokeError>> {
+        let Kind::Http(http) = &self.check.kind else { return None };
+        let names = self.check.names();
+        if !names.iter().any(|name| captured.contains_key(name)) {
+            return None;
+        }
+        let values = Values { captured, own: &http.variables };
+        Some(filled::request(base, self.check, http, values).map(Box::new))
+    }
+}
+
 impl Question<'_> {
     pub(super) fn stage(&self) -> Stage {
         match self {
@@ -225,7 +287,7 @@ impl Question<'_> {
             Self::Ready { .. }
             | Self::Release { .. }
             | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. }) => format!("{curl} {url}"),
-            Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
+            Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
@@ -243,8 +305,12 @@ impl Question<'_> {
 
 fn flags(ask: &Ask) -> String {
     let method = match ask.method {
-        Method::Get => "",
-        Method::Post => " -X POST",
+        Method::Get => String::new(),
+        // Without it, curl waits for a body.
+        Method::Head => " --head".to_owned(),
+        Method::Options | Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            format!(" -X {}", ask.method.word())
+        }
     };
     let headers: Vec<_> = ask.headers.keys().map(|name| format!(" -H '{name}: ...'")).collect();
     let body = if ask.body.is_some() { " --data '...'" } else { "" };

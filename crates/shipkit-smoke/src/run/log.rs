@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::asked::{Asked, Question, harmless};
+use super::filled::unmarked;
 use crate::class::Class;
 use crate::client::Bad;
 use crate::latency::Measured;
@@ -113,7 +114,8 @@ impl Log {
         let is_flaky = matches!(asked.question, Question::Rest(_))
             && outcome.verdict == Verdict::Pass
             && self.attempts.iter().any(|attempt| !attempt.is_good);
-        let repeat = asked.question.repeat(url);
+        let names = asked.check.names();
+        let repeat = unmarked(&asked.question.repeat(url), &names);
         CheckReport {
             name: asked.check.name.clone(),
             severity: asked.check.severity,
@@ -122,7 +124,7 @@ impl Log {
             class: self.class,
             measured: self.measured,
             attempts: self.attempts,
-            url: harmless(url).to_string(),
+            url: unmarked(harmless(url).as_str(), &names),
             is_flaky,
             outcome,
             repeat,

@@ -18,6 +18,7 @@ use crate::check::Expect;
 use crate::class::Class;
 use crate::client::{Answer, Ask, BODY_LIMIT, Bad};
 use crate::judge::{self, short};
+use crate::secrets::Secrets;
 use crate::websocket::{broken, median, opened};
 
 /// How many pings are sent, one after the other.
@@ -35,7 +36,7 @@ impl Session<'_> {
         if wanted == 101 {
             opened(&answer, &key)?;
         }
-        judge::expected(&answer, &Expect { status: Some(wanted), ..expect.clone() })?;
+        judge::expected(&answer, &Expect { status: Some(wanted), ..expect.clone() }, &Secrets::default())?;
         let Some(connection) = connection else {
             return Ok(format!("status {} in {:.1?}", answer.status, answer.took));
         };

@@ -5,12 +5,12 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use shipkit_core::config::Method;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Session;
 use super::socket::{Handshake, Socket, close, framed, next};
-use crate::check::Method;
 use crate::class::Class;
 use crate::client::{Answer, Ask, Bad};
 use crate::socketio::{

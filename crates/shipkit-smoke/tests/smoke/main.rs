@@ -7,8 +7,10 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod captures;
 mod fixture;
 mod latency;
+mod methods;
 mod nginx;
 mod pages;
 mod rate_limit;

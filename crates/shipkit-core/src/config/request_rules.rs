@@ -1,0 +1,45 @@
+//! Rules about what checks send.
+
+use super::check::{Check, CheckKind};
+use super::raw_check::RawCheck;
+use super::resolve::Context;
+use super::types::{Config, Environment};
+use super::yaml::join;
+
+/// The keys of requests belong to requests, and a body to those that may have one.
+pub(super) fn keys(context: &mut Context<'_>, path: &str, raw: &RawCheck, kind: &CheckKind) {
+    let request = if let CheckKind::Http(request) = kind { Some(request) } else { None };
+    let is_unsafe = request.is_some_and(|request| !request.method.is_safe());
+    let (unsafe_ones, all) = (
+        "`post`, `put`, `patch` and `delete`",
+        "`get`, `head`, `options`, `post`, `put`, `patch` and `delete`",
+    );
+    for (key, is_given, belongs, owners) in [
+        ("body", raw.body.is_some(), is_unsafe, unsafe_ones),
+        ("writes", raw.writes.is_some(), is_unsafe, unsafe_ones),
+        ("send", raw.send.is_some(), request.is_some(), all),
+        ("capture", raw.capture.is_some(), request.is_some(), all),
+    ] {
+        if is_given && !belongs {
+            context.wrong_key(&join(path, key), format!("`{key}` belongs to {owners}"), None);
+        }
+    }
+}
+
+/// What may change something is asked where people are only if the check says that it may.
+pub(super) fn writes(
+    context: &mut Context<'_>,
+    path: &str,
+    check: &Check,
+    environment: &Environment,
+    config: &Config,
+) {
+    let CheckKind::Http(request) = &check.kind else { return };
+    if request.method.is_safe() || request.writes || !config.is_production(&environment.name) {
+        return;
+    }
+    let key = request.method.key();
+    let message = format!("`{key}` may change something, and people use `{}`", environment.name);
+    let hint = "say `writes: true` in the check if it may, or leave it to an environment before";
+    context.wrong_key(&join(path, key), message, Some(hint));
+}
