@@ -15,7 +15,7 @@ pub(crate) fn of(
     runner: &Runner,
 ) -> Result<Option<(Url, Vec<Check>)>, Failure> {
     let environment = &project.environment;
-    let variables = |name: &str| project.variable(name, runner);
+    let variables = |name: &str| project.given(name, runner);
     let given = Given { shipped: Shipped::Release(release), variables: &variables };
     let configured = configured(&environment.smoke, &given)?;
     let key = format!("environments.{}", environment.name);

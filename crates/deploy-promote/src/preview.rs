@@ -67,7 +67,7 @@ struct Way {
 /// ask a path.
 pub(crate) fn of(project: &Project<'_>, release: &Release, runner: &Runner) -> Result<Previews, Failure> {
     let environment = &project.environment;
-    let variables = |name: &str| project.variable(name, runner);
+    let variables = |name: &str| project.given(name, runner);
     let given = Given { shipped: Shipped::Release(release), variables: &variables };
     Ok(questions(&project.config.services, (&environment.smoke, environment.url.as_deref()), &given)?)
 }
@@ -106,6 +106,9 @@ fn is_of(check: &config::Check, service: &str) -> bool {
     let path = match &check.kind {
         CheckKind::Http(config::Request { url: path, .. }) | CheckKind::Release(path) => path,
         CheckKind::Ws(_)
+        | CheckKind::SocketIo(_)
+        | CheckKind::Page(_)
+        | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }

@@ -106,8 +106,8 @@ impl<'a> Project<'a> {
         Ok(Self { config, environment, args, is_deploy, values, own, secrets })
     }
 
-    /// The value of an environment variable, or of one in `SHIPKIT_ENV`.
-    pub(crate) fn variable(&self, name: &str, runner: &Runner) -> Option<Secret> {
+    /// What the checks call `${NAME}`: a variable of `SHIPKIT_ENV`, or else of the environment, whatever its name is.
+    pub(crate) fn given(&self, name: &str, runner: &Runner) -> Option<Secret> {
         self.own.get(name).cloned().or_else(|| runner.env().lookup(name).map(Secret::from))
     }
 
