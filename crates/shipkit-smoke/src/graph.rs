@@ -108,7 +108,7 @@ mod tests {
     fn node(captures: &[&str], uses: &[&str]) -> Check {
         let captures =
             captures.iter().map(|name| ((*name).to_owned(), Capture::Header("x".to_owned()))).collect();
-        let path = uses.iter().map(|name| format!("/${{{name}}}")).collect();
+        let path = uses.iter().map(|name| format!("/${{{name}}}")).collect::<Vec<_>>().concat();
         Check::new("x", Kind::Http(Http { path, captures, ..Http::default() }))
     }
 

@@ -332,25 +332,25 @@ impl<'a> Session<'a> {
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
-            Rest::Ws { ask, expect } => {
-                self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
+            Rest::Ws { ask, expected } => {
+                self.socket(ask, expected, expected.within.unwrap_or(self.options.timeout)).await
             }
         }
     }
 
     async fn request(&self, request: &Request<'_>) -> Result<String, Bad> {
-        let Request { ask, expect, http, secrets } = request;
-        let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
+        let Request { ask, expected, http } = request;
+        let answer = self.send(ask, expected.within.unwrap_or(self.options.timeout)).await?;
         if http.captures.is_empty() {
-            judge::expected(&answer, expect, secrets)?;
+            judge::expected(&answer, expected)?;
         } else {
             // What can be captured is secret, whatever else is wrong with the answer.
             let (captured, result) = capture(&answer, &http.captures);
             let found: Vec<Secret> = captured.values().filter_map(secret).collect();
-            let mut secrets = secrets.clone();
-            secrets.extend(&found);
+            let mut expected = expected.clone();
+            expected.secrets.extend(&found);
             self.learn(found.into_iter());
-            judge::expected(&answer, expect, &secrets)?;
+            judge::expected(&answer, &expected)?;
             result?;
             self.captured.lock().unwrap_or_else(PoisonError::into_inner).extend(captured);
         }

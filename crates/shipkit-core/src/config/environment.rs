@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
-use super::raw_check::{RawCheck, RawTlsVersion};
+use super::raw_check::{RawCheck, RawStatuses, RawTlsVersion};
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
@@ -262,9 +262,10 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
         kind,
         headers: raw.headers.as_ref().map(|headers| headers.0.clone()).unwrap_or_default(),
         expect: Expect {
-            status: expect.status,
+            status: expect.status.map(|RawStatuses(statuses)| statuses),
             json: expect.json.unwrap_or_default(),
             body: expect.body,
+            schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
             within: expect.within.map(|Span(duration)| duration),
         },

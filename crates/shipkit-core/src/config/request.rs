@@ -24,7 +24,7 @@ pub struct Request {
 /// Where in an answer something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Capture {
-    /// In the JSON body, where this JSONPath leads (RFC 9535).
+    /// In the JSON body, where this `JSONPath` leads (RFC 9535).
     Json(String),
     /// In the header of this name.
     Header(String),
