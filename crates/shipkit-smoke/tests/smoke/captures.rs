@@ -107,7 +107,13 @@ async fn no_report_shows_what_was_captured_or_came_from_the_environment() {
     http.expect.json.extend(wanted);
     http.expect.body = Some("no ${token} here".into());
     http.expect.headers = BTreeMap::from([("content-type".to_owned(), Some("${token}".into()))]);
-    let report = run(&server, vec![login(), nosy]).await;
+    // It uses nothing of it, and sees it all the same.
+    let stranger = request("stranger", |http| {
+        "/".clone_into(&mut http.path);
+        http.expect.json = BTreeMap::from([("id".to_owned(), Value::from(1))]);
+    });
+    let report = run(&server, vec![login(), nosy, stranger]).await;
+    assert_eq!(told(&report)[2], ("stranger", Verdict::Fail, "`id` is `\"***\"`, not `1`"));
     assert_eq!(told(&report)[1].1, Verdict::Fail, "{report:?}");
     let shown = format!("{} {:?}", serde_json::to_string(&report).unwrap(), report);
     assert!(shown.contains("***"), "{shown}");
