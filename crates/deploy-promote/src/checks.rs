@@ -1,6 +1,6 @@
 //! What the verification asks: readiness first, then the checks of the environment.
 
-use shipkit_core::Release;
+use shipkit_core::{ProjectPath, Release};
 use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{Check, Given, Options, Shipped, configured, ready_paths, validate};
 use url::Url;
@@ -16,7 +16,8 @@ pub(crate) fn of(
 ) -> Result<Option<(Url, Vec<Check>)>, Failure> {
     let environment = &project.environment;
     let variables = |name: &str| project.given(name, runner);
-    let given = Given { shipped: Shipped::Release(release), variables: &variables };
+    let files = |file: &ProjectPath| std::fs::read(project.folder().join(file.as_str()));
+    let given = Given { shipped: Shipped::Release(release), variables: &variables, files: &files };
     let configured = configured(&environment.smoke, &given)?;
     let key = format!("environments.{}", environment.name);
     let Some(address) = &environment.url else {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use shipkit_core::config::{self, CheckKind, Service, Source};
 use shipkit_core::verdict::{Outcome, Verdict};
-use shipkit_core::{Hint, Release};
+use shipkit_core::{Hint, ProjectPath, Release};
 use shipkit_docker::{Preview, SlotPreview, Swarm};
 use shipkit_kubernetes::{Cluster, PodPreview};
 use shipkit_runner::{Failure, Runner};
@@ -68,7 +68,8 @@ struct Way {
 pub(crate) fn of(project: &Project<'_>, release: &Release, runner: &Runner) -> Result<Previews, Failure> {
     let environment = &project.environment;
     let variables = |name: &str| project.given(name, runner);
-    let given = Given { shipped: Shipped::Release(release), variables: &variables };
+    let files = |file: &ProjectPath| std::fs::read(project.folder().join(file.as_str()));
+    let given = Given { shipped: Shipped::Release(release), variables: &variables, files: &files };
     Ok(questions(&project.config.services, (&environment.smoke, environment.url.as_deref()), &given)?)
 }
 
@@ -358,7 +359,11 @@ environments:
             services: BTreeMap::new(),
             tags: shipkit_core::release::PublishTags::default(),
         };
-        let given = Given { shipped: Shipped::Release(&release), variables: &|_| None };
+        let given = Given {
+            shipped: Shipped::Release(&release),
+            variables: &|_| None,
+            files: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        };
         let found = questions(&config.services, (&config.environments[0].smoke, None), &given).unwrap();
         let is_measured =
             |check: &Check| matches!(&check.kind, Kind::Http(http) if http.expect.p95.is_some());

@@ -1,6 +1,7 @@
 //! The project, its environment and the ways to everything outside.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use shipkit_core::config::{Config, Environment, Needed, Source, Strategy, TargetKind};
@@ -104,6 +105,11 @@ impl<'a> Project<'a> {
         }
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         Ok(Self { config, environment, args, is_deploy, values, own, secrets })
+    }
+
+    /// The folder of the configuration.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.args.directory.join(self.args.config.parent().unwrap_or(Path::new("")))
     }
 
     /// What the checks call `${NAME}`: a variable of `SHIPKIT_ENV`, or else of the environment, whatever its name is.

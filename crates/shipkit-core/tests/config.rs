@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use shipkit_core::Hint as _;
 use shipkit_core::compose::ProxyKind;
 use shipkit_core::config::{
-    AksAuth, Auth, BuildArg, Ca, CheckKind, Config, ConfigError, EksAuth, EnvFile, GkeAuth, Latest, Needed,
-    Proxy, Rule, Source, Strategy, TagKind, TargetKind,
+    AksAuth, Auth, BuildArg, Ca, Capture, CheckKind, Config, ConfigError, EksAuth, EnvFile, GkeAuth, Latest,
+    Needed, Proxy, Rule, Source, Statuses, Strategy, TagKind, TargetKind,
 };
 use shipkit_core::exit::ExitCode;
 
@@ -346,10 +346,29 @@ fn a_check_knows_its_kind_and_its_line() {
                 - get: /health\n        expect: 204\n      - {release: /version, service: api}\n";
     let smoke = parse(text).unwrap().environments.remove(0).smoke;
     assert_eq!(
-        (smoke[0].line, smoke[0].name.as_str(), smoke[0].expect.status),
-        (7, "get /health", Some(204))
+        (smoke[0].line, smoke[0].name.as_str(), smoke[0].expect.status.clone()),
+        (7, "get /health", Statuses::one(204))
     );
     assert_eq!((smoke[1].line, &smoke[1].kind), (9, &CheckKind::Release("/version".to_owned())));
+}
+
+#[test]
+fn what_is_expected_is_a_value_or_says_what_it_is_like() {
+    let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  staging:\n    smoke:\n    - put: /a\n      \
+                writes: true\n      send: {a: 1, b: '${B}'}\n      capture: {c: $.c, d: {header: x-d}}\n      \
+                headers: {e: 2, f: {exists: false}}\n      expect: {status: [2xx, 404], body: {size: 3}, schema: docs/s.json}\n";
+    let check = parse(text).unwrap().environments.remove(0).smoke.remove(0);
+    let CheckKind::Http(request) = check.kind else { panic!("a request") };
+    assert_eq!(
+        (request.method.key(), request.send["a"].as_str(), request.send["b"].as_str()),
+        ("put", "1", "${B}")
+    );
+    assert_eq!(request.captures["c"], Capture::Json("$.c".to_owned()));
+    assert_eq!(request.captures["d"], Capture::Header("x-d".to_owned()));
+    let headers: Vec<_> = check.headers.into_iter().filter_map(|header| header.value).collect();
+    assert_eq!(headers, [serde_json::json!("2"), serde_json::json!({"exists": false})]);
+    assert_eq!(check.expect.status.unwrap().to_string(), "2xx or 404");
+    assert_eq!(check.expect.schema.unwrap().as_str(), "docs/s.json");
 }
 
 #[test]

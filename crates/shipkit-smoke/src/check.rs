@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shipkit_core::Secret;
 pub use shipkit_core::config::Capture;
-use shipkit_core::config::{Method, SecurityHeaders, SocketIo, Tls};
+use shipkit_core::config::{Method, SecurityHeaders, SocketIo, Statuses, Tls};
 
 use crate::variable::{Unfilled, names, names_in};
 
@@ -107,14 +107,17 @@ pub struct Http {
 /// What an answer has to be. Every part that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Expect {
-    /// The exact status; any of 200 to 299 if not given.
-    pub status: Option<u16>,
-    /// Headers by name: any value, or exactly this one (all lines of the header joined with `, `).
-    pub headers: BTreeMap<String, Option<String>>,
-    /// Values in the JSON body by dotted path: `info.database.status`, `items.0.id`.
+    /// Which statuses are good; any of 200 to 299 if not given.
+    pub status: Option<Statuses>,
+    /// Headers by name: any value, exactly this text, or a mapping of matchers (all lines of the header joined with `, `).
+    pub headers: BTreeMap<String, Option<Value>>,
+    /// Values, or mappings of matchers, in the JSON body: by dotted path (`info.database.status`, `items.0.id`), or by `JSONPath` where it
+    /// begins with `$` (RFC 9535).
     pub json: BTreeMap<String, Value>,
-    /// A text in the body.
-    pub body: Option<String>,
+    /// A text in the body, or a mapping of matchers.
+    pub body: Option<Value>,
+    /// The JSON Schema (2020-12) that the JSON body has to fit.
+    pub schema: Option<Value>,
     /// How long the whole answer may take.
     pub within: Option<Duration>,
     /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
@@ -191,7 +194,7 @@ impl Check {
 impl Expect {
     /// Whether any answer with a good status will do.
     pub(crate) fn is_bare(&self) -> bool {
-        self.headers.is_empty() && self.json.is_empty() && self.body.is_none()
+        self.headers.is_empty() && self.json.is_empty() && self.body.is_none() && self.schema.is_none()
     }
 }
 
@@ -199,10 +202,9 @@ impl Http {
     /// The names that it uses.
     pub(crate) fn names(&self) -> Result<BTreeSet<String>, Unfilled> {
         let texts = self.headers.values().chain([&self.path]).map(|text| names(text));
-        let values = self.body.iter().chain(self.expect.json.values()).map(names_in);
-        let expected =
-            self.expect.headers.values().flatten().chain(&self.expect.body).map(|text| names(text));
-        let all: Vec<Vec<String>> = texts.chain(values).chain(expected).collect::<Result<_, _>>()?;
+        let values = self.body.iter().chain(self.expect.json.values()).chain(&self.expect.body);
+        let values = values.chain(self.expect.headers.values().flatten()).map(names_in);
+        let all: Vec<Vec<String>> = texts.chain(values).collect::<Result<_, _>>()?;
         Ok(all.into_iter().flatten().collect())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+use shipkit_core::ProjectPath;
 use shipkit_core::Secret;
 use shipkit_core::config::{self, CheckKind, Config, Method, Request};
 use shipkit_core::release::{Release, ServiceImage};
@@ -27,6 +29,8 @@ pub struct Given<'a> {
     pub shipped: Shipped<'a>,
     /// The environment variables.
     pub variables: &'a dyn Fn(&str) -> Option<Secret>,
+    /// The bytes of a file beside the configuration.
+    pub files: &'a dyn Fn(&ProjectPath) -> std::io::Result<Vec<u8>>,
 }
 
 /// The checks of an environment. Readiness is not among them: see [`ready_paths`].
@@ -34,15 +38,18 @@ pub struct Given<'a> {
 /// # Errors
 /// [`SmokeError::Unsupported`] with all that cannot be run; [`SmokeError::WhichService`] and
 /// [`SmokeError::WhichRelease`] where it is not clear what a service should say. All are exit 2.
-pub fn configured(checks: &[config::Check], given: &Given<'_>) -> Result<Vec<Check>, SmokeError> {
-    let unsupported: Vec<String> = checks.iter().filter_map(unsupported).collect();
+pub fn configured(wanted: &[config::Check], given: &Given<'_>) -> Result<Vec<Check>, SmokeError> {
+    let unsupported: Vec<String> = wanted.iter().filter_map(unsupported).collect();
     if !unsupported.is_empty() {
         return Err(SmokeError::Unsupported(unsupported));
     }
-    let mut checks: Vec<Check> = checks
-        .iter()
-        .filter_map(|check| convert(check, &given.shipped).transpose())
-        .collect::<Result<_, _>>()?;
+    let converted = wanted.iter().filter_map(|check| convert(check, &given.shipped).transpose());
+    let mut checks: Vec<Check> = converted.collect::<Result<_, _>>()?;
+    for (check, wanted) in checks.iter_mut().zip(wanted) {
+        if let (Kind::Http(http), Some(file)) = (&mut check.kind, &wanted.expect.schema) {
+            http.expect.schema = Some(schema(wanted, file, given)?);
+        }
+    }
     let captured: Vec<String> = checks.iter().flat_map(Check::captures).cloned().collect();
     for check in &mut checks {
         let own: Vec<String> = check.names().into_iter().filter(|name| !captured.contains(name)).collect();
@@ -52,6 +59,18 @@ pub fn configured(checks: &[config::Check], given: &Given<'_>) -> Result<Vec<Che
         }
     }
     Ok(checks)
+}
+
+/// What stands in a file with a schema, which is JSON.
+fn schema(check: &config::Check, file: &ProjectPath, given: &Given<'_>) -> Result<Value, SmokeError> {
+    let bad = |why: String| SmokeError::Schema {
+        check: check.name.clone(),
+        line: u64::try_from(check.line).ok(),
+        file: file.as_str().into(),
+        why,
+    };
+    let bytes = (given.files)(file).map_err(|error| bad(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| bad(format!("it is no JSON: {error}")))
 }
 
 /// Those of `some` that need nothing of the other checks of `all`.
@@ -139,8 +158,8 @@ fn has_variables(check: &config::Check) -> bool {
             vec![text]
         }
     };
-    let headers = check.headers.iter().filter_map(|header| header.value.as_ref());
-    texts.into_iter().chain(headers).any(|text| text.contains("${"))
+    let headers = check.headers.iter().filter_map(|header| header.value.as_ref()?.as_str());
+    texts.into_iter().map(String::as_str).chain(headers).any(|text| text.contains("${"))
 }
 
 /// What is expected of an answer that this kind does not compare with it: it would only seem to be asked.
@@ -155,10 +174,11 @@ fn without_answer(check: &config::Check) -> Option<String> {
 /// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
 /// no body (RFC 9110 9.3.2).
 fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
-    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
+    let config::Expect { status: _, json, body, schema, p95, within: _ } = &check.expect;
     let is_headless = method == Method::Head;
     let given = [
         ("p95", p95.is_some() && method != Method::Get),
+        ("schema", schema.is_some() && is_headless),
         ("json", !json.is_empty() && is_headless),
         ("body", body.is_some() && is_headless),
     ];
@@ -168,8 +188,13 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
-    let given = [("json", !json.is_empty()), ("body", body.is_some()), ("p95", p95.is_some())];
+    let config::Expect { status: _, json, body, schema, p95, within: _ } = &check.expect;
+    let given = [
+        ("json", !json.is_empty()),
+        ("body", body.is_some()),
+        ("schema", schema.is_some()),
+        ("p95", p95.is_some()),
+    ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
 }
@@ -214,8 +239,8 @@ fn http(check: &config::Check, request: &Request) -> Http {
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body, p95, within } = check.expect.clone();
-    Expect { status, headers, json, body, within, p95 }
+    let config::Expect { status, json, body, schema: _, p95, within } = check.expect.clone();
+    Expect { status, headers, json, body, schema: None, within, p95 }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the
@@ -246,10 +271,14 @@ fn wanted(check: &config::Check, shipped: &Shipped<'_>) -> Result<Wanted, SmokeE
 mod tests {
     use super::*;
     use shipkit_core::Digest;
-    use shipkit_core::config::Capture;
+    use shipkit_core::config::{Capture, Statuses};
     use std::collections::BTreeMap;
 
-    const UNKNOWN: Given<'_> = Given { shipped: Shipped::Unknown, variables: &|_| None };
+    const UNKNOWN: Given<'_> = Given {
+        shipped: Shipped::Unknown,
+        variables: &|_| None,
+        files: &|_| Err(std::io::ErrorKind::NotFound.into()),
+    };
 
     fn check(kind: CheckKind, service: Option<&str>) -> config::Check {
         config::Check {
@@ -316,7 +345,7 @@ mod tests {
         slow.expect.p95 = Some(std::time::Duration::from_secs(1));
         let get = config::Check { kind: ask(Method::Get), ..slow.clone() };
         let mut head = check(ask(Method::Head), None);
-        head.expect.body = Some("x".to_owned());
+        head.expect.body = Some("x".into());
         let run = check(CheckKind::Run("x".to_owned()), None);
         let error = configured(&[run, slow, get, head], &UNKNOWN).unwrap_err();
         assert_eq!(
@@ -366,13 +395,13 @@ mod tests {
     #[test]
     fn of_a_handshake_only_its_answer_can_be_expected() {
         let mut ws = check(CheckKind::Ws("/socket".to_owned()), None);
-        ws.expect.status = Some(401);
+        ws.expect.status = Statuses::one(401);
         ws.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
         let converted = configured(std::slice::from_ref(&ws), &UNKNOWN).unwrap();
         let headers = BTreeMap::from([("x".to_owned(), None)]);
-        let expect = Expect { status: Some(401), headers, ..Expect::default() };
+        let expect = Expect { status: Statuses::one(401), headers, ..Expect::default() };
         assert_eq!(converted[0].kind, Kind::Ws { path: "/socket".to_owned(), expect });
-        ws.expect.body = Some("hello".to_owned());
+        ws.expect.body = Some("hello".into());
         let error = configured(&[ws], &UNKNOWN).unwrap_err();
         assert_eq!(error.to_string(), "this version cannot run `expect.body` of `ws` (`c`, line 7)");
     }
@@ -382,7 +411,7 @@ mod tests {
         let burst = check(CheckKind::RateLimit("/api".to_owned()), None);
         let converted = configured(std::slice::from_ref(&burst), &UNKNOWN).unwrap();
         assert_eq!(converted[0].kind, Kind::RateLimit { path: "/api".to_owned() });
-        let expect = config::Expect { status: Some(503), ..config::Expect::default() };
+        let expect = config::Expect { status: Statuses::one(503), ..config::Expect::default() };
         let header = config::WantedHeader { name: "retry-after".to_owned(), value: None };
         let beyond = [
             config::Check { expect, ..burst.clone() },
@@ -406,7 +435,7 @@ mod tests {
         let redirect = Kind::Redirect { path: "/a".to_owned(), to: Some("/b".to_owned()) };
         assert_eq!(converted[1].kind, redirect);
         let mut expects = tcp();
-        expects.expect.status = Some(200);
+        expects.expect.status = Statuses::one(200);
         let mut has_headers = tcp();
         has_headers.headers.push(config::WantedHeader { name: "x".to_owned(), value: None });
         let error = configured(&[expects, has_headers], &UNKNOWN).unwrap_err();

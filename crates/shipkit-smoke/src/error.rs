@@ -97,6 +97,28 @@ pub enum SmokeError {
         /// What is wrong with the place.
         why: String,
     },
+    /// What a check expects cannot be compared with anything.
+    #[error("check `{check}`{} expects what cannot be compared: {why}", place(*line))]
+    Expected {
+        /// The name of the check.
+        check: String,
+        /// Where it stands.
+        line: Option<u64>,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file with a schema cannot be read.
+    #[error("check `{check}`{} expects the schema `{file}`, which cannot be read: {why}", place(*line))]
+    Schema {
+        /// The name of the check.
+        check: String,
+        /// Where it stands.
+        line: Option<u64>,
+        /// The file.
+        file: Box<str>,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Checks that this version cannot run: found before anything is changed.
     #[error("this version cannot run {}", .0.join(", "))]
     Unsupported(Vec<String>),
@@ -144,6 +166,8 @@ impl Hint for SmokeError {
             | Self::CapturedTwice { .. }
             | Self::Circle(_)
             | Self::Capture { .. }
+            | Self::Expected { .. }
+            | Self::Schema { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
         }
@@ -163,6 +187,8 @@ impl Hint for SmokeError {
             | Self::CapturedTwice { .. }
             | Self::Circle(_)
             | Self::Capture { .. }
+            | Self::Expected { .. }
+            | Self::Schema { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }
             | Self::WhichRelease(_)

@@ -1,9 +1,10 @@
 //! The check engine: is the release that was shipped the one that answers, and does it answer as it should?
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
-//! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `security_headers`); `client` is the only place that sends requests; `tcp`
-//! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
+//! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `security_headers`), as is what is filled in
+//! (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests; `tcp` and `tls` connect by
+//! themselves. [`Prometheus`] asks what others have measured.
 
 mod bounds;
 mod capture;
@@ -12,11 +13,13 @@ mod class;
 mod client;
 mod configured;
 mod error;
+mod expected;
 mod graph;
 mod json_path;
 mod judge;
 mod latency;
 mod marked;
+mod matcher;
 mod open_loop;
 mod page;
 mod prometheus;
@@ -24,6 +27,7 @@ mod rate_limit;
 mod redirect;
 mod report;
 mod run;
+mod schema;
 mod secrets;
 mod security_headers;
 mod socketio;
@@ -45,6 +49,6 @@ pub use marked::Marked;
 pub use prometheus::Prometheus;
 pub use report::{Attempt, CheckReport, Report};
 pub use run::{Options, meet, run, validate};
-pub use shipkit_core::config::Method;
+pub use shipkit_core::config::{Method, Statuses};
 pub use tally::{Example, Latency, Seen, WatchReport};
 pub use watch::{Connections, WatchOptions, watch};

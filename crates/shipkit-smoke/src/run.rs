@@ -209,7 +209,12 @@ impl<'a> Session<'a> {
 
     async fn ask_detected(&self, base: &Url, detected: &[Usual]) -> Result<Vec<CheckReport>, SmokeError> {
         let asked = asked::prepare(base, detected.iter().map(|usual| &usual.check))?;
-        Ok(stream::iter(asked.iter().map(|asked| self.ask(asked))).buffered(AT_ONCE).collect().await)
+        // In a loop, for with a closure the future of a run could not be sent to another thread.
+        let mut asking = Vec::new();
+        for one in &asked {
+            asking.push(self.ask(one));
+        }
+        Ok(stream::iter(asking).buffered(AT_ONCE).collect().await)
     }
 
     /// What fits the address, which has answered before: what does not answer now is taken for no page.
@@ -369,25 +374,25 @@ impl<'a> Session<'a> {
             Rest::SecurityHeaders { profile, root, urls } => {
                 self.security_headers(*profile, root, urls).await
             }
-            Rest::Ws { ask, expect } => {
-                self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
+            Rest::Ws { ask, expected } => {
+                self.socket(ask, expected, expected.within.unwrap_or(self.options.timeout)).await
             }
         }
     }
 
     async fn request(&self, request: &Request<'_>) -> Result<String, Bad> {
-        let Request { ask, expect, http, secrets } = request;
-        let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
+        let Request { ask, expected, http } = request;
+        let answer = self.send(ask, expected.within.unwrap_or(self.options.timeout)).await?;
         if http.captures.is_empty() {
-            judge::expected(&answer, expect, secrets)?;
+            judge::expected(&answer, expected)?;
         } else {
             // What can be captured is secret, whatever else is wrong with the answer.
             let (captured, result) = capture(&answer, &http.captures);
             let found: Vec<Secret> = captured.values().filter_map(secret).collect();
-            let mut secrets = secrets.clone();
-            secrets.extend(&found);
+            let mut expected = expected.clone();
+            expected.secrets.extend(&found);
             self.learn(found.into_iter());
-            judge::expected(&answer, expect, &secrets)?;
+            judge::expected(&answer, &expected)?;
             result?;
             self.captured.lock().unwrap_or_else(PoisonError::into_inner).extend(captured);
         }

@@ -1,6 +1,43 @@
 //! `${NAME}` in what a check sends and expects.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use shipkit_core::Secret;
+
+/// What variables stand for: what was captured, or else what the check brings.
+#[derive(Clone, Copy)]
+pub(crate) struct Values<'a> {
+    pub(crate) captured: &'a BTreeMap<String, Value>,
+    pub(crate) own: &'a BTreeMap<String, Secret>,
+}
+
+impl Values<'_> {
+    fn get(&self, name: &str) -> Option<Value> {
+        let own = || self.own.get(name).map(|secret| Value::from(secret.reveal()));
+        self.captured.get(name).cloned().or_else(own)
+    }
+
+    /// The value of one, as a text.
+    pub(crate) fn text_of(&self, name: &str) -> Option<String> {
+        self.get(name).map(|value| shown(&value))
+    }
+
+    /// A text with values in it.
+    pub(crate) fn text(&self, text: &str) -> Result<String, Unfilled> {
+        fill(text, &|name| self.text_of(name))
+    }
+
+    /// A pattern with values in it, which stand for themselves there.
+    pub(crate) fn pattern(&self, pattern: &str) -> Result<String, Unfilled> {
+        fill(pattern, &|name| self.text_of(name).map(|text| regex::escape(&text)))
+    }
+
+    /// A value with values in its texts.
+    pub(crate) fn value(&self, value: &Value) -> Result<Value, Unfilled> {
+        fill_in(value, &|name| self.get(name))
+    }
+}
 
 /// A piece of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,7 +114,7 @@ pub(crate) fn fill(text: &str, look: &dyn Fn(&str) -> Option<String>) -> Result<
 
 /// The value with the variables in its texts replaced. A text that is one variable and nothing else becomes its value, which
 /// may be a number.
-pub(crate) fn fill_in(value: &Value, look: &dyn Fn(&str) -> Option<Value>) -> Result<Value, Unfilled> {
+fn fill_in(value: &Value, look: &dyn Fn(&str) -> Option<Value>) -> Result<Value, Unfilled> {
     Ok(match value {
         Value::String(text) => match parts(text)?.as_slice() {
             [Part::Text(""), Part::Name(name), Part::Text("")] => {

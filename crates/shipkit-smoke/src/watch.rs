@@ -88,7 +88,8 @@ impl WatchOptions {
             let Kind::Http(Http { method: Method::Get, path, headers, expect, .. }) = &check.kind else {
                 return None;
             };
-            let is_good = expect.status.is_none_or(|status| (200..300).contains(&status));
+            let is_good =
+                expect.status.as_ref().is_none_or(|statuses| (200..300).all(|status| statuses.allow(status)));
             (headers.is_empty() && is_good).then_some((check, path, false))
         });
         let (check, path, reads_revision) = release.or(reading)?;
@@ -174,6 +175,7 @@ impl Prober {
 #[cfg(test)]
 mod tests {
     use crate::check::Wanted;
+    use shipkit_core::config::Statuses;
 
     use super::*;
 
@@ -191,7 +193,7 @@ mod tests {
             assert!(options.rate == 1 && options.duration.is_none() && options.yields);
             Some((options.url.to_string(), options.reads_revision))
         };
-        let gone = http(|http| http.expect.status = Some(404));
+        let gone = http(|http| http.expect.status = Statuses::one(404));
         let post = http(|http| http.method = Method::Post);
         let login = http(|http| drop(http.headers.insert("authorization".to_owned(), "x".to_owned())));
         let silent = [Check::ready(["/ready"]), gone, post, login];

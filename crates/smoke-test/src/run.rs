@@ -1,7 +1,9 @@
 //! `smoke-test run`: gathers the checks, asks them, reports.
 
+use std::path::Path;
+
 use shipkit_core::config::{self, CheckKind, Config, Environment};
-use shipkit_core::{Outcome, Release, Secret};
+use shipkit_core::{Outcome, ProjectPath, Release, Secret};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{Check, Given, Options, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths};
@@ -126,7 +128,9 @@ fn checks(
     }
     let mut checks = vec![Check::ready(paths)];
     let variables = |name: &str| runner.env().lookup(name).map(Secret::from);
-    let given = Given { shipped, variables: &variables };
+    let folder = runner.env().workspace().join(args.config.parent().unwrap_or(Path::new("")));
+    let files = |file: &ProjectPath| std::fs::read(folder.join(file.as_str()));
+    let given = Given { shipped, variables: &variables, files: &files };
     checks.extend(configured(&wanted, &given)?.into_iter().map(|check| Check {
         // A check that stands in no file has no line.
         line: check.line.filter(|line| 0 < *line),

@@ -127,9 +127,9 @@ async fn tls_is_asked_only_of_https_and_that_is_told_first() {
     let folder = configured("http://127.0.0.1:1", "{tls: {hsts: true}}");
     let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
     check(&output, 2, "check `tls` asks for the TLS of `http://127.0.0.1:1/`, which is no https address");
-    let folder = configured("https://127.0.0.1:1", "{tls: {}}, {run: make smoke}");
+    let folder = configured("https://127.0.0.1:1", "{tls: {}}, {tcp: 'db:5432', expect: 200}");
     let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
-    check(&output, 2, "this version cannot run `run`");
+    check(&output, 2, "this version cannot run `expect` of `tcp`");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::request::Request;
+use super::statuses::Statuses;
+use crate::project_path::ProjectPath;
 
 /// One check after a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,19 +128,22 @@ pub enum TlsVersion {
 pub struct WantedHeader {
     /// Its name.
     pub name: String,
-    /// Its exact value; `None` accepts any.
-    pub value: Option<String>,
+    /// What its value must be: a text, or a mapping of matchers; `None` accepts any.
+    pub value: Option<Value>,
 }
 
 /// What an answer must be. All that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expect {
     /// The status; `None` leaves it to the kind of check.
-    pub status: Option<u16>,
-    /// Values by dotted path in the JSON answer: `checks.database.status`.
+    pub status: Option<Statuses>,
+    /// Values, or mappings of matchers, in the JSON answer: by dotted path (`checks.database.status`), or by `JSONPath` (RFC 9535)
+    /// where it begins with `$`.
     pub json: BTreeMap<String, Value>,
-    /// A text that the body contains.
-    pub body: Option<String>,
+    /// A text that the body contains, or a mapping of matchers.
+    pub body: Option<Value>,
+    /// A file with the JSON Schema that the body must fit.
+    pub schema: Option<ProjectPath>,
     /// The 95th percentile of response times.
     pub p95: Option<Duration>,
     /// How soon the answer must come.

@@ -6,7 +6,8 @@ use super::check::{Check, CheckKind, Expect, Profile, SecurityHeaders, SocketIo,
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
-    Brief, CheckSeverity, RawCheck, RawProfile, RawSecurityHeaders, RawSocketIo, RawTls, RawTlsVersion,
+    Brief, CheckSeverity, RawCheck, RawProfile, RawSecurityHeaders, RawSocketIo, RawStatuses, RawTls,
+    RawTlsVersion,
 };
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
@@ -264,9 +265,10 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
         kind,
         headers: raw.headers.as_ref().map(|headers| headers.0.clone()).unwrap_or_default(),
         expect: Expect {
-            status: expect.status,
+            status: expect.status.map(|RawStatuses(statuses)| statuses),
             json: expect.json.unwrap_or_default(),
             body: expect.body,
+            schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
             within: expect.within.map(|Span(duration)| duration),
         },

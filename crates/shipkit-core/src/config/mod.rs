@@ -17,6 +17,7 @@ mod rule_file;
 mod rules;
 mod scalar;
 mod shape;
+mod statuses;
 mod target;
 mod target_rules;
 mod template;
@@ -35,6 +36,7 @@ pub use group::GroupError;
 pub use hook::{BackupJob, Migrate};
 pub use request::{Capture, Method, Request};
 pub use rule_file::check_rule_file;
+pub use statuses::{NotAStatus, Statuses};
 pub use target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 pub use template::Part;
 pub use types::{

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::check::WantedHeader;
 use super::request::{Capture, Method};
+use super::statuses::Statuses;
 use super::values::{Span, Text};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
@@ -79,7 +80,7 @@ pub(super) struct RawCheck {
     pub(super) release: Option<String>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
     pub(super) capture: Option<BTreeMap<String, RawCapture>>,
-    /// Headers that the answer must have: names, or names and exact values.
+    /// Headers that the answer must have: names, or names and values or mappings of matchers.
     pub(super) headers: Option<Headers>,
     /// What the answer must be: a status, or more.
     pub(super) expect: Option<RawExpect>,
@@ -190,6 +191,10 @@ impl FromWord for RawSecurityHeaders {
     }
 }
 
+/// Which statuses are good.
+#[derive(Debug, Clone)]
+pub(super) struct RawStatuses(pub(super) Statuses);
+
 /// Where in an answer something is.
 #[derive(Debug, Clone)]
 pub(super) struct RawCapture(pub(super) Capture);
@@ -209,9 +214,10 @@ pub(super) struct Headers(pub(super) Vec<WantedHeader>);
 /// What an answer must be.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RawExpect {
-    pub(super) status: Option<u16>,
+    pub(super) status: Option<RawStatuses>,
     pub(super) json: Option<BTreeMap<String, Value>>,
-    pub(super) body: Option<String>,
+    pub(super) body: Option<Value>,
+    pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) within: Option<Span>,
 }
@@ -220,13 +226,14 @@ pub(super) struct RawExpect {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 struct FullExpect {
-    /// The status.
-    #[schemars(range(min = 100, max = 599))]
-    status: Option<u16>,
-    /// Values by dotted path in the JSON answer.
+    /// The status, a class of them (`2xx`), or a list of both.
+    status: Option<RawStatuses>,
+    /// Values, or mappings of matchers, in the JSON answer: by dotted path, or by `JSONPath` where it begins with `$`.
     json: Option<BTreeMap<String, Value>>,
-    /// A text that the body contains.
-    body: Option<String>,
+    /// A text that the body contains, or a mapping of matchers.
+    body: Option<Value>,
+    /// A file with the JSON Schema (2020-12) that the body must fit.
+    schema: Option<String>,
     /// The 95th percentile of response times.
     p95: Option<Span>,
     /// How soon the answer must come.
@@ -284,7 +291,15 @@ impl<'de> Deserialize<'de> for Headers {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Headers, A::Error> {
                 let mut headers = Vec::new();
-                while let Some((name, Text(value))) = entries.next_entry()? {
+                while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+                    // A header is text, whatever it looks like.
+                    let value = match value {
+                        Value::Bool(_) | Value::Number(_) => Value::from(value.to_string()),
+                        Value::String(_) | Value::Object(_) => value,
+                        Value::Null | Value::Array(_) => {
+                            return Err(A::Error::custom("a text, or a mapping of matchers, is expected"));
+                        }
+                    };
                     headers.push(WantedHeader { name, value: Some(value) });
                 }
                 Ok(Headers(headers))
@@ -336,13 +351,12 @@ impl<'de> Deserialize<'de> for RawExpect {
                 f.write_str("a status, or a mapping of what the answer must be")
             }
             fn visit_u64<E: Error>(self, status: u64) -> Result<RawExpect, E> {
-                let bad = |_too_large| E::custom(format!("`{status}` is not an HTTP status"));
-                Ok(RawExpect { status: Some(u16::try_from(status).map_err(bad)?), ..RawExpect::default() })
+                Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, p95, within } =
+                let FullExpect { status, json, body, schema, p95, within } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(RawExpect { status, json, body, p95, within })
+                Ok(RawExpect { status, json, body, schema, p95, within })
             }
         }
         deserializer.deserialize_any(Reader)
@@ -363,6 +377,57 @@ impl<T: FromWord + JsonSchema> JsonSchema for Brief<T> {
     }
 }
 
+/// One status or class of them.
+fn statuses<E: Error>(text: &str) -> Result<RawStatuses, E> {
+    text.parse().map(RawStatuses).map_err(E::custom)
+}
+
+impl<'de> Deserialize<'de> for RawStatuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawStatuses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status, a class of them (`2xx`), or a list of both")
+            }
+            fn visit_u64<E: Error>(self, status: u64) -> Result<RawStatuses, E> {
+                statuses(&status.to_string())
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawStatuses, E> {
+                statuses(text)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<RawStatuses, A::Error> {
+                let mut all: Option<Statuses> = None;
+                while let Some(Text(text)) = entries.next_element()? {
+                    let RawStatuses(one) = statuses(&text)?;
+                    all = Some(match all {
+                        Some(all) => all.or(one),
+                        None => one,
+                    });
+                }
+                all.map(RawStatuses).ok_or_else(|| A::Error::custom("at least one status is needed"))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for RawStatuses {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Statuses".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let one = json_schema!({ "oneOf": [
+            { "type": "integer", "minimum": 100, "maximum": 599 },
+            { "type": "string", "pattern": "^[1-5]([0-9][0-9]|xx)$" }
+        ] });
+        json_schema!({ "oneOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
 impl JsonSchema for Headers {
     fn inline_schema() -> bool {
         true
@@ -372,8 +437,8 @@ impl JsonSchema for Headers {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let names = generator.subschema_for::<Vec<String>>();
-        let values = generator.subschema_for::<BTreeMap<String, Text>>();
-        json_schema!({ "oneOf": [names, values] })
+        let value = json_schema!({ "type": ["string", "number", "boolean", "object"] });
+        json_schema!({ "oneOf": [names, { "type": "object", "additionalProperties": value }] })
     }
 }
 

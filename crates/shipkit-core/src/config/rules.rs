@@ -389,12 +389,6 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
     if let Some(service) = &check.service {
         known_service(context, &join(path, "service"), service, config);
     }
-    if let Some(status) = check.expect.status.filter(|status| !(100..=599).contains(status)) {
-        let whole = join(path, "expect");
-        let status_path = join(&whole, "status");
-        let path = if context.document.has(&status_path) { status_path } else { whole };
-        context.wrong(&path, format!("`{status}` is not an HTTP status"), Some("they are 100 to 599"));
-    }
     let (what, fits, hint) = match &check.kind {
         CheckKind::Http(Request { url, .. })
         | CheckKind::RateLimit(url)

@@ -1,22 +1,26 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
+use std::collections::BTreeMap;
+
 use http::HeaderName;
-use shipkit_core::config::{self, Method, Profile, SecurityHeaders};
+use shipkit_core::config::{self, Method, Profile, SecurityHeaders, Statuses};
 use url::Url;
 
 use super::burst::BUDGET;
-use super::filled::{self, Request, Values};
+use super::filled::{self, Request};
 use crate::capture::Captured;
 use crate::check::{Capture, Check, Expect, Http, Kind, Wanted};
 use crate::client::Ask;
 use crate::error::SmokeError;
+use crate::expected::Expected;
 use crate::graph::{Graph, Tangle};
 use crate::json_path::JsonPath;
 use crate::redirect::{Route, To};
+use crate::secrets::Secrets;
 use crate::socketio::{Talk, Transport};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
-use crate::variable::is_name;
+use crate::variable::{Values, is_name};
 use crate::websocket;
 
 /// The stages of a run in order.
@@ -53,7 +57,7 @@ pub(super) enum Rest<'a> {
     Tcp(Endpoint),
     Redirect(Route),
     Tls(Box<Target>),
-    Ws { ask: Ask, expect: &'a Expect },
+    Ws { ask: Ask, expected: Box<Expected> },
     SocketIo(Talk),
     Page(Url),
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
@@ -126,7 +130,8 @@ fn prepare_one<'a>(base: &Url, check: &'a Check, later: &Captured) -> Result<Ask
         }
         Kind::Ws { path, expect } => {
             let ask = handshake(base, check, path)?;
-            (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
+            let expected = Box::new(of_handshake(check, expect)?);
+            (ask.url.clone(), Question::Rest(Rest::Ws { ask, expected }))
         }
         Kind::SocketIo(said) => {
             let config::SocketIo { path, namespace, auth, emit } = said.clone();
@@ -240,6 +245,13 @@ fn route(base: &Url, path: &str, to: Option<&str>, check: &Check) -> Result<Rout
     host.set_path("/");
     let wanted = address(if is_path { base } else { &host }, to, check)?;
     Ok(Route { asked, to: if to.starts_with('/') { To::Path(wanted) } else { To::Address(wanted) } })
+}
+
+/// What the answer to a handshake has to be: 101, if nothing else is said.
+fn of_handshake(check: &Check, expect: &Expect) -> Result<Expected, SmokeError> {
+    let values = Values { captured: &Captured::new(), own: &BTreeMap::new() };
+    let expect = Expect { status: expect.status.clone().or(Statuses::one(101)), ..expect.clone() };
+    Expected::read(&expect, values, Secrets::default()).map_err(|why| filled::unread(check, why))
 }
 
 /// A handshake but for its key. `ws` and `wss` are the schemes of `http` and `https` (RFC 6455 3).

@@ -21,23 +21,23 @@ impl Session<'_> {
     pub(super) async fn measured(&self, rest: &Rest<'_>, log: &mut Log) -> Option<Outcome> {
         let Rest::Http(request) = rest else { return None };
         let is_read = request.ask.method == Method::Get;
-        let limit = request.expect.p95.filter(|_| is_read)?;
+        let limit = request.expected.p95.filter(|_| is_read)?;
         Some(self.p95(request, limit, log).await)
     }
 
     /// Whether nineteen of twenty answers take no longer than `limit`, by requests at a fixed rate.
     async fn p95(&self, request: &Request<'_>, limit: Duration, log: &mut Log) -> Outcome {
-        let Request { ask, expect, secrets, .. } = request;
+        let Request { ask, expected, .. } = request;
         let began = Instant::now();
-        let timeout = expect.within.unwrap_or(self.options.timeout.max(limit));
-        let question = Arc::new((self.sender.clone(), ask.clone(), expect.clone(), secrets.clone()));
+        let timeout = expected.within.unwrap_or(self.options.timeout.max(limit));
+        let question = Arc::new((self.sender.clone(), ask.clone(), expected.clone()));
         let asking = |_, due: Instant| {
             let question = question.clone();
             async move {
-                let (sender, ask, expect, secrets) = &*question;
+                let (sender, ask, expected) = &*question;
                 let answer = sender.send(ask, due + timeout).await;
                 let is_enough = answer.as_ref().is_ok_and(is_enough);
-                let seen = answer.and_then(|answer| judge::expected(&answer, expect, secrets));
+                let seen = answer.and_then(|answer| judge::expected(&answer, expected));
                 Settled { seen: seen.map(|()| None), is_enough }
             }
         };

@@ -26,10 +26,11 @@ impl Session<'_> {
             ));
         }
         let files = assets(url, &answer.body);
-        let asking = files.iter().map(|Asset { url, kind }| async move {
-            let answer = self.get(url).await.map_err(|bad| at(url, &bad))?;
-            Ok(page::fault(*kind, &answer).map(|fault| format!("`{}` {fault}", url.path())))
-        });
+        // In a loop, for with a closure the future of a run could not be sent to another thread.
+        let mut asking = Vec::new();
+        for file in &files {
+            asking.push(self.file(file));
+        }
         let found: Vec<Option<String>> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
         let wrong: Vec<String> = found.into_iter().flatten().collect();
         match (files.len(), wrong.is_empty()) {
@@ -41,6 +42,12 @@ impl Session<'_> {
                 Err(Bad::new(Class::Body, detail))
             }
         }
+    }
+
+    /// What is wrong with a file of a page, if anything is.
+    async fn file(&self, Asset { url, kind }: &Asset) -> Result<Option<String>, Bad> {
+        let answer = self.get(url).await.map_err(|bad| at(url, &bad))?;
+        Ok(page::fault(*kind, &answer).map(|fault| format!("`{}` {fault}", url.path())))
     }
 
     /// The headers of answers at these addresses; without any, of the page at `root`, a file that it names, and two paths that

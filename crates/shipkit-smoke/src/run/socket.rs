@@ -14,11 +14,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::Session;
-use crate::check::Expect;
 use crate::class::Class;
 use crate::client::{Answer, Ask, BODY_LIMIT, Bad};
+use crate::expected::Expected;
 use crate::judge::{self, short};
-use crate::secrets::Secrets;
 use crate::websocket::{broken, median, opened};
 
 /// How many pings are sent, one after the other.
@@ -29,14 +28,18 @@ pub(super) type Socket = WebSocketStream<Upgraded>;
 impl Session<'_> {
     /// One attempt: the handshake, five pings and the close, all within `timeout`. Where another status than 101 is expected,
     /// the answer is all.
-    pub(super) async fn socket(&self, ask: &Ask, expect: &Expect, timeout: Duration) -> Result<String, Bad> {
+    pub(super) async fn socket(
+        &self,
+        ask: &Ask,
+        expected: &Expected,
+        timeout: Duration,
+    ) -> Result<String, Bad> {
         let end = Instant::now() + timeout;
         let Handshake { key, answer, connection } = self.handshake(ask, end).await?;
-        let wanted = expect.status.unwrap_or(101);
-        if wanted == 101 {
+        if expected.status.allow(101) {
             opened(&answer, &key)?;
         }
-        judge::expected(&answer, &Expect { status: Some(wanted), ..expect.clone() }, &Secrets::default())?;
+        judge::expected(&answer, expected)?;
         let Some(connection) = connection else {
             return Ok(format!("status {} in {:.1?}", answer.status, answer.took));
         };

@@ -7,6 +7,7 @@ use crate::fixture::{Reply, Server, answer, json, serve, status};
 use serde_json::{Value, json};
 use shipkit_core::{Secret, Verdict};
 use shipkit_smoke::{Capture, Check, Expect, Http, Kind, Method, Options, Report, SmokeError};
+use url::Url;
 
 const TOKEN: &str = "tok/en \"1\"";
 
@@ -20,7 +21,7 @@ fn request(name: &str, edit: impl FnOnce(&mut Http)) -> Check {
 fn login() -> Check {
     request("login", |http| {
         http.method = Method::Post;
-        http.path = String::from("/login");
+        "/login".clone_into(&mut http.path);
         http.body = Some(json!({"user": "eve", "password": "${PASSWORD}"}));
         http.variables = BTreeMap::from([("PASSWORD".to_owned(), Secret::from("hunter2"))]);
         http.captures = BTreeMap::from([
@@ -33,7 +34,7 @@ fn login() -> Check {
 
 fn user(name: &str) -> Check {
     request(name, |http| {
-        http.path = String::from("/users/${token}?trace=${trace}");
+        "/users/${token}?trace=${trace}".clone_into(&mut http.path);
         http.headers = BTreeMap::from([("X-Id".to_owned(), "n${id}".to_owned())]);
         http.expect.json = BTreeMap::from([("id".to_owned(), Value::from("${id}"))]);
     })
@@ -104,9 +105,15 @@ async fn no_report_shows_what_was_captured_or_came_from_the_environment() {
     let Kind::Http(http) = &mut nosy.kind else { panic!("a request") };
     let wanted = ["cut", "password", "raw"].map(|key| (key.to_owned(), Value::from("not ${token}")));
     http.expect.json.extend(wanted);
-    http.expect.body = Some("no ${token} here".to_owned());
-    http.expect.headers = BTreeMap::from([("content-type".to_owned(), Some("${token}".to_owned()))]);
-    let report = run(&server, vec![login(), nosy]).await;
+    http.expect.body = Some("no ${token} here".into());
+    http.expect.headers = BTreeMap::from([("content-type".to_owned(), Some("${token}".into()))]);
+    // It uses nothing of it, and sees it all the same.
+    let stranger = request("stranger", |http| {
+        "/".clone_into(&mut http.path);
+        http.expect.json = BTreeMap::from([("id".to_owned(), Value::from(1))]);
+    });
+    let report = run(&server, vec![login(), nosy, stranger]).await;
+    assert_eq!(told(&report)[2], ("stranger", Verdict::Fail, "`id` is `\"***\"`, not `1`"));
     assert_eq!(told(&report)[1].1, Verdict::Fail, "{report:?}");
     let shown = format!("{} {:?}", serde_json::to_string(&report).unwrap(), report);
     assert!(shown.contains("***"), "{shown}");
@@ -121,11 +128,11 @@ async fn no_report_shows_what_was_captured_or_came_from_the_environment() {
 #[tokio::test]
 async fn who_needs_what_a_failed_check_should_give_is_skipped() {
     let (server, _) = shop(|| status(401)).await;
-    let other = request("other", |http| http.path = "/other".to_owned());
+    let other = request("other", |http| "/other".clone_into(&mut http.path));
     let mut second = user("second");
     let Kind::Http(http) = &mut second.kind else { panic!("a request") };
     http.captures = BTreeMap::from([("more".to_owned(), Capture::Json("$.id".to_owned()))]);
-    let third = request("third", |http| http.path = "/${more}".to_owned());
+    let third = request("third", |http| "/${more}".clone_into(&mut http.path));
     let report = run(&server, vec![third, second, login(), other]).await;
     let told = told(&report);
     assert_eq!(told[0], ("third", Verdict::Skipped, "needs `second`"));
@@ -152,7 +159,7 @@ async fn an_answer_without_what_is_captured_is_a_failure() {
     let mut login = login();
     let Kind::Http(http) = &mut login.kind else { panic!("a request") };
     http.captures.retain(|name, _| name == "id");
-    let user = request("user", |http| http.path = "/users/${id}".to_owned());
+    let user = request("user", |http| "/users/${id}".clone_into(&mut http.path));
     let report = run(&server, vec![login, user]).await;
     let cause = "`${id}` in the path of check `user` is empty, `.` or `..`, which is no part of a path";
     assert_eq!(report.checks[1].outcome.cause, cause);
@@ -165,7 +172,7 @@ async fn what_waits_for_nobody_is_asked_side_by_side() {
     let barrier = Arc::new(std::sync::Barrier::new(8));
     let waiting = barrier.clone();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             let waiting = waiting.clone();
@@ -178,27 +185,29 @@ async fn what_waits_for_nobody_is_asked_side_by_side() {
     });
     let checks = (0..8).map(|n| Check::get(format!("/{n}"))).collect();
     let options = Options { timeout: std::time::Duration::from_mins(1), ..Options::default() };
-    let report = shipkit_smoke::run(&url, checks, &options).await.unwrap();
-    assert_eq!(report.outcome.cause, "8 of 8 checks pass");
+    // A task may run on any thread, and so may a run.
+    let run = tokio::spawn(async move { shipkit_smoke::run(&url, checks, &options).await.unwrap() });
+    assert_eq!(run.await.unwrap().outcome.cause, "8 of 8 checks pass");
 }
 
 #[tokio::test]
 async fn what_cannot_be_filled_is_told_before_anything_is_asked() {
     let (server, _) = shop(token).await;
-    let named = |path: &str| Check { line: Some(7), ..request("user", |http| http.path = path.to_owned()) };
+    let named =
+        |path: &str| Check { line: Some(7), ..request("user", |http| path.clone_into(&mut http.path)) };
     let twice = request("again", |http| {
-        http.path = "/again".to_owned();
+        "/again".clone_into(&mut http.path);
         http.captures = BTreeMap::from([("id".to_owned(), Capture::Header("x".to_owned()))]);
     });
     let own = request("own", |http| {
-        http.path = "/${own}".to_owned();
+        "/${own}".clone_into(&mut http.path);
         http.captures = BTreeMap::from([("own".to_owned(), Capture::Json("$".to_owned()))]);
     });
     let nowhere = request("x", |http| {
         http.captures = BTreeMap::from([("a".to_owned(), Capture::Json("token".to_owned()))]);
     });
     let empty = request("x", |http| {
-        http.path = "/${E}".to_owned();
+        "/${E}".clone_into(&mut http.path);
         http.variables = BTreeMap::from([("E".to_owned(), Secret::from(""))]);
     });
     for (checks, part) in [
@@ -216,7 +225,7 @@ async fn what_cannot_be_filled_is_told_before_anything_is_asked() {
         assert_eq!(shipkit_core::Hint::exit_code(&error), shipkit_core::exit::ExitCode::Usage);
     }
     assert_eq!(server.asked(), 0);
-    let own = Expect { body: Some("${x".to_owned()), ..Expect::default() };
+    let own = Expect { body: Some("${x".into()), ..Expect::default() };
     let checks = vec![request("user", |http| http.expect = own)];
     let error = shipkit_smoke::run(&server.url, checks, &Options::default()).await.unwrap_err();
     assert!(matches!(error, SmokeError::Broken { .. }), "{error}");

@@ -8,6 +8,7 @@
 )]
 
 mod captures;
+mod expectations;
 mod fixture;
 mod latency;
 mod methods;

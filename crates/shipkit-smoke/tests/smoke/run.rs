@@ -147,7 +147,7 @@ async fn every_part_that_is_wrong_is_named() {
     let expect = Expect {
         headers: BTreeMap::from([("x-frame-options".to_owned(), None)]),
         json: BTreeMap::from([("status".to_owned(), Value::from("ok")), ("n".to_owned(), Value::from(1))]),
-        body: Some("healthy".to_owned()),
+        body: Some("healthy".into()),
         ..Expect::default()
     };
     let expected = "header `x-frame-options` is missing; `status` is `\"down\"`, not `\"ok\"`; \
@@ -219,7 +219,7 @@ async fn header_bombs_and_other_nonsense_end_in_a_verdict() {
 async fn a_body_that_is_not_text_is_only_wrong() {
     let body = b"HTTP/1.1 200 x\r\ncontent-encoding: gzip\r\n\r\n\xff\xfe".to_vec();
     let server = serve(move |_, _| Reply::Bytes(body.clone())).await;
-    let expect = Expect { body: Some("x".to_owned()), ..Expect::default() };
+    let expect = Expect { body: Some("x".into()), ..Expect::default() };
     check(&outcome(&server, get(expect), &quick()).await, Verdict::Fail, "does not hold `x`");
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shipkit_core::Verdict;
-use shipkit_smoke::{Check, CheckReport, Expect, Kind, Options};
+use shipkit_smoke::{Check, CheckReport, Expect, Kind, Options, Statuses};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -253,7 +253,7 @@ async fn what_is_no_handshake_is_named() {
 
 #[tokio::test]
 async fn a_handshake_may_have_to_be_refused() {
-    let expect = |status| Expect { status: Some(status), ..Expect::default() };
+    let expect = |status| Expect { status: Statuses::one(status), ..Expect::default() };
     let closed = serve(|_, _| status(401)).await;
     check(&asked(&closed.url, "/socket", expect(401)).await, Verdict::Pass, "status 401");
     let open = sockets(Peer::Polite).await;
