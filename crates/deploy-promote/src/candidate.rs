@@ -11,7 +11,7 @@ use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release, Repository};
 use shipkit_registry::{Move, Registry};
 use shipkit_runner::{Failure, Runner, env};
-use shipkit_smoke::{Check, Kind};
+use shipkit_smoke::{Check, Kind, Prometheus};
 use url::Url;
 
 use crate::admission::{self, Admission};
@@ -112,10 +112,11 @@ impl<'a> Candidate<'a> {
 
     /// Asks while a share of requests goes to the release and the rest to the one before: which of them answers says nothing.
     pub(crate) async fn verify_share(&self, runner: &Runner) -> Outcome {
-        // A burst at each step would use up what a limit allows for the checks of the next.
-        self.verified(|check| !matches!(check.kind, Kind::Release { .. } | Kind::RateLimit { .. }), runner)
-            .await
-            .0
+        // A burst at each step would use up what a limit allows for the checks of the next, and Prometheus measures both releases.
+        let is_asked = |check: &Check| {
+            !matches!(check.kind, Kind::Release { .. } | Kind::RateLimit { .. } | Kind::Promql { .. })
+        };
+        self.verified(is_asked, runner).await.0
     }
 
     async fn verified(&self, is_asked: impl Fn(&Check) -> bool, runner: &Runner) -> Smoke {
@@ -127,6 +128,8 @@ impl<'a> Candidate<'a> {
         let options = shipkit_smoke::Options {
             deadline: self.deadline,
             is_production: self.project.config.is_production(&self.project.environment.name),
+            // An address that is none was refused with the checks.
+            prometheus: Prometheus::of(self.project.environment.analysis.as_ref()).ok().flatten(),
             ..shipkit_smoke::Options::default()
         };
         match shipkit_smoke::run(url, checks, &options).await {

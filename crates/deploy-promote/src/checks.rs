@@ -2,7 +2,7 @@
 
 use shipkit_core::Release;
 use shipkit_runner::Failure;
-use shipkit_smoke::{Check, Options, Shipped, configured, ready_paths, validate};
+use shipkit_smoke::{Check, Options, Prometheus, Shipped, configured, ready_paths, validate};
 use url::Url;
 
 use crate::project::Project;
@@ -27,6 +27,7 @@ pub(crate) fn of(project: &Project<'_>, release: &Release) -> Result<Option<(Url
         url.map_err(|error| Failure::usage(format!("`{key}.url`: `{address}` is no address: {error}")))?;
     let ready = Check::ready(ready_paths(&project.config));
     let checks: Vec<_> = std::iter::once(ready).chain(configured).collect();
-    validate(&url, &checks, &Options::default())?;
+    let prometheus = Prometheus::of(environment.analysis.as_ref())?;
+    validate(&url, &checks, &Options { prometheus, ..Options::default() })?;
     Ok(Some((url, checks)))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::Tls;
+use shipkit_core::config::{Bounds, Tls};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -68,6 +68,13 @@ pub enum Kind {
     RateLimit {
         /// A path below the base address, or a whole address.
         path: String,
+    },
+    /// Does Prometheus measure what it should, since this run began?
+    Promql {
+        /// The query.
+        query: String,
+        /// What its values must be.
+        bounds: Bounds,
     },
 }
 

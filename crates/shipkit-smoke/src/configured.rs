@@ -53,9 +53,8 @@ fn unsupported(check: &config::Check) -> Option<String> {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
         CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) => without_answer(check)?,
-        CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => {
-            format!("`{}`", check.kind.word())
-        }
+        CheckKind::Promql(_) => beyond_values(check)?,
+        CheckKind::Openapi(_) | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
     };
     Some(format!("{what} (`{}`, line {})", check.name, check.line))
 }
@@ -71,7 +70,7 @@ fn without_answer(check: &config::Check) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, body, p95, within: _ } = &check.expect;
+    let config::Expect { status: _, json, body, p95, within: _, bounds: _ } = &check.expect;
     let given = [("json", !json.is_empty()), ("body", body.is_some()), ("p95", p95.is_some())];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
@@ -89,6 +88,12 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
     Some(format!("`{key}` of `{}`", check.kind.word()))
 }
 
+/// What values of a query have not: they are no answer of the service.
+fn beyond_values(check: &config::Check) -> Option<String> {
+    let expect = config::Expect { bounds: config::Bounds::default(), ..check.expect.clone() };
+    without_answer(&config::Check { expect, ..check.clone() })
+}
+
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
@@ -100,7 +105,10 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
-        CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
+        CheckKind::Promql(query) => {
+            Kind::Promql { query: query.clone(), bounds: check.expect.bounds.clone() }
+        }
+        CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
     };
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
@@ -113,7 +121,7 @@ fn request(check: &config::Check, method: Method, path: &str, body: Option<serde
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body, p95, within } = check.expect.clone();
+    let config::Expect { status, json, body, p95, within, bounds: _ } = check.expect.clone();
     Expect { status, headers, json, body, within, p95 }
 }
 
@@ -241,6 +249,18 @@ mod tests {
             "this version cannot run `expect` of `rate_limit` (`c`, line 7), `headers` of `rate_limit` (`c`, line 7), \
              `retries` of `rate_limit` (`c`, line 7)"
         );
+    }
+
+    #[test]
+    fn of_a_query_only_its_values_can_be_expected() {
+        let mut query = check(CheckKind::Promql("up".to_owned()), None);
+        query.expect.bounds.samples = Some(2);
+        let bounds = query.expect.bounds.clone();
+        let converted = configured(std::slice::from_ref(&query), &Shipped::Unknown).unwrap();
+        assert_eq!(converted[0].kind, Kind::Promql { query: "up".to_owned(), bounds });
+        query.expect.status = Some(200);
+        let error = configured(&[query], &Shipped::Unknown).unwrap_err();
+        assert_eq!(error.to_string(), "this version cannot run `expect` of `promql` (`c`, line 7)");
     }
 
     #[test]

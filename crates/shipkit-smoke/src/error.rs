@@ -65,6 +65,9 @@ pub enum SmokeError {
     /// What should be the address of Prometheus is none. It may hold a password, and is not repeated.
     #[error("the address of Prometheus is no http address")]
     Prometheus,
+    /// A check asks Prometheus, and nobody said where it is.
+    #[error("check `{0}` asks Prometheus, and no address of it is known")]
+    WherePrometheus(String),
     /// A rate at which nothing would be asked, or more than this program can send.
     #[error("a rate of {0} requests a second cannot be held: it is between 1 and 2000")]
     Rate(u32),
@@ -74,10 +77,13 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `post`, `rate_limit`, `redirect`, `release`, `tcp`, `tls`, `ws`; remove the others"
+                "checks that run today: `get`, `post`, `promql`, `rate_limit`, `redirect`, `release`, `tcp`, `tls`, `ws`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
+            Self::WherePrometheus(_) => Some(
+                "`analysis.prometheus` of the environment says it; one at `service://` is asked by `analysis` alone".to_owned(),
+            ),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),
             Self::Certificates(_)
             | Self::Client(_)
@@ -101,6 +107,7 @@ impl Hint for SmokeError {
             | Self::Unsupported(_)
             | Self::WhichService { .. }
             | Self::WhichRelease(_)
+            | Self::WherePrometheus(_)
             | Self::Prometheus
             | Self::Rate(_) => ExitCode::Usage,
         }

@@ -1,9 +1,10 @@
-//! `run`: asks the checks in three stages, and stops before what makes no sense any more.
+//! `run`: asks the checks in stages, and stops before what makes no sense any more.
 
 mod asked;
 mod burst;
 mod log;
 mod measured;
+mod promql;
 mod sender;
 mod socket;
 
@@ -22,6 +23,7 @@ use crate::client::{self, Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
 use crate::marked::{Marked, Marks};
+use crate::prometheus::Prometheus;
 use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
@@ -62,6 +64,8 @@ pub struct Options {
     pub marked: Option<Marked>,
     /// Whether the target is one that people use: no bursts of requests are sent to it.
     pub is_production: bool,
+    /// The Prometheus that measures the target. One answer of it may take 20 seconds.
+    pub prometheus: Option<Prometheus>,
 }
 
 impl Default for Options {
@@ -78,17 +82,18 @@ impl Default for Options {
             ca_pem: None,
             marked: None,
             is_production: false,
+            prometheus: None,
         }
     }
 }
 
-/// Asks all checks: first those for readiness, then those for the release, then the others, and bursts last. When a gate of one stage
-/// does not pass, the later stages are skipped: their answers would be about something else.
+/// Asks all checks: first those for readiness, then those for the release, then the others, then what Prometheus has measured, and bursts
+/// last. When a gate of one stage does not pass, the later stages are skipped: their answers would be about something else.
 ///
 /// # Errors
 /// When nothing can be asked at all. Whatever the target does is part of the report.
 pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
-    let asked = asked::prepare(base, &checks)?;
+    let asked = asked::prepare(base, &checks, options)?;
     let session = Session::new(options)?;
     let mut reports: Vec<CheckReport> = Vec::new();
     let mut blocker: Option<String> = None;
@@ -111,7 +116,7 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
 /// # Errors
 /// As [`run`] would give.
 pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), SmokeError> {
-    asked::prepare(base, checks)?;
+    asked::prepare(base, checks, options)?;
     Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
     Ok(())
 }
@@ -130,6 +135,7 @@ struct Session<'a> {
     sender: Sender,
     roots: RootCertStore,
     options: &'a Options,
+    began: Instant,
     end: Instant,
 }
 
@@ -143,7 +149,9 @@ impl<'a> Session<'a> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
         let roots = client::roots(options.ca_pem.as_deref())?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
-        Ok(Self { sender: Sender { client, marks }, roots, options, end: Instant::now() + options.deadline })
+        let began = Instant::now();
+        let sender = Sender { client, marks };
+        Ok(Self { sender, roots, options, began, end: began + options.deadline })
     }
 
     async fn meet(&self, base: &Url) -> Outcome {
@@ -167,6 +175,7 @@ impl<'a> Session<'a> {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
                 Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
+                Question::Promql(promql) => self.promql(promql, asked.check.retries, &mut log).await,
                 Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };

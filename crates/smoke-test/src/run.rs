@@ -4,7 +4,7 @@ use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, Release};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Options, READY_PATHS, Shipped, Wanted, configured, ready_paths};
+use shipkit_smoke::{Check, Options, Prometheus, READY_PATHS, Shipped, Wanted, configured, ready_paths};
 use url::Url;
 
 use crate::args::RunArgs;
@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
+        prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         ..Options::default()
     };
     let release = release(args, runner).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// One check after a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +107,19 @@ pub struct Expect {
     pub p95: Option<Duration>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
+    /// What the values of a query must be.
+    pub bounds: Bounds,
+}
+
+/// What the values that a query for Prometheus gives must be. Without limits it must give something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Every value must be above this.
+    pub over: Option<Number>,
+    /// Every value must be below this.
+    pub under: Option<Number>,
+    /// How many values there must be at least, one for each series; `None` is one.
+    pub samples: Option<u64>,
 }
 
 impl CheckKind {

@@ -266,6 +266,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             body: expect.body,
             p95: expect.p95.map(|Span(duration)| duration),
             within: expect.within.map(|Span(duration)| duration),
+            bounds: expect.bounds,
         },
         retries: raw.retries,
         line: context.document.place(path).value.line,

@@ -7,6 +7,7 @@ mod environment;
 mod error;
 mod group;
 mod hook;
+mod metric_rules;
 mod mirrors;
 mod raw;
 mod raw_check;
@@ -24,7 +25,7 @@ mod units;
 mod values;
 mod yaml;
 
-pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
+pub use check::{Bounds, Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;

@@ -8,9 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use super::check::WantedHeader;
+use super::check::{Bounds, WantedHeader};
 use super::values::{Span, Text};
 
 /// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
@@ -100,6 +100,7 @@ pub(super) struct RawExpect {
     pub(super) body: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) within: Option<Span>,
+    pub(super) bounds: Bounds,
 }
 
 /// What an answer must be, in full.
@@ -117,6 +118,12 @@ struct FullExpect {
     p95: Option<Span>,
     /// How soon the answer must come.
     within: Option<Span>,
+    /// Every value of `promql` must be above this.
+    over: Option<Number>,
+    /// Every value of `promql` must be below this.
+    under: Option<Number>,
+    /// How many values `promql` must give at least, one for each series. Default: 1.
+    samples: Option<u64>,
 }
 
 impl<'de> Deserialize<'de> for Headers {
@@ -159,9 +166,10 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(u16::try_from(status).map_err(bad)?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, p95, within } =
+                let FullExpect { status, json, body, p95, within, over, under, samples } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(RawExpect { status, json, body, p95, within })
+                let bounds = Bounds { over, under, samples };
+                Ok(RawExpect { status, json, body, p95, within, bounds })
             }
         }
         deserializer.deserialize_any(Reader)

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::check::{Check, CheckKind};
 use super::environment::origin;
 use super::error::{list, suggestion};
+use super::metric_rules;
 use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
 use super::resolve::Context;
@@ -390,6 +391,7 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         let path = if context.document.has(&status_path) { status_path } else { whole };
         context.wrong(&path, format!("`{status}` is not an HTTP status"), Some("they are 100 to 599"));
     }
+    metric_rules::bounds(context, path, &check.expect.bounds);
     let (what, fits, hint) = match &check.kind {
         CheckKind::Get(url)
         | CheckKind::Post { url, .. }
@@ -437,6 +439,9 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
                 if is_given && *one != wanted {
                     context.wrong_key(&join(path, key), format!("`{key}` belongs to `{wanted}`"), None);
                 }
+            }
+            if *one != "promql" {
+                metric_rules::no_bounds(context, path, raw);
             }
         }
         several => {

@@ -3,17 +3,21 @@
 use serde_json::Value;
 use url::Url;
 
+use super::Options;
 use super::burst::BUDGET;
+use super::promql::Promql;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
+use crate::prometheus::Prometheus;
 use crate::redirect::{Route, To};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
 use crate::websocket;
 
 /// The stages of a run in order.
-pub(super) const STAGES: [Stage; 4] = [Stage::Ready, Stage::Release, Stage::Rest, Stage::Burst];
+pub(super) const STAGES: [Stage; 5] =
+    [Stage::Ready, Stage::Release, Stage::Rest, Stage::Measured, Stage::Burst];
 
 /// When a check is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(super) enum Stage {
     Ready,
     Release,
     Rest,
+    /// After those that are quick: what Prometheus has measured takes its time.
+    Measured,
     /// After all others, which would be refused, too.
     Burst,
 }
@@ -37,6 +43,7 @@ pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
     Release { url: Url, wanted: &'a Wanted },
     Rest(Rest<'a>),
+    Promql(Promql<'a>),
     Burst { ask: Ask },
 }
 
@@ -50,11 +57,19 @@ pub(super) enum Rest<'a> {
 }
 
 /// Resolves every address and header.
-pub(super) fn prepare<'a>(base: &Url, checks: &'a [Check]) -> Result<Vec<Asked<'a>>, SmokeError> {
-    checks.iter().map(|check| prepare_one(base, check)).collect()
+pub(super) fn prepare<'a>(
+    base: &Url,
+    checks: &'a [Check],
+    options: &'a Options,
+) -> Result<Vec<Asked<'a>>, SmokeError> {
+    checks.iter().map(|check| prepare_one(base, check, options.prometheus.as_ref())).collect()
 }
 
-fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
+fn prepare_one<'a>(
+    base: &Url,
+    check: &'a Check,
+    prometheus: Option<&'a Prometheus>,
+) -> Result<Asked<'a>, SmokeError> {
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
             let urls: Vec<Url> =
@@ -100,6 +115,11 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
             (ask.url.clone(), Question::Burst { ask })
+        }
+        Kind::Promql { query, bounds } => {
+            let prometheus = prometheus.ok_or_else(|| SmokeError::WherePrometheus(check.name.clone()))?;
+            let url = prometheus.at_path("query");
+            (url, Question::Promql(Promql { prometheus, name: &check.name, query, bounds }))
         }
     };
     Ok(Asked { check, url, question })
@@ -183,6 +203,7 @@ impl Question<'_> {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
             Self::Rest(_) => Stage::Rest,
+            Self::Promql(_) => Stage::Measured,
             Self::Burst { .. } => Stage::Burst,
         }
     }
@@ -198,6 +219,9 @@ impl Question<'_> {
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
+            Self::Promql(Promql { query, .. }) => {
+                format!("curl -sS --max-time 20 {url} --data-urlencode {}", quoted(&format!("query={query}")))
+            }
             Self::Burst { .. } => format!(
                 "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
             ),

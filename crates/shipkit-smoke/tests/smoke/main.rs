@@ -10,6 +10,8 @@
 mod fixture;
 mod latency;
 mod nginx;
+mod prometheus;
+mod promql;
 mod rate_limit;
 mod redirect;
 mod run;
