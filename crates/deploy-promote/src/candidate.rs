@@ -112,9 +112,11 @@ impl<'a> Candidate<'a> {
 
     /// Asks while a share of requests goes to the release and the rest to the one before: which of them answers says nothing.
     pub(crate) async fn verify_share(&self, runner: &Runner) -> Outcome {
-        // A burst at each step would use up what a limit allows for the checks of the next, and Prometheus measures both releases.
+        // A burst at each step would use up what a limit allows for the checks of the next, and metrics are of both releases.
         let is_asked = |check: &Check| {
-            !matches!(check.kind, Kind::Release { .. } | Kind::RateLimit { .. } | Kind::Promql { .. })
+            let is_of_all =
+                matches!(check.kind, Kind::RateLimit { .. } | Kind::Metrics(_) | Kind::Promql { .. });
+            !is_of_all && !matches!(check.kind, Kind::Release { .. })
         };
         self.verified(is_asked, runner).await.0
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::{Bounds, Tls};
+use shipkit_core::config::{Bounds, Exposition, Tls};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -69,6 +69,8 @@ pub enum Kind {
         /// A path below the base address, or a whole address.
         path: String,
     },
+    /// Does it show metrics that Prometheus can read, with these series, and do they grow when it is asked for something?
+    Metrics(Exposition),
     /// Does Prometheus measure what it should, since this run began?
     Promql {
         /// The query.

@@ -52,7 +52,9 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
-        CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) => without_answer(check)?,
+        CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) | CheckKind::Metrics(_) => {
+            without_answer(check)?
+        }
         CheckKind::Promql(_) => beyond_values(check)?,
         CheckKind::Openapi(_) | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
     };
@@ -105,6 +107,7 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
+        CheckKind::Metrics(metrics) => Kind::Metrics(metrics.clone()),
         CheckKind::Promql(query) => {
             Kind::Promql { query: query.clone(), bounds: check.expect.bounds.clone() }
         }
@@ -271,6 +274,10 @@ mod tests {
         assert_eq!(converted[0].kind, Kind::Tcp { address: "db:5432".to_owned() });
         let redirect = Kind::Redirect { path: "/a".to_owned(), to: Some("/b".to_owned()) };
         assert_eq!(converted[1].kind, redirect);
+        let shown = config::Exposition { path: "/metrics".to_owned(), ..config::Exposition::default() };
+        let converted =
+            configured(&[check(CheckKind::Metrics(shown.clone()), None)], &Shipped::Unknown).unwrap();
+        assert_eq!(converted[0].kind, Kind::Metrics(shown));
         let mut expects = tcp();
         expects.expect.status = Some(200);
         let mut has_headers = tcp();

@@ -65,6 +65,14 @@ pub enum SmokeError {
     /// What should be the address of Prometheus is none. It may hold a password, and is not repeated.
     #[error("the address of Prometheus is no http address")]
     Prometheus,
+    /// What a check looks for in metrics is no series.
+    #[error("check `{check}` looks for `{series}`, which is neither `name` nor `name{{label=\"value\"}}`")]
+    Series {
+        /// The name of the check.
+        check: String,
+        /// What stands there.
+        series: String,
+    },
     /// A check asks Prometheus, and nobody said where it is.
     #[error("check `{0}` asks Prometheus, and no address of it is known")]
     WherePrometheus(String),
@@ -77,7 +85,7 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `post`, `promql`, `rate_limit`, `redirect`, `release`, `tcp`, `tls`, `ws`; remove the others"
+                "checks that run today: `get`, `metrics`, `post`, `promql`, `rate_limit`, `redirect`, `release`, `tcp`, `tls`, `ws`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
@@ -91,6 +99,7 @@ impl Hint for SmokeError {
             | Self::Endpoint { .. }
             | Self::NoTls { .. }
             | Self::Header { .. }
+            | Self::Series { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
         }
@@ -104,6 +113,7 @@ impl Hint for SmokeError {
             | Self::Endpoint { .. }
             | Self::NoTls { .. }
             | Self::Header { .. }
+            | Self::Series { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }
             | Self::WhichRelease(_)

@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`); `client` is the only place that sends requests; `tcp`
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `exposition`); `client` is the only place that sends requests; `tcp`
 //! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod bounds;
@@ -11,6 +11,7 @@ mod class;
 mod client;
 mod configured;
 mod error;
+mod exposition;
 mod judge;
 mod latency;
 mod marked;

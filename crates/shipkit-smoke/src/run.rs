@@ -5,6 +5,7 @@ mod burst;
 mod log;
 mod measured;
 mod promql;
+mod scrape;
 mod sender;
 mod socket;
 
@@ -301,6 +302,7 @@ impl<'a> Session<'a> {
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
+            Rest::Metrics(scrape) => self.scrape(scrape).await,
             Rest::Ws { ask, expect } => {
                 self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
             }
@@ -380,6 +382,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Tcp(_)
         | Rest::Redirect(_)
         | Rest::Tls(_)
+        | Rest::Metrics(_)
         | Rest::Ws { .. } => class.is_mendable(),
     }
 }

@@ -49,6 +49,8 @@ pub enum CheckKind {
         /// Where it must lead; `None` is from http to https of the same host.
         to: Option<String>,
     },
+    /// The metrics that an application shows.
+    Metrics(Exposition),
     /// A query for Prometheus that must give something.
     Promql(String),
     /// Every GET operation without parameters of an `OpenAPI` file.
@@ -59,6 +61,19 @@ pub enum CheckKind {
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(String),
+}
+
+/// What an application must show to Prometheus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exposition {
+    /// Path or address.
+    pub path: String,
+    /// Series that must be there: `name`, or `name{label="value"}`.
+    pub series: Vec<String>,
+    /// The same, of those that must grow when something is asked for.
+    pub grows: Vec<String>,
+    /// What is asked for; `None` is `/`.
+    pub by: Option<String>,
 }
 
 /// What TLS must be like.
@@ -133,6 +148,7 @@ impl CheckKind {
             Self::Tcp(_) => "tcp",
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",
+            Self::Metrics(_) => "metrics",
             Self::Promql(_) => "promql",
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",

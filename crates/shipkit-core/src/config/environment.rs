@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
+use super::check::{Check, CheckKind, Expect, Exposition, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
@@ -293,6 +293,10 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
             })
         }),
         raw.redirect.clone().map(|url| CheckKind::Redirect { url, to: raw.to.clone() }),
+        raw.metrics.clone().map(|path| {
+            let (series, grows) = (list(raw.series.as_ref()), list(raw.grows.as_ref()));
+            CheckKind::Metrics(Exposition { path, series, grows, by: raw.by.clone() })
+        }),
         raw.promql.clone().map(CheckKind::Promql),
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
@@ -314,6 +318,7 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Ws(what)
         | CheckKind::Tcp(what)
         | CheckKind::Redirect { url: what, .. }
+        | CheckKind::Metrics(Exposition { path: what, .. })
         | CheckKind::Promql(what)
         | CheckKind::Openapi(what)
         | CheckKind::RateLimit(what)

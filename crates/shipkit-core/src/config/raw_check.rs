@@ -11,15 +11,15 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use super::check::{Bounds, WantedHeader};
-use super::values::{Span, Text};
+use super::values::{Span, Text, Texts};
 
-/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and
+/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `metrics`, `promql`, `openapi`, `rate_limit`, `run` and
 /// `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["tcp"]}, {"required": ["tls"]},
-    {"required": ["redirect"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
+    {"required": ["redirect"]}, {"required": ["metrics"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
@@ -43,6 +43,14 @@ pub(super) struct RawCheck {
     pub(super) redirect: Option<String>,
     /// Where `redirect` must lead. Default: from http to https of the same host.
     pub(super) to: Option<String>,
+    /// A path or address that shows metrics to Prometheus.
+    pub(super) metrics: Option<String>,
+    /// Series that `metrics` must show: `name`, or `name{label="value"}`.
+    pub(super) series: Option<Texts>,
+    /// The same, of those that must grow when `by` is asked for.
+    pub(super) grows: Option<Texts>,
+    /// The path or address that is asked for so that something grows. Default: `/`.
+    pub(super) by: Option<String>,
     /// A query for Prometheus that must give something.
     pub(super) promql: Option<String>,
     /// An OpenAPI file whose GET operations without parameters must answer.

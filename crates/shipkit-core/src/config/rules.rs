@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::check::{Check, CheckKind};
+use super::check::{Check, CheckKind, Exposition};
 use super::environment::origin;
 use super::error::{list, suggestion};
 use super::metric_rules;
@@ -391,12 +391,13 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         let path = if context.document.has(&status_path) { status_path } else { whole };
         context.wrong(&path, format!("`{status}` is not an HTTP status"), Some("they are 100 to 599"));
     }
-    metric_rules::bounds(context, path, &check.expect.bounds);
+    metric_rules::check(context, path, check);
     let (what, fits, hint) = match &check.kind {
         CheckKind::Get(url)
         | CheckKind::Post { url, .. }
         | CheckKind::RateLimit(url)
         | CheckKind::Release(url)
+        | CheckKind::Metrics(Exposition { path: url, .. })
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
         }
@@ -428,7 +429,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
     match words.as_slice() {
         [] => {
-            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and \
+            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `metrics`, `promql`, `openapi`, `rate_limit`, `run` and \
                        `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
@@ -440,9 +441,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
                     context.wrong_key(&join(path, key), format!("`{key}` belongs to `{wanted}`"), None);
                 }
             }
-            if *one != "promql" {
-                metric_rules::no_bounds(context, path, raw);
-            }
+            metric_rules::belongs(context, path, raw, one);
         }
         several => {
             let message = format!("one check asks several things: {}", list(several));
@@ -552,6 +551,6 @@ pub(super) fn is_http(text: &str) -> bool {
     rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     text.starts_with('/') || is_http(text)
 }

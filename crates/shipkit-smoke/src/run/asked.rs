@@ -1,14 +1,17 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
+use shipkit_core::config::Exposition;
 use url::Url;
 
 use super::Options;
 use super::burst::BUDGET;
 use super::promql::Promql;
+use super::scrape::Scrape;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
+use crate::exposition::Selector;
 use crate::prometheus::Prometheus;
 use crate::redirect::{Route, To};
 use crate::tcp::Endpoint;
@@ -54,6 +57,7 @@ pub(super) enum Rest<'a> {
     Redirect(Route),
     Tls(Box<Target>),
     Ws { ask: Ask, expect: &'a Expect },
+    Metrics(Scrape),
 }
 
 /// Resolves every address and header.
@@ -115,6 +119,10 @@ fn prepare_one<'a>(
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
             (ask.url.clone(), Question::Burst { ask })
+        }
+        Kind::Metrics(metrics) => {
+            let scrape = scrape(base, check, metrics)?;
+            (scrape.ask.url.clone(), Question::Rest(Rest::Metrics(scrape)))
         }
         Kind::Promql { query, bounds } => {
             let prometheus = prometheus.ok_or_else(|| SmokeError::WherePrometheus(check.name.clone()))?;
@@ -197,6 +205,20 @@ fn handshake(base: &Url, check: &Check, path: &str) -> Result<Ask, SmokeError> {
     Ok(Ask { headers: websocket::handshake(), ..Ask::get(url) })
 }
 
+/// Reads the series that are looked for. Where nothing else is said, what should grow is asked of the base address.
+fn scrape(base: &Url, check: &Check, metrics: &Exposition) -> Result<Scrape, SmokeError> {
+    let wanted = |text: &String| {
+        let bad = || SmokeError::Series { check: check.name.clone(), series: text.clone() };
+        Selector::read(text).ok_or_else(bad)
+    };
+    Ok(Scrape {
+        ask: Scrape::ask(address(base, &metrics.path, check)?),
+        by: address(base, metrics.by.as_deref().unwrap_or("/"), check)?,
+        series: metrics.series.iter().map(wanted).collect::<Result<_, _>>()?,
+        grows: metrics.grows.iter().map(wanted).collect::<Result<_, _>>()?,
+    })
+}
+
 impl Question<'_> {
     pub(super) fn stage(&self) -> Stage {
         match self {
@@ -213,7 +235,9 @@ impl Question<'_> {
         let url = quoted(harmless(url).as_str());
         let curl = "curl -sS -i --max-time 5";
         match self {
-            Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
+            Self::Ready { .. } | Self::Release { .. } | Self::Rest(Rest::Metrics(_)) => {
+                format!("{curl} {url}")
+            }
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),

@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod exposition;
 mod fixture;
 mod latency;
 mod nginx;
