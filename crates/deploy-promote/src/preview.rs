@@ -106,6 +106,7 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Metrics(_)
+        | CheckKind::Alerts(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)

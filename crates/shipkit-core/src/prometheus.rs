@@ -1,5 +1,6 @@
 //! Prometheus: where it is, and what it answers to an instant query (its HTTP API, version 1).
 
+mod rules;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+pub use rules::{Rule, rules};
 pub use targets::{Target, targets};
 
 use crate::exit::ExitCode;

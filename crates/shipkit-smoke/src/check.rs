@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::{Bounds, Exposition, Tls};
+use shipkit_core::config::{Alerts, Bounds, Exposition, Tls};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -71,6 +71,8 @@ pub enum Kind {
     },
     /// Does it show metrics that Prometheus can read, with these series, and do they grow when it is asked for something?
     Metrics(Exposition),
+    /// Is Prometheus itself well, and does no alert fire that did not fire before?
+    Alerts(Alerts),
     /// Does Prometheus measure what it should, since this run began?
     Promql {
         /// The query.

@@ -52,9 +52,11 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
-        CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) | CheckKind::Metrics(_) => {
-            without_answer(check)?
-        }
+        CheckKind::Tcp(_)
+        | CheckKind::Redirect { .. }
+        | CheckKind::Tls(_)
+        | CheckKind::Metrics(_)
+        | CheckKind::Alerts(_) => without_answer(check)?,
         CheckKind::Promql(_) => beyond_values(check)?,
         CheckKind::Openapi(_) | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
     };
@@ -107,6 +109,7 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
+        CheckKind::Alerts(alerts) => Kind::Alerts(alerts.clone()),
         CheckKind::Metrics(metrics) => Kind::Metrics(metrics.clone()),
         CheckKind::Promql(query) => {
             Kind::Promql { query: query.clone(), bounds: check.expect.bounds.clone() }
@@ -278,6 +281,10 @@ mod tests {
         let converted =
             configured(&[check(CheckKind::Metrics(shown.clone()), None)], &Shipped::Unknown).unwrap();
         assert_eq!(converted[0].kind, Kind::Metrics(shown));
+        let alerts = config::Alerts { jobs: vec!["api".to_owned()], ..config::Alerts::default() };
+        let converted =
+            configured(&[check(CheckKind::Alerts(alerts.clone()), None)], &Shipped::Unknown).unwrap();
+        assert_eq!(converted[0].kind, Kind::Alerts(alerts));
         let mut expects = tcp();
         expects.expect.status = Some(200);
         let mut has_headers = tcp();

@@ -2,9 +2,11 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `exposition`); `client` is the only place that sends requests; `tcp`
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `exposition`,
+//! `alerts`); `client` is the only place that sends requests; `tcp`
 //! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
+mod alerts;
 mod bounds;
 mod check;
 mod class;

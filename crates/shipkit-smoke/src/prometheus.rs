@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use jiff::Timestamp;
 use shipkit_core::config::Analysis;
-use shipkit_core::prometheus::{PrometheusError, Samples, ServiceAddress, Target, read, targets};
+use shipkit_core::prometheus::{
+    PrometheusError, Rule, Samples, ServiceAddress, Target, read, rules, targets,
+};
 use tokio::time::Instant;
 use url::Url;
 use url::form_urlencoded::Serializer;
@@ -66,11 +69,21 @@ impl Prometheus {
     /// # Errors
     /// When Prometheus cannot be reached, or cannot answer that.
     pub async fn ask(&self, query: &str) -> Result<Samples, PrometheusError> {
+        self.ask_at(None, query).await
+    }
+
+    /// What `query` gave at a moment, or gives now.
+    ///
+    /// # Errors
+    /// As [`Prometheus::ask`].
+    pub async fn ask_at(&self, moment: Option<Timestamp>, query: &str) -> Result<Samples, PrometheusError> {
         let seconds = TIME_LIMIT.as_secs();
-        let form = Serializer::new(String::new())
-            .append_pair("query", query)
-            .append_pair("timeout", &format!("{seconds}s"))
-            .finish();
+        let mut form = Serializer::new(String::new());
+        form.append_pair("query", query).append_pair("timeout", &format!("{seconds}s"));
+        if let Some(moment) = moment {
+            form.append_pair("time", &moment.to_string());
+        }
+        let form = form.finish();
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
         let ask = Ask { method: Method::Post, url: self.at_path("query"), headers, body: Some(form) };
@@ -87,6 +100,15 @@ impl Prometheus {
         url.set_query(Some("state=active"));
         let answer = self.answer("/api/v1/targets", STATE_LIMIT, &Ask::get(url)).await?;
         targets(&self.at, answer.status, &answer.body)
+    }
+
+    /// The rules that it has loaded.
+    ///
+    /// # Errors
+    /// When Prometheus cannot be reached, or does not say.
+    pub async fn rules(&self) -> Result<Vec<Rule>, PrometheusError> {
+        let answer = self.answer("/api/v1/rules", STATE_LIMIT, &Ask::get(self.at_path("rules"))).await?;
+        rules(&self.at, answer.status, &answer.body)
     }
 
     /// Where a part of its API is.

@@ -1,5 +1,6 @@
 //! `run`: asks the checks in stages, and stops before what makes no sense any more.
 
+mod alerts;
 mod asked;
 mod burst;
 mod log;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use jiff::Timestamp;
 use rustls::RootCertStore;
 use shipkit_core::{Outcome, Verdict};
 use tokio::time::{Instant, sleep};
@@ -67,6 +69,8 @@ pub struct Options {
     pub is_production: bool,
     /// The Prometheus that measures the target. One answer of it may take 20 seconds.
     pub prometheus: Option<Prometheus>,
+    /// The moment before the target was changed, if it is known: what fired then is no fault of the change.
+    pub since: Option<Timestamp>,
 }
 
 impl Default for Options {
@@ -84,6 +88,7 @@ impl Default for Options {
             marked: None,
             is_production: false,
             prometheus: None,
+            since: None,
         }
     }
 }
@@ -177,6 +182,9 @@ impl<'a> Session<'a> {
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
                 Question::Rest(rest) => self.rest(rest, asked.check.retries, &mut log).await,
                 Question::Promql(promql) => self.promql(promql, asked.check.retries, &mut log).await,
+                Question::Alerts { prometheus, wanted } => {
+                    self.alerts((*prometheus, *wanted), asked.check.retries, &mut log).await
+                }
                 Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };

@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
+        since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         ..Options::default()
     };

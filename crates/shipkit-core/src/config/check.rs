@@ -51,6 +51,8 @@ pub enum CheckKind {
     },
     /// The metrics that an application shows.
     Metrics(Exposition),
+    /// What Prometheus says about itself, and the alerts that fire.
+    Alerts(Alerts),
     /// A query for Prometheus that must give something.
     Promql(String),
     /// Every GET operation without parameters of an `OpenAPI` file.
@@ -74,6 +76,15 @@ pub struct Exposition {
     pub grows: Vec<String>,
     /// What is asked for; `None` is `/`.
     pub by: Option<String>,
+}
+
+/// What Prometheus must say about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// Jobs whose targets must be up.
+    pub jobs: Vec<String>,
+    /// Names of alerts that may fire.
+    pub allow: Vec<String>,
 }
 
 /// What TLS must be like.
@@ -149,6 +160,7 @@ impl CheckKind {
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",
             Self::Metrics(_) => "metrics",
+            Self::Alerts(_) => "alerts",
             Self::Promql(_) => "promql",
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",

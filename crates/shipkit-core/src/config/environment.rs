@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{Check, CheckKind, Expect, Exposition, Tls, TlsVersion};
+use super::check::{Alerts, Check, CheckKind, Expect, Exposition, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{RawCheck, RawTlsVersion};
@@ -297,6 +297,9 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
             let (series, grows) = (list(raw.series.as_ref()), list(raw.grows.as_ref()));
             CheckKind::Metrics(Exposition { path, series, grows, by: raw.by.clone() })
         }),
+        raw.alerts.as_ref().map(|raw| {
+            CheckKind::Alerts(Alerts { jobs: list(raw.job.as_ref()), allow: list(raw.allow.as_ref()) })
+        }),
         raw.promql.clone().map(CheckKind::Promql),
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
@@ -312,7 +315,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
 
 fn title(kind: &CheckKind) -> String {
     match kind {
-        CheckKind::Tls(_) => kind.word().to_owned(),
+        CheckKind::Tls(_) | CheckKind::Alerts(_) => kind.word().to_owned(),
         CheckKind::Get(what)
         | CheckKind::Post { url: what, .. }
         | CheckKind::Ws(what)

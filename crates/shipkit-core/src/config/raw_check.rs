@@ -13,13 +13,13 @@ use serde_json::{Number, Value};
 use super::check::{Bounds, WantedHeader};
 use super::values::{Span, Text, Texts};
 
-/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `metrics`, `promql`, `openapi`, `rate_limit`, `run` and
+/// One check: exactly one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and
 /// `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["post"]}, {"required": ["ws"]}, {"required": ["tcp"]}, {"required": ["tls"]},
-    {"required": ["redirect"]}, {"required": ["metrics"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
+    {"required": ["redirect"]}, {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
@@ -51,6 +51,8 @@ pub(super) struct RawCheck {
     pub(super) grows: Option<Texts>,
     /// The path or address that is asked for so that something grows. Default: `/`.
     pub(super) by: Option<String>,
+    /// What Prometheus says about itself, and the alerts that fire.
+    pub(super) alerts: Option<RawAlerts>,
     /// A query for Prometheus that must give something.
     pub(super) promql: Option<String>,
     /// An OpenAPI file whose GET operations without parameters must answer.
@@ -67,6 +69,16 @@ pub(super) struct RawCheck {
     pub(super) expect: Option<RawExpect>,
     /// How often it is tried again.
     pub(super) retries: Option<u64>,
+}
+
+/// What Prometheus must say about itself: its rules are evaluated, and no alert fires that did not fire before.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawAlerts {
+    /// Jobs whose targets must be up.
+    pub(super) job: Option<Texts>,
+    /// Names of alerts that may fire.
+    pub(super) allow: Option<Texts>,
 }
 
 /// What TLS must be like.

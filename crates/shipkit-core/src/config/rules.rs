@@ -416,7 +416,7 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Promql(text) | CheckKind::Openapi(text) | CheckKind::Run(text) => {
             (text, !text.trim().is_empty(), "it may not be empty")
         }
-        CheckKind::Tls(_) => return,
+        CheckKind::Tls(_) | CheckKind::Alerts(_) => return,
     };
     if !fits {
         let path = join(path, check.kind.word());
@@ -429,7 +429,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
     match words.as_slice() {
         [] => {
-            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `metrics`, `promql`, `openapi`, `rate_limit`, `run` and \
+            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and \
                        `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }

@@ -1,13 +1,14 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
-use shipkit_core::config::Exposition;
+use shipkit_core::config::{Alerts, Exposition};
 use url::Url;
 
 use super::Options;
 use super::burst::BUDGET;
 use super::promql::Promql;
 use super::scrape::Scrape;
+use crate::alerts::FIRING;
 use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
@@ -47,6 +48,7 @@ pub(super) enum Question<'a> {
     Release { url: Url, wanted: &'a Wanted },
     Rest(Rest<'a>),
     Promql(Promql<'a>),
+    Alerts { prometheus: &'a Prometheus, wanted: &'a Alerts },
     Burst { ask: Ask },
 }
 
@@ -74,6 +76,7 @@ fn prepare_one<'a>(
     check: &'a Check,
     prometheus: Option<&'a Prometheus>,
 ) -> Result<Asked<'a>, SmokeError> {
+    let nowhere = || SmokeError::WherePrometheus(check.name.clone());
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
             let urls: Vec<Url> =
@@ -124,8 +127,12 @@ fn prepare_one<'a>(
             let scrape = scrape(base, check, metrics)?;
             (scrape.ask.url.clone(), Question::Rest(Rest::Metrics(scrape)))
         }
+        Kind::Alerts(wanted) => {
+            let prometheus = prometheus.ok_or_else(nowhere)?;
+            (prometheus.at_path("query"), Question::Alerts { prometheus, wanted })
+        }
         Kind::Promql { query, bounds } => {
-            let prometheus = prometheus.ok_or_else(|| SmokeError::WherePrometheus(check.name.clone()))?;
+            let prometheus = prometheus.ok_or_else(nowhere)?;
             let url = prometheus.at_path("query");
             (url, Question::Promql(Promql { prometheus, name: &check.name, query, bounds }))
         }
@@ -225,7 +232,7 @@ impl Question<'_> {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
             Self::Rest(_) => Stage::Rest,
-            Self::Promql(_) => Stage::Measured,
+            Self::Promql(_) | Self::Alerts { .. } => Stage::Measured,
             Self::Burst { .. } => Stage::Burst,
         }
     }
@@ -243,14 +250,17 @@ impl Question<'_> {
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
-            Self::Promql(Promql { query, .. }) => {
-                format!("curl -sS --max-time 20 {url} --data-urlencode {}", quoted(&format!("query={query}")))
-            }
+            Self::Promql(Promql { query, .. }) => queried(&url, query),
+            Self::Alerts { .. } => queried(&url, FIRING),
             Self::Burst { .. } => format!(
                 "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
             ),
         }
     }
+}
+
+fn queried(url: &str, query: &str) -> String {
+    format!("curl -sS --max-time 20 {url} --data-urlencode {}", quoted(&format!("query={query}")))
 }
 
 fn flags(ask: &Ask) -> String {

@@ -110,9 +110,10 @@ impl Log {
     }
 
     pub(super) fn report(self, asked: &Asked<'_>, outcome: Outcome, url: &Url) -> CheckReport {
-        let is_flaky = matches!(asked.question, Question::Rest(_) | Question::Promql(_))
-            && outcome.verdict == Verdict::Pass
-            && self.attempts.iter().any(|attempt| !attempt.is_good);
+        let is_flaky =
+            matches!(asked.question, Question::Rest(_) | Question::Promql(_) | Question::Alerts { .. })
+                && outcome.verdict == Verdict::Pass
+                && self.attempts.iter().any(|attempt| !attempt.is_good);
         let repeat = asked.question.repeat(url);
         CheckReport {
             name: asked.check.name.clone(),

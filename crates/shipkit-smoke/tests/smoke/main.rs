@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod alerts;
 mod exposition;
 mod fixture;
 mod latency;

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::fixture::Server;
+use crate::fixture::{Server, nobody};
 
-/// A Prometheus that scrapes an application as job `app` five times a second; it ends with this.
+/// A Prometheus that scrapes an application as job `app` five times a second, and nobody as job `gone`; it ends with this.
 pub(crate) struct Prometheus {
     pub(crate) client: shipkit_smoke::Prometheus,
     process: Child,
@@ -29,11 +29,15 @@ impl Prometheus {
     pub(crate) async fn start(app: &Server, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let gone = nobody().await;
+        let gone = gone.as_str().trim_start_matches("http://").trim_end_matches('/');
         let (host, port) = (app.url.host_str().unwrap(), app.url.port().unwrap());
         let config = format!(
             "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}}\n\
              rule_files: [rules.yml]\n\
-             scrape_configs: [{{job_name: app, static_configs: [{{targets: ['{host}:{port}']}}]}}]\n"
+             scrape_configs:\n\
+             - {{job_name: app, static_configs: [{{targets: ['{host}:{port}']}}]}}\n\
+             - {{job_name: gone, static_configs: [{{targets: ['{gone}']}}]}}\n"
         );
         std::fs::write(path("prometheus.yml"), config).unwrap();
         std::fs::write(path("rules.yml"), rules).unwrap();
@@ -61,6 +65,15 @@ impl Prometheus {
         let until = Instant::now() + Duration::from_mins(1);
         while self.client.ask(query).await.unwrap().samples.is_empty() {
             assert!(Instant::now() < until, "`{query}` gives nothing");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a rule cannot be evaluated.
+    pub(crate) async fn until_failed(&self) {
+        let until = Instant::now() + Duration::from_mins(1);
+        while self.client.rules().await.unwrap().iter().all(|rule| rule.health != "err") {
+            assert!(Instant::now() < until, "every rule can be evaluated");
             sleep(Duration::from_millis(10)).await;
         }
     }

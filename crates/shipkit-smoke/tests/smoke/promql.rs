@@ -61,7 +61,7 @@ async fn prometheus_is_asked_about_what_was_after_the_beginning_of_the_run() {
     let checks = vec![
         check("failing", "max_over_time(app_failing[2s])", under(1)),
         check("rate", "rate(app_requests_total{job=\"app\"}[2s])", under(1)),
-        check("many", "up", Bounds { samples: Some(2), ..Bounds::default() }),
+        check("many", "up{job=\"app\"}", Bounds { samples: Some(2), ..Bounds::default() }),
         check("none", "app_nothing", Bounds::default()),
         check("nan", "app_share", under(1)),
         check("long", "rate(app_requests_total[1h])", Bounds::default()),
