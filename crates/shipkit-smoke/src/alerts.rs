@@ -51,7 +51,7 @@ impl State {
                 match health.as_str() {
                     "up" => {}
                     "unknown" => {
-                        unknown.push(format!("target `{instance}` of job `{job}` was not scraped yet"))
+                        unknown.push(format!("target `{instance}` of job `{job}` was not scraped yet"));
                     }
                     _ => wrong.push(format!("target `{instance}` of job `{job}` is {health}: {error}")),
                 }

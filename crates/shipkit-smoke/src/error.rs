@@ -85,7 +85,7 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `alerts`, `get`, `metrics`, `post`, `promql`, `rate_limit`, `redirect`, `release`, `tcp`, `tls`, `ws`; remove the others"
+                "checks that run today: `alerts`, `get`, `metrics`, `page`, `post`, `promql`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),

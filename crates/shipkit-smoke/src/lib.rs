@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `exposition`,
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `security_headers`, `exposition`,
 //! `alerts`); `client` is the only place that sends requests; `tcp`
 //! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
@@ -18,15 +18,19 @@ mod judge;
 mod latency;
 mod marked;
 mod open_loop;
+mod page;
 mod prometheus;
 mod rate_limit;
 mod redirect;
 mod report;
 mod run;
+mod security_headers;
+mod socketio;
 mod streak;
 mod tally;
 mod tcp;
 mod tls;
+mod usual;
 mod watch;
 mod websocket;
 

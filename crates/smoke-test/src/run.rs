@@ -4,7 +4,9 @@ use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, Release};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Options, Prometheus, READY_PATHS, Shipped, Wanted, configured, ready_paths};
+use shipkit_smoke::{
+    Check, Options, Prometheus, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths,
+};
 use url::Url;
 
 use crate::args::RunArgs;
@@ -31,6 +33,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         ca_pem,
         since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
+        detects: environment.is_none(),
         ..Options::default()
     };
     let release = release(args, runner).await?;
@@ -42,8 +45,20 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             return Ok(Outcome::inconclusive(format!("{} came before the checks were done", signal.name())));
         }
     };
+    show_detected(runner, &found);
     report::checks(runner, &found, &args.config.to_string_lossy())?;
     Ok(found.outcome)
+}
+
+/// What was asked because it fits the address, as it would stand in a configuration.
+fn show_detected(runner: &Runner, found: &Report) {
+    if found.detected.is_empty() {
+        return;
+    }
+    runner.say("no environment is named, so what fits the address was asked besides and only warns; in `shipkit.yml` it is\n  smoke:");
+    for yaml in &found.detected {
+        runner.say(&format!("    - {yaml}"));
+    }
 }
 
 fn environment<'a>(config: &'a Config, name: &str) -> Result<&'a Environment, Failure> {
@@ -127,6 +142,7 @@ fn release_check(args: &RunArgs) -> config::Check {
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        only_warns: false,
         line: 0,
     }
 }

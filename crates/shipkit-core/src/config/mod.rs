@@ -25,7 +25,10 @@ mod units;
 mod values;
 mod yaml;
 
-pub use check::{Alerts, Bounds, Check, CheckKind, Expect, Exposition, Tls, TlsVersion, WantedHeader};
+pub use check::{
+    Alerts, Bounds, Check, CheckKind, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls,
+    TlsVersion, WantedHeader,
+};
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;

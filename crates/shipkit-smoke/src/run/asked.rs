@@ -1,10 +1,9 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
-use shipkit_core::config::{Alerts, Exposition};
+use shipkit_core::config::{self, Alerts, Exposition, Profile, SecurityHeaders, Tls};
 use url::Url;
 
-use super::Options;
 use super::burst::BUDGET;
 use super::promql::Promql;
 use super::scrape::Scrape;
@@ -15,6 +14,7 @@ use crate::error::SmokeError;
 use crate::exposition::Selector;
 use crate::prometheus::Prometheus;
 use crate::redirect::{Route, To};
+use crate::socketio::{Talk, Transport};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
 use crate::websocket;
@@ -60,15 +60,18 @@ pub(super) enum Rest<'a> {
     Tls(Box<Target>),
     Ws { ask: Ask, expect: &'a Expect },
     Metrics(Scrape),
+    SocketIo(Talk),
+    Page(Url),
+    SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
 
 /// Resolves every address and header.
 pub(super) fn prepare<'a>(
     base: &Url,
-    checks: &'a [Check],
-    options: &'a Options,
+    checks: impl IntoIterator<Item = &'a Check>,
+    prometheus: Option<&'a Prometheus>,
 ) -> Result<Vec<Asked<'a>>, SmokeError> {
-    checks.iter().map(|check| prepare_one(base, check, options.prometheus.as_ref())).collect()
+    checks.into_iter().map(|check| prepare_one(base, check, prometheus)).collect()
 }
 
 fn prepare_one<'a>(
@@ -76,17 +79,10 @@ fn prepare_one<'a>(
     check: &'a Check,
     prometheus: Option<&'a Prometheus>,
 ) -> Result<Asked<'a>, SmokeError> {
-    let nowhere = || SmokeError::WherePrometheus(check.name.clone());
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
-            let urls: Vec<Url> =
-                paths.iter().map(|path| address(base, path, check)).collect::<Result<_, _>>()?;
-            let first = urls.first().ok_or_else(|| SmokeError::Address {
-                check: check.name.clone(),
-                address: String::new(),
-                why: "there is no path to ask".to_owned(),
-            })?;
-            (first.clone(), Question::Ready { urls })
+            let (first, urls) = one_or_more(base, paths, check)?;
+            (first, Question::Ready { urls })
         }
         Kind::Release { wanted, .. } if *wanted == Wanted::default() => {
             return Err(SmokeError::WhichRelease(check.name.clone()));
@@ -100,24 +96,30 @@ fn prepare_one<'a>(
             (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
         }
         Kind::Tcp { address } => {
-            let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.clone() };
-            let endpoint = Endpoint::read(address).ok_or_else(bad)?;
-            let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+            let (url, endpoint) = endpoint(address, check)?;
             (url, Question::Rest(Rest::Tcp(endpoint)))
         }
         Kind::Redirect { path, to } => {
             let route = route(base, path, to.as_deref(), check)?;
             (route.asked.clone(), Question::Rest(Rest::Redirect(route)))
         }
-        Kind::Tls(wanted) => {
-            let address = || harmless(base).to_string();
-            let no_tls = || SmokeError::NoTls { check: check.name.clone(), address: address() };
-            let target = Target::of(base, wanted).ok_or_else(no_tls)?;
-            (base.clone(), Question::Rest(Rest::Tls(Box::new(target))))
-        }
+        Kind::Tls(wanted) => (base.clone(), Question::Rest(Rest::Tls(target(base, wanted, check)?))),
         Kind::Ws { path, expect } => {
             let ask = handshake(base, check, path)?;
             (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
+        }
+        Kind::SocketIo(said) => {
+            let talk = talk(base, said, check)?;
+            (talk.url.clone(), Question::Rest(Rest::SocketIo(talk)))
+        }
+        Kind::Page { path } => {
+            let url = address(base, path, check)?;
+            (url.clone(), Question::Rest(Rest::Page(url)))
+        }
+        Kind::SecurityHeaders(SecurityHeaders { profile, paths }) => {
+            let urls = addresses(base, paths, check)?;
+            let root = address(base, "/", check)?;
+            (root.clone(), Question::Rest(Rest::SecurityHeaders { profile: *profile, root, urls }))
         }
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
@@ -128,12 +130,11 @@ fn prepare_one<'a>(
             (scrape.ask.url.clone(), Question::Rest(Rest::Metrics(scrape)))
         }
         Kind::Alerts(wanted) => {
-            let prometheus = prometheus.ok_or_else(nowhere)?;
-            (prometheus.at_path("query"), Question::Alerts { prometheus, wanted })
+            let (url, prometheus) = measured(prometheus, check)?;
+            (url, Question::Alerts { prometheus, wanted })
         }
         Kind::Promql { query, bounds } => {
-            let prometheus = prometheus.ok_or_else(nowhere)?;
-            let url = prometheus.at_path("query");
+            let (url, prometheus) = measured(prometheus, check)?;
             (url, Question::Promql(Promql { prometheus, name: &check.name, query, bounds }))
         }
     };
@@ -160,6 +161,47 @@ pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, Smok
         "http" | "https" => Ok(url),
         other => Err(bad(&format!("`{other}` is not http or https"))),
     }
+}
+
+fn addresses(base: &Url, paths: &[String], check: &Check) -> Result<Vec<Url>, SmokeError> {
+    paths.iter().map(|path| address(base, path, check)).collect()
+}
+
+/// Where Prometheus answers queries, which must be known.
+fn measured<'a>(
+    prometheus: Option<&'a Prometheus>,
+    check: &Check,
+) -> Result<(Url, &'a Prometheus), SmokeError> {
+    let nowhere = || SmokeError::WherePrometheus(check.name.clone());
+    prometheus.map(|prometheus| (prometheus.at_path("query"), prometheus)).ok_or_else(nowhere)
+}
+
+fn target(base: &Url, wanted: &Tls, check: &Check) -> Result<Box<Target>, SmokeError> {
+    let no_tls = || SmokeError::NoTls { check: check.name.clone(), address: harmless(base).to_string() };
+    Target::of(base, wanted).map(Box::new).ok_or_else(no_tls)
+}
+
+/// The first of them, and all.
+fn one_or_more(base: &Url, paths: &[String], check: &Check) -> Result<(Url, Vec<Url>), SmokeError> {
+    let urls = addresses(base, paths, check)?;
+    let first = urls.first().ok_or_else(|| SmokeError::Address {
+        check: check.name.clone(),
+        address: String::new(),
+        why: "there is no path to ask".to_owned(),
+    })?;
+    Ok((first.clone(), urls))
+}
+
+fn talk(base: &Url, said: &config::SocketIo, check: &Check) -> Result<Talk, SmokeError> {
+    let config::SocketIo { path, namespace, auth, emit } = said.clone();
+    Ok(Talk { url: address(base, &path, check)?, namespace, auth, emit })
+}
+
+fn endpoint(address: &str, check: &Check) -> Result<(Url, Endpoint), SmokeError> {
+    let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.to_owned() };
+    let endpoint = Endpoint::read(address).ok_or_else(bad)?;
+    let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+    Ok((url, endpoint))
 }
 
 fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
@@ -242,7 +284,9 @@ impl Question<'_> {
         let url = quoted(harmless(url).as_str());
         let curl = "curl -sS -i --max-time 5";
         match self {
-            Self::Ready { .. } | Self::Release { .. } | Self::Rest(Rest::Metrics(_)) => {
+            Self::Ready { .. }
+            | Self::Release { .. }
+            | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. } | Rest::Metrics(_)) => {
                 format!("{curl} {url}")
             }
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
@@ -252,6 +296,10 @@ impl Question<'_> {
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
             Self::Promql(Promql { query, .. }) => queried(&url, query),
             Self::Alerts { .. } => queried(&url, FIRING),
+            Self::Rest(Rest::SocketIo(talk)) => {
+                let url = harmless(&talk.address(Transport::Polling, None));
+                format!("{curl} {}", quoted(url.as_str()))
+            }
             Self::Burst { .. } => format!(
                 "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
             ),
