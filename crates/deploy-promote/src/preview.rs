@@ -102,6 +102,9 @@ fn is_of(check: &config::Check, service: &str) -> bool {
     let path = match &check.kind {
         CheckKind::Get(path) | CheckKind::Release(path) | CheckKind::Post { url: path, .. } => path,
         CheckKind::Ws(_)
+        | CheckKind::SocketIo(_)
+        | CheckKind::Page(_)
+        | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
