@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shipkit_core::analysis::{Answer, Metrics, Next, Reading, Share, Times, next, outcome, progress};
-use shipkit_core::config::{Analysis, Environment};
+use shipkit_core::config::{Analysis, CheckKind, Environment};
 use shipkit_core::prometheus::{PrometheusError, Samples, ServiceAddress};
 use shipkit_core::verdict::Outcome;
 use shipkit_kubernetes::Cluster;
@@ -60,10 +60,14 @@ pub(crate) async fn check(
     if problems.note(source.ask("vector(1)").await).is_none() {
         return;
     }
-    for query in &analysis.promql {
-        let answer = problems.note(source.ask(&query.query).await);
+    let own = analysis.promql.iter().map(|query| (&query.name, &query.query));
+    let checks = environment.smoke.iter().filter_map(|check| {
+        if let CheckKind::Promql(query) = &check.kind { Some((&check.name, query)) } else { None }
+    });
+    for (name, query) in own.chain(checks) {
+        let answer = problems.note(source.ask(query).await);
         for warning in answer.into_iter().flat_map(|answer| answer.warnings) {
-            warn(runner, "analysis", &format!("Prometheus says of `{}`: {warning}", query.name));
+            warn(runner, "analysis", &format!("Prometheus says of `{name}`: {warning}"));
         }
     }
 }

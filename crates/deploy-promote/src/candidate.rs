@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shipkit_core::config::{OnInconclusive, Rollback};
 use shipkit_core::evidence::{self, Record};
@@ -11,7 +12,7 @@ use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, Release, Repository};
 use shipkit_registry::{Move, Registry};
 use shipkit_runner::{Failure, Runner, env};
-use shipkit_smoke::{Check, Kind};
+use shipkit_smoke::{Check, Kind, Prometheus};
 use url::Url;
 
 use crate::admission::{self, Admission};
@@ -46,6 +47,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) deadline: Duration,
     /// The address of this run.
     pub(crate) run: Option<String>,
+    /// When it began, before anything changed.
+    pub(crate) began: Timestamp,
     /// What is kept before anything changes where the release is not admitted and goes there all the same.
     pub(crate) broken_glass: Option<Record>,
 }
@@ -60,6 +63,7 @@ impl<'a> Candidate<'a> {
         problems: &mut Problems,
         runner: &Runner,
     ) -> Result<Result<Self, Outcome>, Failure> {
+        let began = runner.now();
         let (registry, shipped) = release(project, args, runner).await?;
         let checks = problems.note(checks::of(project, &shipped.release, runner)).flatten();
         let needs = &project.environment.needs;
@@ -76,7 +80,16 @@ impl<'a> Candidate<'a> {
             problems.refused(&refusal);
         }
         let deadline = args.timeout.unwrap_or(project.environment.timeout);
-        Ok(Ok(Self { project, shipped, registry, checks, deadline, run: run_url(runner), broken_glass }))
+        Ok(Ok(Self {
+            project,
+            shipped,
+            registry,
+            checks,
+            deadline,
+            run: run_url(runner),
+            began,
+            broken_glass,
+        }))
     }
 
     /// Keeps why the release goes there although it is not admitted, if so.
@@ -112,10 +125,12 @@ impl<'a> Candidate<'a> {
 
     /// Asks while a share of requests goes to the release and the rest to the one before: which of them answers says nothing.
     pub(crate) async fn verify_share(&self, runner: &Runner) -> Outcome {
-        // A burst at each step would use up what a limit allows for the checks of the next.
-        self.verified(|check| !matches!(check.kind, Kind::Release { .. } | Kind::RateLimit { .. }), runner)
-            .await
-            .0
+        // A burst at each step would use up what a limit allows for the checks of the next, and metrics are of both releases.
+        let is_asked = |check: &Check| {
+            let is_of_both = matches!(check.kind, Kind::Metrics(_) | Kind::Alerts(_) | Kind::Promql { .. });
+            !is_of_both && !matches!(check.kind, Kind::Release { .. } | Kind::RateLimit { .. })
+        };
+        self.verified(is_asked, runner).await.0
     }
 
     async fn verified(&self, is_asked: impl Fn(&Check) -> bool, runner: &Runner) -> Smoke {
@@ -127,6 +142,9 @@ impl<'a> Candidate<'a> {
         let options = shipkit_smoke::Options {
             deadline: self.deadline,
             is_production: self.project.config.is_production(&self.project.environment.name),
+            // An address that is none was refused with the checks.
+            since: Some(self.began),
+            prometheus: Prometheus::of(self.project.environment.analysis.as_ref()).ok().flatten(),
             ..shipkit_smoke::Options::default()
         };
         match shipkit_smoke::run(url, checks, &options).await {

@@ -2,7 +2,7 @@
 
 use shipkit_core::{ProjectPath, Release};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Given, Options, Shipped, configured, ready_paths, validate};
+use shipkit_smoke::{Check, Given, Options, Prometheus, Shipped, configured, ready_paths, validate};
 use url::Url;
 
 use crate::project::Project;
@@ -34,6 +34,7 @@ pub(crate) fn of(
         url.map_err(|error| Failure::usage(format!("`{key}.url`: `{address}` is no address: {error}")))?;
     let ready = Check::ready(ready_paths(&project.config));
     let checks: Vec<_> = std::iter::once(ready).chain(configured).collect();
-    validate(&url, &checks, &Options::default())?;
+    let prometheus = Prometheus::of(environment.analysis.as_ref())?;
+    validate(&url, &checks, &Options { prometheus, ..Options::default() })?;
     Ok(Some((url, checks)))
 }

@@ -113,6 +113,8 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
+        | CheckKind::Metrics(_)
+        | CheckKind::Alerts(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)

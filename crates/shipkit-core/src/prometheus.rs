@@ -1,11 +1,17 @@
 //! Prometheus: where it is, and what it answers to an instant query (its HTTP API, version 1).
 
+mod rules;
+mod targets;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+pub use rules::{Rule, rules};
+pub use targets::{Target, targets};
 
 use crate::exit::ExitCode;
 use crate::hint::Hint;
@@ -142,10 +148,12 @@ pub enum PrometheusError {
         reason: String,
     },
     /// More came than is read.
-    #[error("the answer to `{query}` is larger than 1 MiB")]
+    #[error("the answer to `{query}` is larger than {mib} MiB")]
     TooLarge {
         /// The query.
         query: String,
+        /// How much is read.
+        mib: usize,
     },
 }
 
@@ -175,8 +183,8 @@ impl Hint for PrometheusError {
 }
 
 #[derive(Deserialize)]
-struct RawAnswer {
-    data: Option<RawData>,
+struct RawAnswer<T> {
+    data: Option<T>,
     #[serde(rename = "errorType")]
     error_type: Option<String>,
     error: Option<String>,
@@ -205,9 +213,35 @@ struct RawSample {
 /// # Errors
 /// When it says that it cannot, or is not Prometheus.
 pub fn read(at: &str, query: &str, status: u16, body: &[u8]) -> Result<Samples, PrometheusError> {
-    let short = |text: &str| text.chars().take(MESSAGE).collect::<String>();
-    let wrong = |message: &str| PrometheusError::Query { query: query.to_owned(), message: short(message) };
-    let answer = match serde_json::from_slice::<RawAnswer>(body) {
+    let wrong =
+        |message: &str| PrometheusError::Query { query: query.to_owned(), message: message.to_owned() };
+    let number = |text: &str| text.parse().unwrap_or(f64::NAN);
+    let (found, warnings) = data(at, query, status, body)?;
+    let samples = match found {
+        RawData::Vector(all) => all
+            .into_iter()
+            .map(|one| Sample {
+                labels: one.metric,
+                value: one.value.map_or(f64::NAN, |(_, text)| number(&text)),
+            })
+            .collect(),
+        RawData::Scalar((_, text)) => vec![Sample { labels: BTreeMap::new(), value: number(&text) }],
+        RawData::Matrix(_) => {
+            return Err(wrong("it gives a range of values, and one value for each series is needed"));
+        }
+        RawData::String(_) => return Err(wrong("it gives a text, and a number is needed")),
+    };
+    Ok(Samples { samples, warnings })
+}
+
+/// What is in an answer to `asked`, and what Prometheus says about it.
+pub(crate) fn data<T: DeserializeOwned>(
+    at: &str,
+    asked: &str,
+    status: u16,
+    body: &[u8],
+) -> Result<(T, Vec<String>), PrometheusError> {
+    let answer = match serde_json::from_slice::<RawAnswer<T>>(body) {
         Ok(answer) => answer,
         Err(_not_its_form) if status == 401 || status == 403 || 500 <= status => {
             let message = String::from_utf8_lossy(body);
@@ -216,41 +250,29 @@ pub fn read(at: &str, query: &str, status: u16, body: &[u8]) -> Result<Samples, 
         }
         Err(_not_its_form) => return Err(PrometheusError::Foreign { at: at.to_owned(), status }),
     };
-    let number = |text: &str| text.parse().unwrap_or(f64::NAN);
-    let samples = match (answer.data, answer.error) {
+    match (answer.data, answer.error) {
         (_, Some(error)) => {
             let is_query = matches!(answer.error_type.as_deref(), Some("bad_data" | "execution"));
-            return Err(if is_query {
-                wrong(&error)
+            let (at, message) = (at.to_owned(), short(&error));
+            Err(if is_query {
+                PrometheusError::Query { query: asked.to_owned(), message }
             } else {
-                PrometheusError::Refused { at: at.to_owned(), status, message: short(&error) }
-            });
-        }
-        (Some(RawData::Vector(all)), None) => all
-            .into_iter()
-            .map(|one| Sample {
-                labels: one.metric,
-                value: one.value.map_or(f64::NAN, |(_, text)| number(&text)),
+                PrometheusError::Refused { at, status, message }
             })
-            .collect(),
-        (Some(RawData::Scalar((_, text))), None) => {
-            vec![Sample { labels: BTreeMap::new(), value: number(&text) }]
         }
-        (Some(RawData::Matrix(_)), None) => {
-            return Err(wrong("it gives a range of values, and one value for each series is needed"));
-        }
-        (Some(RawData::String(_)), None) => return Err(wrong("it gives a text, and a number is needed")),
+        (Some(data), None) => Ok((data, answer.warnings.iter().map(|one| short(one)).collect())),
         // The API server of a cluster has an own form for what it says itself.
-        (None, None) if status == 200 => {
-            return Err(PrometheusError::Foreign { at: at.to_owned(), status });
-        }
+        (None, None) if status == 200 => Err(PrometheusError::Foreign { at: at.to_owned(), status }),
         (None, None) => {
             let said = serde_json::from_slice::<RawStatus>(body).ok().and_then(|said| said.message);
             let message = said.map_or_else(|| "nothing more".to_owned(), |message| short(&message));
-            return Err(PrometheusError::Refused { at: at.to_owned(), status, message });
+            Err(PrometheusError::Refused { at: at.to_owned(), status, message })
         }
-    };
-    Ok(Samples { samples, warnings: answer.warnings.iter().map(|one| short(one)).collect() })
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MESSAGE).collect()
 }
 
 #[derive(Deserialize)]

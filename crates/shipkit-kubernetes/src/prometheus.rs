@@ -68,7 +68,7 @@ impl Cluster {
             match Limited::new(answer.into_body(), LIMIT).collect().await {
                 Ok(body) => Ok((status, body.to_bytes())),
                 Err(error) if error.is::<LengthLimitError>() => {
-                    Err(PrometheusError::TooLarge { query: query.to_owned() })
+                    Err(PrometheusError::TooLarge { query: query.to_owned(), mib: LIMIT >> 20 })
                 }
                 Err(error) => Err(unreachable(causes(&*error))),
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shipkit_core::Secret;
 pub use shipkit_core::config::Capture;
-use shipkit_core::config::{Method, SecurityHeaders, SocketIo, Statuses, Tls};
+use shipkit_core::config::{Alerts, Bounds, Exposition, Method, SecurityHeaders, SocketIo, Statuses, Tls};
 
 use crate::variable::{Unfilled, names, names_in};
 
@@ -81,6 +81,17 @@ pub enum Kind {
     RateLimit {
         /// A path below the base address, or a whole address.
         path: String,
+    },
+    /// Does it show metrics that Prometheus can read, with these series, and do they grow when it is asked for something?
+    Metrics(Exposition),
+    /// Is Prometheus itself well, and does no alert fire that did not fire before?
+    Alerts(Alerts),
+    /// Does Prometheus measure what it should, since this run began?
+    Promql {
+        /// The query.
+        query: String,
+        /// What its values must be.
+        bounds: Bounds,
     },
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Ask {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// The first [`BODY_LIMIT`] bytes.
+    /// Its first bytes: [`BODY_LIMIT`], if nothing else was said.
     pub(crate) body: Vec<u8>,
     /// Whether that is all.
     pub(crate) is_whole: bool,
@@ -115,8 +115,13 @@ impl Client {
 
     /// Sends one request and reads its answer, all until `deadline`. Nothing is followed, unpacked or tried again.
     pub(crate) async fn ask(&self, ask: &Ask, deadline: Instant) -> Result<Answer, Bad> {
+        self.ask_up_to(BODY_LIMIT, ask, deadline).await
+    }
+
+    /// The same, and more or less of the body is read.
+    pub(crate) async fn ask_up_to(&self, limit: usize, ask: &Ask, deadline: Instant) -> Result<Answer, Bad> {
         let start = Instant::now();
-        self.answered(ask, start, deadline).await?.read().await
+        self.answered(ask, start, deadline).await?.read(limit).await
     }
 
     /// Asks for another protocol on the connection of the request (RFC 9110 7.8). If the answer is 101, there is the connection.
@@ -128,7 +133,7 @@ impl Client {
         let start = Instant::now();
         let mut answered = self.answered(ask, start, deadline).await?;
         if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return answered.read().await.map(|answer| (answer, None));
+            return answered.read(BODY_LIMIT).await.map(|answer| (answer, None));
         }
         let headers = std::mem::take(answered.response.headers_mut());
         match timeout_at(deadline, answered.response.upgrade()).await {
@@ -165,7 +170,7 @@ struct Answered {
 }
 
 impl Answered {
-    async fn read(self) -> Result<Answer, Bad> {
+    async fn read(self, limit: usize) -> Result<Answer, Bad> {
         let Self { mut response, start, deadline } = self;
         let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
@@ -173,7 +178,7 @@ impl Answered {
             match timeout_at(deadline, response.chunk()).await {
                 Ok(Ok(None)) => break true,
                 Ok(Ok(Some(chunk))) => {
-                    let room = BODY_LIMIT.saturating_sub(body.len());
+                    let room = limit.saturating_sub(body.len());
                     body.extend(chunk.iter().take(room));
                     if room < chunk.len() {
                         break false;

@@ -126,10 +126,11 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Tls(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
-        | CheckKind::SecurityHeaders(_) => without_answer(check)?,
-        CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => {
-            format!("`{}`", check.kind.word())
-        }
+        | CheckKind::SecurityHeaders(_)
+        | CheckKind::Metrics(_)
+        | CheckKind::Alerts(_) => without_answer(check)?,
+        CheckKind::Promql(_) => beyond_values(check)?,
+        CheckKind::Openapi(_) | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
     };
     Some(format!("{what} {place}"))
 }
@@ -139,6 +140,7 @@ fn has_variables(check: &config::Check) -> bool {
     let texts: Vec<&String> = match &check.kind {
         CheckKind::Http(_)
         | CheckKind::Tls(_)
+        | CheckKind::Alerts(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::Run(_) => {
@@ -146,6 +148,7 @@ fn has_variables(check: &config::Check) -> bool {
         }
         CheckKind::Redirect { url, to } => to.iter().chain([url]).collect(),
         CheckKind::SecurityHeaders(wanted) => wanted.paths.iter().collect(),
+        CheckKind::Metrics(shown) => shown.by.iter().chain([&shown.path]).collect(),
         CheckKind::SocketIo(said) => {
             let told = said.auth.iter().chain(&said.emit).any(|value| value.to_string().contains("${"));
             return told || said.path.contains("${");
@@ -174,7 +177,7 @@ fn without_answer(check: &config::Check) -> Option<String> {
 /// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
 /// no body (RFC 9110 9.3.2).
 fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
-    let config::Expect { status: _, json, body, schema, p95, within: _ } = &check.expect;
+    let config::Expect { status: _, json, body, schema, p95, within: _, bounds: _ } = &check.expect;
     let is_headless = method == Method::Head;
     let given = [
         ("p95", p95.is_some() && method != Method::Get),
@@ -188,7 +191,7 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, body, schema, p95, within: _ } = &check.expect;
+    let config::Expect { status: _, json, body, schema, p95, within: _, bounds: _ } = &check.expect;
     let given = [
         ("json", !json.is_empty()),
         ("body", body.is_some()),
@@ -211,6 +214,12 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
     Some(format!("`{key}` of `{}`", check.kind.word()))
 }
 
+/// What values of a query have not: they are no answer of the service.
+fn beyond_values(check: &config::Check) -> Option<String> {
+    let expect = config::Expect { bounds: config::Bounds::default(), ..check.expect.clone() };
+    without_answer(&config::Check { expect, ..check.clone() })
+}
+
 /// `None` for kinds that [`unsupported`] has refused.
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
@@ -224,7 +233,12 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Page(path) => Kind::Page { path: path.clone() },
         CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
-        CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
+        CheckKind::Alerts(alerts) => Kind::Alerts(alerts.clone()),
+        CheckKind::Metrics(metrics) => Kind::Metrics(metrics.clone()),
+        CheckKind::Promql(query) => {
+            Kind::Promql { query: query.clone(), bounds: check.expect.bounds.clone() }
+        }
+        CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
     };
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
@@ -239,7 +253,7 @@ fn http(check: &config::Check, request: &Request) -> Http {
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body, schema: _, p95, within } = check.expect.clone();
+    let config::Expect { status, json, body, schema: _, p95, within, bounds: _ } = check.expect.clone();
     Expect { status, headers, json, body, schema: None, within, p95 }
 }
 
@@ -427,6 +441,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_query_only_its_values_can_be_expected() {
+        let mut query = check(CheckKind::Promql("up".to_owned()), None);
+        query.expect.bounds.samples = Some(2);
+        let bounds = query.expect.bounds.clone();
+        let converted = configured(std::slice::from_ref(&query), &UNKNOWN).unwrap();
+        assert_eq!(converted[0].kind, Kind::Promql { query: "up".to_owned(), bounds });
+        query.expect.status = Statuses::one(200);
+        let error = configured(&[query], &UNKNOWN).unwrap_err();
+        assert_eq!(error.to_string(), "this version cannot run `expect` of `promql` (`c`, line 7)");
+    }
+
+    #[test]
     fn what_has_no_answer_to_compare_expects_none() {
         let tcp = || check(CheckKind::Tcp("db:5432".to_owned()), None);
         let redirect = CheckKind::Redirect { url: "/a".to_owned(), to: Some("/b".to_owned()) };
@@ -434,6 +460,12 @@ mod tests {
         assert_eq!(converted[0].kind, Kind::Tcp { address: "db:5432".to_owned() });
         let redirect = Kind::Redirect { path: "/a".to_owned(), to: Some("/b".to_owned()) };
         assert_eq!(converted[1].kind, redirect);
+        let shown = config::Exposition { path: "/metrics".to_owned(), ..config::Exposition::default() };
+        let converted = configured(&[check(CheckKind::Metrics(shown.clone()), None)], &UNKNOWN).unwrap();
+        assert_eq!(converted[0].kind, Kind::Metrics(shown));
+        let alerts = config::Alerts { jobs: vec!["api".to_owned()], ..config::Alerts::default() };
+        let converted = configured(&[check(CheckKind::Alerts(alerts.clone()), None)], &UNKNOWN).unwrap();
+        assert_eq!(converted[0].kind, Kind::Alerts(alerts));
         let mut expects = tcp();
         expects.expect.status = Statuses::one(200);
         let mut has_headers = tcp();

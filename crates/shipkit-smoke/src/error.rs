@@ -138,6 +138,17 @@ pub enum SmokeError {
     /// What should be the address of Prometheus is none. It may hold a password, and is not repeated.
     #[error("the address of Prometheus is no http address")]
     Prometheus,
+    /// What a check looks for in metrics is no series.
+    #[error("check `{check}` looks for `{series}`, which is neither `name` nor `name{{label=\"value\"}}`")]
+    Series {
+        /// The name of the check.
+        check: String,
+        /// What stands there.
+        series: String,
+    },
+    /// A check asks Prometheus, and nobody said where it is.
+    #[error("check `{0}` asks Prometheus, and no address of it is known")]
+    WherePrometheus(String),
     /// A rate at which nothing would be asked, or more than this program can send.
     #[error("a rate of {0} requests a second cannot be held: it is between 1 and 2000")]
     Rate(u32),
@@ -147,10 +158,13 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `page`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
+                "checks that run today: `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `alerts`, `metrics`, `page`, `promql`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
+            Self::WherePrometheus(_) => Some(
+                "`analysis.prometheus` of the environment says it; one at `service://` is asked by `analysis` alone".to_owned(),
+            ),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),
             Self::Variable { variable, .. } => {
                 Some(format!("set the environment variable `{variable}` for this step"))
@@ -168,6 +182,7 @@ impl Hint for SmokeError {
             | Self::Capture { .. }
             | Self::Expected { .. }
             | Self::Schema { .. }
+            | Self::Series { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
         }
@@ -189,9 +204,11 @@ impl Hint for SmokeError {
             | Self::Capture { .. }
             | Self::Expected { .. }
             | Self::Schema { .. }
+            | Self::Series { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }
             | Self::WhichRelease(_)
+            | Self::WherePrometheus(_)
             | Self::Prometheus
             | Self::Rate(_) => ExitCode::Usage,
         }

@@ -2,10 +2,11 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `security_headers`), as is what is filled in
-//! (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests; `tcp` and `tls` connect by
-//! themselves. [`Prometheus`] asks what others have measured.
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `security_headers`, `exposition`,
+//! `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
+//! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
+mod alerts;
 mod bounds;
 mod capture;
 mod check;
@@ -14,6 +15,7 @@ mod client;
 mod configured;
 mod error;
 mod expected;
+mod exposition;
 mod graph;
 mod json_path;
 mod judge;

@@ -1,5 +1,6 @@
-//! `run`: asks the checks in three stages, and stops before what makes no sense any more.
+//! `run`: asks the checks in stages, and stops before what makes no sense any more.
 
+mod alerts;
 mod asked;
 mod burst;
 mod filled;
@@ -7,6 +8,8 @@ mod log;
 mod measured;
 mod order;
 mod pages;
+mod promql;
+mod scrape;
 mod sender;
 mod socket;
 mod talk;
@@ -15,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use rustls::RootCertStore;
 use shipkit_core::config::Method;
 use shipkit_core::{Outcome, Secret, Verdict};
@@ -28,6 +32,7 @@ use crate::client::{self, Answer, Ask, Bad, Client, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
 use crate::marked::{Marked, Marks};
+use crate::prometheus::Prometheus;
 use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
 use crate::secrets::Secrets;
@@ -74,6 +79,10 @@ pub struct Options {
     pub detects: bool,
     /// Whether the target is one that people use: no bursts of requests are sent to it.
     pub is_production: bool,
+    /// The Prometheus that measures the target. One answer of it may take 20 seconds.
+    pub prometheus: Option<Prometheus>,
+    /// The moment before the target was changed, if it is known: what fired then is no fault of the change.
+    pub since: Option<Timestamp>,
 }
 
 impl Default for Options {
@@ -91,17 +100,19 @@ impl Default for Options {
             marked: None,
             detects: false,
             is_production: false,
+            prometheus: None,
+            since: None,
         }
     }
 }
 
-/// Asks all checks: first those for readiness, then those for the release, then the others, and bursts last. When a gate of one stage
-/// does not pass, the later stages are skipped: their answers would be about something else.
+/// Asks all checks: first those for readiness, then those for the release, then the others, then what Prometheus has measured, and bursts
+/// last. When a gate of one stage does not pass, the later stages are skipped: their answers would be about something else.
 ///
 /// # Errors
 /// When nothing can be asked at all. Whatever the target does is part of the report.
 pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
-    let asked = asked::prepare(base, &checks)?;
+    let asked = asked::prepare(base, &checks, options.prometheus.as_ref())?;
     let graph = asked::graph(&checks)?;
     let session = Session::new(base, options)?;
     session.learn(asked.iter().flat_map(|asked| asked.check.variables()).cloned());
@@ -138,7 +149,7 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
 /// # Errors
 /// As [`run`] would give.
 pub fn validate(base: &Url, checks: &[Check], options: &Options) -> Result<(), SmokeError> {
-    asked::prepare(base, checks)?;
+    asked::prepare(base, checks, options.prometheus.as_ref())?;
     asked::graph(checks)?;
     Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
     Ok(())
@@ -159,6 +170,7 @@ struct Session<'a> {
     roots: RootCertStore,
     options: &'a Options,
     base: &'a Url,
+    began: Instant,
     end: Instant,
     captured: Mutex<Captured>,
     /// What no report may show.
@@ -175,12 +187,14 @@ impl<'a> Session<'a> {
         let client = Client::new(options.ca_pem.as_deref(), Reuse::Never, options.timeout)?;
         let roots = client::roots(options.ca_pem.as_deref())?;
         let marks = options.marked.as_ref().map(Marks::of).transpose()?;
+        let began = Instant::now();
         Ok(Self {
             sender: Sender { client, marks },
             roots,
             options,
             base,
-            end: Instant::now() + options.deadline,
+            began,
+            end: began + options.deadline,
             captured: Mutex::default(),
             secrets: Mutex::default(),
         })
@@ -208,7 +222,7 @@ impl<'a> Session<'a> {
     }
 
     async fn ask_detected(&self, base: &Url, detected: &[Usual]) -> Result<Vec<CheckReport>, SmokeError> {
-        let asked = asked::prepare(base, detected.iter().map(|usual| &usual.check))?;
+        let asked = asked::prepare(base, detected.iter().map(|usual| &usual.check), None)?;
         // In a loop, for with a closure the future of a run could not be sent to another thread.
         let mut asking = Vec::new();
         for one in &asked {
@@ -233,6 +247,10 @@ impl<'a> Session<'a> {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
                 Question::Rest(rest) => self.rest_filled(asked, rest, &mut log).await,
+                Question::Promql(promql) => self.promql(promql, asked.check.retries, &mut log).await,
+                Question::Alerts { prometheus, wanted } => {
+                    self.alerts((*prometheus, *wanted), asked.check.retries, &mut log).await
+                }
                 Question::Burst { ask } => self.burst(ask, &mut log).await,
             }
         };
@@ -369,6 +387,7 @@ impl<'a> Session<'a> {
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
+            Rest::Metrics(scrape) => self.scrape(scrape).await,
             Rest::SocketIo(talk) => self.talk(talk).await,
             Rest::Page(url) => self.page(url).await,
             Rest::SecurityHeaders { profile, root, urls } => {
@@ -475,6 +494,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Tcp(_)
         | Rest::Redirect(_)
         | Rest::Tls(_)
+        | Rest::Metrics(_)
         | Rest::SocketIo(_)
         | Rest::Page(_)
         | Rest::SecurityHeaders { .. }

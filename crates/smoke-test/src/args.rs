@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use shipkit_core::config;
 use shipkit_core::{Repository, Secret};
 use shipkit_runner::CommonArgs;
@@ -65,6 +66,9 @@ pub struct RunArgs {
     /// How long one request may take.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub timeout: Duration,
+    /// The moment before the target was changed, by RFC 3339 or as how long ago: alerts that fired then are forgiven.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
     /// An address that answers whenever the network from here works, to tell a dead target from a dead network.
     #[arg(long, value_name = "URL")]
     pub control_url: Option<Url>,
@@ -119,6 +123,49 @@ pub enum Which {
     Both,
 }
 
+/// A moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// This one.
+    At(Timestamp),
+    /// So long before now.
+    Ago(Duration),
+}
+
+impl Since {
+    /// Which moment that is, if it is `now`.
+    #[must_use]
+    pub fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(moment) => moment,
+            Self::Ago(time) => now.checked_sub(time).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    let moment = text.parse().map(Since::At);
+    moment
+        .or_else(|_no_moment| time(text).map(Since::Ago))
+        .map_err(|error| format!("{error}; a moment is written as in `2026-01-31T12:00:00Z`"))
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     config::duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_so_long_ago() {
+        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+        let of = |text: &str| since(text).map(|since| since.moment(now).to_string());
+        assert_eq!(of("10m").unwrap(), "2026-01-31T11:50:00Z");
+        assert_eq!(of("2026-01-31T11:00:00+01:00").unwrap(), "2026-01-31T10:00:00Z");
+        for text in ["", "10", "yesterday", "2026-01-31", "-10m"] {
+            assert!(of(text).is_err(), "{text}");
+        }
+    }
 }

@@ -6,7 +6,9 @@ use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, ProjectPath, Release, Secret};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Given, Options, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths};
+use shipkit_smoke::{
+    Check, Given, Options, Prometheus, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths,
+};
 use url::Url;
 
 use crate::args::RunArgs;
@@ -31,6 +33,8 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
+        since: args.since.map(|since| since.moment(runner.now())),
+        prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         detects: environment.is_none(),
         ..Options::default()
     };

@@ -173,3 +173,10 @@ async fn a_name_in_upper_case_is_one_clear_error() {
     let sentence = "`ghcr.io/Acme/Release` has upper-case letters, which no registry takes: write `ghcr.io/acme/release`";
     check(&smoke(folder.path(), &args).await, 2, sentence);
 }
+
+#[tokio::test]
+async fn prometheus_is_asked_where_the_environment_has_one() {
+    let folder = configured("http://127.0.0.1:1", "{promql: up}");
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(&output, 2, "check `promql up` asks Prometheus, and no address of it is known");
+}

@@ -4,6 +4,7 @@
 //! Prometheus says nothing about, is inconclusive; where Prometheus does not answer it is unreachable; all else passes.
 
 mod metrics;
+pub mod query;
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 pub use metrics::{COUNTERS, HISTOGRAMS, Metrics, Quantile, STATUS_LABELS, Share, Times};
 
-use crate::config::{Analysis, BasisPoints};
+use crate::config::{Analysis, BasisPoints, Bounds};
 use crate::prometheus::{PrometheusError, Samples};
 use crate::verdict::{Outcome, Verdict};
 
@@ -224,54 +225,14 @@ fn found<T>(
     finding(value, Some(count), outcome)
 }
 
-/// A query of the configuration: it must give something. `bool` in it makes it a question, and 0 is then no.
+/// A query of the configuration.
 fn of_query(name: &str, query: &str, answer: &Answer<Samples>) -> Finding {
-    let finding = |value: String, outcome| Finding {
-        metric: name.to_owned(),
-        value,
-        limit: String::new(),
-        requests: None,
-        outcome,
+    let value = match answer {
+        Answer::Given(given) => query::values(given),
+        Answer::Nothing(_) | Answer::Unreachable(_) => String::new(),
     };
-    let samples = match answer {
-        Answer::Given(given) => &given.samples,
-        Answer::Nothing(why) => return finding(String::new(), Outcome::inconclusive(why)),
-        Answer::Unreachable(why) => return finding(String::new(), Outcome::unreachable(why)),
-    };
-    let mut values: Vec<String> = samples.iter().take(3).map(|one| one.value.to_string()).collect();
-    if values.len() < samples.len() {
-        values.push("...".to_owned());
-    }
-    let value = values.join(", ");
-    let outcome = if samples.is_empty() {
-        Outcome::inconclusive(format!("`{name}` gives nothing"))
-    } else if samples.iter().any(|one| one.value.is_nan()) {
-        Outcome::inconclusive(format!("`{name}` gives something that is not a number"))
-    } else if is_question(query) && samples.iter().any(|one| one.value == 0.0) {
-        Outcome::fail(format!("`{name}` says no"))
-    } else {
-        Outcome::pass(format!("`{name}` gives {value}"))
-    };
-    finding(value, outcome)
-}
-
-/// Whether a comparison with `bool` stands in it.
-fn is_question(query: &str) -> bool {
-    let (mut word, mut quote) = (String::new(), None);
-    for letter in query.chars().chain([' ']) {
-        match quote {
-            Some(open) if open == letter => quote = None,
-            Some(_) => {}
-            None if letter.is_alphanumeric() || letter == '_' || letter == ':' => word.push(letter),
-            None => {
-                if std::mem::take(&mut word) == "bool" {
-                    return true;
-                }
-                quote = matches!(letter, '"' | '\'' | '`').then_some(letter);
-            }
-        }
-    }
-    false
+    let outcome = query::judged(name, query, answer, &Bounds::default());
+    Finding { metric: name.to_owned(), value, limit: String::new(), requests: None, outcome }
 }
 
 /// Prometheus estimates how much a counter grew; what is not a number is none.

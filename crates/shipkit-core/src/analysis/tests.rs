@@ -98,7 +98,7 @@ fn what_cannot_be_asked_is_no_fail_of_the_release() {
     let query = || "q".to_owned();
     let answers = [
         PrometheusError::Query { query: query(), message: "bad".to_owned() },
-        PrometheusError::TooLarge { query: query() },
+        PrometheusError::TooLarge { query: query(), mib: 1 },
         PrometheusError::Refused { at: at(), status: 503, message: "late".to_owned() },
         PrometheusError::Foreign { at: at(), status: 200 },
         PrometheusError::Unreachable { at: at(), reason: "refused".to_owned() },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::request::Request;
 use super::statuses::Statuses;
@@ -50,6 +50,10 @@ pub enum CheckKind {
         /// Where it must lead; `None` is from http to https of the same host.
         to: Option<String>,
     },
+    /// The metrics that an application shows.
+    Metrics(Exposition),
+    /// What Prometheus says about itself, and the alerts that fire.
+    Alerts(Alerts),
     /// A page, whose scripts, styles and icons must be there.
     Page(String),
     /// Headers that protect visitors.
@@ -64,6 +68,28 @@ pub enum CheckKind {
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(String),
+}
+
+/// What an application must show to Prometheus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exposition {
+    /// Path or address.
+    pub path: String,
+    /// Series that must be there: `name`, or `name{label="value"}`.
+    pub series: Vec<String>,
+    /// The same, of those that must grow when something is asked for.
+    pub grows: Vec<String>,
+    /// What is asked for; `None` is `/`.
+    pub by: Option<String>,
+}
+
+/// What Prometheus must say about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// Jobs whose targets must be up.
+    pub jobs: Vec<String>,
+    /// Names of alerts that may fire.
+    pub allow: Vec<String>,
 }
 
 /// Which headers are looked for, and where.
@@ -148,6 +174,19 @@ pub struct Expect {
     pub p95: Option<Duration>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
+    /// What the values of a query must be.
+    pub bounds: Bounds,
+}
+
+/// What the values that a query for Prometheus gives must be. Without limits it must give something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Every value must be above this.
+    pub over: Option<Number>,
+    /// Every value must be below this.
+    pub under: Option<Number>,
+    /// How many values there must be at least, one for each series; `None` is one.
+    pub samples: Option<u64>,
 }
 
 impl CheckKind {
@@ -161,6 +200,8 @@ impl CheckKind {
             Self::Tcp(_) => "tcp",
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",
+            Self::Metrics(_) => "metrics",
+            Self::Alerts(_) => "alerts",
             Self::Page(_) => "page",
             Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",

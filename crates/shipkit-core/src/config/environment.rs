@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::check::{Check, CheckKind, Expect, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion};
+use super::check::{
+    Alerts, Check, CheckKind, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion,
+};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
@@ -271,6 +273,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
             within: expect.within.map(|Span(duration)| duration),
+            bounds: expect.bounds,
         },
         retries: raw.retries,
         only_warns: raw.severity == Some(CheckSeverity::Warn),
@@ -286,6 +289,13 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.tcp.clone().map(CheckKind::Tcp),
         raw.tls.as_ref().map(|wanted| CheckKind::Tls(tls(wanted))),
         raw.redirect.clone().map(|url| CheckKind::Redirect { url, to: raw.to.clone() }),
+        raw.metrics.clone().map(|path| {
+            let (series, grows) = (list(raw.series.as_ref()), list(raw.grows.as_ref()));
+            CheckKind::Metrics(Exposition { path, series, grows, by: raw.by.clone() })
+        }),
+        raw.alerts.as_ref().map(|raw| {
+            CheckKind::Alerts(Alerts { jobs: list(raw.job.as_ref()), allow: list(raw.allow.as_ref()) })
+        }),
         raw.page.clone().map(CheckKind::Page),
         raw.security_headers
             .clone()
@@ -346,12 +356,13 @@ fn requests(raw: &RawCheck) -> impl Iterator<Item = CheckKind> {
 
 fn title(kind: &CheckKind) -> String {
     match kind {
-        CheckKind::Tls(_) | CheckKind::SecurityHeaders(_) => kind.word().to_owned(),
+        CheckKind::Tls(_) | CheckKind::SecurityHeaders(_) | CheckKind::Alerts(_) => kind.word().to_owned(),
         CheckKind::Http(Request { url: what, .. })
         | CheckKind::Ws(what)
         | CheckKind::SocketIo(SocketIo { path: what, .. })
         | CheckKind::Tcp(what)
         | CheckKind::Redirect { url: what, .. }
+        | CheckKind::Metrics(Exposition { path: what, .. })
         | CheckKind::Page(what)
         | CheckKind::Promql(what)
         | CheckKind::Openapi(what)

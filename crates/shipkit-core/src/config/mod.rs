@@ -7,6 +7,7 @@ mod environment;
 mod error;
 mod group;
 mod hook;
+mod metric_rules;
 mod mirrors;
 mod raw;
 mod raw_check;
@@ -28,7 +29,8 @@ mod values;
 mod yaml;
 
 pub use check::{
-    Check, CheckKind, Expect, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion, WantedHeader,
+    Alerts, Bounds, Check, CheckKind, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls,
+    TlsVersion, WantedHeader,
 };
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};

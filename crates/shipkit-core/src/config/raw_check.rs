@@ -9,22 +9,22 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use super::check::WantedHeader;
+use super::check::{Bounds, WantedHeader};
 use super::request::{Capture, Method};
 use super::statuses::Statuses;
-use super::values::{Span, Text};
+use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
     {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
     {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["security_headers"]},
-    {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
+    {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
@@ -64,6 +64,16 @@ pub(super) struct RawCheck {
     pub(super) redirect: Option<String>,
     /// Where `redirect` must lead. Default: from http to https of the same host.
     pub(super) to: Option<String>,
+    /// A path or address that shows metrics to Prometheus.
+    pub(super) metrics: Option<String>,
+    /// Series that `metrics` must show: `name`, or `name{label="value"}`.
+    pub(super) series: Option<Texts>,
+    /// The same, of those that must grow when `by` is asked for.
+    pub(super) grows: Option<Texts>,
+    /// The path or address that is asked for so that something grows. Default: `/`.
+    pub(super) by: Option<String>,
+    /// What Prometheus says about itself, and the alerts that fire.
+    pub(super) alerts: Option<RawAlerts>,
     /// A page, whose scripts, styles and icons must be there.
     pub(super) page: Option<String>,
     /// Headers that protect visitors: `baseline`, `strict`, `api`, or more.
@@ -98,6 +108,16 @@ pub(super) enum CheckSeverity {
     Gate,
     /// It is reported.
     Warn,
+}
+
+/// What Prometheus must say about itself: its rules are evaluated, and no alert fires that did not fire before.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawAlerts {
+    /// Jobs whose targets must be up.
+    pub(super) job: Option<Texts>,
+    /// Names of alerts that may fire.
+    pub(super) allow: Option<Texts>,
 }
 
 /// What TLS must be like.
@@ -220,6 +240,7 @@ pub(super) struct RawExpect {
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) within: Option<Span>,
+    pub(super) bounds: Bounds,
 }
 
 /// What an answer must be, in full.
@@ -238,6 +259,12 @@ struct FullExpect {
     p95: Option<Span>,
     /// How soon the answer must come.
     within: Option<Span>,
+    /// Every value of `promql` must be above this.
+    over: Option<Number>,
+    /// Every value of `promql` must be below this.
+    under: Option<Number>,
+    /// How many values `promql` must give at least, one for each series. Default: 1.
+    samples: Option<u64>,
 }
 
 impl<'de, T: FromWord + Deserialize<'de>> Deserialize<'de> for Brief<T> {
@@ -354,9 +381,10 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, schema, p95, within } =
+                let FullExpect { status, json, body, schema, p95, within, over, under, samples } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(RawExpect { status, json, body, schema, p95, within })
+                let bounds = Bounds { over, under, samples };
+                Ok(RawExpect { status, json, body, schema, p95, within, bounds })
             }
         }
         deserializer.deserialize_any(Reader)

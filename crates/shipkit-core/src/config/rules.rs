@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::check::{Check, CheckKind};
+use super::check::{Check, CheckKind, Exposition};
 use super::environment::origin;
 use super::error::{list, suggestion};
+use super::metric_rules;
 use super::raw::{RawConfig, RawService};
 use super::raw_check::RawCheck;
 use super::request::Request;
@@ -389,11 +390,13 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
     if let Some(service) = &check.service {
         known_service(context, &join(path, "service"), service, config);
     }
+    metric_rules::check(context, path, check);
     let (what, fits, hint) = match &check.kind {
         CheckKind::Http(Request { url, .. })
         | CheckKind::RateLimit(url)
         | CheckKind::Page(url)
         | CheckKind::Release(url)
+        | CheckKind::Metrics(Exposition { path: url, .. })
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
         }
@@ -416,7 +419,7 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Promql(text) | CheckKind::Openapi(text) | CheckKind::Run(text) => {
             (text, !text.trim().is_empty(), "it may not be empty")
         }
-        CheckKind::Tls(_) => return,
+        CheckKind::Tls(_) | CheckKind::Alerts(_) => return,
         CheckKind::SecurityHeaders(wanted) => match wanted.paths.iter().find(|path| !is_address(path)) {
             Some(bad) => (bad, false, "write a path (`/health`) or `https://...`"),
             None => return,
@@ -442,7 +445,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     match words.as_slice() {
         [] => {
             let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
-                       `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
+                       `page`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {
@@ -452,6 +455,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
             for kind in kinds {
                 request_rules::keys(context, path, raw, kind);
             }
+            metric_rules::belongs(context, path, raw, one);
         }
         several => {
             let message = format!("one check asks several things: {}", list(several));
@@ -561,6 +565,6 @@ pub(super) fn is_http(text: &str) -> bool {
     rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     text.starts_with('/') || is_http(text)
 }

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 
 use http::HeaderName;
-use shipkit_core::config::{self, Method, Profile, SecurityHeaders, Statuses};
+use shipkit_core::config::{self, Alerts, Exposition, Method, Profile, SecurityHeaders, Statuses, Tls};
 use url::Url;
 
 use super::burst::BUDGET;
 use super::filled::{self, Request};
+use super::promql::Promql;
+use super::scrape::Scrape;
+use crate::alerts::FIRING;
 use crate::capture::Captured;
 use crate::check::{Capture, Check, Expect, Http, Kind, Wanted};
 use crate::client::Ask;
 use crate::error::SmokeError;
 use crate::expected::Expected;
+use crate::exposition::Selector;
 use crate::graph::{Graph, Tangle};
 use crate::json_path::JsonPath;
+use crate::prometheus::Prometheus;
 use crate::redirect::{Route, To};
 use crate::secrets::Secrets;
 use crate::socketio::{Talk, Transport};
@@ -24,7 +29,8 @@ use crate::variable::{Values, is_name};
 use crate::websocket;
 
 /// The stages of a run in order.
-pub(super) const STAGES: [Stage; 4] = [Stage::Ready, Stage::Release, Stage::Rest, Stage::Burst];
+pub(super) const STAGES: [Stage; 5] =
+    [Stage::Ready, Stage::Release, Stage::Rest, Stage::Measured, Stage::Burst];
 
 /// When a check is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub(super) enum Stage {
     Ready,
     Release,
     Rest,
+    /// After those that are quick: what Prometheus has measured takes its time.
+    Measured,
     /// After all others, which would be refused, too.
     Burst,
 }
@@ -48,6 +56,8 @@ pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
     Release { url: Url, wanted: &'a Wanted },
     Rest(Rest<'a>),
+    Promql(Promql<'a>),
+    Alerts { prometheus: &'a Prometheus, wanted: &'a Alerts },
     Burst { ask: Ask },
 }
 
@@ -58,6 +68,7 @@ pub(super) enum Rest<'a> {
     Redirect(Route),
     Tls(Box<Target>),
     Ws { ask: Ask, expected: Box<Expected> },
+    Metrics(Scrape),
     SocketIo(Talk),
     Page(Url),
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
@@ -67,10 +78,11 @@ pub(super) enum Rest<'a> {
 pub(super) fn prepare<'a>(
     base: &Url,
     checks: impl IntoIterator<Item = &'a Check, IntoIter: Clone>,
+    prometheus: Option<&'a Prometheus>,
 ) -> Result<Vec<Asked<'a>>, SmokeError> {
     let checks = checks.into_iter();
     let later = filled::marks(checks.clone().flat_map(Check::captures));
-    checks.map(|check| prepare_one(base, check, &later)).collect()
+    checks.map(|check| prepare_one(base, check, &later, prometheus)).collect()
 }
 
 /// Who waits for whom.
@@ -92,16 +104,16 @@ pub(super) fn graph(checks: &[Check]) -> Result<Graph, SmokeError> {
     })
 }
 
-fn prepare_one<'a>(base: &Url, check: &'a Check, later: &Captured) -> Result<Asked<'a>, SmokeError> {
+fn prepare_one<'a>(
+    base: &Url,
+    check: &'a Check,
+    later: &Captured,
+    prometheus: Option<&'a Prometheus>,
+) -> Result<Asked<'a>, SmokeError> {
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
-            let urls = addresses(base, paths, check)?;
-            let bad = || SmokeError::Address {
-                check: check.name.clone(),
-                address: String::new(),
-                why: "there is no path to ask".to_owned(),
-            };
-            (urls.first().ok_or_else(bad)?.clone(), Question::Ready { urls })
+            let (first, urls) = one_or_more(base, paths, check)?;
+            (first, Question::Ready { urls })
         }
         Kind::Release { wanted, .. } if *wanted == Wanted::default() => {
             return Err(SmokeError::WhichRelease(check.name.clone()));
@@ -122,20 +134,13 @@ fn prepare_one<'a>(base: &Url, check: &'a Check, later: &Captured) -> Result<Ask
             let route = route(base, path, to.as_deref(), check)?;
             (route.asked.clone(), Question::Rest(Rest::Redirect(route)))
         }
-        Kind::Tls(wanted) => {
-            let address = || harmless(base).to_string();
-            let no_tls = || SmokeError::NoTls { check: check.name.clone(), address: address() };
-            let target = Target::of(base, wanted).ok_or_else(no_tls)?;
-            (base.clone(), Question::Rest(Rest::Tls(Box::new(target))))
-        }
+        Kind::Tls(wanted) => (base.clone(), Question::Rest(Rest::Tls(target(base, wanted, check)?))),
         Kind::Ws { path, expect } => {
-            let ask = handshake(base, check, path)?;
-            let expected = Box::new(of_handshake(check, expect)?);
-            (ask.url.clone(), Question::Rest(Rest::Ws { ask, expected }))
+            let (ask, expected) = (handshake(base, check, path)?, of_handshake(check, expect)?);
+            (ask.url.clone(), Question::Rest(Rest::Ws { ask, expected: Box::new(expected) }))
         }
         Kind::SocketIo(said) => {
-            let config::SocketIo { path, namespace, auth, emit } = said.clone();
-            let talk = Talk { url: address(base, &path, check)?, namespace, auth, emit };
+            let talk = talk(base, said, check)?;
             (talk.url.clone(), Question::Rest(Rest::SocketIo(talk)))
         }
         Kind::Page { path } => {
@@ -150,6 +155,18 @@ fn prepare_one<'a>(base: &Url, check: &'a Check, later: &Captured) -> Result<Ask
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
             (ask.url.clone(), Question::Burst { ask })
+        }
+        Kind::Metrics(metrics) => {
+            let scrape = scrape(base, check, metrics)?;
+            (scrape.ask.url.clone(), Question::Rest(Rest::Metrics(scrape)))
+        }
+        Kind::Alerts(wanted) => {
+            let (url, prometheus) = measured(prometheus, check)?;
+            (url, Question::Alerts { prometheus, wanted })
+        }
+        Kind::Promql { query, bounds } => {
+            let (url, prometheus) = measured(prometheus, check)?;
+            (url, Question::Promql(Promql { prometheus, name: &check.name, query, bounds }))
         }
     };
     Ok(Asked { check, url, question })
@@ -193,6 +210,36 @@ pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, Smok
 
 fn addresses(base: &Url, paths: &[String], check: &Check) -> Result<Vec<Url>, SmokeError> {
     paths.iter().map(|path| address(base, path, check)).collect()
+}
+
+/// Where Prometheus answers queries, which must be known.
+fn measured<'a>(
+    prometheus: Option<&'a Prometheus>,
+    check: &Check,
+) -> Result<(Url, &'a Prometheus), SmokeError> {
+    let nowhere = || SmokeError::WherePrometheus(check.name.clone());
+    prometheus.map(|prometheus| (prometheus.at_path("query"), prometheus)).ok_or_else(nowhere)
+}
+
+fn target(base: &Url, wanted: &Tls, check: &Check) -> Result<Box<Target>, SmokeError> {
+    let no_tls = || SmokeError::NoTls { check: check.name.clone(), address: harmless(base).to_string() };
+    Target::of(base, wanted).map(Box::new).ok_or_else(no_tls)
+}
+
+/// The first of them, and all.
+fn one_or_more(base: &Url, paths: &[String], check: &Check) -> Result<(Url, Vec<Url>), SmokeError> {
+    let urls = addresses(base, paths, check)?;
+    let first = urls.first().ok_or_else(|| SmokeError::Address {
+        check: check.name.clone(),
+        address: String::new(),
+        why: "there is no path to ask".to_owned(),
+    })?;
+    Ok((first.clone(), urls))
+}
+
+fn talk(base: &Url, said: &config::SocketIo, check: &Check) -> Result<Talk, SmokeError> {
+    let config::SocketIo { path, namespace, auth, emit } = said.clone();
+    Ok(Talk { url: address(base, &path, check)?, namespace, auth, emit })
 }
 
 fn endpoint(address: &str, check: &Check) -> Result<(Url, Endpoint), SmokeError> {
@@ -264,6 +311,20 @@ fn handshake(base: &Url, check: &Check, path: &str) -> Result<Ask, SmokeError> {
     Ok(Ask { headers: websocket::handshake(), ..Ask::get(url) })
 }
 
+/// Reads the series that are looked for. Where nothing else is said, what should grow is asked of the base address.
+fn scrape(base: &Url, check: &Check, metrics: &Exposition) -> Result<Scrape, SmokeError> {
+    let wanted = |text: &String| {
+        let bad = || SmokeError::Series { check: check.name.clone(), series: text.clone() };
+        Selector::read(text).ok_or_else(bad)
+    };
+    Ok(Scrape {
+        ask: Scrape::ask(address(base, &metrics.path, check)?),
+        by: address(base, metrics.by.as_deref().unwrap_or("/"), check)?,
+        series: metrics.series.iter().map(wanted).collect::<Result<_, _>>()?,
+        grows: metrics.grows.iter().map(wanted).collect::<Result<_, _>>()?,
+    })
+}
+
 impl Asked<'_> {
     /// The question again, with what was captured, if it needs any of it.
     pub(super) fn filled(
@@ -287,6 +348,7 @@ impl Question<'_> {
             Self::Ready { .. } => Stage::Ready,
             Self::Release { .. } => Stage::Release,
             Self::Rest(_) => Stage::Rest,
+            Self::Promql(_) | Self::Alerts { .. } => Stage::Measured,
             Self::Burst { .. } => Stage::Burst,
         }
     }
@@ -298,12 +360,16 @@ impl Question<'_> {
         match self {
             Self::Ready { .. }
             | Self::Release { .. }
-            | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. }) => format!("{curl} {url}"),
+            | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. } | Rest::Metrics(_)) => {
+                format!("{curl} {url}")
+            }
             Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
+            Self::Promql(Promql { query, .. }) => queried(&url, query),
+            Self::Alerts { .. } => queried(&url, FIRING),
             Self::Rest(Rest::SocketIo(talk)) => {
                 let url = harmless(&talk.address(Transport::Polling, None));
                 format!("{curl} {}", quoted(url.as_str()))
@@ -313,6 +379,10 @@ impl Question<'_> {
             ),
         }
     }
+}
+
+fn queried(url: &str, query: &str) -> String {
+    format!("curl -sS --max-time 20 {url} --data-urlencode {}", quoted(&format!("query={query}")))
 }
 
 fn flags(ask: &Ask) -> String {

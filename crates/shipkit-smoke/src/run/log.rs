@@ -111,9 +111,10 @@ impl Log {
     }
 
     pub(super) fn report(self, asked: &Asked<'_>, outcome: Outcome, url: &Url) -> CheckReport {
-        let is_flaky = matches!(asked.question, Question::Rest(_))
-            && outcome.verdict == Verdict::Pass
-            && self.attempts.iter().any(|attempt| !attempt.is_good);
+        let is_flaky =
+            matches!(asked.question, Question::Rest(_) | Question::Promql(_) | Question::Alerts { .. })
+                && outcome.verdict == Verdict::Pass
+                && self.attempts.iter().any(|attempt| !attempt.is_good);
         let names = asked.check.names();
         let repeat = unmarked(&asked.question.repeat(url), &names);
         CheckReport {

@@ -7,13 +7,17 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod alerts;
 mod captures;
 mod expectations;
+mod exposition;
 mod fixture;
 mod latency;
 mod methods;
 mod nginx;
 mod pages;
+mod prometheus;
+mod promql;
 mod rate_limit;
 mod redirect;
 mod run;

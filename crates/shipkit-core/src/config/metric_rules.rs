@@ -1,0 +1,48 @@
+//! What checks that ask about metrics must fulfil to make sense.
+
+use serde_json::Number;
+
+use super::check::{Bounds, Check, CheckKind, Exposition};
+use super::raw_check::RawCheck;
+use super::resolve::Context;
+use super::rules::is_address;
+use super::yaml::join;
+
+/// Limits between which something is, and an address to ask.
+pub(super) fn check(context: &mut Context<'_>, path: &str, check: &Check) {
+    let limit = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
+    let Bounds { over, under, samples: _ } = &check.expect.bounds;
+    if let (Some(over), Some(under)) = (limit(over), limit(under))
+        && under <= over
+    {
+        let path = join(&join(path, "expect"), "under");
+        context.wrong(&path, format!("nothing is over {over} and under {under}"), None);
+    }
+    if let CheckKind::Metrics(Exposition { by: Some(by), grows, .. }) = &check.kind {
+        let path = join(path, "by");
+        if grows.is_empty() {
+            context.wrong_key(&path, "nothing is said to grow by it", Some("say it with `grows`"));
+        } else if !is_address(by) {
+            let hint = Some("write a path (`/health`) or `https://...`");
+            context.wrong(&path, format!("`{by}` cannot be asked"), hint);
+        }
+    }
+}
+
+/// What means something to one kind alone.
+pub(super) fn belongs(context: &mut Context<'_>, path: &str, raw: &RawCheck, kind: &str) {
+    let bounds = raw.expect.as_ref().map(|expect| expect.bounds.clone()).unwrap_or_default();
+    let Bounds { over, under, samples } = bounds;
+    let keys = [
+        ("series", raw.series.is_some(), "metrics"),
+        ("grows", raw.grows.is_some(), "metrics"),
+        ("by", raw.by.is_some(), "metrics"),
+        ("expect.over", over.is_some(), "promql"),
+        ("expect.under", under.is_some(), "promql"),
+        ("expect.samples", samples.is_some(), "promql"),
+    ];
+    for (key, _, wanted) in keys.into_iter().filter(|(_, is_given, wanted)| *is_given && *wanted != kind) {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        context.wrong_key(&join(path, key), format!("`{name}` belongs to `{wanted}`"), None);
+    }
+}
