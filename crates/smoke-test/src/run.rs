@@ -1,5 +1,7 @@
 //! `smoke-test run`: gathers the checks, asks them, reports.
 
+use std::time::Instant;
+
 use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, Release};
 use shipkit_registry::{Credentials, Registry};
@@ -8,7 +10,8 @@ use shipkit_smoke::{Check, Options, READY_PATHS, Shipped, Wanted, configured, re
 use url::Url;
 
 use crate::args::RunArgs;
-use crate::{read, report};
+use crate::read;
+use crate::report::{self, About};
 
 /// Asks the checks of an environment, or the usual ones of an address.
 pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Failure> {
@@ -31,8 +34,14 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         ca_pem,
         ..Options::default()
     };
+    let mut about = About {
+        environment: args.environment.clone(),
+        config: args.config.to_string_lossy().into_owned(),
+        ..About::of(runner, &url, args.report.as_deref())?
+    };
     let release = release(args, runner).await?;
     let checks = checks(args, config.as_ref(), environment, release.as_ref())?;
+    let began = Instant::now();
     let asked = shipkit_smoke::run(&url, checks, &options);
     let found = tokio::select! {
         found = asked => found?,
@@ -40,7 +49,8 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             return Ok(Outcome::inconclusive(format!("{} came before the checks were done", signal.name())));
         }
     };
-    report::checks(runner, &found, &args.config.to_string_lossy())?;
+    about.took = began.elapsed();
+    report::checks(runner, &found, &about)?;
     Ok(found.outcome)
 }
 
