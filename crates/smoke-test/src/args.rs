@@ -71,7 +71,7 @@ pub struct RunArgs {
     /// Certificates to trust beside the roots of the web, in PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The folder for the reports `smoke-test.json` and `smoke-test.xml` (`JUnit`), relative to the checkout.
+    /// The folder for the reports `smoke-test.json`, `smoke-test.xml` (`JUnit`) and `smoke-test.html`, relative to the checkout.
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,
     /// The user at the registry.
@@ -109,7 +109,7 @@ pub struct WatchArgs {
     /// Certificates to trust beside the roots of the web, in PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The folder for the reports `smoke-test.json` and `smoke-test.xml` (`JUnit`), relative to the checkout.
+    /// The folder for the reports `smoke-test.json`, `smoke-test.xml` (`JUnit`) and `smoke-test.html`, relative to the checkout.
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,
 }

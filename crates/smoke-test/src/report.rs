@@ -1,7 +1,9 @@
 //! What people and later steps get to see.
 
+mod chart;
 mod files;
 mod junit;
+mod page;
 mod secrets;
 mod summary;
 mod time;
@@ -28,6 +30,8 @@ pub(crate) struct About {
     pub(crate) target: String,
     /// The environment in the configuration, where one is named.
     pub(crate) environment: Option<String>,
+    /// The release that was asked for.
+    pub(crate) release: Option<String>,
     /// The configuration that lines belong to.
     pub(crate) config: String,
     /// When it began.
@@ -59,6 +63,7 @@ impl About {
         Ok(Self {
             target: target.into(),
             environment: None,
+            release: None,
             config: String::new(),
             started: runner.now(),
             took: Duration::ZERO,
@@ -95,7 +100,7 @@ pub(crate) fn checks(runner: &Runner, report: &Report, about: &About) -> Result<
             runner.data(&format!("{:<12} {name}: {}", outcome.verdict.word(), outcome.cause));
         }
     }
-    let texts = || Ok([json(report)?, junit::of_checks(report, about)?]);
+    let texts = || Ok([json(report)?, junit::of_checks(report, about)?, page::of_checks(report, about)]);
     write(runner, about, texts)
 }
 
@@ -109,7 +114,7 @@ pub(crate) fn watched(runner: &Runner, report: &WatchReport, about: &About) -> R
     } else {
         tell(runner, report);
     }
-    let texts = || Ok([json(report)?, junit::of_watch(report, about)?]);
+    let texts = || Ok([json(report)?, junit::of_watch(report, about)?, page::of_watch(report, about)]);
     write(runner, about, texts)
 }
 
@@ -145,7 +150,7 @@ fn counts(runner: &Runner, report: &WatchReport) -> Result<(), OutputError> {
 fn write(
     runner: &Runner,
     about: &About,
-    texts: impl FnOnce() -> Result<[String; 2], Failure>,
+    texts: impl FnOnce() -> Result<[String; 3], Failure>,
 ) -> Result<(), Failure> {
     let Some(folder) = &about.folder else { return Ok(runner.output("report-path", "")?) };
     files::write(&runner.env().workspace().join(folder), &texts()?)?;

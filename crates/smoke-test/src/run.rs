@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
     };
     let mut about = About {
         environment: args.environment.clone(),
+        release: args.release.clone(),
         config: args.config.to_string_lossy().into_owned(),
         ..About::of(runner, &url, args.report.as_deref())?
     };

@@ -8,7 +8,7 @@ use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 
 /// What is written, in this order.
-const NAMES: [&str; 2] = ["smoke-test.json", "smoke-test.xml"];
+const NAMES: [&str; 3] = ["smoke-test.json", "smoke-test.xml", "smoke-test.html"];
 
 /// A report that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub(super) fn folder(path: &Path) -> Result<(), Unwritable> {
 }
 
 /// Writes these texts beside the files that are to hold them, and renames all once each of them is there.
-pub(super) fn write(folder: &Path, texts: &[String; 2]) -> Result<(), Unwritable> {
+pub(super) fn write(folder: &Path, texts: &[String; 3]) -> Result<(), Unwritable> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Unwritable { path, source }
@@ -64,8 +64,8 @@ fn anew(path: &Path, text: &str) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn texts(word: &str) -> [String; 2] {
-        ["json", "xml"].map(|kind| format!("{word} {kind}"))
+    fn texts(word: &str) -> [String; 3] {
+        ["json", "xml", "html"].map(|kind| format!("{word} {kind}"))
     }
 
     #[test]
@@ -73,7 +73,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &texts("first")).unwrap();
         // A folder where the last file is prepared: it cannot be.
-        fs::create_dir(folder.path().join("smoke-test.xml.part")).unwrap();
+        fs::create_dir(folder.path().join("smoke-test.html.part")).unwrap();
         let error = write(folder.path(), &texts("second")).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::Usage);
         for (name, text) in NAMES.iter().zip(texts("first")) {

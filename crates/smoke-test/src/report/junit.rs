@@ -1,5 +1,5 @@
 //! `JUnit` XML, for what draws tests: a check is a test case. Attempts before a pass are `flakyFailure` and those before a failure
-//! `rerunFailure`, as Maven Surefire has them (surefire-test-report.xsd, 3.0.2).
+//! `rerunFailure`, as Maven Surefire has them (surefire-test-report.xsd).
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use shipkit_core::Verdict;

@@ -8,7 +8,9 @@
 )]
 
 mod annotations;
+mod browser;
 mod fixture;
 mod junit;
+mod page;
 mod secrets;
 mod written;

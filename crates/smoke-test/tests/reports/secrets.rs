@@ -9,7 +9,13 @@ async fn a_password_of_the_address_is_nowhere_although_the_service_says_it() {
         let checks = ["{get: /echo, expect: {json: {said: nobody}}}"];
         let step = run(&url, &checks, &["--report", "out"], &[]).await.ends_with(1);
         let mut all = vec![step.stdout(), step.stderr()];
-        let files = ["out/smoke-test.json", "out/smoke-test.xml", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"];
+        let files = [
+            "out/smoke-test.json",
+            "out/smoke-test.xml",
+            "out/smoke-test.html",
+            "GITHUB_STEP_SUMMARY",
+            "GITHUB_OUTPUT",
+        ];
         all.extend(files.map(|name| step.file(name)));
         for text in &all {
             assert!(

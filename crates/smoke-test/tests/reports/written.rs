@@ -32,7 +32,7 @@ async fn the_file_holds_what_json_shows_and_outputs_say_the_rest() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left.len(), 3, "{left:?}");
 }
 
 #[tokio::test]
@@ -118,6 +118,8 @@ async fn a_watch_writes_the_same_files() {
     assert_eq!((&json["timeline"]["stepMs"], json["curveMs"].as_array().unwrap().len()), (&125.into(), 46));
     assert_eq!(step.output("release-seen").as_deref(), Some("1.4.0"));
     assert_eq!(step.output("exit-class").as_deref(), Some("status 502"));
+    let page = step.file("out/smoke-test.html");
+    assert!(page.contains("<h2>Rollout window</h2>") && page.contains("1.3.0"), "{page}");
     assert!(step.file("out/smoke-test.xml").contains("4 of 50 scheduled requests failed"));
     let summary = step.file("GITHUB_STEP_SUMMARY");
     let (table, chart) = summary.split_once("```mermaid\nxychart-beta\n").unwrap();
