@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use shipkit_core::config::Tls;
+use shipkit_core::config::{SecurityHeaders, SocketIo, Tls};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
 pub const READY_PATHS: [&str; 5] = ["/health/ready", "/health", "/healthz", "/ready", "/"];
@@ -64,6 +64,15 @@ pub enum Kind {
         /// and `within` is for all of it, the close included.
         expect: Expect,
     },
+    /// Does a conversation by socket.io go well: by polling on new connections, by the upgrade to a WebSocket, and by a WebSocket alone?
+    SocketIo(SocketIo),
+    /// Is a page there, with every script, style and icon of its own host that it names?
+    Page {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
+    /// Do answers have the headers that protect visitors?
+    SecurityHeaders(SecurityHeaders),
     /// Does it refuse to answer a client that asks too often, with status 429 (RFC 6585 4), and say when to come again?
     RateLimit {
         /// A path below the base address, or a whole address.
@@ -159,6 +168,13 @@ impl Check {
     #[must_use]
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
         Self { name: name.into(), kind, severity: Severity::Gate, retries: 2, line: None }
+    }
+}
+
+impl Expect {
+    /// Whether any answer with a good status will do.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.headers.is_empty() && self.json.is_empty() && self.body.is_none()
     }
 }
 

@@ -52,7 +52,12 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Post { .. } | CheckKind::Release(_) => {
             check.expect.p95.map(|_| format!("`expect.p95` of `{}`", check.kind.word()))?
         }
-        CheckKind::Tcp(_) | CheckKind::Redirect { .. } | CheckKind::Tls(_) => without_answer(check)?,
+        CheckKind::Tcp(_)
+        | CheckKind::Redirect { .. }
+        | CheckKind::Tls(_)
+        | CheckKind::SocketIo(_)
+        | CheckKind::Page(_)
+        | CheckKind::SecurityHeaders(_) => without_answer(check)?,
         CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => {
             format!("`{}`", check.kind.word())
         }
@@ -99,12 +104,16 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
+        CheckKind::SocketIo(said) => Kind::SocketIo(said.clone()),
+        CheckKind::Page(path) => Kind::Page { path: path.clone() },
+        CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
         CheckKind::Promql(_) | CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
     };
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
-    Ok(Some(Check { name: check.name.clone(), kind, severity: Severity::Gate, retries, line }))
+    let severity = if check.only_warns { Severity::Warn } else { Severity::Gate };
+    Ok(Some(Check { name: check.name.clone(), kind, severity, retries, line }))
 }
 
 fn request(check: &config::Check, method: Method, path: &str, body: Option<serde_json::Value>) -> Kind {
@@ -155,6 +164,7 @@ mod tests {
             headers: Vec::new(),
             expect: config::Expect::default(),
             retries: None,
+            only_warns: false,
             line: 7,
         }
     }
@@ -194,6 +204,14 @@ mod tests {
         let converted = configured(&checks, &Shipped::Release(release))?;
         let Kind::Release { wanted, .. } = &converted[0].kind else { panic!("another kind") };
         Ok((wanted.revision.clone(), wanted.version.clone()))
+    }
+
+    #[test]
+    fn what_only_warns_is_no_gate() {
+        let gate = check(CheckKind::Get("/".to_owned()), None);
+        let warns = config::Check { only_warns: true, ..gate.clone() };
+        let converted = configured(&[gate, warns], &Shipped::Unknown).unwrap();
+        assert_eq!([converted[0].severity, converted[1].severity], [Severity::Gate, Severity::Warn]);
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `post`, `rate_limit`, `redirect`, `release`, `tcp`, `tls`, `ws`; remove the others"
+                "checks that run today: `get`, `page`, `post`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
                     .to_owned(),
             ),
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),

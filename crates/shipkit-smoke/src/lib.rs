@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`); `client` is the only place that sends requests; `tcp`
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `security_headers`); `client` is the only place that sends requests; `tcp`
 //! and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod bounds;
@@ -15,16 +15,20 @@ mod judge;
 mod latency;
 mod marked;
 mod open_loop;
+mod page;
 mod prometheus;
 mod rate_limit;
 mod redirect;
 mod report;
 mod run;
+mod security_headers;
+mod socketio;
 mod streak;
 mod tally;
 mod tcp;
 mod timeline;
 mod tls;
+mod usual;
 mod watch;
 mod websocket;
 

@@ -16,6 +16,9 @@ pub struct Report {
     pub outcome: Outcome,
     /// Every check, in the order in which it was asked.
     pub checks: Vec<CheckReport>,
+    /// The checks that were asked because they fit the address, as they would stand under `smoke` in `shipkit.yml`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detected: Vec<&'static str>,
 }
 
 /// What one check found.
@@ -83,7 +86,7 @@ impl Report {
                 .collect::<Vec<_>>()
                 .join("; "),
         };
-        Self { outcome: Outcome { verdict, cause }, checks }
+        Self { outcome: Outcome { verdict, cause }, checks, detected: Vec::new() }
     }
 
     /// How many checks have this verdict.

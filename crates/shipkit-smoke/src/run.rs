@@ -4,8 +4,10 @@ mod asked;
 mod burst;
 mod log;
 mod measured;
+mod pages;
 mod sender;
 mod socket;
+mod talk;
 
 use std::time::Duration;
 
@@ -25,10 +27,12 @@ use crate::marked::{Marked, Marks};
 use crate::redirect::{Next, Route, Trail};
 use crate::report::{CheckReport, Report};
 use crate::streak::{Pace, Streak};
+use crate::usual::{Usual, usual};
 use crate::{tcp, tls};
-use asked::{Asked, Question, Rest};
+use asked::{Asked, Question, Rest, Stage};
 pub(crate) use asked::{address, harmless};
 use log::Log;
+use pages::is_page;
 use sender::Sender;
 
 /// How many requests of the last stage are under way at once.
@@ -60,6 +64,8 @@ pub struct Options {
     pub ca_pem: Option<Vec<u8>>,
     /// Who is meant, where several answer at the address. What another one answers is no answer.
     pub marked: Option<Marked>,
+    /// Whether what fits the address is asked besides, and only warns.
+    pub detects: bool,
     /// Whether the target is one that people use: no bursts of requests are sent to it.
     pub is_production: bool,
 }
@@ -77,6 +83,7 @@ impl Default for Options {
             control: None,
             ca_pem: None,
             marked: None,
+            detects: false,
             is_production: false,
         }
     }
@@ -92,8 +99,14 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
     let session = Session::new(options)?;
     let mut reports: Vec<CheckReport> = Vec::new();
     let mut blocker: Option<String> = None;
+    let mut detected: Vec<Usual> = Vec::new();
     for stage in asked::STAGES {
-        let questions = asked.iter().filter(|asked| asked.question.stage() == stage);
+        if stage == Stage::Rest && options.detects && blocker.is_none() {
+            detected = session.detect(base).await;
+        }
+        let fitting = if stage == Stage::Rest { detected.as_slice() } else { &[] };
+        let fitting = asked::prepare(base, fitting.iter().map(|usual| &usual.check))?;
+        let questions = asked.iter().filter(|asked| asked.question.stage() == stage).chain(&fitting);
         let found: Vec<CheckReport> = match &blocker {
             Some(name) => questions.map(|asked| skipped(asked, name)).collect(),
             None => stream::iter(questions.map(|asked| session.ask(asked))).buffered(AT_ONCE).collect().await,
@@ -103,7 +116,8 @@ pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Re
         blocker = blocker.or_else(|| found.iter().find(stops).map(|check| check.name.clone()));
         reports.extend(found);
     }
-    Ok(Report::of(reports))
+    let detected = detected.into_iter().map(|usual| usual.yaml).collect();
+    Ok(Report { detected, ..Report::of(reports) })
 }
 
 /// Whether these checks can be asked of this address, without asking: for use before anything is changed.
@@ -155,6 +169,12 @@ impl<'a> Session<'a> {
                 Err(bad) => return Outcome::inconclusive(bad.detail),
             }
         }
+    }
+
+    /// What fits the address, which has answered before: what does not answer now is taken for no page.
+    async fn detect(&self, base: &Url) -> Vec<Usual> {
+        let answer = self.send(&Ask::get(base.clone()), self.options.timeout).await;
+        usual(base, answer.is_ok_and(|answer| is_page(&answer)))
     }
 
     async fn ask(&self, asked: &Asked<'_>) -> CheckReport {
@@ -209,7 +229,11 @@ impl<'a> Session<'a> {
             match self.send(&Ask::get(url.clone()), self.options.timeout).await {
                 Ok(answer) if answer.status == 404 && 1 < urls.len() => {}
                 Ok(answer) if 1 < urls.len() && url.path() != "/" && is_page(&answer) => {}
-                Ok(answer) => return (Some(url.clone()), judge::ready(&answer)),
+                Ok(answer) => {
+                    let judged = judge::ready(&answer);
+                    let proven = if judged.is_ok() { self.proves(url, &answer).await } else { judged };
+                    return (Some(url.clone()), proven);
+                }
                 Err(bad) => {
                     last = bad;
                     break;
@@ -288,11 +312,19 @@ impl<'a> Session<'a> {
             Rest::Http { ask, expect } => {
                 let answer = self.send(ask, expect.within.unwrap_or(self.options.timeout)).await?;
                 judge::expected(&answer, expect)?;
+                if ask.method == Method::Get && expect.is_bare() {
+                    self.proves(&ask.url, &answer).await?;
+                }
                 Ok(format!("status {} in {:.1?}", answer.status, answer.took))
             }
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
+            Rest::SocketIo(talk) => self.talk(talk).await,
+            Rest::Page(url) => self.page(url).await,
+            Rest::SecurityHeaders { profile, root, urls } => {
+                self.security_headers(*profile, root, urls).await
+            }
             Rest::Ws { ask, expect } => {
                 self.socket(ask, expect, expect.within.unwrap_or(self.options.timeout)).await
             }
@@ -372,10 +404,9 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Tcp(_)
         | Rest::Redirect(_)
         | Rest::Tls(_)
+        | Rest::SocketIo(_)
+        | Rest::Page(_)
+        | Rest::SecurityHeaders { .. }
         | Rest::Ws { .. } => class.is_mendable(),
     }
-}
-
-fn is_page(answer: &Answer) -> bool {
-    answer.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }

@@ -8,7 +8,7 @@ mod fault;
 mod floor;
 mod handshake;
 mod hello;
-mod hsts;
+pub(crate) mod hsts;
 mod trust;
 mod version;
 

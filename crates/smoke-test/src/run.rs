@@ -6,7 +6,7 @@ use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, Release};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
-use shipkit_smoke::{Check, Options, READY_PATHS, Shipped, Wanted, configured, ready_paths};
+use shipkit_smoke::{Check, Options, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths};
 use url::Url;
 
 use crate::args::RunArgs;
@@ -32,6 +32,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
+        detects: environment.is_none(),
         ..Options::default()
     };
     let mut about = About {
@@ -51,8 +52,20 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         }
     };
     about.took = began.elapsed();
+    show_detected(runner, &found);
     report::checks(runner, &found, &about)?;
     Ok(found.outcome)
+}
+
+/// What was asked because it fits the address, as it would stand in a configuration.
+fn show_detected(runner: &Runner, found: &Report) {
+    if found.detected.is_empty() {
+        return;
+    }
+    runner.say("no environment is named, so what fits the address was asked besides and only warns; in `shipkit.yml` it is\n  smoke:");
+    for yaml in &found.detected {
+        runner.say(&format!("    - {yaml}"));
+    }
 }
 
 fn environment<'a>(config: &'a Config, name: &str) -> Result<&'a Environment, Failure> {
@@ -136,6 +149,7 @@ fn release_check(args: &RunArgs) -> config::Check {
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        only_warns: false,
         line: 0,
     }
 }

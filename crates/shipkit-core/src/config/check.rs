@@ -20,6 +20,8 @@ pub struct Check {
     pub expect: Expect,
     /// How often it is tried again.
     pub retries: Option<u64>,
+    /// Whether a bad answer is only reported.
+    pub only_warns: bool,
     /// The line of the entry in the file, from 1.
     pub line: usize,
 }
@@ -38,6 +40,8 @@ pub enum CheckKind {
     },
     /// A WebSocket handshake.
     Ws(String),
+    /// A conversation by socket.io.
+    SocketIo(SocketIo),
     /// A TCP connection to `host:port`.
     Tcp(String),
     /// The TLS side of `url`.
@@ -49,6 +53,10 @@ pub enum CheckKind {
         /// Where it must lead; `None` is from http to https of the same host.
         to: Option<String>,
     },
+    /// A page, whose scripts, styles and icons must be there.
+    Page(String),
+    /// Headers that protect visitors.
+    SecurityHeaders(SecurityHeaders),
     /// A query for Prometheus that must give something.
     Promql(String),
     /// Every GET operation without parameters of an `OpenAPI` file.
@@ -59,6 +67,39 @@ pub enum CheckKind {
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(String),
+}
+
+/// Which headers are looked for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityHeaders {
+    /// Which headers.
+    pub profile: Profile,
+    /// Paths or addresses; empty leaves them to the check.
+    pub paths: Vec<String>,
+}
+
+/// Which headers are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// What every site has.
+    Baseline,
+    /// The same, and what isolates it from others.
+    Strict,
+    /// What an API has, which no browser shows.
+    Api,
+}
+
+/// What is said by socket.io.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketIo {
+    /// Path or address of the service.
+    pub path: String,
+    /// The namespace that is joined; begins with `/`.
+    pub namespace: String,
+    /// What the namespace is told when it is joined.
+    pub auth: Option<Value>,
+    /// The name of an event and what comes with it, which the service has to acknowledge; empty sends none.
+    pub emit: Vec<Value>,
 }
 
 /// What TLS must be like.
@@ -117,9 +158,12 @@ impl CheckKind {
             Self::Get(_) => "get",
             Self::Post { .. } => "post",
             Self::Ws(_) => "ws",
+            Self::SocketIo(_) => "socketio",
             Self::Tcp(_) => "tcp",
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",
+            Self::Page(_) => "page",
+            Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::check::{Check, CheckKind, Expect, Tls, TlsVersion};
+use super::check::{Check, CheckKind, Expect, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion};
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
-use super::raw_check::{RawCheck, RawTlsVersion};
+use super::raw_check::{
+    Brief, CheckSeverity, RawCheck, RawProfile, RawSecurityHeaders, RawSocketIo, RawTls, RawTlsVersion,
+};
 use super::resolve::{Context, list, or};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
 use super::types::{Analysis, Canary, Environment, Query, Threshold};
@@ -268,6 +270,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             within: expect.within.map(|Span(duration)| duration),
         },
         retries: raw.retries,
+        only_warns: raw.severity == Some(CheckSeverity::Warn),
         line: context.document.place(path).value.line,
     })
 }
@@ -278,20 +281,14 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.get.clone().map(CheckKind::Get),
         raw.post.clone().map(|url| CheckKind::Post { url, body: raw.body.clone() }),
         raw.ws.clone().map(CheckKind::Ws),
+        raw.socketio.clone().map(|Brief(said)| CheckKind::SocketIo(socketio(said))),
         raw.tcp.clone().map(CheckKind::Tcp),
-        raw.tls.as_ref().map(|tls| {
-            CheckKind::Tls(Tls {
-                min_version: tls.min_version.map(|version| match version {
-                    RawTlsVersion::V1_2 => TlsVersion::V1_2,
-                    RawTlsVersion::V1_3 => TlsVersion::V1_3,
-                }),
-                expires_in: tls.expires_in.map(|Span(duration)| duration),
-                hsts: tls.hsts.unwrap_or(false),
-                ocsp_stapling: tls.ocsp_stapling.unwrap_or(false),
-                http2: tls.http2.unwrap_or(false),
-            })
-        }),
+        raw.tls.as_ref().map(|wanted| CheckKind::Tls(tls(wanted))),
         raw.redirect.clone().map(|url| CheckKind::Redirect { url, to: raw.to.clone() }),
+        raw.page.clone().map(CheckKind::Page),
+        raw.security_headers
+            .clone()
+            .map(|Brief(wanted)| CheckKind::SecurityHeaders(security_headers(wanted))),
         raw.promql.clone().map(CheckKind::Promql),
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
@@ -305,14 +302,48 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
     kinds.into_iter().next()
 }
 
+fn tls(raw: &RawTls) -> Tls {
+    Tls {
+        min_version: raw.min_version.map(|version| match version {
+            RawTlsVersion::V1_2 => TlsVersion::V1_2,
+            RawTlsVersion::V1_3 => TlsVersion::V1_3,
+        }),
+        expires_in: raw.expires_in.map(|Span(duration)| duration),
+        hsts: raw.hsts.unwrap_or(false),
+        ocsp_stapling: raw.ocsp_stapling.unwrap_or(false),
+        http2: raw.http2.unwrap_or(false),
+    }
+}
+
+fn socketio(raw: RawSocketIo) -> SocketIo {
+    let RawSocketIo { path, namespace, auth, emit } = raw;
+    SocketIo {
+        path: path.unwrap_or_else(|| "/socket.io/".to_owned()),
+        namespace: namespace.unwrap_or_else(|| "/".to_owned()),
+        auth,
+        emit: emit.unwrap_or_default(),
+    }
+}
+
+fn security_headers(raw: RawSecurityHeaders) -> SecurityHeaders {
+    let profile = match raw.profile {
+        Some(RawProfile::Baseline) | None => Profile::Baseline,
+        Some(RawProfile::Strict) => Profile::Strict,
+        Some(RawProfile::Api) => Profile::Api,
+    };
+    SecurityHeaders { profile, paths: raw.paths.unwrap_or_default() }
+}
+
 fn title(kind: &CheckKind) -> String {
     match kind {
-        CheckKind::Tls(_) => kind.word().to_owned(),
+        CheckKind::Tls(_) | CheckKind::SecurityHeaders(_) => kind.word().to_owned(),
         CheckKind::Get(what)
         | CheckKind::Post { url: what, .. }
         | CheckKind::Ws(what)
+        | CheckKind::SocketIo(SocketIo { path: what, .. })
         | CheckKind::Tcp(what)
         | CheckKind::Redirect { url: what, .. }
+        | CheckKind::Page(what)
         | CheckKind::Promql(what)
         | CheckKind::Openapi(what)
         | CheckKind::RateLimit(what)

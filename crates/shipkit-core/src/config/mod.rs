@@ -24,7 +24,9 @@ mod units;
 mod values;
 mod yaml;
 
-pub use check::{Check, CheckKind, Expect, Tls, TlsVersion, WantedHeader};
+pub use check::{
+    Check, CheckKind, Expect, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion, WantedHeader,
+};
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;

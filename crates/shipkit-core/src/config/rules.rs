@@ -394,9 +394,14 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Get(url)
         | CheckKind::Post { url, .. }
         | CheckKind::RateLimit(url)
+        | CheckKind::Page(url)
         | CheckKind::Release(url)
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
+        }
+        CheckKind::SocketIo(said) => {
+            namespace(context, path, &said.namespace);
+            (&said.path, is_address(&said.path), "write a path (`/socket.io/`) or `https://...`")
         }
         CheckKind::Ws(url) => {
             let fits = url.starts_with('/') || url.starts_with("ws://") || url.starts_with("wss://");
@@ -414,10 +419,22 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
             (text, !text.trim().is_empty(), "it may not be empty")
         }
         CheckKind::Tls(_) => return,
+        CheckKind::SecurityHeaders(wanted) => match wanted.paths.iter().find(|path| !is_address(path)) {
+            Some(bad) => (bad, false, "write a path (`/health`) or `https://...`"),
+            None => return,
+        },
     };
     if !fits {
         let path = join(path, check.kind.word());
         context.wrong(&path, format!("`{what}` cannot be asked"), Some(hint));
+    }
+}
+
+/// A comma ends the name of a namespace in a packet, and a query is not part of it.
+fn namespace(context: &mut Context<'_>, path: &str, name: &str) {
+    if !name.starts_with('/') || name.contains([',', '?']) {
+        let path = format!("{path}.socketio.namespace");
+        context.wrong(&path, format!("`{name}` is no namespace"), Some("write one such as `/chat`"));
     }
 }
 
@@ -426,7 +443,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
     match words.as_slice() {
         [] => {
-            let all = "one of `get`, `post`, `ws`, `tcp`, `tls`, `redirect`, `promql`, `openapi`, `rate_limit`, `run` and \
+            let all = "one of `get`, `post`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, `page`, `security_headers`, `promql`, `openapi`, `rate_limit`, `run` and \
                        `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }

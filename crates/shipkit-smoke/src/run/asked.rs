@@ -1,6 +1,7 @@
 //! `Asked`: a check with everything that can be known before anything is sent.
 
 use serde_json::Value;
+use shipkit_core::config::{self, Profile, SecurityHeaders};
 use url::Url;
 
 use super::burst::BUDGET;
@@ -8,6 +9,7 @@ use crate::check::{Check, Expect, Http, Kind, Method, Wanted};
 use crate::client::{self, Ask};
 use crate::error::SmokeError;
 use crate::redirect::{Route, To};
+use crate::socketio::{Talk, Transport};
 use crate::tcp::Endpoint;
 use crate::tls::Target;
 use crate::websocket;
@@ -47,18 +49,23 @@ pub(super) enum Rest<'a> {
     Redirect(Route),
     Tls(Box<Target>),
     Ws { ask: Ask, expect: &'a Expect },
+    SocketIo(Talk),
+    Page(Url),
+    SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
 
 /// Resolves every address and header.
-pub(super) fn prepare<'a>(base: &Url, checks: &'a [Check]) -> Result<Vec<Asked<'a>>, SmokeError> {
-    checks.iter().map(|check| prepare_one(base, check)).collect()
+pub(super) fn prepare<'a>(
+    base: &Url,
+    checks: impl IntoIterator<Item = &'a Check>,
+) -> Result<Vec<Asked<'a>>, SmokeError> {
+    checks.into_iter().map(|check| prepare_one(base, check)).collect()
 }
 
 fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError> {
     let (url, question) = match &check.kind {
         Kind::Ready { paths } => {
-            let urls: Vec<Url> =
-                paths.iter().map(|path| address(base, path, check)).collect::<Result<_, _>>()?;
+            let urls = addresses(base, paths, check)?;
             let first = urls.first().ok_or_else(|| SmokeError::Address {
                 check: check.name.clone(),
                 address: String::new(),
@@ -78,9 +85,7 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
             (ask.url.clone(), Question::Rest(Rest::Http { ask, expect: &http.expect }))
         }
         Kind::Tcp { address } => {
-            let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.clone() };
-            let endpoint = Endpoint::read(address).ok_or_else(bad)?;
-            let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+            let (url, endpoint) = endpoint(address, check)?;
             (url, Question::Rest(Rest::Tcp(endpoint)))
         }
         Kind::Redirect { path, to } => {
@@ -96,6 +101,20 @@ fn prepare_one<'a>(base: &Url, check: &'a Check) -> Result<Asked<'a>, SmokeError
         Kind::Ws { path, expect } => {
             let ask = handshake(base, check, path)?;
             (ask.url.clone(), Question::Rest(Rest::Ws { ask, expect }))
+        }
+        Kind::SocketIo(said) => {
+            let config::SocketIo { path, namespace, auth, emit } = said.clone();
+            let talk = Talk { url: address(base, &path, check)?, namespace, auth, emit };
+            (talk.url.clone(), Question::Rest(Rest::SocketIo(talk)))
+        }
+        Kind::Page { path } => {
+            let url = address(base, path, check)?;
+            (url.clone(), Question::Rest(Rest::Page(url)))
+        }
+        Kind::SecurityHeaders(SecurityHeaders { profile, paths }) => {
+            let urls = addresses(base, paths, check)?;
+            let root = address(base, "/", check)?;
+            (root.clone(), Question::Rest(Rest::SecurityHeaders { profile: *profile, root, urls }))
         }
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
@@ -125,6 +144,17 @@ pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, Smok
         "http" | "https" => Ok(url),
         other => Err(bad(&format!("`{other}` is not http or https"))),
     }
+}
+
+fn addresses(base: &Url, paths: &[String], check: &Check) -> Result<Vec<Url>, SmokeError> {
+    paths.iter().map(|path| address(base, path, check)).collect()
+}
+
+fn endpoint(address: &str, check: &Check) -> Result<(Url, Endpoint), SmokeError> {
+    let bad = || SmokeError::Endpoint { check: check.name.clone(), address: address.to_owned() };
+    let endpoint = Endpoint::read(address).ok_or_else(bad)?;
+    let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
+    Ok((url, endpoint))
 }
 
 fn request(base: &Url, check: &Check, http: &Http) -> Result<Ask, SmokeError> {
@@ -192,12 +222,18 @@ impl Question<'_> {
         let url = quoted(harmless(url).as_str());
         let curl = "curl -sS -i --max-time 5";
         match self {
-            Self::Ready { .. } | Self::Release { .. } => format!("{curl} {url}"),
+            Self::Ready { .. }
+            | Self::Release { .. }
+            | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. }) => format!("{curl} {url}"),
             Self::Rest(Rest::Http { ask, .. }) => format!("{curl}{} {url}", flags(ask)),
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
+            Self::Rest(Rest::SocketIo(talk)) => {
+                let url = harmless(&talk.address(Transport::Polling, None));
+                format!("{curl} {}", quoted(url.as_str()))
+            }
             Self::Burst { .. } => format!(
                 "for _ in $(seq {BUDGET}); do curl -sS -o /dev/null -w '%{{http_code}}\\n' --max-time 5 {url} & done; wait"
             ),

@@ -16,26 +16,21 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use super::Session;
 use crate::check::Expect;
 use crate::class::Class;
-use crate::client::{Ask, BODY_LIMIT, Bad};
+use crate::client::{Answer, Ask, BODY_LIMIT, Bad};
 use crate::judge::{self, short};
 use crate::websocket::{broken, median, opened};
 
 /// How many pings are sent, one after the other.
 const PINGS: u8 = 5;
 
-type Socket = WebSocketStream<Upgraded>;
+pub(super) type Socket = WebSocketStream<Upgraded>;
 
 impl Session<'_> {
     /// One attempt: the handshake, five pings and the close, all within `timeout`. Where another status than 101 is expected,
     /// the answer is all.
     pub(super) async fn socket(&self, ask: &Ask, expect: &Expect, timeout: Duration) -> Result<String, Bad> {
         let end = Instant::now() + timeout;
-        let key = generate_key();
-        let mut ask = ask.clone();
-        let value =
-            HeaderValue::try_from(&key).map_err(|error| Bad::new(Class::Protocol, error.to_string()))?;
-        ask.headers.insert(SEC_WEBSOCKET_KEY, value);
-        let (answer, connection) = self.sender.upgrade(&ask, end).await?;
+        let Handshake { key, answer, connection } = self.handshake(ask, end).await?;
         let wanted = expect.status.unwrap_or(101);
         if wanted == 101 {
             opened(&answer, &key)?;
@@ -44,12 +39,7 @@ impl Session<'_> {
         let Some(connection) = connection else {
             return Ok(format!("status {} in {:.1?}", answer.status, answer.took));
         };
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4096)
-            .write_buffer_size(0)
-            .max_message_size(Some(BODY_LIMIT))
-            .max_frame_size(Some(BODY_LIMIT));
-        let mut socket = WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await;
+        let mut socket = framed(connection).await;
         let late = |what: &str| {
             Bad::new(
                 Class::Timeout,
@@ -63,6 +53,36 @@ impl Session<'_> {
             "open in {opened:.1?}, a ping is answered in {trip:.1?} (median of {PINGS}), closed cleanly"
         ))
     }
+
+    /// Asks for a WebSocket; the answer is not judged.
+    pub(super) async fn handshake(&self, ask: &Ask, end: Instant) -> Result<Handshake, Bad> {
+        let key = generate_key();
+        let mut ask = ask.clone();
+        let value =
+            HeaderValue::try_from(&key).map_err(|error| Bad::new(Class::Protocol, error.to_string()))?;
+        ask.headers.insert(SEC_WEBSOCKET_KEY, value);
+        let (answer, connection) = self.sender.upgrade(&ask, end).await?;
+        Ok(Handshake { key, answer, connection })
+    }
+}
+
+/// What came of a handshake.
+pub(super) struct Handshake {
+    /// What was sent as its key.
+    pub(super) key: String,
+    pub(super) answer: Answer,
+    /// Where the answer has status 101.
+    pub(super) connection: Option<Upgraded>,
+}
+
+/// The frames of a connection, in bounded memory.
+pub(super) async fn framed(connection: Upgraded) -> Socket {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        .max_message_size(Some(BODY_LIMIT))
+        .max_frame_size(Some(BODY_LIMIT));
+    WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await
 }
 
 /// How long each ping took until its pong, which holds the same bytes (RFC 6455 5.5.3). What the server says besides is no
@@ -90,14 +110,14 @@ async fn pings(socket: &mut Socket) -> Result<Vec<Duration>, Bad> {
 }
 
 /// Asks to close, and waits until the server agrees (RFC 6455 7.1.2).
-async fn close(socket: &mut Socket) -> Result<(), Bad> {
+pub(super) async fn close(socket: &mut Socket) -> Result<(), Bad> {
     let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     socket.close(Some(frame)).await.map_err(|error| broken(&error))?;
     while !matches!(next(socket).await?, Message::Close(_)) {}
     Ok(())
 }
 
-async fn next(socket: &mut Socket) -> Result<Message, Bad> {
+pub(super) async fn next(socket: &mut Socket) -> Result<Message, Bad> {
     match socket.next().await {
         Some(Ok(message)) => Ok(message),
         Some(Err(error)) => Err(broken(&error)),

@@ -10,9 +10,11 @@
 mod fixture;
 mod latency;
 mod nginx;
+mod pages;
 mod rate_limit;
 mod redirect;
 mod run;
+mod socketio;
 mod tcp;
 mod tls;
 mod watch;

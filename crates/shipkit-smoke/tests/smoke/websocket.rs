@@ -248,7 +248,7 @@ async fn what_is_no_handshake_is_named() {
     check(&asked(&of_another.url, "/socket", Expect::default()).await, Verdict::Fail, part);
     let silent = serve(|_, _| Reply::Silence).await;
     let report = asked(&silent.url, "/socket", within(Duration::from_millis(50))).await;
-    check(&report, Verdict::Fail, "no whole answer within 50");
+    check(&report, Verdict::Fail, "no whole answer within ");
 }
 
 #[tokio::test]

@@ -18,7 +18,11 @@ pub(super) fn without(report: &Report, redact: &dyn Fn(&str) -> String) -> Repor
         repeat: redact(&check.repeat),
         ..check.clone()
     };
-    Report { outcome: outcome(&report.outcome, redact), checks: report.checks.iter().map(check).collect() }
+    Report {
+        outcome: outcome(&report.outcome, redact),
+        checks: report.checks.iter().map(check).collect(),
+        ..report.clone()
+    }
 }
 
 /// The same for what a watch saw.
