@@ -45,7 +45,10 @@ pub(crate) async fn shop() -> String {
         .route("/broken", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
         .route(
             "/echo",
-            get(|headers: HeaderMap| async move { axum::Json(json!({ "said": password(&headers) })) }),
+            get(|headers: HeaderMap| async move {
+                let said = password(&headers);
+                axum::Json(json!({ "said": said, "version": said }))
+            }),
         );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap().to_string();

@@ -118,6 +118,7 @@ async fn a_watch_writes_the_same_files() {
     assert_eq!((&json["timeline"]["stepMs"], json["curveMs"].as_array().unwrap().len()), (&125.into(), 46));
     assert_eq!(step.output("release-seen").as_deref(), Some("1.4.0"));
     assert_eq!(step.output("exit-class").as_deref(), Some("status 502"));
+    assert!(step.output("p95-ms").unwrap().parse::<u64>().is_ok());
     let page = step.file("out/smoke-test.html");
     assert!(page.contains("<h2>Rollout window</h2>") && page.contains("1.3.0"), "{page}");
     assert!(step.file("out/smoke-test.xml").contains("4 of 50 scheduled requests failed"));
@@ -128,4 +129,18 @@ async fn a_watch_writes_the_same_files() {
         chart.lines().find(|found| found.trim_start().starts_with(line)).unwrap().matches(',').count() + 1
     };
     assert_eq!((points("x-axis"), points("line")), (20, 20), "{chart}");
+}
+
+#[tokio::test]
+async fn a_watch_that_nobody_answers_has_no_times() {
+    let args = ["watch", "--url", "http://127.0.0.1:1", "--duration", "1s", "--report", "out"];
+    let step = step("", &args, &[]).await.ends_with(1);
+    assert_eq!(
+        (step.output("p95-ms").as_deref(), step.output("exit-class").as_deref()),
+        (Some(""), Some("refused"))
+    );
+    let page = step.file("out/smoke-test.html");
+    assert!(page.contains("Rollout window") && !page.contains("Times of answers"), "{page}");
+    assert!(!step.file("out/smoke-test.xml").contains("p95-ms"));
+    assert!(!step.file("GITHUB_STEP_SUMMARY").contains("mermaid"));
 }
