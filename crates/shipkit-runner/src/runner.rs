@@ -192,8 +192,12 @@ impl Runner {
                 self.write_stderr(&command::mask(line));
             }
             let masked = &mut self.state().masked;
-            // The longest first, so that one secret inside another does not leave the rest of it readable.
             masked.push(line.to_owned());
+            // As it stands inside JSON, which is quoted now and then.
+            let quoted = serde_json::Value::from(line).to_string();
+            masked
+                .extend(quoted.get(1..quoted.len() - 1).filter(|quoted| *quoted != line).map(str::to_owned));
+            // The longest first, so that one secret inside another does not leave the rest of it readable.
             masked.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         }
     }
@@ -295,8 +299,9 @@ impl Runner {
         *self.inner.signal.borrow()
     }
 
-    /// `text` without the secrets.
-    pub(crate) fn redact(&self, text: &str) -> String {
+    /// `text` with `***` for the secrets: for files, which nobody else masks.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
         self.state().redact(text)
     }
 
@@ -383,5 +388,12 @@ mod tests {
         runner.mask(&Secret::new("hunter"));
         runner.mask(&Secret::new("hunter2-prod\nabc"));
         assert_eq!(runner.redact("x hunter2-prod hunter abc"), "x *** *** abc");
+    }
+
+    #[test]
+    fn a_secret_is_masked_inside_json_as_well() {
+        let runner = Runner::detached(Env::default(), Form::Text);
+        runner.mask(&Secret::new("hun\"ter\\2"));
+        assert_eq!(runner.redact(r#"hun"ter\2 {"a":"hun\"ter\\2"}"#), r#"*** {"a":"***"}"#);
     }
 }

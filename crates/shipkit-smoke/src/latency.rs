@@ -10,6 +10,7 @@ use shipkit_core::Outcome;
 use crate::bounds::{Shown, shown};
 use crate::class::Class;
 use crate::open_loop::OpenLoop;
+use crate::report::all_millis;
 use crate::tally::{Latency, Probe, Tally};
 
 /// Requests a second.
@@ -35,6 +36,10 @@ pub struct Measured {
     /// How long good answers took, counted from the moment at which the request was due.
     #[serde(flatten)]
     pub latency: Latency,
+    /// How long good answers took, the quickest first: all of them where they are at most 200, else the quantiles at 0.5 %, 1 % and
+    /// so on up to 100 %. In JSON these are milliseconds with fractions.
+    #[serde(rename = "curveMs", serialize_with = "all_millis")]
+    pub curve: Vec<Duration>,
 }
 
 /// How often to ask, where one request may take this long.
@@ -109,8 +114,13 @@ impl Gauge {
         let Self { limit, samples, within, .. } = self;
         let report = self.tally.report(Timestamp::UNIX_EPOCH, 0);
         let dropped = report.failures.get(&Class::Dropped.to_string()).copied().unwrap_or(0);
-        let measured =
-            Measured { samples: report.scheduled, failed: report.failed, dropped, latency: report.latency };
+        let measured = Measured {
+            samples: report.scheduled,
+            failed: report.failed,
+            dropped,
+            latency: report.latency,
+            curve: report.curve,
+        };
         let failures = report.failures.iter();
         let mut classes: Vec<_> = failures.map(|(class, count)| format!("{count} {class}")).collect();
         if dropped == 0 {

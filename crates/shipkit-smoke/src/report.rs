@@ -49,6 +49,9 @@ pub struct CheckReport {
     /// How long requests took, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
+    /// The release that answered last, as the service says it, where a check asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// Where it stands in the configuration.
     pub line: Option<u64>,
     /// A shell command that asks the same.
@@ -117,4 +120,9 @@ fn sentence(checks: &[CheckReport]) -> String {
 
 pub(crate) fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Milliseconds with what is below them, to the microsecond.
+pub(crate) fn all_millis<S: Serializer>(times: &[Duration], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(times.iter().map(|time| time.as_secs_f64() * 1e6).map(|micros| micros.round() / 1e3))
 }

@@ -310,7 +310,7 @@ impl<'a> Session<'a> {
     async fn release(&self, url: &Url, wanted: &Wanted, log: &mut Log) -> Outcome {
         loop {
             let began = Instant::now();
-            let seen = self.sample(url, wanted).await;
+            let seen = self.sample(url, wanted, log).await;
             match log.take(began, seen) {
                 Ok(()) => {
                     return Outcome::pass(format!("{} after {}", log.last_seen(), log.elapsed()));
@@ -323,7 +323,7 @@ impl<'a> Session<'a> {
     }
 
     /// Asks on new connections; when the very first answer is not the wanted one, that is enough.
-    async fn sample(&self, url: &Url, wanted: &Wanted) -> Result<String, Bad> {
+    async fn sample(&self, url: &Url, wanted: &Wanted, log: &mut Log) -> Result<String, Bad> {
         let samples = self.options.samples.max(1);
         let mut good = 0_u32;
         let mut name = String::new();
@@ -331,6 +331,7 @@ impl<'a> Session<'a> {
         for _ in 0..samples {
             let answer = self.send(&Ask::get(url.clone()), self.options.timeout).await;
             let judged = answer.and_then(|answer| judge::said(&answer)).and_then(|said| {
+                log.said(said.name());
                 judge::is_wanted(&said, wanted)?;
                 Ok(said.name())
             });

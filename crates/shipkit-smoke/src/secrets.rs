@@ -47,6 +47,7 @@ impl Secrets {
             name: self.hide(&report.name),
             url: self.hide(&report.url),
             repeat: self.hide(&report.repeat),
+            said: report.said.map(|said| self.hide(&said)),
             attempts: report.attempts.into_iter().map(attempt).collect(),
             outcome,
             ..report

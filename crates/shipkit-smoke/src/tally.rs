@@ -10,12 +10,15 @@ use shipkit_core::Outcome;
 
 use crate::class::Class;
 use crate::client::Bad;
-use crate::report::millis;
+use crate::report::{all_millis, millis};
+use crate::timeline::Timeline;
 
 /// How many different revisions are told apart, so that a server cannot fill the memory.
 const REVISIONS: usize = 50;
 /// How many failed requests are described one by one.
 const EXAMPLES: usize = 10;
+/// How many points a curve of latencies has at most.
+const POINTS: u64 = 200;
 /// The longest latency that is told apart.
 const LONGEST_MICROS: u64 = 60_000_000;
 
@@ -48,8 +51,13 @@ pub struct WatchReport {
     pub longest_gap_at: Duration,
     /// How long good answers took, counted from the moment at which the request was due.
     pub latency: Latency,
+    /// How long they took, in order: see [`Measured::curve`](crate::Measured::curve).
+    #[serde(rename = "curveMs", serialize_with = "all_millis")]
+    pub curve: Vec<Duration>,
     /// Which revisions answered, in the order in which they appeared.
     pub revisions: Vec<Seen>,
+    /// What became of requests, by when they were due.
+    pub timeline: Timeline,
 }
 
 /// Nobody was answered for so long while a release arrived: that is no hiccup.
@@ -143,6 +151,7 @@ pub(crate) struct Tally {
     good: Vec<Duration>,
     micros: Option<Histogram<u64>>,
     revisions: Vec<Seen>,
+    timeline: Timeline,
     end: Duration,
 }
 
@@ -157,6 +166,7 @@ impl Tally {
             // One microsecond to a minute with three digits: these bounds are always accepted.
             micros: Histogram::new_with_bounds(1, LONGEST_MICROS, 3).ok(),
             revisions: Vec::new(),
+            timeline: Timeline::default(),
             end: Duration::ZERO,
         }
     }
@@ -170,12 +180,12 @@ impl Tally {
                 let micros =
                     u64::try_from(probe.done.saturating_sub(probe.due).as_micros()).unwrap_or(u64::MAX);
                 self.micros.iter_mut().for_each(|micros_seen| micros_seen.saturating_record(micros));
-                if let Some(revision) = revision {
-                    self.note(revision, probe.done);
-                }
+                let is_told = revision.as_ref().is_some_and(|revision| self.note(revision, probe.done));
+                self.timeline.answered(probe.due, revision.filter(|_| is_told));
             }
             Err(bad) => {
                 self.failed += 1;
+                self.timeline.failed(probe.due);
                 *self.failures.entry(bad.class.to_string()).or_default() += 1;
                 if self.examples.len() < EXAMPLES {
                     self.examples.push(Example { due: probe.due, class: bad.class, detail: bad.detail });
@@ -184,7 +194,8 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, revision: String, at: Duration) {
+    /// Whether this revision is one of those that are told apart.
+    fn note(&mut self, revision: &str, at: Duration) -> bool {
         let is_full = REVISIONS <= self.revisions.len();
         match self.revisions.iter_mut().find(|seen| seen.revision == revision) {
             Some(seen) => {
@@ -192,9 +203,13 @@ impl Tally {
                 seen.first = seen.first.min(at);
                 seen.last = seen.last.max(at);
             }
-            None if is_full => {}
-            None => self.revisions.push(Seen { revision, answers: 1, first: at, last: at }),
+            None if is_full => return false,
+            None => {
+                let revision = revision.to_owned();
+                self.revisions.push(Seen { revision, answers: 1, first: at, last: at });
+            }
         }
+        true
     }
 
     pub(crate) fn report(mut self, started: Timestamp, allow: u64) -> WatchReport {
@@ -211,6 +226,8 @@ impl Tally {
             longest_gap,
             longest_gap_at,
             latency: self.latency(),
+            curve: self.curve(),
+            timeline: self.timeline,
             failures: self.failures,
             examples: self.examples,
             revisions: self.revisions,
@@ -255,6 +272,16 @@ impl Tally {
         let seen = self.micros.as_ref().filter(|micros| !micros.is_empty());
         let at = |share| Duration::from_micros(seen.map_or(0, |micros| micros.value_at_quantile(share)));
         Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
+    }
+
+    fn curve(&self) -> Vec<Duration> {
+        let Some(micros) = &self.micros else { return Vec::new() };
+        let points = micros.len().min(POINTS);
+        let percent = |n| {
+            100.0 * f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+                / f64::from(u32::try_from(points).unwrap_or(u32::MAX))
+        };
+        (1..=points).map(|n| Duration::from_micros(micros.value_at_percentile(percent(n)))).collect()
     }
 }
 
@@ -341,5 +368,17 @@ mod tests {
         let seen: Vec<_> =
             report.revisions.iter().map(|s| (s.revision.as_str(), s.answers, s.first, s.last)).collect();
         assert_eq!(seen, [("old", 1, ms(3), ms(3)), ("new", 2, ms(9), ms(12))]);
+    }
+
+    #[test]
+    fn the_curve_is_every_answer_or_two_hundred_quantiles() {
+        let curve = |count: u64| tally((0..count).map(|n| (n, n + count - n, Ok(None)))).curve;
+        assert_eq!(tally([(0, 9, Ok(None)), (1, 5, Ok(None)), (2, 3, Err(Class::Reset))]).curve.len(), 2);
+        let pair = tally([(0, 9, Ok(None)), (1, 5, Ok(None))]).curve;
+        assert!(pair[0] < ms(5) && ms(9) <= pair[1] && pair[1] < ms(10), "{pair:?}");
+        let long = curve(1000);
+        assert_eq!(long.len(), 200);
+        assert!(long.is_sorted() && long[99].abs_diff(ms(500)) < ms(2), "{:?}", long[99]);
+        assert!(tally([]).curve.is_empty());
     }
 }

@@ -75,6 +75,9 @@ pub struct RunArgs {
     /// Certificates to trust beside the roots of the web, in PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// The folder for the reports `smoke-test.json`, `smoke-test.xml` (`JUnit`) and `smoke-test.html`, relative to the checkout.
+    #[arg(long, value_name = "FOLDER")]
+    pub report: Option<PathBuf>,
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password")]
     pub registry_username: Option<String>,
@@ -110,6 +113,9 @@ pub struct WatchArgs {
     /// Certificates to trust beside the roots of the web, in PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// The folder for the reports `smoke-test.json`, `smoke-test.xml` (`JUnit`) and `smoke-test.html`, relative to the checkout.
+    #[arg(long, value_name = "FOLDER")]
+    pub report: Option<PathBuf>,
 }
 
 /// Which connections requests go over.

@@ -1,6 +1,7 @@
 //! `smoke-test run`: gathers the checks, asks them, reports.
 
 use std::path::Path;
+use std::time::Instant;
 
 use shipkit_core::config::{self, CheckKind, Config, Environment};
 use shipkit_core::{Outcome, ProjectPath, Release, Secret};
@@ -12,7 +13,8 @@ use shipkit_smoke::{
 use url::Url;
 
 use crate::args::RunArgs;
-use crate::{read, report};
+use crate::read;
+use crate::report::{self, About};
 
 /// Asks the checks of an environment, or the usual ones of an address.
 pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Failure> {
@@ -38,8 +40,15 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         detects: environment.is_none(),
         ..Options::default()
     };
+    let mut about = About {
+        environment: args.environment.clone(),
+        release: args.release.clone(),
+        config: args.config.to_string_lossy().into_owned(),
+        ..About::of(runner, &url, args.report.as_deref())?
+    };
     let release = release(args, runner).await?;
     let checks = checks(args, runner, (config.as_ref(), environment), release.as_ref())?;
+    let began = Instant::now();
     let asked = shipkit_smoke::run(&url, checks, &options);
     let found = tokio::select! {
         found = asked => found?,
@@ -47,11 +56,12 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             return Ok(Outcome::inconclusive(format!("{} came before the checks were done", signal.name())));
         }
     };
+    about.took = began.elapsed();
     show_detected(runner, &found);
     for secret in &found.secrets {
         runner.mask(secret);
     }
-    report::checks(runner, &found, &args.config.to_string_lossy())?;
+    report::checks(runner, &found, &about)?;
     Ok(found.outcome)
 }
 

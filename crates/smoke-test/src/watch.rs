@@ -5,7 +5,8 @@ use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{Connections, WatchOptions};
 
 use crate::args::{WatchArgs, Which};
-use crate::{read, report};
+use crate::read;
+use crate::report::{self, About};
 
 /// Asks until the time is over or a signal comes. Being told to stop is how a watch without `duration` ends; the report
 /// is then complete, and the verdict in it is about the target.
@@ -15,6 +16,7 @@ pub(crate) async fn watch(args: &WatchArgs, runner: &Runner) -> Result<Outcome, 
         let below = format!("{}/{}", url.path().trim_end_matches('/'), path.trim_start_matches('/'));
         url.set_path(&below);
     }
+    let mut about = About::of(runner, &url, args.report.as_deref())?;
     let options = WatchOptions {
         rate: args.rate,
         duration: args.duration,
@@ -30,6 +32,7 @@ pub(crate) async fn watch(args: &WatchArgs, runner: &Runner) -> Result<Outcome, 
         ..WatchOptions::new(url)
     };
     let seen = shipkit_smoke::watch(options, runner.cancelled()).await?;
-    report::watched(runner, &seen)?;
+    about.took = seen.took;
+    report::watched(runner, &seen, &about)?;
     Ok(seen.outcome)
 }

@@ -65,8 +65,9 @@ async fn smoke(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Ou
 fn written(folder: &Path, output: &Output) -> (String, Vec<String>) {
     let mut all = String::new();
     let mut masks = Vec::new();
-    let files =
-        ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"].map(|name| std::fs::read(folder.join(name)).unwrap());
+    let reports = ["json", "xml", "html"].map(|kind| format!("reports/smoke-test.{kind}"));
+    let names = ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"].map(str::to_owned).into_iter().chain(reports);
+    let files: Vec<_> = names.map(|name| std::fs::read(folder.join(name)).unwrap()).collect();
     for text in files.iter().chain([&output.stdout, &output.stderr]) {
         for line in String::from_utf8_lossy(text).lines() {
             match line.strip_prefix("::add-mask::") {
@@ -96,8 +97,8 @@ async fn nothing_that_is_written_holds_a_secret() {
     let url = parrot().await;
     let folder = folder(&url, CHECKS);
     for (args, actions) in [
-        (&["run", "--environment", "production"][..], "true"),
-        (&["--json", "run", "--environment", "production"][..], ""),
+        (&["run", "--environment", "production", "--report", "reports"][..], "true"),
+        (&["--json", "run", "--environment", "production", "--report", "reports"][..], ""),
     ] {
         let environment = [("PASSWORD", PASSWORD), ("SHIPKIT_LOG", "trace"), ("GITHUB_ACTIONS", actions)];
         let output = smoke(folder.path(), args, &environment).await;

@@ -28,6 +28,8 @@ pub(super) struct Log {
     /// How the last attempt ended, if badly.
     class: Option<Class>,
     measured: Option<Measured>,
+    /// Which release said last that it answers.
+    said: Option<String>,
 }
 
 impl Log {
@@ -39,6 +41,7 @@ impl Log {
             is_silent: true,
             class: None,
             measured: None,
+            said: None,
         }
     }
 
@@ -57,6 +60,11 @@ impl Log {
         let at = began.duration_since(self.start);
         self.attempts.push(Attempt { at, took: began.elapsed(), is_good, seen: text });
         result
+    }
+
+    /// Writes down which release says that it answers.
+    pub(super) fn said(&mut self, name: String) {
+        self.said = Some(name);
     }
 
     /// Writes a measurement down as one attempt.
@@ -124,6 +132,7 @@ impl Log {
             took: self.start.elapsed(),
             class: self.class,
             measured: self.measured,
+            said: self.said,
             attempts: self.attempts,
             url: unmarked(harmless(url).as_str(), &names),
             is_flaky,
