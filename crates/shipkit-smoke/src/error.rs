@@ -3,6 +3,8 @@
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 
+use crate::kinds::kinds;
+
 /// Why nothing could be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SmokeError {
@@ -157,10 +159,11 @@ pub enum SmokeError {
 impl Hint for SmokeError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unsupported(_) => Some(
-                "checks that run today: `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `alerts`, `metrics`, `page`, `promql`, `rate_limit`, `redirect`, `release`, `security_headers`, `socketio`, `tcp`, `tls`, `ws`; remove the others"
-                    .to_owned(),
-            ),
+            Self::Unsupported(_) => {
+                let kinds = kinds();
+                let known: Vec<_> = kinds.iter().map(|known| format!("`{}`", known.kind)).skip(1).collect();
+                Some(format!("checks that run today: {}; remove the others", known.join(", ")))
+            }
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
             Self::WherePrometheus(_) => Some(
                 "`analysis.prometheus` of the environment says it; one at `service://` is asked by `analysis` alone".to_owned(),

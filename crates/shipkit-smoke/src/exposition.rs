@@ -11,7 +11,7 @@ pub(crate) use line::Format;
 use line::{Sample, is_blank, is_name, short, split, unescaped};
 
 /// More series of one metric are told: each is kept and searched by Prometheus for itself.
-const MANY: usize = 10_000;
+pub(crate) const MANY: usize = 10_000;
 
 /// All metrics of an application.
 #[derive(Debug)]

@@ -14,14 +14,14 @@ use crate::report::all_millis;
 use crate::tally::{Latency, Probe, Tally};
 
 /// Requests a second.
-const RATE: u32 = 20;
+pub(crate) const RATE: u32 = 20;
 /// The requests that are due in this time are judged first, and not before all of them are settled: few samples of a few
 /// seconds would be enough by number, but see nothing of a server that stops now and then.
-const FIRST: Duration = Duration::from_secs(15);
+pub(crate) const FIRST: Duration = Duration::from_secs(15);
 /// What those leave open is judged by all requests of this time.
-const BUDGET: Duration = Duration::from_secs(20);
+pub(crate) const BUDGET: Duration = Duration::from_secs(20);
 /// How many requests may wait for their answers: those of the five seconds that one may take.
-const AT_ONCE: usize = 100;
+pub(crate) const AT_ONCE: usize = 100;
 
 /// How long requests of a measurement took.
 #[derive(Debug, Clone, Serialize)]

@@ -19,6 +19,7 @@ mod exposition;
 mod graph;
 mod json_path;
 mod judge;
+mod kinds;
 mod latency;
 mod marked;
 mod matcher;
@@ -47,6 +48,7 @@ pub use check::{Capture, Check, Expect, Http, Kind, READY_PATHS, Severity, Wante
 pub use class::Class;
 pub use configured::{Given, Shipped, configured, ready_paths, without_strangers};
 pub use error::SmokeError;
+pub use kinds::{KindOfCheck, kinds};
 pub use latency::Measured;
 pub use marked::Marked;
 pub use prometheus::Prometheus;

@@ -9,7 +9,7 @@ use crate::client::Answer;
 use crate::judge::short;
 
 /// How many files of one page are asked for.
-const FILES: usize = 64;
+pub(crate) const FILES: usize = 64;
 
 /// A file that a page needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::judge::short;
 use crate::run::harmless;
 
 /// How many redirects are followed.
-const HOPS: usize = 3;
+pub(crate) const HOPS: usize = 3;
 
 /// What is asked, and where it must lead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,17 +2,17 @@
 
 mod alerts;
 mod asked;
-mod burst;
+pub(crate) mod burst;
 mod filled;
 mod log;
 mod measured;
 mod order;
 mod pages;
 mod promql;
-mod scrape;
+pub(crate) mod scrape;
 mod sender;
-mod socket;
-mod talk;
+pub(crate) mod socket;
+pub(crate) mod talk;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! `floor`, `handshake` and the header are asked for; what the answers mean is decided by the other modules without I/O.
 
 mod answer;
-mod certificate;
+pub(crate) mod certificate;
 mod fault;
 mod floor;
 mod handshake;

@@ -28,6 +28,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Asks at a fixed rate, whatever the answers do, until the time is over or a signal comes.
     Watch(WatchArgs),
+    /// Lists the kinds of checks with their defaults.
+    Checks,
 }
 
 /// What `run` needs to know.

@@ -39,7 +39,24 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     match args.command {
         Command::Run(args) => run::run(&args, &runner).await,
         Command::Watch(args) => watch::watch(&args, &runner).await,
+        Command::Checks => kinds(&runner),
     }
+}
+
+/// Lists the kinds of checks.
+fn kinds(runner: &Runner) -> Result<Outcome, Failure> {
+    let kinds = shipkit_smoke::kinds();
+    if runner.is_json() {
+        runner.data(&serde_json::to_string_pretty(&kinds).map_err(Failure::unknown)?);
+    } else {
+        for known in &kinds {
+            runner.data(&format!("{:<17} {}", known.kind, known.passes_when));
+            for (name, value) in &known.defaults {
+                runner.data(&format!("{:<17}   {name}: {value}", ""));
+            }
+        }
+    }
+    Ok(Outcome::pass(format!("{} kinds of checks", kinds.len())))
 }
 
 /// The bytes of a file below the workspace.

@@ -85,6 +85,31 @@ async fn another_release_is_a_fail_with_a_command_to_repeat_it() {
 }
 
 #[tokio::test]
+async fn every_kind_is_listed_that_the_configuration_knows_and_this_version_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = smoke(folder.path(), &["--json", "checks"]).await;
+    check(&output, 0, "kinds of checks");
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let listed = listed.as_array().unwrap();
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/shipkit.schema.json");
+    let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+    let entries = schema["$defs"]["RawCheck"]["oneOf"].as_array().unwrap();
+    let mut known: Vec<_> = entries.iter().map(|entry| entry["required"][0].as_str().unwrap()).collect();
+    known.retain(|kind| !["openapi", "run"].contains(kind));
+    known.push("ready");
+    known.sort_unstable();
+    let mut kinds: Vec<_> = listed.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, known);
+    let get = listed.iter().find(|entry| entry["kind"] == "get").unwrap();
+    assert_eq!(get["defaults"]["p95: requests a second"], "20");
+    let plain = smoke(folder.path(), &["checks"]).await;
+    let plain = String::from_utf8_lossy(&plain.stdout);
+    assert!(plain.starts_with("ready             one of the paths answers well"), "{plain}");
+    assert!(plain.contains("\n                    min_version: 1.2\n"), "{plain}");
+}
+
+#[tokio::test]
 async fn what_is_asked_wrongly_is_exit_2() {
     let folder = tempfile::tempdir().unwrap();
     let digest = format!("sha256:{}", "a".repeat(64));

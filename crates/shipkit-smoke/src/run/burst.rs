@@ -12,9 +12,9 @@ use crate::client::{Ask, Bad, Client, Reuse};
 use crate::rate_limit::Burst;
 
 /// How many requests are sent at most.
-pub(super) const BUDGET: u32 = 120;
+pub(crate) const BUDGET: u32 = 120;
 /// How many of them at once, so that they are a burst however long the way is.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
 impl Session<'_> {
     /// Asks until a request is refused, on kept connections, as one client does. It is not tried again: what a limit allows is

@@ -19,7 +19,7 @@ const FORMATS: &str = "application/openmetrics-text;version=1.0.0,text/plain;ver
 /// What is read of an exposition.
 const LIMIT: usize = 8 * 1024 * 1024;
 /// How many requests should make something grow.
-const REQUESTS: usize = 10;
+pub(crate) const REQUESTS: usize = 10;
 /// How often it is read until the instance answers that has answered before.
 const READS: usize = 20;
 

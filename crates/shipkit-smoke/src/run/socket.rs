@@ -21,7 +21,7 @@ use crate::judge::{self, short};
 use crate::websocket::{broken, median, opened};
 
 /// How many pings are sent, one after the other.
-const PINGS: u8 = 5;
+pub(crate) const PINGS: u8 = 5;
 
 pub(super) type Socket = WebSocketStream<Upgraded>;
 

@@ -20,7 +20,7 @@ use crate::websocket::{self, broken, opened};
 
 /// How many requests of a session, each on a new connection, have to reach the node that knows it. With two nodes in random
 /// order, all of them do so by chance once in five hundred times.
-const REQUESTS: u32 = 9;
+pub(crate) const REQUESTS: u32 = 9;
 /// How many answers may come before the one that is waited for. Others come seldom: a service that answers at once with
 /// something else would be asked without a pause.
 const ANSWERS: u32 = 20;

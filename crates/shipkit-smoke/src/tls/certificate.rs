@@ -14,16 +14,16 @@ use super::fault::{Fault, Gravity};
 use crate::judge::short;
 
 /// What is asked for when nobody says: long enough to notice and renew.
-const SOON: i64 = 14 * DAY;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const SOON: i64 = 14 * DAY;
+pub(crate) const DAY: i64 = 24 * HOUR;
 const HOUR: i64 = 60 * 60;
 /// How many days are told exactly.
 const FEW: i64 = 4;
 /// How many names a sentence holds.
 const NAMED: usize = 3;
 /// The smallest keys that authorities may sign (CA/Browser Forum, Baseline Requirements 6.1.5), in bits.
-const RSA_BITS: usize = 2048;
-const CURVE_BITS: usize = 256;
+pub(crate) const RSA_BITS: usize = 2048;
+pub(crate) const CURVE_BITS: usize = 256;
 
 /// What stands in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]

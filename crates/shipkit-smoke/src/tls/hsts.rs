@@ -1,7 +1,7 @@
 //! `Strict-Transport-Security`: what its header lines are worth (RFC 6797).
 
 /// Six months: what browsers' lists and the common graders ask for at least.
-const LEAST: u64 = 15_768_000;
+pub(crate) const LEAST: u64 = 15_768_000;
 
 /// What is wrong with the header lines of an answer over TLS, if anything is.
 pub(crate) fn fault(lines: &[Vec<u8>]) -> Option<String> {
