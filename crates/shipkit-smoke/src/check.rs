@@ -9,6 +9,7 @@ use shipkit_core::Secret;
 pub use shipkit_core::config::Capture;
 use shipkit_core::config::{Alerts, Bounds, Exposition, Method, SecurityHeaders, SocketIo, Statuses, Tls};
 
+use crate::openapi::Api;
 use crate::variable::{Unfilled, names, names_in};
 
 /// Where services say that they are ready, in the order in which [`Kind::Ready`] should try when nobody knows.
@@ -86,6 +87,8 @@ pub enum Kind {
     Metrics(Exposition),
     /// Is Prometheus itself well, and does no alert fire that did not fire before?
     Alerts(Alerts),
+    /// Do the operations of an API that only read answer as its description says?
+    Openapi(Api),
     /// Does Prometheus measure what it should, since this run began?
     Promql {
         /// The query.

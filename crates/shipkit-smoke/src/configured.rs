@@ -10,6 +10,7 @@ use shipkit_core::release::{Release, ServiceImage};
 
 use crate::check::{Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 use crate::error::SmokeError;
+use crate::openapi::Api;
 
 /// What a check of kind `release` compares with.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +47,10 @@ pub fn configured(wanted: &[config::Check], given: &Given<'_>) -> Result<Vec<Che
     let converted = wanted.iter().filter_map(|check| convert(check, &given.shipped).transpose());
     let mut checks: Vec<Check> = converted.collect::<Result<_, _>>()?;
     for (check, wanted) in checks.iter_mut().zip(wanted) {
-        if let (Kind::Http(http), Some(file)) = (&mut check.kind, &wanted.expect.schema) {
-            http.expect.schema = Some(schema(wanted, file, given)?);
+        match (&mut check.kind, &wanted.kind, &wanted.expect.schema) {
+            (Kind::Http(http), _, Some(file)) => http.expect.schema = Some(schema(wanted, file, given)?),
+            (Kind::Openapi(api), CheckKind::Openapi(file), _) => *api = described(wanted, file, given)?,
+            _ => {}
         }
     }
     let captured: Vec<String> = checks.iter().flat_map(Check::captures).cloned().collect();
@@ -63,14 +66,24 @@ pub fn configured(wanted: &[config::Check], given: &Given<'_>) -> Result<Vec<Che
 
 /// What stands in a file with a schema, which is JSON.
 fn schema(check: &config::Check, file: &ProjectPath, given: &Given<'_>) -> Result<Value, SmokeError> {
-    let bad = |why: String| SmokeError::Schema {
-        check: check.name.clone(),
-        line: u64::try_from(check.line).ok(),
-        file: file.as_str().into(),
-        why,
-    };
-    let bytes = (given.files)(file).map_err(|error| bad(error.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|error| bad(format!("it is no JSON: {error}")))
+    let bytes = (given.files)(file).map_err(|error| unread(check, file.as_str(), error.to_string()))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| unread(check, file.as_str(), format!("it is no JSON: {error}")))
+}
+
+/// What stands in the description of an API.
+fn described(check: &config::Check, file: &str, given: &Given<'_>) -> Result<Api, SmokeError> {
+    let bad = |why: String| unread(check, file, why);
+    let path = file.parse::<ProjectPath>().map_err(|error| bad(error.to_string()))?;
+    let bytes = (given.files)(&path).map_err(|error| bad(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
+    let document = config::document(file, &text).map_err(|error| bad(error.to_string()))?;
+    Api::read(&document).map_err(bad)
+}
+
+fn unread(check: &config::Check, file: &str, why: String) -> SmokeError {
+    let line = u64::try_from(check.line).ok();
+    SmokeError::File { check: check.name.clone(), line, file: file.into(), why }
 }
 
 /// Those of `some` that need nothing of the other checks of `all`.
@@ -128,9 +141,10 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Page(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Metrics(_)
-        | CheckKind::Alerts(_) => without_answer(check)?,
+        | CheckKind::Alerts(_)
+        | CheckKind::Openapi(_) => without_answer(check)?,
         CheckKind::Promql(_) => beyond_values(check)?,
-        CheckKind::Openapi(_) | CheckKind::Run(_) => format!("`{}`", check.kind.word()),
+        CheckKind::Run(_) => format!("`{}`", check.kind.word()),
     };
     Some(format!("{what} {place}"))
 }
@@ -238,7 +252,9 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Promql(query) => {
             Kind::Promql { query: query.clone(), bounds: check.expect.bounds.clone() }
         }
-        CheckKind::Openapi(_) | CheckKind::Run(_) => return Ok(None),
+        // Its file is read when all are known.
+        CheckKind::Openapi(_) => Kind::Openapi(Api::default()),
+        CheckKind::Run(_) => return Ok(None),
     };
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();

@@ -109,9 +109,9 @@ pub enum SmokeError {
         /// What is wrong with it.
         why: String,
     },
-    /// The file with a schema cannot be read.
-    #[error("check `{check}`{} expects the schema `{file}`, which cannot be read: {why}", place(*line))]
-    Schema {
+    /// A file that a check needs cannot be read.
+    #[error("check `{check}`{} needs the file `{file}`, which cannot be read: {why}", place(*line))]
+    File {
         /// The name of the check.
         check: String,
         /// Where it stands.
@@ -184,7 +184,7 @@ impl Hint for SmokeError {
             | Self::Circle(_)
             | Self::Capture { .. }
             | Self::Expected { .. }
-            | Self::Schema { .. }
+            | Self::File { .. }
             | Self::Series { .. }
             | Self::Prometheus
             | Self::Rate(_) => None,
@@ -206,7 +206,7 @@ impl Hint for SmokeError {
             | Self::Circle(_)
             | Self::Capture { .. }
             | Self::Expected { .. }
-            | Self::Schema { .. }
+            | Self::File { .. }
             | Self::Series { .. }
             | Self::Unsupported(_)
             | Self::WhichService { .. }

@@ -101,7 +101,7 @@ fn of_pages(kind: Make<'_>) -> [KindOfCheck; 2] {
     ]
 }
 
-fn of_measurements(kind: Make<'_>) -> [KindOfCheck; 4] {
+fn of_measurements(kind: Make<'_>) -> [KindOfCheck; 5] {
     let growth = [
         ("by", "/".to_owned()),
         ("requests", scrape::REQUESTS.to_string()),
@@ -114,6 +114,7 @@ fn of_measurements(kind: Make<'_>) -> [KindOfCheck; 4] {
             "Prometheus gives values within the limits",
             &[("expect", "a value, and not 0 with `bool`".to_owned())],
         ),
+        kind("openapi", "the operations of an API that only read answer as its description says", &[]),
         kind("alerts", "rules are evaluated, and no alert fires that did not fire before", &[]),
         kind(
             "rate_limit",

@@ -6,6 +6,7 @@ pub(crate) mod burst;
 mod filled;
 mod log;
 mod measured;
+mod operations;
 mod order;
 mod pages;
 mod promql;
@@ -246,6 +247,9 @@ impl<'a> Session<'a> {
             match &asked.question {
                 Question::Ready { urls } => self.ready(urls, &mut log, &mut url).await,
                 Question::Release { url, wanted } => self.release(url, wanted, &mut log).await,
+                Question::Rest(Rest::Operations(operations)) if operations.described.is_empty() => {
+                    Outcome::skipped(operations.left_out())
+                }
                 Question::Rest(rest) => self.rest_filled(asked, rest, &mut log).await,
                 Question::Promql(promql) => self.promql(promql, asked.check.retries, &mut log).await,
                 Question::Alerts { prometheus, wanted } => {
@@ -390,6 +394,7 @@ impl<'a> Session<'a> {
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
             Rest::Metrics(scrape) => self.scrape(scrape).await,
             Rest::SocketIo(talk) => self.talk(talk).await,
+            Rest::Operations(operations) => self.operations(operations).await,
             Rest::Page(url) => self.page(url).await,
             Rest::SecurityHeaders { profile, root, urls } => {
                 self.security_headers(*profile, root, urls).await
@@ -497,6 +502,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Tls(_)
         | Rest::Metrics(_)
         | Rest::SocketIo(_)
+        | Rest::Operations(_)
         | Rest::Page(_)
         | Rest::SecurityHeaders { .. }
         | Rest::Ws { .. } => class.is_mendable(),

@@ -74,6 +74,14 @@ pub(crate) fn compose_value(file: &str, text: &str) -> Result<serde_json::Value,
     Ok(Document::read(file, text, Form::Compose)?.value)
 }
 
+/// What a file of YAML or JSON says, in the core schema of YAML 1.2. `file` is only named in errors.
+///
+/// # Errors
+/// When it is neither.
+pub fn document(file: &str, text: &str) -> Result<serde_json::Value, ConfigError> {
+    compose_value(file, text)
+}
+
 /// The documents of a file of manifests, each with the line where it begins; empty ones are null. Numbers and yes or no are
 /// what kubectl makes of them. `file` is only named in errors.
 ///

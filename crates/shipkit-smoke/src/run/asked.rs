@@ -8,6 +8,7 @@ use url::Url;
 
 use super::burst::BUDGET;
 use super::filled::{self, Request};
+use super::operations::Operations;
 use super::promql::Promql;
 use super::scrape::Scrape;
 use crate::alerts::FIRING;
@@ -70,6 +71,7 @@ pub(super) enum Rest<'a> {
     Ws { ask: Ask, expected: Box<Expected> },
     Metrics(Scrape),
     SocketIo(Talk),
+    Operations(Operations),
     Page(Url),
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
@@ -147,10 +149,10 @@ fn prepare_one<'a>(
             let url = address(base, path, check)?;
             (url.clone(), Question::Rest(Rest::Page(url)))
         }
-        Kind::SecurityHeaders(SecurityHeaders { profile, paths }) => {
-            let urls = addresses(base, paths, check)?;
-            let root = address(base, "/", check)?;
-            (root.clone(), Question::Rest(Rest::SecurityHeaders { profile: *profile, root, urls }))
+        Kind::SecurityHeaders(wanted) => security_headers(base, wanted, check)?,
+        Kind::Openapi(api) => {
+            let operations = Operations::of(base, check, api)?;
+            (address(base, "/", check)?, Question::Rest(Rest::Operations(operations)))
         }
         Kind::RateLimit { path } => {
             let ask = Ask::get(address(base, path, check)?);
@@ -210,6 +212,16 @@ pub(crate) fn address(base: &Url, path: &str, check: &Check) -> Result<Url, Smok
 
 fn addresses(base: &Url, paths: &[String], check: &Check) -> Result<Vec<Url>, SmokeError> {
     paths.iter().map(|path| address(base, path, check)).collect()
+}
+
+fn security_headers<'a>(
+    base: &Url,
+    wanted: &SecurityHeaders,
+    check: &Check,
+) -> Result<(Url, Question<'a>), SmokeError> {
+    let SecurityHeaders { profile, paths } = wanted;
+    let (urls, root) = (addresses(base, paths, check)?, address(base, "/", check)?);
+    Ok((root.clone(), Question::Rest(Rest::SecurityHeaders { profile: *profile, root, urls })))
 }
 
 /// Where Prometheus answers queries, which must be known.
@@ -360,7 +372,9 @@ impl Question<'_> {
         match self {
             Self::Ready { .. }
             | Self::Release { .. }
-            | Self::Rest(Rest::Page(_) | Rest::SecurityHeaders { .. } | Rest::Metrics(_)) => {
+            | Self::Rest(
+                Rest::Page(_) | Rest::SecurityHeaders { .. } | Rest::Metrics(_) | Rest::Operations(_),
+            ) => {
                 format!("{curl} {url}")
             }
             Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),

@@ -15,6 +15,7 @@ mod fixture;
 mod latency;
 mod methods;
 mod nginx;
+mod openapi;
 mod pages;
 mod prometheus;
 mod promql;
