@@ -109,6 +109,7 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         CheckKind::Ws(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)

@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use shipkit_core::Secret;
 pub use shipkit_core::config::Capture;
-use shipkit_core::config::{Alerts, Bounds, Exposition, Method, SecurityHeaders, SocketIo, Statuses, Tls};
+use shipkit_core::config::{
+    Alerts, Bounds, Cors, Exposition, Method, SecurityHeaders, SocketIo, Statuses, Tls,
+};
 
 use crate::openapi::Api;
 use crate::variable::{Unfilled, names, names_in};
@@ -76,6 +78,8 @@ pub enum Kind {
         /// A path below the base address, or a whole address.
         path: String,
     },
+    /// Are pages of an origin let in from browsers, and others not?
+    Cors(Cors),
     /// Do answers have the headers that protect visitors?
     SecurityHeaders(SecurityHeaders),
     /// Does it refuse to answer a client that asks too often, with status 429 (RFC 6585 4), and say when to come again?

@@ -139,6 +139,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Tls(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Metrics(_)
         | CheckKind::Alerts(_)
@@ -161,6 +162,7 @@ fn has_variables(check: &config::Check) -> bool {
             return false;
         }
         CheckKind::Redirect { url, to } => to.iter().chain([url]).collect(),
+        CheckKind::Cors(wanted) => vec![&wanted.path, &wanted.origin],
         CheckKind::SecurityHeaders(wanted) => wanted.paths.iter().collect(),
         CheckKind::Metrics(shown) => shown.by.iter().chain([&shown.path]).collect(),
         CheckKind::SocketIo(said) => {
@@ -245,6 +247,7 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::SocketIo(said) => Kind::SocketIo(said.clone()),
         CheckKind::Page(path) => Kind::Page { path: path.clone() },
+        CheckKind::Cors(wanted) => Kind::Cors(wanted.clone()),
         CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
         CheckKind::Alerts(alerts) => Kind::Alerts(alerts.clone()),

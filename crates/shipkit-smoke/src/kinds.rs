@@ -83,8 +83,13 @@ fn of_connections(kind: Make<'_>) -> [KindOfCheck; 5] {
     ]
 }
 
-fn of_pages(kind: Make<'_>) -> [KindOfCheck; 2] {
+fn of_pages(kind: Make<'_>) -> [KindOfCheck; 3] {
     [
+        kind(
+            "cors",
+            "pages of the origin are let in from browsers, and others are not",
+            &[("method", "GET".to_owned()), ("credentials", "false".to_owned())],
+        ),
         kind(
             "page",
             "the page is there with its scripts, styles and icons",

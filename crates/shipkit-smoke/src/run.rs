@@ -396,6 +396,7 @@ impl<'a> Session<'a> {
             Rest::SocketIo(talk) => self.talk(talk).await,
             Rest::Operations(operations) => self.operations(operations).await,
             Rest::Page(url) => self.page(url).await,
+            Rest::Cors { url, wanted } => self.cors(url, wanted).await,
             Rest::SecurityHeaders { profile, root, urls } => {
                 self.security_headers(*profile, root, urls).await
             }
@@ -504,6 +505,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::SocketIo(_)
         | Rest::Operations(_)
         | Rest::Page(_)
+        | Rest::Cors { .. }
         | Rest::SecurityHeaders { .. }
         | Rest::Ws { .. } => class.is_mendable(),
     }

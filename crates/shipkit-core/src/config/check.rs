@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Number, Value};
 
-use super::request::Request;
+use super::request::{Method, Request};
 use super::statuses::Statuses;
 use crate::project_path::ProjectPath;
 
@@ -56,6 +56,8 @@ pub enum CheckKind {
     Alerts(Alerts),
     /// A page, whose scripts, styles and icons must be there.
     Page(String),
+    /// The origin that is let in from browsers, and no other.
+    Cors(Cors),
     /// Headers that protect visitors.
     SecurityHeaders(SecurityHeaders),
     /// A query for Prometheus that must give something.
@@ -110,6 +112,19 @@ pub enum Profile {
     Strict,
     /// What an API has, which no browser shows.
     Api,
+}
+
+/// Which origins are let in from browsers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Path or address that is asked.
+    pub path: String,
+    /// The origin that is let in: scheme, host and port.
+    pub origin: String,
+    /// What pages of the origin may send.
+    pub method: Method,
+    /// Whether they may send cookies and passwords.
+    pub credentials: bool,
 }
 
 /// What is said by socket.io.
@@ -203,6 +218,7 @@ impl CheckKind {
             Self::Metrics(_) => "metrics",
             Self::Alerts(_) => "alerts",
             Self::Page(_) => "page",
+            Self::Cors(_) => "cors",
             Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",
             Self::Openapi(_) => "openapi",

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::check::{
-    Alerts, Check, CheckKind, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion,
+    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion,
 };
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
-    Brief, CheckSeverity, RawCheck, RawProfile, RawSecurityHeaders, RawSocketIo, RawStatuses, RawTls,
-    RawTlsVersion,
+    Brief, CheckSeverity, RawCheck, RawCors, RawMethod, RawProfile, RawSecurityHeaders, RawSocketIo,
+    RawStatuses, RawTls, RawTlsVersion,
 };
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
@@ -300,6 +300,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.security_headers
             .clone()
             .map(|Brief(wanted)| CheckKind::SecurityHeaders(security_headers(wanted))),
+        raw.cors.clone().map(|wanted| CheckKind::Cors(cors(wanted))),
         raw.promql.clone().map(CheckKind::Promql),
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
@@ -322,6 +323,18 @@ fn tls(raw: &RawTls) -> Tls {
         ocsp_stapling: raw.ocsp_stapling.unwrap_or(false),
         http2: raw.http2.unwrap_or(false),
     }
+}
+
+fn cors(raw: RawCors) -> Cors {
+    let RawCors { path, origin, method, credentials } = raw;
+    let method = match method {
+        Some(RawMethod::Get) | None => Method::Get,
+        Some(RawMethod::Post) => Method::Post,
+        Some(RawMethod::Put) => Method::Put,
+        Some(RawMethod::Patch) => Method::Patch,
+        Some(RawMethod::Delete) => Method::Delete,
+    };
+    Cors { path, origin, method, credentials: credentials.unwrap_or(false) }
 }
 
 fn socketio(raw: RawSocketIo) -> SocketIo {
@@ -364,6 +377,7 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Redirect { url: what, .. }
         | CheckKind::Metrics(Exposition { path: what, .. })
         | CheckKind::Page(what)
+        | CheckKind::Cors(Cors { path: what, .. })
         | CheckKind::Promql(what)
         | CheckKind::Openapi(what)
         | CheckKind::RateLimit(what)

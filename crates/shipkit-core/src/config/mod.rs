@@ -29,7 +29,7 @@ mod values;
 mod yaml;
 
 pub use check::{
-    Alerts, Bounds, Check, CheckKind, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls,
+    Alerts, Bounds, Check, CheckKind, Cors, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls,
     TlsVersion, WantedHeader,
 };
 pub use compose::{Because, Compose, ComposeFile, LeftOut};

@@ -17,13 +17,13 @@ use super::statuses::Statuses;
 use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
     {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
-    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["security_headers"]},
+    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
@@ -76,6 +76,8 @@ pub(super) struct RawCheck {
     pub(super) alerts: Option<RawAlerts>,
     /// A page, whose scripts, styles and icons must be there.
     pub(super) page: Option<String>,
+    /// The origin that is let in from browsers, and no other.
+    pub(super) cors: Option<RawCors>,
     /// Headers that protect visitors: `baseline`, `strict`, `api`, or more.
     pub(super) security_headers: Option<Brief<RawSecurityHeaders>>,
     /// A query for Prometheus that must give something.
@@ -160,6 +162,36 @@ pub(super) struct RawSocketIo {
     pub(super) auth: Option<Value>,
     /// The name of an event and what comes with it, which the service has to acknowledge.
     pub(super) emit: Option<Vec<Value>>,
+}
+
+/// Which origins are let in from browsers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawCors {
+    /// Path or address that is asked.
+    pub(super) path: String,
+    /// The origin that is let in: `https://app.example.com`.
+    pub(super) origin: String,
+    /// What pages of the origin may send. Default: `GET`.
+    pub(super) method: Option<RawMethod>,
+    /// Whether they may send cookies and passwords. Default: `false`.
+    pub(super) credentials: Option<bool>,
+}
+
+/// A method of HTTP.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum RawMethod {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
 }
 
 /// Which headers are looked for, and where.

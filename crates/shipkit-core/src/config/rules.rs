@@ -400,6 +400,10 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
         }
+        CheckKind::Cors(wanted) => {
+            web_origin(context, path, &wanted.origin);
+            (&wanted.path, is_address(&wanted.path), "write a path (`/api`) or `https://...`")
+        }
         CheckKind::SocketIo(said) => {
             namespace(context, path, &said.namespace);
             (&said.path, is_address(&said.path), "write a path (`/socket.io/`) or `https://...`")
@@ -431,6 +435,16 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
     }
 }
 
+/// Browsers send scheme, host and port, and nothing else (RFC 6454 6.1).
+fn web_origin(context: &mut Context<'_>, path: &str, origin: &str) {
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
+    let is_one = !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']);
+    if !is_one || origin.contains(char::is_uppercase) {
+        let hint = Some("write it as browsers do, such as `https://app.example.com`");
+        context.wrong(&format!("{path}.cors.origin"), format!("`{origin}` is no origin"), hint);
+    }
+}
+
 /// A comma ends the name of a namespace in a packet, and a query is not part of it.
 fn namespace(context: &mut Context<'_>, path: &str, name: &str) {
     if !name.starts_with('/') || name.contains([',', '?']) {
@@ -445,7 +459,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     match words.as_slice() {
         [] => {
             let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
-                       `page`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
+                       `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::HeaderName;
-use shipkit_core::config::{self, Alerts, Exposition, Method, Profile, SecurityHeaders, Statuses, Tls};
+use shipkit_core::config::{self, Alerts, Cors, Exposition, Method, Profile, SecurityHeaders, Statuses, Tls};
 use url::Url;
 
 use super::burst::BUDGET;
@@ -73,6 +73,7 @@ pub(super) enum Rest<'a> {
     SocketIo(Talk),
     Operations(Operations),
     Page(Url),
+    Cors { url: Url, wanted: &'a Cors },
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
 
@@ -149,6 +150,7 @@ fn prepare_one<'a>(
             let url = address(base, path, check)?;
             (url.clone(), Question::Rest(Rest::Page(url)))
         }
+        Kind::Cors(wanted) => cors(base, wanted, check)?,
         Kind::SecurityHeaders(wanted) => security_headers(base, wanted, check)?,
         Kind::Openapi(api) => {
             let operations = Operations::of(base, check, api)?;
@@ -163,13 +165,11 @@ fn prepare_one<'a>(
             (scrape.ask.url.clone(), Question::Rest(Rest::Metrics(scrape)))
         }
         Kind::Alerts(wanted) => {
-            let (url, prometheus) = measured(prometheus, check)?;
-            (url, Question::Alerts { prometheus, wanted })
+            measured(prometheus, check, |prometheus| Question::Alerts { prometheus, wanted })?
         }
-        Kind::Promql { query, bounds } => {
-            let (url, prometheus) = measured(prometheus, check)?;
-            (url, Question::Promql(Promql { prometheus, name: &check.name, query, bounds }))
-        }
+        Kind::Promql { query, bounds } => measured(prometheus, check, |prometheus| {
+            Question::Promql(Promql { prometheus, name: &check.name, query, bounds })
+        })?,
     };
     Ok(Asked { check, url, question })
 }
@@ -214,6 +214,11 @@ fn addresses(base: &Url, paths: &[String], check: &Check) -> Result<Vec<Url>, Sm
     paths.iter().map(|path| address(base, path, check)).collect()
 }
 
+fn cors<'a>(base: &Url, wanted: &'a Cors, check: &Check) -> Result<(Url, Question<'a>), SmokeError> {
+    let url = address(base, &wanted.path, check)?;
+    Ok((url.clone(), Question::Rest(Rest::Cors { url, wanted })))
+}
+
 fn security_headers<'a>(
     base: &Url,
     wanted: &SecurityHeaders,
@@ -228,9 +233,10 @@ fn security_headers<'a>(
 fn measured<'a>(
     prometheus: Option<&'a Prometheus>,
     check: &Check,
-) -> Result<(Url, &'a Prometheus), SmokeError> {
-    let nowhere = || SmokeError::WherePrometheus(check.name.clone());
-    prometheus.map(|prometheus| (prometheus.at_path("query"), prometheus)).ok_or_else(nowhere)
+    question: impl FnOnce(&'a Prometheus) -> Question<'a>,
+) -> Result<(Url, Question<'a>), SmokeError> {
+    let prometheus = prometheus.ok_or_else(|| SmokeError::WherePrometheus(check.name.clone()))?;
+    Ok((prometheus.at_path("query"), question(prometheus)))
 }
 
 fn target(base: &Url, wanted: &Tls, check: &Check) -> Result<Box<Target>, SmokeError> {
@@ -378,6 +384,11 @@ impl Question<'_> {
                 format!("{curl} {url}")
             }
             Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),
+            Self::Rest(Rest::Cors { wanted, .. }) => {
+                let origin = quoted(&format!("origin: {}", wanted.origin));
+                let method = wanted.method.word();
+                format!("{curl} -X OPTIONS -H {origin} -H 'access-control-request-method: {method}' {url}")
+            }
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),

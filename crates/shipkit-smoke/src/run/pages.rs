@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use shipkit_core::config::Profile;
+use shipkit_core::config::{Cors, Method, Profile};
 use url::Url;
 
 use super::{AT_ONCE, Session};
 use crate::class::Class;
 use crate::client::{Answer, Ask, Bad};
+use crate::cors;
 use crate::judge;
 use crate::page::{self, Asset, assets, media_type};
 use crate::security_headers::{Seen, faults, remark};
@@ -88,6 +89,40 @@ impl Session<'_> {
             write!(text, "; {remark}").ok();
         }
         if found.is_empty() { Ok(text) } else { Err(Bad::new(Class::Body, text)) }
+    }
+
+    /// What pages of an origin are answered, before a request and on it, and what those of a stranger are.
+    pub(super) async fn cors(&self, url: &Url, wanted: &Cors) -> Result<String, Bad> {
+        let wrong = |why: String| Bad::new(Class::Body, why);
+        let first = self.from(&wanted.origin, Method::Options, Some(wanted.method), url).await?;
+        if let Some(why) = cors::shut_out(wanted, &first, true) {
+            return Err(wrong(why));
+        }
+        // What changes something is not sent.
+        if wanted.method == Method::Get {
+            let second = self.from(&wanted.origin, Method::Get, None, url).await?;
+            if let Some(why) = cors::shut_out(wanted, &second, false) {
+                return Err(wrong(why));
+            }
+        }
+        let stranger = self.from(cors::STRANGER, Method::Options, Some(wanted.method), url).await?;
+        match cors::let_in(&stranger) {
+            Some(why) => Err(wrong(why)),
+            None => Ok(format!("`{}` is let in, and others are not", wanted.origin)),
+        }
+    }
+
+    /// Asks as a page of this origin does.
+    async fn from(
+        &self,
+        origin: &str,
+        method: Method,
+        meant: Option<Method>,
+        url: &Url,
+    ) -> Result<Answer, Bad> {
+        let no_origin = || Bad::new(Class::Protocol, format!("`{origin}` cannot be sent"));
+        let headers = cors::headers(origin, meant).ok_or_else(no_origin)?;
+        self.send(&Ask { method, headers, ..Ask::get(url.clone()) }, self.options.timeout).await
     }
 
     async fn usual(&self, root: &Url) -> Result<Vec<Url>, Bad> {

@@ -9,6 +9,7 @@
 
 mod alerts;
 mod captures;
+mod cors;
 mod expectations;
 mod exposition;
 mod fixture;

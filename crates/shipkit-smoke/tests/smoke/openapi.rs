@@ -113,7 +113,11 @@ async fn a_description_of_which_nothing_can_be_asked_is_skipped() {
     let closed = API.replace("paths:", "security: [{bearer: []}]\npaths:");
     let server = serve(|_, _| status(200)).await;
     let report = asked(&server.url, &closed).await;
-    check(&report, Verdict::Skipped, "left out: `GET /health` needs a login, `GET /rooms/{id}` needs a login, `GET /me` needs");
+    check(
+        &report,
+        Verdict::Skipped,
+        "left out: `GET /health` needs a login, `GET /rooms/{id}` needs a login, `GET /me` needs",
+    );
     assert_eq!(server.asked(), 0);
 }
 
