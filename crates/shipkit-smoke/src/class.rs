@@ -25,6 +25,8 @@ pub enum Class {
     Protocol,
     /// A status that was not expected.
     Status(u16),
+    /// The headers are not what they should be.
+    Headers,
     /// The body is not what it should be.
     Body,
     /// It was not sent in time, because too many requests were waiting for their answers.
@@ -45,6 +47,7 @@ impl Class {
             | Self::Timeout
             | Self::Protocol
             | Self::Status(_)
+            | Self::Headers
             | Self::Body
             | Self::Dropped
             | Self::Elsewhere => false,
@@ -64,7 +67,7 @@ impl Class {
             | Self::Body
             | Self::Dropped
             | Self::Elsewhere => true,
-            Self::Tls | Self::Protocol => false,
+            Self::Tls | Self::Protocol | Self::Headers => false,
             // 408 Request Timeout, 425 Too Early, 429 Too Many Requests (RFC 9110 15.5.9, RFC 8470, RFC 6585).
             Self::Status(status) => matches!(status, 408 | 425 | 429 | 500..=599),
         }
@@ -83,6 +86,7 @@ impl fmt::Display for Class {
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::Status(status) => return write!(f, "status {status}"),
+            Self::Headers => "wrong headers",
             Self::Body => "wrong body",
             Self::Dropped => "dropped",
             Self::Elsewhere => "elsewhere",

@@ -76,11 +76,15 @@ impl Session<'_> {
             }
             remarks.extend(remark(&answer.headers).filter(|remark| !remarks.contains(remark)));
         }
+        let place = |paths: &[String]| match paths.len() {
+            all if 1 < all && all == urls.len() => "everywhere".to_owned(),
+            _ => format!("at {}", paths.join(", ")),
+        };
         let mut text = match found.len() {
             0 => format!("the headers of {} answers", urls.len()),
             _ => found
                 .iter()
-                .map(|(fault, paths)| format!("{fault} at {}", paths.join(", ")))
+                .map(|(fault, paths)| format!("{fault} {}", place(paths)))
                 .collect::<Vec<_>>()
                 .join("; "),
         };
@@ -88,12 +92,12 @@ impl Session<'_> {
             // A text takes whatever is written to it.
             write!(text, "; {remark}").ok();
         }
-        if found.is_empty() { Ok(text) } else { Err(Bad::new(Class::Body, text)) }
+        if found.is_empty() { Ok(text) } else { Err(Bad::new(Class::Headers, text)) }
     }
 
     /// What pages of an origin are answered, before a request and on it, and what those of a stranger are.
     pub(super) async fn cors(&self, url: &Url, wanted: &Cors) -> Result<String, Bad> {
-        let wrong = |why: String| Bad::new(Class::Body, why);
+        let wrong = |why: String| Bad::new(Class::Headers, why);
         let first = self.from(&wanted.origin, Method::Options, Some(wanted.method), url).await?;
         if let Some(why) = cors::shut_out(wanted, &first, true) {
             return Err(wrong(why));

@@ -110,6 +110,7 @@ async fn headers_that_a_location_forgets_are_missed_there() {
     let report = asked(&forgets.url, headers(Profile::Baseline, &[])).await;
     check(&report, Verdict::Fail, "`x-content-type-options` is missing at `/assets/a-1.css`");
     assert_eq!(report.outcome.cause.matches("is missing").count(), 1, "{report:?}");
+    assert_eq!(report.attempts.len(), 1, "time does not mend it: {report:?}");
     let of_one = asked(&forgets.url, headers(Profile::Baseline, &["/"])).await;
     check(&of_one, Verdict::Pass, "the headers of 1 answers");
     let strict = asked(&whole.url, headers(Profile::Strict, &["/"])).await;
@@ -123,6 +124,8 @@ async fn headers_of_errors_count_and_a_server_that_breaks_has_none() {
         nginx(&site, "add_header X-Content-Type-Options nosniff; location /broken { return 502; }").await;
     let report = asked(&nginx.url, headers(Profile::Api, &["/health.json", "/nothing"])).await;
     check(&report, Verdict::Fail, "`x-content-type-options` is missing at `/nothing`");
+    let strict = asked(&nginx.url, headers(Profile::Strict, &["/health.json", "/nothing"])).await;
+    check(&strict, Verdict::Fail, "`cross-origin-resource-policy` is missing everywhere; `");
     let report = asked(&nginx.url, headers(Profile::Api, &["/health.json", "/broken"])).await;
     check(&report, Verdict::Fail, "`/broken`: status 502");
 }
