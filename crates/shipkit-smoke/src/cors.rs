@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use shipkit_core::config::{Cors, Method};
 
 use crate::client::Answer;
-use crate::judge::short;
+use crate::judge::{joined, short};
 
 /// An origin that nobody has (RFC 6761 6.4).
 pub(crate) const STRANGER: &str = "https://shipkit-smoke.invalid";
@@ -30,7 +30,7 @@ pub(crate) fn shut_out(wanted: &Cors, answer: &Answer, is_first: bool) -> Option
     if is_first && !(200..300).contains(&answer.status) {
         return wrong(format!("with status {}", answer.status));
     }
-    let Some(allowed) = value(&answer.headers, &ACCESS_CONTROL_ALLOW_ORIGIN) else {
+    let Some(allowed) = joined(&answer.headers, &ACCESS_CONTROL_ALLOW_ORIGIN) else {
         return wrong("without `access-control-allow-origin`".to_owned());
     };
     if allowed == "*" && wanted.credentials {
@@ -47,7 +47,7 @@ pub(crate) fn shut_out(wanted: &Cors, answer: &Answer, is_first: bool) -> Option
         );
     }
     let lets_credentials =
-        value(&answer.headers, &ACCESS_CONTROL_ALLOW_CREDENTIALS).as_deref() == Some("true");
+        joined(&answer.headers, &ACCESS_CONTROL_ALLOW_CREDENTIALS).as_deref() == Some("true");
     if wanted.credentials && !lets_credentials {
         return wrong("without `access-control-allow-credentials: true`".to_owned());
     }
@@ -61,8 +61,8 @@ pub(crate) fn shut_out(wanted: &Cors, answer: &Answer, is_first: bool) -> Option
 
 /// What lets pages of an origin in that nobody has.
 pub(crate) fn let_in(answer: &Answer) -> Option<String> {
-    let allowed = value(&answer.headers, &ACCESS_CONTROL_ALLOW_ORIGIN)?;
-    let with = match value(&answer.headers, &ACCESS_CONTROL_ALLOW_CREDENTIALS).as_deref() {
+    let allowed = joined(&answer.headers, &ACCESS_CONTROL_ALLOW_ORIGIN)?;
+    let with = match joined(&answer.headers, &ACCESS_CONTROL_ALLOW_CREDENTIALS).as_deref() {
         Some("true") => ", with credentials",
         Some(_) | None => "",
     };
@@ -71,18 +71,8 @@ pub(crate) fn let_in(answer: &Answer) -> Option<String> {
         .then(|| format!("any origin is let in (`access-control-allow-origin: {}`{with})", short(&allowed)))
 }
 
-/// All lines of a header as one value (RFC 9110 5.3).
-fn value(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<_> = headers
-        .get_all(name)
-        .iter()
-        .map(|line| String::from_utf8_lossy(line.as_bytes()).trim().to_owned())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join(", "))
-}
-
 fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    let value = value(headers, name).unwrap_or_default();
+    let value = joined(headers, name).unwrap_or_default();
     value.split(',').map(str::trim).any(|word| word == "*" || word.eq_ignore_ascii_case(wanted))
 }
 

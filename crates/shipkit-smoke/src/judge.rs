@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::AsHeaderName;
 use serde_json::Value;
 use shipkit_core::config::Statuses;
 
@@ -160,15 +161,20 @@ pub(crate) fn json(answer: &Answer) -> Result<Value, Bad> {
 
 /// All lines of one header are one list (RFC 9110 5.3).
 fn header(headers: &HeaderMap, name: &str, wanted: Option<&Matchers>, cut: Cut<'_>) -> Option<String> {
-    let lines: Vec<_> =
-        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    let joined = (!lines.is_empty()).then(|| Value::from(lines.join(", ")));
+    let joined = joined(headers, name).map(Value::from);
     let wrong = match wanted {
         Some(matchers) => matchers.wrong(joined.as_ref(), cut),
         None if joined.is_none() => Some("is missing".to_owned()),
         None => None,
     };
     wrong.map(|wrong| format!("header `{name}` {wrong}"))
+}
+
+/// All lines of a header as one value (RFC 9110 5.3).
+pub(crate) fn joined(headers: &HeaderMap, name: impl AsHeaderName) -> Option<String> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 fn value(body: &Value, place: &Place, wanted: &Matchers, cut: Cut<'_>) -> Option<String> {

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use shipkit_core::config::Profile;
 
-use crate::judge::short;
+use crate::judge::{joined, short};
 use crate::tls::hsts;
 
 /// An answer that is judged.
@@ -41,7 +41,7 @@ pub(crate) fn faults(profile: Profile, seen: Seen<'_>) -> Vec<String> {
 
 /// What is said besides, and does no good.
 pub(crate) fn remark(headers: &HeaderMap) -> Option<&'static str> {
-    let value = text(headers, "x-xss-protection")?;
+    let value = joined(headers, "x-xss-protection")?;
     value.trim().starts_with('1').then_some(
         "`x-xss-protection` switches a filter on that browsers have removed because it made pages unsafe; `0` or nothing is better",
     )
@@ -49,7 +49,7 @@ pub(crate) fn remark(headers: &HeaderMap) -> Option<&'static str> {
 
 fn of_pages(headers: &HeaderMap) -> Vec<String> {
     let mut faults = Vec::new();
-    let policy = text(headers, "content-security-policy").map(|text| policy(&text));
+    let policy = joined(headers, "content-security-policy").map(|text| policy(&text));
     match &policy {
         None => faults.push("`content-security-policy` is missing".to_owned()),
         Some(directives) if directives.is_empty() => {
@@ -68,7 +68,7 @@ fn of_pages(headers: &HeaderMap) -> Vec<String> {
 
 fn of_strict_pages(headers: &HeaderMap) -> Vec<String> {
     let mut faults = Vec::new();
-    let policy = text(headers, "content-security-policy").map(|text| policy(&text)).unwrap_or_default();
+    let policy = joined(headers, "content-security-policy").map(|text| policy(&text)).unwrap_or_default();
     let sources = |name: &str| policy.iter().find(|(known, _)| known == name).map(|(_, sources)| sources);
     for kind in ["script-src", "style-src"] {
         let Some(sources) = sources(kind).or_else(|| sources("default-src")) else {
@@ -110,7 +110,7 @@ fn referrer(headers: &HeaderMap) -> Option<String> {
         "origin-when-cross-origin",
         "strict-origin-when-cross-origin",
     ];
-    let Some(said) = text(headers, "referrer-policy") else {
+    let Some(said) = joined(headers, "referrer-policy") else {
         return Some("`referrer-policy` is missing".to_owned());
     };
     let words: Vec<String> = said.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
@@ -124,7 +124,7 @@ fn referrer(headers: &HeaderMap) -> Option<String> {
 
 /// The value of a header that must be one of these, whatever its case.
 fn one_of(headers: &HeaderMap, name: &str, known: &[&str]) -> Option<String> {
-    let Some(said) = text(headers, name) else {
+    let Some(said) = joined(headers, name) else {
         return Some(format!("`{name}` is missing"));
     };
     let mut words = said.split(',').map(str::trim);
@@ -174,16 +174,6 @@ fn policy(text: &str) -> Vec<(String, Vec<String>)> {
         }
     }
     found
-}
-
-/// All lines of a header as one value (RFC 9110 5.3).
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    let lines: Vec<_> = headers
-        .get_all(name)
-        .iter()
-        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 #[cfg(test)]
