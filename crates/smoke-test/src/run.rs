@@ -38,6 +38,8 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         detects: environment.is_none(),
+        // Who names a release, or the moment of a change, has changed something.
+        is_settled: args.release.is_none() && args.since.is_none(),
         ..Options::default()
     };
     let mut about = About {
