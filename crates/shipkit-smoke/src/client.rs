@@ -1,29 +1,48 @@
 //! `Client`: the only place that sends requests. Everything that comes back is hostile: it is capped in size and time.
 
+mod connect;
+mod kept;
+mod request;
+
 use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
-use reqwest::Upgraded;
-use reqwest::header::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde::Serialize;
 use shipkit_core::config::Method;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::class::Class;
 use crate::error::SmokeError;
+use crate::report::exact_millis;
+use connect::{Connection, Place};
+use kept::Kept;
 
 /// What is read of a body: enough for a health answer or a page, and no more, whatever the server sends.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// An HTTP client with one policy for its connections.
+/// A connection that speaks another protocol now.
+pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
+
+/// An HTTP client with one policy for its connections. Only HTTP/1.1 is spoken: over HTTP/2 many requests would share one connection,
+/// and one replica.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    http: reqwest::Client,
+    tls: Arc<rustls::ClientConfig>,
+    reuse: Reuse,
+    /// How long a connection may take: less than the request may, so that silence can be told from a slow answer.
+    connect: Duration,
+    kept: Arc<Kept>,
 }
 
 /// Whether a connection may serve more than one request.
@@ -54,6 +73,27 @@ pub(crate) struct Answer {
     /// Whether that is all.
     pub(crate) is_whole: bool,
     pub(crate) took: Duration,
+    pub(crate) phases: Phases,
+}
+
+/// How long the parts of a request took. On a kept connection the first three are zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Phases {
+    /// Until the name had addresses.
+    #[serde(rename = "dnsMs", serialize_with = "exact_millis")]
+    pub dns: Duration,
+    /// Until one of them took the connection.
+    #[serde(rename = "connectMs", serialize_with = "exact_millis")]
+    pub connect: Duration,
+    /// The handshake of TLS.
+    #[serde(rename = "tlsMs", serialize_with = "exact_millis")]
+    pub tls: Duration,
+    /// From the request to the head of its answer.
+    #[serde(rename = "firstByteMs", serialize_with = "exact_millis")]
+    pub first_byte: Duration,
+    /// The rest of the answer.
+    #[serde(rename = "bodyMs", serialize_with = "exact_millis")]
+    pub body: Duration,
 }
 
 /// Why there is no answer, or not a good one.
@@ -84,33 +124,17 @@ impl Client {
             .map_err(|error| SmokeError::Client(error.to_string()))?
             .with_root_certificates(roots(ca_pem)?)
             .with_no_client_auth();
-        Self::over(tls, reuse, timeout)
+        Ok(Self::over(tls, reuse, timeout))
     }
 
     /// A client that takes any certificate, for answers without a secret in their questions.
     pub(crate) fn blind(timeout: Duration) -> Result<Self, SmokeError> {
         let tls = crate::tls::blind().map_err(|error| SmokeError::Client(error.to_string()))?;
-        Self::over(tls, Reuse::Never, timeout)
+        Ok(Self::over(tls, Reuse::Never, timeout))
     }
 
-    fn over(tls: rustls::ClientConfig, reuse: Reuse, timeout: Duration) -> Result<Self, SmokeError> {
-        let idle = match reuse {
-            Reuse::Never => 0,
-            Reuse::Allowed => usize::MAX,
-        };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            // Only HTTP/1.1 is offered: over HTTP/2 many requests would share one connection, and one replica.
-            .http1_only()
-            // Earlier than the request's own limit, so that silence can be told from a slow answer.
-            .connect_timeout(timeout * 4 / 5)
-            .pool_max_idle_per_host(idle)
-            .user_agent(concat!("shipkit-smoke/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| SmokeError::Client(error.to_string()))?;
-        Ok(Self { http })
+    fn over(tls: rustls::ClientConfig, reuse: Reuse, timeout: Duration) -> Self {
+        Self { tls: Arc::new(tls), reuse, connect: timeout * 4 / 5, kept: Arc::default() }
     }
 
     /// Sends one request and reads its answer, all until `deadline`. Nothing is followed, unpacked or tried again.
@@ -120,8 +144,8 @@ impl Client {
 
     /// The same, and more or less of the body is read.
     pub(crate) async fn ask_up_to(&self, limit: usize, ask: &Ask, deadline: Instant) -> Result<Answer, Bad> {
-        let start = Instant::now();
-        self.answered(ask, start, deadline).await?.read(limit).await
+        let sent = Sent { place: Place::of(&ask.url)?, start: Instant::now(), deadline };
+        self.answered(ask, sent).await?.read(self, limit).await
     }
 
     /// Asks for another protocol on the connection of the request (RFC 9110 7.8). If the answer is 101, there is the connection.
@@ -131,76 +155,132 @@ impl Client {
         deadline: Instant,
     ) -> Result<(Answer, Option<Upgraded>), Bad> {
         let start = Instant::now();
-        let mut answered = self.answered(ask, start, deadline).await?;
+        let answered = self.answered(ask, Sent { place: Place::of(&ask.url)?, start, deadline }).await?;
         if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return answered.read(BODY_LIMIT).await.map(|answer| (answer, None));
+            return answered.read(self, BODY_LIMIT).await.map(|answer| (answer, None));
         }
-        let headers = std::mem::take(answered.response.headers_mut());
-        match timeout_at(deadline, answered.response.upgrade()).await {
+        let Answered { mut response, mut connection, phases, .. } = answered;
+        let headers = std::mem::take(response.headers_mut());
+        match timeout_at(deadline, connection.driver.drive(hyper::upgrade::on(response))).await {
             Ok(Ok(connection)) => {
-                let took = start.elapsed();
-                Ok((
-                    Answer { status: 101, headers, body: Vec::new(), is_whole: true, took },
-                    Some(connection),
-                ))
+                let (body, took) = (Vec::new(), start.elapsed());
+                let answer = Answer { status: 101, headers, body, is_whole: true, took, phases };
+                Ok((answer, Some(TokioIo::new(connection))))
             }
-            Ok(Err(error)) => Err(classify(error)),
+            Ok(Err(error)) => Err(classify(&error, Class::Protocol)),
             Err(_elapsed) => Err(late(start, deadline)),
         }
     }
 
-    async fn answered(&self, ask: &Ask, start: Instant, deadline: Instant) -> Result<Answered, Bad> {
-        let mut request = self.http.request(method(ask.method), ask.url.clone()).headers(ask.headers.clone());
-        if let Some(body) = &ask.body {
-            request = request.body(body.clone());
+    async fn answered(&self, ask: &Ask, sent: Sent) -> Result<Answered, Bad> {
+        let mut request = request::of(ask)?;
+        while let Some(mut connection) = self.kept.take(&sent.place) {
+            let began = Instant::now();
+            match timeout_at(sent.deadline, reused(&mut connection, request)).await {
+                Ok(Ok(response)) => {
+                    return Ok(Answered::of(sent, connection, response, Phases::default(), began));
+                }
+                // The server has closed it meanwhile, and nothing of the request was sent (RFC 9112 9.3.1).
+                Ok(Err(Unanswered::NotSent(same))) => request = *same,
+                Ok(Err(Unanswered::Bad(bad))) => return Err(bad),
+                Err(_elapsed) => return Err(late(sent.start, sent.deadline)),
+            }
         }
-        match timeout_at(deadline, request.send()).await {
-            Ok(Ok(response)) => Ok(Answered { response, start, deadline }),
-            Ok(Err(error)) => Err(classify(error)),
-            Err(_elapsed) => Err(late(start, deadline)),
+        let (mut connection, phases) = self.connected(&sent).await?;
+        let began = Instant::now();
+        let answer = connection.driver.drive(connection.requests.send_request(request));
+        match timeout_at(sent.deadline, answer).await {
+            Ok(Ok(response)) => Ok(Answered::of(sent, connection, response, phases, began)),
+            Ok(Err(error)) => Err(classify(&error, Class::Protocol)),
+            Err(_elapsed) => Err(late(sent.start, sent.deadline)),
+        }
+    }
+
+    async fn connected(&self, sent: &Sent) -> Result<(Connection, Phases), Bad> {
+        let until = sent.deadline.min(sent.start + self.connect);
+        match timeout_at(until, sent.place.connect(&self.tls, until)).await {
+            Ok(connected) => connected,
+            Err(_elapsed) if until < sent.deadline => {
+                Err(Bad::new(Class::ConnectTimeout, "no connection in time"))
+            }
+            Err(_elapsed) => Err(late(sent.start, sent.deadline)),
         }
     }
 }
 
-/// An answer whose body was not read yet.
-struct Answered {
-    response: reqwest::Response,
+/// A request that is under way.
+struct Sent {
+    place: Place,
     start: Instant,
     deadline: Instant,
 }
 
+/// Why a kept connection gave no answer.
+enum Unanswered {
+    NotSent(Box<Request<Full<Bytes>>>),
+    Bad(Bad),
+}
+
+/// Sends a request over a connection that has served another one.
+async fn reused(
+    connection: &mut Connection,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, Unanswered> {
+    let Connection { requests, driver } = connection;
+    if driver.drive(requests.ready()).await.is_err() {
+        return Err(Unanswered::NotSent(Box::new(request)));
+    }
+    driver.drive(requests.try_send_request(request)).await.map_err(|mut error| match error.take_message() {
+        Some(request) => Unanswered::NotSent(Box::new(request)),
+        None => Unanswered::Bad(classify(error.error(), Class::Protocol)),
+    })
+}
+
+/// An answer whose body was not read yet.
+struct Answered {
+    sent: Sent,
+    connection: Connection,
+    response: Response<Incoming>,
+    phases: Phases,
+}
+
 impl Answered {
-    async fn read(self, limit: usize) -> Result<Answer, Bad> {
-        let Self { mut response, start, deadline } = self;
-        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
+    fn of(
+        sent: Sent,
+        connection: Connection,
+        response: Response<Incoming>,
+        phases: Phases,
+        began: Instant,
+    ) -> Self {
+        Self { sent, connection, response, phases: Phases { first_byte: began.elapsed(), ..phases } }
+    }
+
+    async fn read(self, client: &Client, limit: usize) -> Result<Answer, Bad> {
+        let Self { sent: Sent { place, start, deadline }, mut connection, response, mut phases } = self;
+        let began = Instant::now();
+        let (head, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         let is_whole = loop {
-            match timeout_at(deadline, response.chunk()).await {
-                Ok(Ok(None)) => break true,
-                Ok(Ok(Some(chunk))) => {
+            match timeout_at(deadline, connection.driver.drive(incoming.frame())).await {
+                Ok(None) => break true,
+                Ok(Some(Ok(frame))) => {
+                    let Some(chunk) = frame.data_ref() else { continue };
                     let room = limit.saturating_sub(body.len());
                     body.extend(chunk.iter().take(room));
                     if room < chunk.len() {
                         break false;
                     }
                 }
-                Ok(Err(error)) => return Err(classify(error)),
+                Ok(Some(Err(error))) => return Err(classify(&error, Class::Protocol)),
                 Err(_elapsed) => return Err(late(start, deadline)),
             }
         };
-        Ok(Answer { status, headers, body, is_whole, took: start.elapsed() })
-    }
-}
-
-fn method(method: Method) -> reqwest::Method {
-    match method {
-        Method::Get => reqwest::Method::GET,
-        Method::Head => reqwest::Method::HEAD,
-        Method::Options => reqwest::Method::OPTIONS,
-        Method::Post => reqwest::Method::POST,
-        Method::Put => reqwest::Method::PUT,
-        Method::Patch => reqwest::Method::PATCH,
-        Method::Delete => reqwest::Method::DELETE,
+        phases.body = began.elapsed();
+        if is_whole && client.reuse == Reuse::Allowed {
+            client.kept.put(place, connection);
+        }
+        let (status, headers, took) = (head.status.as_u16(), head.headers, start.elapsed());
+        Ok(Answer { status, headers, body, is_whole, took, phases })
     }
 }
 
@@ -244,13 +324,11 @@ pub(crate) fn roots(ca_pem: Option<&[u8]>) -> Result<rustls::RootCertStore, Smok
     if count == 0 { Err(bad(&"it holds none")) } else { Ok(roots) }
 }
 
-/// What went wrong, from the chain of causes: reqwest itself tells little more than the stage.
-fn classify(error: reqwest::Error) -> Bad {
-    // The address may hold what nobody may see; it is reported elsewhere.
-    let error = error.without_url();
+/// What went wrong, from the chain of causes; `otherwise` if none of them tells it.
+fn classify(error: &(dyn StdError + 'static), otherwise: Class) -> Bad {
     let mut class = None;
     let mut last = error.to_string();
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    let mut cause = Some(error);
     while let Some(inner) = cause {
         class = class.or_else(|| class_of(inner));
         last = inner.to_string();
@@ -258,13 +336,7 @@ fn classify(error: reqwest::Error) -> Bad {
         let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         cause = wrapped.map(|inner| -> &(dyn StdError + 'static) { inner }).or_else(|| inner.source());
     }
-    let fallback = match (error.is_connect(), error.is_timeout()) {
-        (true, true) => Class::ConnectTimeout,
-        (true, false) => Class::NoRoute,
-        (false, true) => Class::Timeout,
-        (false, false) => Class::Protocol,
-    };
-    Bad::new(class.unwrap_or(fallback), crate::judge::short(&last))
+    Bad::new(class.unwrap_or(otherwise), crate::judge::short(&last))
 }
 
 /// What went wrong, as far as this error itself tells.
@@ -275,17 +347,10 @@ pub(crate) fn class_of(error: &(dyn StdError + 'static)) -> Option<Class> {
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return class_of_io(error);
     }
-    // These errors have no public type: hyper-util names the stage, hyper the state of the message.
-    let text = error.to_string();
-    if text.starts_with("dns error") {
-        Some(Class::Dns)
-    } else if text.starts_with("connection closed before message completed")
-        || text.contains("end of file before message")
-    {
-        Some(Class::Reset)
-    } else {
-        None
-    }
+    let is_cut = |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled();
+    // That a body has ended too early has no name in hyper.
+    let is_short = || error.to_string().contains("end of file before message");
+    (error.downcast_ref::<hyper::Error>().is_some_and(is_cut) || is_short()).then_some(Class::Reset)
 }
 
 /// How a connection ended, where the system says it.

@@ -81,6 +81,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::Phases;
 
     const APP: &str = "https://app.example.com";
 
@@ -93,7 +94,14 @@ mod tests {
             (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
         };
         let headers = lines.iter().map(line).collect();
-        Answer { status, headers, body: Vec::new(), is_whole: true, took: Duration::ZERO }
+        Answer {
+            status,
+            headers,
+            body: Vec::new(),
+            is_whole: true,
+            took: Duration::ZERO,
+            phases: Phases::default(),
+        }
     }
 
     const ALLOWED: (&str, &str) = ("access-control-allow-origin", APP);

@@ -9,13 +9,16 @@ use shipkit_core::Outcome;
 
 use crate::bounds::{Shown, shown};
 use crate::class::Class;
+use crate::client::Phases;
 use crate::open_loop::OpenLoop;
-use crate::report::all_millis;
+use crate::report::{all_millis, millis};
 use crate::tally::{Latency, Probe, Tally};
 
 /// Requests a second.
 pub(crate) const RATE: u32 = 20;
-/// The requests that are due in this time are judged first, and not before all of them are settled: few samples of a few
+/// What is due in this time is told and not judged: who has not been asked for a while has connections to open and caches to fill.
+pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
+/// The requests that are due in this time after it are judged first, and not before all of them are settled: few samples of a few
 /// seconds would be enough by number, but see nothing of a server that stops now and then.
 pub(crate) const FIRST: Duration = Duration::from_secs(15);
 /// What those leave open is judged by all requests of this time.
@@ -33,6 +36,11 @@ pub struct Measured {
     pub failed: u64,
     /// How many were not sent, because too many were waiting for their answers.
     pub dropped: u64,
+    /// The requests before them, which are not judged.
+    pub warm_up: WarmUp,
+    /// The median of each part of good answers; without good answers there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Phases>,
     /// How long good answers took, counted from the moment at which the request was due.
     #[serde(flatten)]
     pub latency: Latency,
@@ -42,9 +50,53 @@ pub struct Measured {
     pub curve: Vec<Duration>,
 }
 
+/// What came of the requests of the first second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WarmUp {
+    /// How many were due.
+    pub samples: u64,
+    /// How many of them were not answered well.
+    pub failed: u64,
+    /// How long the slowest good answer took.
+    #[serde(rename = "maxMs", serialize_with = "millis")]
+    pub max: Duration,
+}
+
+impl WarmUp {
+    fn take(&mut self, probe: &Probe) {
+        self.samples += 1;
+        match &probe.seen {
+            Ok(_) => self.max = self.max.max(probe.done.saturating_sub(probe.due)),
+            Err(_) => self.failed += 1,
+        }
+    }
+}
+
+/// The median of each part; `None` of nothing.
+pub(crate) fn medians(of: &[Phases]) -> Option<Phases> {
+    let median = |part: fn(&Phases) -> Duration| {
+        let mut times: Vec<Duration> = of.iter().map(part).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    };
+    Some(Phases {
+        dns: median(|phases| phases.dns)?,
+        connect: median(|phases| phases.connect)?,
+        tls: median(|phases| phases.tls)?,
+        first_byte: median(|phases| phases.first_byte)?,
+        body: median(|phases| phases.body)?,
+    })
+}
+
 /// How often to ask, where one request may take this long.
 pub(crate) fn pace(timeout: Duration) -> OpenLoop {
-    OpenLoop { rate: RATE, at_once: AT_ONCE, duration: Some(BUDGET), drain: timeout }
+    OpenLoop { rate: RATE, at_once: AT_ONCE, duration: Some(WARM_UP + BUDGET), drain: timeout }
+}
+
+/// Whether request `n`, from 0, is not judged.
+pub(crate) fn is_warm_up(n: u32) -> bool {
+    Duration::from_secs(u64::from(n)) / RATE < WARM_UP
 }
 
 /// Takes the requests of a measurement, in any order.
@@ -52,6 +104,7 @@ pub(crate) struct Gauge {
     limit: Duration,
     samples: u32,
     within: u32,
+    warm_up: WarmUp,
     tally: Tally,
     /// What was settled of the time after the first look, before it.
     later: Vec<Probe>,
@@ -67,6 +120,7 @@ impl Gauge {
             limit,
             samples: 0,
             within: 0,
+            warm_up: WarmUp::default(),
             tally: Tally::new(),
             later: Vec::new(),
             has_looked: false,
@@ -81,7 +135,9 @@ impl Gauge {
             return ControlFlow::Break(());
         }
         self.is_enough = is_enough;
-        if FIRST <= probe.due && !self.has_looked {
+        if probe.due < WARM_UP {
+            self.warm_up.take(&probe);
+        } else if WARM_UP + FIRST <= probe.due && !self.has_looked {
             self.later.push(probe);
         } else {
             self.count(probe);
@@ -111,13 +167,15 @@ impl Gauge {
 
     /// What it shows about the limit, when nothing more is asked.
     pub(crate) fn outcome(self) -> (Outcome, Measured) {
-        let Self { limit, samples, within, .. } = self;
+        let Self { limit, samples, within, warm_up, .. } = self;
         let report = self.tally.report(Timestamp::UNIX_EPOCH, 0);
         let dropped = report.failures.get(&Class::Dropped.to_string()).copied().unwrap_or(0);
         let measured = Measured {
             samples: report.scheduled,
             failed: report.failed,
             dropped,
+            warm_up,
+            phases: None,
             latency: report.latency,
             curve: report.curve,
         };
@@ -139,7 +197,8 @@ impl Gauge {
         };
         let outcome = match shown {
             _ if self.is_enough => Outcome::inconclusive(format!(
-                "p95 was not measured: the server limits how often it is asked, after {samples} requests at {RATE} a second"
+                "p95 was not measured: the server limits how often it is asked, after {} requests at {RATE} a second",
+                warm_up.samples + u64::from(samples)
             )),
             Shown::Within => Outcome::pass(format!("p95 is within {limit:?}: {figures}")),
             Shown::Over => Outcome::fail(format!("p95 is over {limit:?}: {figures}")),
@@ -171,8 +230,9 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    /// Request `n` of those that are judged.
     fn probe(n: u64, took: Duration) -> Probe {
-        let due = ms(n * 50);
+        let due = WARM_UP + ms(n * 50);
         Probe { due, done: due + took, seen: Ok(None) }
     }
 
@@ -252,6 +312,27 @@ mod tests {
         assert!(outcome.cause.contains("limits how often it is asked, after 2 requests"), "{outcome:?}");
     }
 
+    #[test]
+    fn the_first_second_is_told_and_not_judged() {
+        let cold = |n: u64, seen| Probe { due: ms(n * 50), done: ms(n * 50 + 900), seen };
+        let failed = cold(0, Err(Bad::new(Class::Status(503), "x")));
+        let warm_up = std::iter::once(failed).chain((1..20).map(|n| cold(n, Ok(None))));
+        let (wanted, outcome, measured) = gauged(warm_up.chain((0..400).map(|n| probe(n, ms(1)))));
+        assert_eq!(
+            (wanted, outcome.verdict, measured.samples, measured.failed),
+            (320, Verdict::Pass, 300, 0)
+        );
+        assert_eq!(measured.warm_up, WarmUp { samples: 20, failed: 1, max: ms(900) });
+        assert!(measured.latency.max < ms(2), "{measured:?}");
+    }
+
+    #[test]
+    fn each_part_has_a_median_of_its_own() {
+        let of = |dns, tls| Phases { dns: ms(dns), tls: ms(tls), ..Phases::default() };
+        assert_eq!(medians(&[of(1, 9), of(2, 7), of(9, 8)]), Some(of(2, 8)));
+        assert_eq!(medians(&[]), None);
+    }
+
     /// Asks a server whose answers come when `answered` says, by the virtual clock.
     async fn measured(answered: impl Fn(Duration) -> Duration) -> Outcome {
         let (start, mut gauge) = (Instant::now(), Gauge::of(LIMIT));
@@ -291,6 +372,6 @@ mod tests {
         let expected = "p95 is within 500ms: p50 3 ms, p95 3 ms, p99 3 ms, max 3 ms; 0 of 300 requests at 20 a second were \
                         not answered within it (none dropped)";
         assert_eq!(outcome.cause, expected);
-        assert_eq!(start.elapsed(), ms(15_000));
+        assert_eq!(start.elapsed(), ms(16_000));
     }
 }

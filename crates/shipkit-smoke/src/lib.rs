@@ -48,10 +48,11 @@ mod websocket;
 
 pub use check::{Capture, Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 pub use class::Class;
+pub use client::Phases;
 pub use configured::{Given, Shipped, configured, ready_paths, without_strangers};
 pub use error::SmokeError;
 pub use kinds::{KindOfCheck, kinds};
-pub use latency::Measured;
+pub use latency::{Measured, WarmUp};
 pub use marked::Marked;
 pub use openapi::{Api, Operation};
 pub use prometheus::Prometheus;

@@ -131,6 +131,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::client::Phases;
 
     const GOOD: Settled = Settled { seen: Ok(None), is_enough: false };
 
@@ -222,6 +223,7 @@ mod tests {
             body: Vec::new(),
             is_whole: true,
             took: Duration::ZERO,
+            phases: Phases::default(),
         };
         assert!(is_enough(&answer(429, None)));
         assert!(is_enough(&answer(200, Some(("x-ratelimit-remaining", "49")))));

@@ -129,6 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::client::Phases;
 
     fn found(body: &str) -> Vec<(String, AssetKind)> {
         let page = "https://shop.example/app/index.html".parse().unwrap();
@@ -185,7 +186,14 @@ mod tests {
     fn judged(kind: AssetKind, status: u16, said: Option<&str>, expected: Option<&str>) {
         let headers =
             said.map(|said| (CONTENT_TYPE, said.parse().unwrap())).into_iter().collect::<HeaderMap>();
-        let answer = Answer { status, headers, body: Vec::new(), is_whole: true, took: Duration::ZERO };
+        let answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+            is_whole: true,
+            took: Duration::ZERO,
+            phases: Phases::default(),
+        };
         assert_eq!(fault(kind, &answer).as_deref(), expected, "{kind:?} {said:?}");
     }
 

@@ -159,6 +159,7 @@ mod tests {
     use shipkit_core::Verdict;
 
     use super::*;
+    use crate::client::Phases;
 
     type Fields = &'static [(&'static str, &'static str)];
 
@@ -211,7 +212,14 @@ mod tests {
         for (count, status, fields) in answers {
             for _ in 0..*count {
                 let (headers, body) = (headers(fields), Vec::new());
-                let answer = Answer { status: *status, headers, body, is_whole: true, took: Duration::ZERO };
+                let answer = Answer {
+                    status: *status,
+                    headers,
+                    body,
+                    is_whole: true,
+                    took: Duration::ZERO,
+                    phases: Phases::default(),
+                };
                 assert_eq!(burst.take(&answer), *status == 429);
             }
         }

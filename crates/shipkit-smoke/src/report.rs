@@ -123,6 +123,15 @@ pub(crate) fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::
 }
 
 /// Milliseconds with what is below them, to the microsecond.
+pub(crate) fn exact_millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(fractions(*time))
+}
+
+/// The same of many.
 pub(crate) fn all_millis<S: Serializer>(times: &[Duration], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(times.iter().map(|time| time.as_secs_f64() * 1e6).map(|micros| micros.round() / 1e3))
+    to.collect_seq(times.iter().map(|time| fractions(*time)))
+}
+
+fn fractions(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -221,6 +221,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::Phases;
 
     fn talk(namespace: &str) -> Talk {
         Talk {
@@ -238,6 +239,7 @@ mod tests {
             body: body.as_bytes().to_vec(),
             is_whole: true,
             took: Duration::ZERO,
+            phases: Phases::default(),
         }
     }
 

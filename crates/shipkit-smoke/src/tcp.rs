@@ -18,7 +18,7 @@ const AT_ONCE: usize = 32;
 const NAMED: usize = 5;
 
 /// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Endpoint {
     /// A name, or an address without brackets.
     pub(crate) host: String,

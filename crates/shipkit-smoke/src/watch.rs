@@ -1,10 +1,13 @@
 //! `watch`: asks at a fixed rate, whatever the answers do, while something else changes the target.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shipkit_core::config::Method;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
@@ -115,14 +118,42 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
     }
     let prober = Prober::new(&options)?;
     let started = Timestamp::now();
+    let allow = options.allow;
+    let (tell, told) = oneshot::channel();
+    let (give, given) = oneshot::channel();
+    let failed = |error: &dyn std::fmt::Display| SmokeError::Client(error.to_string());
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+    // On a thread of its own, to which answers come: otherwise one thread would wake another for each of them.
+    std::thread::spawn(move || {
+        // As a task, for what is not one is waked through the system even by its own thread.
+        let watching = runtime.spawn(watched(prober, options, told));
+        if let Ok(tally) = runtime.block_on(watching) {
+            // Nobody waits for it any more if it is not taken.
+            give.send(tally).ok();
+        }
+    });
+    let mut given = pin!(given);
+    let tally = tokio::select! {
+        tally = &mut given => tally,
+        _ = stop => {
+            // Who has ended already need not be told.
+            tell.send(()).ok();
+            given.await
+        }
+    };
+    tally.map(|tally| tally.report(started, allow)).map_err(|error| failed(&error))
+}
+
+/// Asks until the duration is over, or it is told to stop, or nobody is there to tell it.
+async fn watched(prober: Prober, options: WatchOptions, told: oneshot::Receiver<()>) -> Tally {
     let mut tally = Tally::new();
     let paced = OpenLoop { rate: options.rate, at_once: AT_ONCE, duration: options.duration, drain: DRAIN };
     let take = |probe, is_enough| {
         tally.take(probe);
         if is_enough && options.yields { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    paced.run(stop, |n, due| prober.ask(n, due), take).await;
-    Ok(tally.report(started, options.allow))
+    paced.run(told, |n, due| prober.ask(n, due), take).await;
+    tally
 }
 
 /// What every request of a watch has in common.

@@ -95,6 +95,7 @@ pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Phases;
 
     /// The key of RFC 6455 1.3 and what belongs to it.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -112,6 +113,7 @@ mod tests {
             body: Vec::new(),
             is_whole: true,
             took: Duration::ZERO,
+            phases: Phases::default(),
         };
         match (opened(&answer, KEY), expected) {
             (Ok(()), Ok(())) => {}

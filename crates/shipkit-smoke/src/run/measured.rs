@@ -1,7 +1,7 @@
 //! Measures how long a service takes to answer.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shipkit_core::Outcome;
@@ -13,8 +13,9 @@ use super::asked::Rest;
 use super::filled::Request;
 use super::log::Log;
 use super::together::First;
+use crate::client::Phases;
 use crate::judge;
-use crate::latency::{Gauge, pace};
+use crate::latency::{Gauge, Measured, is_warm_up, medians, pace};
 use crate::open_loop::{Settled, is_enough};
 
 impl Session<'_> {
@@ -34,13 +35,20 @@ impl Session<'_> {
         let began = Instant::now();
         let timeout = expected.within.unwrap_or(self.options.timeout.max(limit));
         let question = Arc::new((self.sender.clone(), ask.clone(), expected.clone()));
-        let asking = |_, due: Instant| {
-            let question = question.clone();
+        let phases: Arc<Mutex<Vec<Phases>>> = Arc::default();
+        let asking = |n: u32, due: Instant| {
+            let (question, phases) = (question.clone(), phases.clone());
             async move {
                 let (sender, ask, expected) = &*question;
                 let answer = sender.send(ask, due + timeout).await;
                 let is_enough = answer.as_ref().is_ok_and(is_enough);
-                let seen = answer.and_then(|answer| judge::expected(&answer, expected));
+                let seen = answer.and_then(|answer| {
+                    judge::expected(&answer, expected)?;
+                    if !is_warm_up(n) {
+                        phases.lock().unwrap_or_else(PoisonError::into_inner).push(answer.phases);
+                    }
+                    Ok(())
+                });
                 Settled { seen: seen.map(|()| None), is_enough }
             }
         };
@@ -48,6 +56,8 @@ impl Session<'_> {
         let take = |probe, is_enough| gauge.take(probe, is_enough);
         pace(timeout).run(pending::<()>(), asking, take).await;
         let (outcome, measured) = gauge.outcome();
+        let phases = medians(&phases.lock().unwrap_or_else(PoisonError::into_inner));
+        let measured = Measured { phases, ..measured };
         log.measured(began, &outcome, measured);
         outcome
     }

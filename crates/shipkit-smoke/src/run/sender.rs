@@ -1,9 +1,8 @@
 //! `Sender`: how requests of a run go out.
 
-use reqwest::Upgraded;
 use tokio::time::Instant;
 
-use crate::client::{Answer, Ask, Bad, Client};
+use crate::client::{Answer, Ask, Bad, Client, Upgraded};
 use crate::marked::Marks;
 
 /// The client of a run, and for whom its requests are.

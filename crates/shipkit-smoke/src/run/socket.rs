@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_KEY;
-use reqwest::Upgraded;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -15,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use super::Session;
 use crate::class::Class;
-use crate::client::{Answer, Ask, BODY_LIMIT, Bad};
+use crate::client::{Answer, Ask, BODY_LIMIT, Bad, Upgraded};
 use crate::expected::Expected;
 use crate::judge::{self, short};
 use crate::websocket::{broken, median, opened};

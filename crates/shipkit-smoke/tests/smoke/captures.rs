@@ -177,6 +177,12 @@ async fn what_waits_for_nobody_is_asked_side_by_side() {
         while let Ok((mut stream, _)) = listener.accept() {
             let waiting = waiting.clone();
             std::thread::spawn(move || {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+                    head.extend(byte);
+                }
                 waiting.wait();
                 let answer = b"HTTP/1.1 204 x\r\nconnection: close\r\n\r\n";
                 std::io::Write::write_all(&mut stream, answer).unwrap();

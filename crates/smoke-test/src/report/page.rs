@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use shipkit_core::Verdict;
 use shipkit_runner::sanitize;
-use shipkit_smoke::{Attempt, CheckReport, Example, Latency, Report, Seen, Severity, WatchReport};
+use shipkit_smoke::{
+    Attempt, CheckReport, Example, Latency, Measured, Phases, Report, Seen, Severity, WatchReport,
+};
 
 use super::time::{short, tenths};
 use super::{About, chart, summary, worst};
@@ -26,15 +28,7 @@ pub(super) fn of_checks(report: &Report, about: &About) -> String {
         columns(&["Check", "Verdict", "What was seen"]).replace("<th ", "<th role=\"columnheader\" ")
     );
     let measured = report.checks.iter().filter_map(|check| Some((check, check.measured.as_ref()?)));
-    let times: String = measured
-        .map(|(check, measured)| {
-            let asked = format!(
-                "Requests at a fixed rate: {}. Failed: {}, of which {} were not sent.",
-                measured.samples, measured.failed, measured.dropped
-            );
-            times(&check.name, &asked, measured.latency, &measured.curve)
-        })
-        .collect();
+    let times: String = measured.map(|(check, measured)| timed(&check.name, measured)).collect();
     let body = [
         failures,
         section("Checks", &checks),
@@ -174,6 +168,29 @@ fn times(name: &str, asked: &str, Latency { p50, p95, p99, max }: Latency, curve
         "<h3>{}</h3>\n<p>{asked}</p>\n{picture}<table><caption>Good answers came within</caption><thead><tr>{head}</tr></thead>\
          <tbody><tr>{cells}</tr></tbody></table>\n",
         text(name)
+    )
+}
+
+/// What was measured of a check.
+fn timed(name: &str, measured: &Measured) -> String {
+    let asked = format!(
+        "Requests at a fixed rate: {}. Failed: {}, of which {} were not sent; {}.",
+        measured.samples,
+        measured.failed,
+        measured.dropped,
+        summary::warm_up(measured)
+    );
+    let phases = measured.phases.as_ref().map(phases).unwrap_or_default();
+    format!("{}{phases}", times(name, &asked, measured.latency, &measured.curve))
+}
+
+/// Where the time of answers goes.
+fn phases(phases: &Phases) -> String {
+    let parts = summary::parts(phases);
+    let cells = parts.clone().map(|(_, time)| format!("<td class=\"number\">{time}</td>")).concat();
+    let head = columns(&parts.map(|(name, _)| name));
+    format!(
+        "<table><caption>Half of them took no longer for</caption><thead><tr>{head}</tr></thead><tbody><tr>{cells}</tr></tbody></table>\n"
     )
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shipkit_core::Verdict;
 use shipkit_runner::markdown;
-use shipkit_smoke::{Attempt, CheckReport, Latency, Report, Severity, WatchReport};
+use shipkit_smoke::{Attempt, CheckReport, Latency, Measured, Phases, Report, Severity, WarmUp, WatchReport};
 
 use super::time::{ms, short, tenths};
 use super::{About, worst};
@@ -23,13 +23,8 @@ pub(super) fn of_checks(report: &Report, about: &About) -> String {
     let rows: Vec<Vec<String>> = report.checks.iter().map(row).collect();
     let table = markdown::table(&["Check", "Verdict", "Attempts", "Took", "What was seen"], &rows);
     let measured = report.checks.iter().filter_map(|check| Some((check, check.measured.as_ref()?)));
-    let charts: String = measured
-        .take(CHARTS)
-        .map(|(check, measured)| {
-            let asked = format!("{} requests, {} of them failed", measured.samples, measured.failed);
-            times(&check.name, &asked, measured.latency, &measured.curve)
-        })
-        .collect();
+    let charts: String =
+        measured.take(CHARTS).map(|(check, measured)| timed(&check.name, measured)).collect();
     format!("{head}{failures}{table}\n{charts}{}", details(report))
 }
 
@@ -127,6 +122,37 @@ fn times(name: &str, asked: &str, latency: Latency, curve: &[Duration]) -> Strin
     let table = markdown::table(&["Half", "95 %", "99 %", "All"], &[row]);
     let name = markdown::text(name);
     format!("**{name}**: {asked}; good answers came within\n\n{table}\n{}", chart(curve))
+}
+
+/// What was measured of a check.
+fn timed(name: &str, measured: &Measured) -> String {
+    let asked =
+        format!("{} requests, {} of them failed; {}", measured.samples, measured.failed, warm_up(measured));
+    let parts = phases(measured).unwrap_or_default();
+    format!("{}{parts}", times(name, &asked, measured.latency, &measured.curve))
+}
+
+/// What was not judged.
+pub(super) fn warm_up(measured: &Measured) -> String {
+    let WarmUp { samples, failed, max } = measured.warm_up;
+    format!(
+        "before them {samples} that are not judged, {failed} of them failed, the slowest took {} ms",
+        tenths(max)
+    )
+}
+
+/// Where the time of answers goes.
+pub(super) fn parts(phases: &Phases) -> [(&'static str, String); 5] {
+    let Phases { dns, connect, tls, first_byte, body } = phases;
+    [("Name", dns), ("Connection", connect), ("TLS", tls), ("First byte", first_byte), ("Rest", body)]
+        .map(|(name, time)| (name, format!("{} ms", tenths(*time))))
+}
+
+fn phases(measured: &Measured) -> Option<String> {
+    let parts = parts(measured.phases.as_ref()?);
+    let row = parts.clone().map(|(_, time)| time).to_vec();
+    let table = markdown::table(&parts.map(|(name, _)| name), &[row]);
+    Some(format!("Half of them took no longer for\n\n{table}\n"))
 }
 
 /// A chart of Mermaid (`xychart-beta`, which older versions know as well). Nothing foreign is in it.

@@ -82,12 +82,15 @@ async fn the_page_of_a_run_is_whole_in_a_browser() {
         "curl -sS -i --max-time 5",
         "after a retry",
         "Times of answers",
+        "before them 20 that are not judged",
+        "First byte",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     assert!(step.output("p95-ms").unwrap().parse::<u64>().is_ok());
     let summary = step.file("GITHUB_STEP_SUMMARY");
     assert!(summary.contains("```mermaid\nxychart-beta\n"), "{summary}");
+    assert!(summary.contains("| Name | Connection | TLS | First byte | Rest |"), "{summary}");
     let curve = step.json()["checks"]
         .as_array()
         .unwrap()
