@@ -141,6 +141,8 @@ pub struct Expect {
     /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
     /// Nothing is measured where the request is no `GET`.
     pub p95: Option<Duration>,
+    /// How many times as long as in the last good run these may take.
+    pub max_regress: Option<f64>,
 }
 
 /// What a bad answer means.

@@ -22,6 +22,7 @@ pub(crate) struct Expected {
     pub(crate) schema: Option<JsonSchema>,
     pub(crate) within: Option<Duration>,
     pub(crate) p95: Option<Duration>,
+    pub(crate) max_regress: Option<f64>,
     /// What is not repeated of the answer.
     pub(crate) secrets: Secrets,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Expected {
 impl Expected {
     /// Reads what is written, with values in place of variables.
     pub(crate) fn read(expect: &Expect, values: Values<'_>, secrets: Secrets) -> Result<Self, Unread> {
-        let Expect { status, headers, json, body, schema, within, p95 } = expect;
+        let Expect { status, headers, json, body, schema, within, p95, max_regress } = expect;
         let about = |what: &str, unread| match unread {
             Unread::Wrong(why) => Unread::Wrong(format!("{what}: {why}")),
             Unread::Unfilled(unfilled) => Unread::Unfilled(unfilled),
@@ -57,6 +58,7 @@ impl Expected {
             schema: schema.map_err(|why| Unread::Wrong(format!("`expect.schema`: {why}")))?,
             within: *within,
             p95: *p95,
+            max_regress: *max_regress,
             secrets,
         })
     }

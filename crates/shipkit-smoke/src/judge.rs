@@ -90,7 +90,17 @@ pub(crate) fn is_wanted(said: &Said, wanted: &Wanted) -> Result<(), Bad> {
 
 /// Whether everything that is expected holds; all that does not is named.
 pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> {
-    let Expected { status: wanted, headers, json: values, body, schema, within, p95: _, secrets } = expected;
+    let Expected {
+        status: wanted,
+        headers,
+        json: values,
+        body,
+        schema,
+        within,
+        p95: _,
+        max_regress: _,
+        secrets,
+    } = expected;
     status(answer.status, wanted).map_err(|bad| with_location(bad, &answer.headers, secrets))?;
     let cut = |text: &str| short(&secrets.hide(text));
     // A text stands in no quotes.

@@ -2,11 +2,12 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `cors`, `security_headers`, `exposition`,
+//! `streak`, `tally`, `bounds`, `latency`, `baseline`, `rate_limit`, `websocket`, `socketio`, `page`, `cors`, `security_headers`, `exposition`,
 //! `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
 //! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod alerts;
+mod baseline;
 mod bounds;
 mod capture;
 mod check;
@@ -46,6 +47,7 @@ mod variable;
 mod watch;
 mod websocket;
 
+pub use baseline::Baseline;
 pub use check::{Capture, Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 pub use class::Class;
 pub use client::Phases;

@@ -27,6 +27,7 @@ use shipkit_core::{Outcome, Secret, Verdict};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use crate::baseline::Baseline;
 use crate::capture::{Captured, capture, secret};
 use crate::check::{Check, Severity, Wanted};
 use crate::class::Class;
@@ -88,6 +89,8 @@ pub struct Options {
     pub is_production: bool,
     /// The Prometheus that measures the target. One answer of it may take 20 seconds.
     pub prometheus: Option<Prometheus>,
+    /// How long answers took in the last good run, for checks that compare with it.
+    pub baseline: Option<Baseline>,
     /// The moment before the target was changed, if it is known: what fired then is no fault of the change.
     pub since: Option<Timestamp>,
 }
@@ -109,6 +112,7 @@ impl Default for Options {
             detects: false,
             is_production: false,
             prometheus: None,
+            baseline: None,
             since: None,
         }
     }
@@ -396,17 +400,16 @@ impl<'a> Session<'a> {
 
     /// Asks with what was captured for it, if anything was.
     async fn rest_filled(&self, asked: &Asked<'_>, rest: &Rest<'_>, log: &mut Log) -> Outcome {
-        let retries = asked.check.retries;
         let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match asked.filled(self.base, &captured) {
-            None => self.rest(rest, retries, log).await,
-            Some(Ok(request)) => self.rest(&Rest::Http(request), retries, log).await,
+            None => self.rest(rest, asked.check, log).await,
+            Some(Ok(request)) => self.rest(&Rest::Http(request), asked.check, log).await,
             Some(Err(error)) => Outcome::fail(error.to_string()),
         }
     }
 
-    async fn rest(&self, rest: &Rest<'_>, retries: u32, log: &mut Log) -> Outcome {
-        let mut left = retries;
+    async fn rest(&self, rest: &Rest<'_>, check: &Check, log: &mut Log) -> Outcome {
+        let mut left = check.retries;
         if !rest.only_reads() {
             self.look.is(First::Good).await;
         }
@@ -415,7 +418,8 @@ impl<'a> Session<'a> {
             let judged = self.attempt(rest, began).await;
             match log.take(began, judged) {
                 Ok(()) => {
-                    return self.measured(rest, log).await.unwrap_or_else(|| Outcome::pass(log.last_seen()));
+                    let measured = self.measured(rest, &check.name, log).await;
+                    return measured.unwrap_or_else(|| Outcome::pass(log.last_seen()));
                 }
                 Err(bad) if left == 0 || !may_repeat(rest, bad.class) => break,
                 Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => left -= 1,

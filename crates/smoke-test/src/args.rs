@@ -71,6 +71,10 @@ pub struct RunArgs {
     /// The moment before the target was changed, by RFC 3339 or as how long ago: alerts that fired then are forgiven.
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Since>,
+    /// The report of the last good run (`smoke-test.json`), which `max_regress` compares with, relative to the checkout. Where there is no
+    /// such file yet, nothing is compared.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// An address that answers whenever the network from here works, to tell a dead target from a dead network.
     #[arg(long, value_name = "URL")]
     pub control_url: Option<Url>,

@@ -21,6 +21,13 @@ pub(crate) struct Unreadable {
     source: std::io::Error,
 }
 
+impl Unreadable {
+    /// Whether there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}
+
 impl Hint for Unreadable {
     fn hint(&self) -> Option<String> {
         None

@@ -8,7 +8,8 @@ use shipkit_core::{Outcome, ProjectPath, Release, Secret};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{
-    Check, Given, Options, Prometheus, READY_PATHS, Report, Shipped, Wanted, configured, ready_paths,
+    Baseline, Check, Given, Options, Prometheus, READY_PATHS, Report, Shipped, Wanted, configured,
+    ready_paths,
 };
 use url::Url;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
+        baseline: args.baseline.as_deref().map(|file| baseline(runner, file)).transpose()?.flatten(),
         since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         detects: environment.is_none(),
@@ -76,6 +78,24 @@ fn show_detected(runner: &Runner, found: &Report) {
     for yaml in &found.detected {
         runner.say(&format!("    - {yaml}"));
     }
+}
+
+/// What the last good run measured; `None` if there was none yet.
+fn baseline(runner: &Runner, file: &Path) -> Result<Option<Baseline>, Failure> {
+    let json = match read(runner, file) {
+        Ok(json) => json,
+        Err(unreadable) if unreadable.is_missing() => {
+            runner.say(&format!(
+                "there is no baseline `{}` yet, so nothing is compared with it",
+                file.display()
+            ));
+            return Ok(None);
+        }
+        Err(unreadable) => return Err(unreadable.into()),
+    };
+    let no_report =
+        |error| Failure::usage(format!("`baseline`: `{}` is no report of a run: {error}", file.display()));
+    Baseline::read(&json).map(Some).map_err(no_report)
 }
 
 fn environment<'a>(config: &'a Config, name: &str) -> Result<&'a Environment, Failure> {

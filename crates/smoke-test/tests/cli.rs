@@ -91,6 +91,29 @@ async fn one_good_answer_is_enough_where_nobody_says_that_something_was_changed(
 }
 
 #[tokio::test]
+async fn a_baseline_is_not_missed_before_the_first_run_and_has_to_be_a_report() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
+    let run = |file: &'static str| {
+        let (folder, url) = (folder.path().to_owned(), url.clone());
+        async move { smoke(&folder, &["run", "--url", &url, "--baseline", file]).await }
+    };
+    check(
+        &run("smoke-test.json").await,
+        0,
+        "there is no baseline `smoke-test.json` yet, so nothing is compared",
+    );
+    std::fs::write(folder.path().join("smoke-test.json"), "{}").unwrap();
+    check(
+        &run("smoke-test.json").await,
+        2,
+        "`baseline`: `smoke-test.json` is no report of a run: missing field `checks`",
+    );
+    let found = smoke(folder.path(), &["run", "--url", &url, "--report", "out"]).await;
+    check(&found, 0, "checks pass");
+    check(&run("out/smoke-test.json").await, 0, "checks pass");
+}
+
+#[tokio::test]
 async fn another_release_is_a_fail_with_a_command_to_repeat_it() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
     let args = ["run", "--url", &url, "--release", "1.5.0", "--deadline", "4s", "--ready-path", "/health"];

@@ -187,6 +187,8 @@ pub struct Expect {
     pub schema: Option<ProjectPath>,
     /// The 95th percentile of response times.
     pub p95: Option<Duration>,
+    /// How many times that of the last good run it may be.
+    pub max_regress: Option<Number>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
     /// What the values of a query must be.

@@ -272,6 +272,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             body: expect.body,
             schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
+            max_regress: expect.max_regress,
             within: expect.within.map(|Span(duration)| duration),
             bounds: expect.bounds,
         },

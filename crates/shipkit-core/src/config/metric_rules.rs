@@ -1,4 +1,4 @@
-//! What checks that ask about metrics must fulfil to make sense.
+//! What checks that ask about metrics or measure themselves must fulfil to make sense.
 
 use serde_json::Number;
 
@@ -8,7 +8,7 @@ use super::resolve::Context;
 use super::rules::is_address;
 use super::yaml::join;
 
-/// Limits between which something is, and an address to ask.
+/// Limits between which something is, something to compare, and an address to ask.
 pub(super) fn check(context: &mut Context<'_>, path: &str, check: &Check) {
     let limit = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
     let Bounds { over, under, samples: _ } = &check.expect.bounds;
@@ -17,6 +17,18 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, check: &Check) {
     {
         let path = join(&join(path, "expect"), "under");
         context.wrong(&path, format!("nothing is over {over} and under {under}"), None);
+    }
+    if let Some(factor) = &check.expect.max_regress {
+        let path = join(&join(path, "expect"), "max_regress");
+        if check.expect.p95.is_none() {
+            context.wrong_key(
+                &path,
+                "nothing is measured without `p95`",
+                Some("give a limit that holds in any case"),
+            );
+        } else if factor.as_f64().is_none_or(|factor| factor < 1.0) {
+            context.wrong(&path, format!("`{factor}` is less than 1"), None);
+        }
     }
     if let CheckKind::Metrics(Exposition { by: Some(by), grows, .. }) = &check.kind {
         let path = join(path, "by");

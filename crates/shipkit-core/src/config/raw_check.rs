@@ -271,6 +271,7 @@ pub(super) struct RawExpect {
     pub(super) body: Option<Value>,
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
+    pub(super) max_regress: Option<Number>,
     pub(super) within: Option<Span>,
     pub(super) bounds: Bounds,
 }
@@ -289,6 +290,9 @@ struct FullExpect {
     schema: Option<String>,
     /// The 95th percentile of response times.
     p95: Option<Span>,
+    /// How many times the 95th percentile of the last good run it may be, 1 or more.
+    #[schemars(range(min = 1))]
+    max_regress: Option<Number>,
     /// How soon the answer must come.
     within: Option<Span>,
     /// Every value of `promql` must be above this.
@@ -413,10 +417,10 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, schema, p95, within, over, under, samples } =
+                let FullExpect { status, json, body, schema, p95, max_regress, within, over, under, samples } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
-                Ok(RawExpect { status, json, body, schema, p95, within, bounds })
+                Ok(RawExpect { status, json, body, schema, p95, max_regress, within, bounds })
             }
         }
         deserializer.deserialize_any(Reader)

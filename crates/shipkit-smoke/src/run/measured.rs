@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use shipkit_core::Outcome;
 use shipkit_core::config::Method;
@@ -13,6 +12,7 @@ use super::asked::Rest;
 use super::filled::Request;
 use super::log::Log;
 use super::together::First;
+use crate::baseline::{Compared, compared};
 use crate::client::Phases;
 use crate::judge;
 use crate::latency::{Gauge, Measured, is_warm_up, medians, pace};
@@ -20,15 +20,17 @@ use crate::open_loop::{Settled, is_enough};
 
 impl Session<'_> {
     /// What else a good answer is asked for: how long others take, where there is a limit.
-    pub(super) async fn measured(&self, rest: &Rest<'_>, log: &mut Log) -> Option<Outcome> {
+    pub(super) async fn measured(&self, rest: &Rest<'_>, name: &str, log: &mut Log) -> Option<Outcome> {
         let Rest::Http(request) = rest else { return None };
         let is_read = request.ask.method == Method::Get;
         let limit = request.expected.p95.filter(|_| is_read)?;
-        Some(self.p95(request, limit, log).await)
+        let compared = compared(limit, request.expected.max_regress, self.options.baseline.as_ref(), name);
+        Some(self.p95(request, compared, log).await)
     }
 
-    /// Whether nineteen of twenty answers take no longer than `limit`, by requests at a fixed rate.
-    async fn p95(&self, request: &Request<'_>, limit: Duration, log: &mut Log) -> Outcome {
+    /// Whether nineteen of twenty answers take no longer than the limit, by requests at a fixed rate.
+    async fn p95(&self, request: &Request<'_>, compared: Compared, log: &mut Log) -> Outcome {
+        let limit = compared.limit;
         let Request { ask, expected, .. } = request;
         // Some hundred requests are for a target that is ready.
         self.look.is(First::Good).await;
@@ -58,6 +60,7 @@ impl Session<'_> {
         let (outcome, measured) = gauge.outcome();
         let phases = medians(&phases.lock().unwrap_or_else(PoisonError::into_inner));
         let measured = Measured { phases, ..measured };
+        let outcome = compared.said(outcome);
         log.measured(began, &outcome, measured);
         outcome
     }
