@@ -26,6 +26,8 @@ pub struct Check {
     pub kind: Kind,
     /// What a bad answer means for the whole.
     pub severity: Severity,
+    /// Whether a good answer after a bad one is a failure.
+    pub flaky_fails: bool,
     /// How often it is asked again when time may mend the answer. Readiness and release are asked until the deadline.
     pub retries: u32,
     /// Where it stands in the configuration, counted from 1.
@@ -204,10 +206,10 @@ impl Check {
         http.names().unwrap_or_default()
     }
 
-    /// A gate with two retries.
+    /// A gate with two retries, after which it may pass.
     #[must_use]
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, severity: Severity::Gate, retries: 2, line: None }
+        Self { name: name.into(), kind, severity: Severity::Gate, flaky_fails: false, retries: 2, line: None }
     }
 }
 

@@ -133,7 +133,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::Http(request) => beyond_an_answer(check, request.method)?,
         CheckKind::Ws(_) => beyond_a_handshake(check)?,
         CheckKind::RateLimit(_) => beyond_a_burst(check)?,
-        CheckKind::Release(_) => check.expect.p95.map(|_| "`expect.p95` of `release`".to_owned())?,
+        CheckKind::Release(_) => beyond_a_release(check)?,
         CheckKind::Tcp(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Tls(_)
@@ -220,6 +220,13 @@ fn beyond_a_handshake(check: &config::Check) -> Option<String> {
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
 }
 
+/// What is said of a release that is waited for: until then, answers are bad.
+fn beyond_a_release(check: &config::Check) -> Option<String> {
+    let given = [("expect.p95", check.expect.p95.is_some()), ("flaky", check.flaky_fails)];
+    let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+    Some(format!("`{key}` of `release`"))
+}
+
 /// What a burst does not take: no one answer is what it is about, and a second burst would find the limit used up.
 fn beyond_a_burst(check: &config::Check) -> Option<String> {
     let has_expect = check.expect != config::Expect::default();
@@ -227,6 +234,7 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
         ("expect", has_expect),
         ("headers", !check.headers.is_empty()),
         ("retries", check.retries.is_some()),
+        ("flaky", check.flaky_fails),
     ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`{key}` of `{}`", check.kind.word()))
@@ -264,7 +272,8 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
     let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
     let severity = if check.only_warns { Severity::Warn } else { Severity::Gate };
-    Ok(Some(Check { name: check.name.clone(), kind, severity, retries, line }))
+    let flaky_fails = check.flaky_fails;
+    Ok(Some(Check { name: check.name.clone(), kind, severity, flaky_fails, retries, line }))
 }
 
 fn http(check: &config::Check, request: &Request) -> Http {
@@ -326,6 +335,7 @@ mod tests {
             expect: config::Expect::default(),
             retries: None,
             only_warns: false,
+            flaky_fails: false,
             line: 7,
         }
     }
@@ -453,13 +463,14 @@ mod tests {
         let beyond = [
             config::Check { expect, ..burst.clone() },
             config::Check { headers: vec![header], ..burst.clone() },
-            config::Check { retries: Some(1), ..burst },
+            config::Check { retries: Some(1), ..burst.clone() },
+            config::Check { flaky_fails: true, ..burst },
         ];
         let error = configured(&beyond, &UNKNOWN).unwrap_err();
         assert_eq!(
             error.to_string(),
             "this version cannot run `expect` of `rate_limit` (`c`, line 7), `headers` of `rate_limit` (`c`, line 7), \
-             `retries` of `rate_limit` (`c`, line 7)"
+             `retries` of `rate_limit` (`c`, line 7), `flaky` of `rate_limit` (`c`, line 7)"
         );
     }
 
@@ -525,7 +536,9 @@ mod tests {
         assert!(matches!(asks(&several, None), Err(SmokeError::WhichService { .. })));
         assert!(matches!(asks(&several, Some("db")), Err(SmokeError::WhichService { .. })));
         assert!(asks(&release(&[("api", "new")]), None).is_ok());
-        let one = [check(CheckKind::Release("/version".to_owned()), None)];
-        assert!(matches!(configured(&one, &UNKNOWN), Err(SmokeError::WhichRelease(_))));
+        let one = check(CheckKind::Release("/version".to_owned()), None);
+        assert!(matches!(configured(std::slice::from_ref(&one), &UNKNOWN), Err(SmokeError::WhichRelease(_))));
+        let flaky = configured(&[config::Check { flaky_fails: true, ..one }], &UNKNOWN).unwrap_err();
+        assert_eq!(flaky.to_string(), "this version cannot run `flaky` of `release` (`c`, line 7)");
     }
 }

@@ -185,6 +185,7 @@ fn release_check(args: &RunArgs) -> config::Check {
         expect: config::Expect::default(),
         retries: None,
         only_warns: false,
+        flaky_fails: false,
         line: 0,
     }
 }

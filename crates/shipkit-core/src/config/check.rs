@@ -26,6 +26,8 @@ pub struct Check {
     pub retries: Option<u64>,
     /// Whether a bad answer is only reported.
     pub only_warns: bool,
+    /// Whether a good answer after a bad one is a failure.
+    pub flaky_fails: bool,
     /// The line of the entry in the file, from 1.
     pub line: usize,
 }

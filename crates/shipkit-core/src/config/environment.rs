@@ -8,7 +8,7 @@ use super::check::{
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
-    Brief, CheckSeverity, RawCheck, RawCors, RawMethod, RawProfile, RawSecurityHeaders, RawSocketIo,
+    Brief, CheckSeverity, Flaky, RawCheck, RawCors, RawMethod, RawProfile, RawSecurityHeaders, RawSocketIo,
     RawStatuses, RawTls, RawTlsVersion,
 };
 use super::request::{Method, Request};
@@ -278,6 +278,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
         },
         retries: raw.retries,
         only_warns: raw.severity == Some(CheckSeverity::Warn),
+        flaky_fails: raw.flaky == Some(Flaky::Fail),
         line: context.document.place(path).value.line,
     })
 }

@@ -100,6 +100,8 @@ pub(super) struct RawCheck {
     pub(super) retries: Option<u64>,
     /// What a bad answer means. Default: `gate`.
     pub(super) severity: Option<CheckSeverity>,
+    /// What a good answer after a bad one means. Default: `pass`, and it is told.
+    pub(super) flaky: Option<Flaky>,
 }
 
 /// What a bad answer means.
@@ -110,6 +112,16 @@ pub(super) enum CheckSeverity {
     Gate,
     /// It is reported.
     Warn,
+}
+
+/// What a good answer after a bad one means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Flaky {
+    /// It passes.
+    Pass,
+    /// It fails.
+    Fail,
 }
 
 /// What Prometheus must say about itself: its rules are evaluated, and no alert fires that did not fire before.

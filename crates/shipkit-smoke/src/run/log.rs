@@ -27,6 +27,8 @@ pub(super) struct Log {
     is_silent: bool,
     /// How the last attempt ended, if badly.
     class: Option<Class>,
+    /// How the last bad attempt ended.
+    worst: Option<Class>,
     measured: Option<Measured>,
     /// Which release said last that it answers.
     said: Option<String>,
@@ -40,6 +42,7 @@ impl Log {
             bad_in_a_row: 0,
             is_silent: true,
             class: None,
+            worst: None,
             measured: None,
             said: None,
         }
@@ -53,6 +56,7 @@ impl Log {
         };
         self.bad_in_a_row = if is_good { 0 } else { self.bad_in_a_row.saturating_add(1) };
         self.class = result.as_ref().err().map(|bad: &Bad| bad.class);
+        self.worst = self.class.or(self.worst);
         self.is_silent &= self.class.is_some_and(Class::is_silence);
         if KEPT <= self.attempts.len() {
             self.attempts.remove(0);
@@ -123,6 +127,12 @@ impl Log {
             matches!(asked.question, Question::Rest(_) | Question::Promql(_) | Question::Alerts { .. })
                 && outcome.verdict == Verdict::Pass
                 && self.attempts.iter().any(|attempt| !attempt.is_good);
+        let is_failed = is_flaky && asked.check.flaky_fails;
+        let outcome = if is_failed {
+            Outcome::fail(format!("good only after a retry: {}", self.causes()))
+        } else {
+            outcome
+        };
         let names = asked.check.names();
         let repeat = unmarked(&asked.question.repeat(url), &names);
         CheckReport {
@@ -130,12 +140,12 @@ impl Log {
             severity: asked.check.severity,
             line: asked.check.line,
             took: self.start.elapsed(),
-            class: self.class,
+            class: if is_failed { self.worst } else { self.class },
             measured: self.measured,
             said: self.said,
             attempts: self.attempts,
             url: unmarked(harmless(url).as_str(), &names),
-            is_flaky,
+            is_flaky: is_flaky && !is_failed,
             outcome,
             repeat,
         }

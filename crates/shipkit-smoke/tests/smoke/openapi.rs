@@ -44,6 +44,7 @@ fn read(text: &str) -> Result<Vec<Check>, SmokeError> {
         expect: config::Expect::default(),
         retries: None,
         only_warns: false,
+        flaky_fails: false,
         line: 7,
     };
     let files = |_: &_| Ok(text.as_bytes().to_vec());

@@ -164,6 +164,18 @@ async fn a_pass_after_a_retry_is_marked() {
 }
 
 #[tokio::test]
+async fn a_pass_after_a_retry_is_a_failure_where_that_is_said() {
+    let server = serve(|n, _| status(if n == 0 { 502 } else { 200 })).await;
+    let strict = Check { flaky_fails: true, ..Check::get("/") };
+    let report = run(&server.url, vec![strict.clone()], &quick()).await;
+    check(&report.outcome, Verdict::Fail, "get /: good only after a retry: status 502");
+    assert_eq!((report.checks[0].is_flaky, report.checks[0].class), (false, Some(Class::Status(502))));
+    assert_eq!(server.asked(), 2);
+    let server = serve(|_, _| status(200)).await;
+    check(&outcome(&server, strict, &quick()).await, Verdict::Pass, "");
+}
+
+#[tokio::test]
 async fn a_post_that_may_have_had_an_effect_is_not_sent_again() {
     let server = serve(|_, _| status(500)).await;
     let http =
