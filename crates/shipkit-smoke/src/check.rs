@@ -132,6 +132,9 @@ pub struct Expect {
     /// Values, or mappings of matchers, in the JSON body: by dotted path (`info.database.status`, `items.0.id`), or by `JSONPath` where it
     /// begins with `$` (RFC 9535).
     pub json: BTreeMap<String, Value>,
+    /// Values, or mappings of matchers, in the HTML body: the texts of the elements that a CSS selector names, or with
+    /// `SELECTOR::attr(NAME)` their attribute.
+    pub html: BTreeMap<String, Value>,
     /// A text in the body, or a mapping of matchers.
     pub body: Option<Value>,
     /// The JSON Schema (2020-12) that the JSON body has to fit.
@@ -212,7 +215,11 @@ impl Check {
 impl Expect {
     /// Whether any answer with a good status will do.
     pub(crate) fn is_bare(&self) -> bool {
-        self.headers.is_empty() && self.json.is_empty() && self.body.is_none() && self.schema.is_none()
+        self.headers.is_empty()
+            && self.json.is_empty()
+            && self.html.is_empty()
+            && self.body.is_none()
+            && self.schema.is_none()
     }
 }
 
@@ -220,7 +227,12 @@ impl Http {
     /// The names that it uses.
     pub(crate) fn names(&self) -> Result<BTreeSet<String>, Unfilled> {
         let texts = self.headers.values().chain([&self.path]).map(|text| names(text));
-        let values = self.body.iter().chain(self.expect.json.values()).chain(&self.expect.body);
+        let values = self
+            .body
+            .iter()
+            .chain(self.expect.json.values())
+            .chain(self.expect.html.values())
+            .chain(&self.expect.body);
         let values = values.chain(self.expect.headers.values().flatten()).map(names_in);
         let all: Vec<Vec<String>> = texts.chain(values).collect::<Result<_, _>>()?;
         Ok(all.into_iter().flatten().collect())

@@ -11,6 +11,7 @@ use crate::check::Wanted;
 use crate::class::Class;
 use crate::client::{Answer, BODY_LIMIT, Bad};
 use crate::expected::Expected;
+use crate::html::{Elements, Page};
 use crate::json_path::Place;
 use crate::matcher::{Cut, Matchers};
 use crate::secrets::Secrets;
@@ -90,7 +91,8 @@ pub(crate) fn is_wanted(said: &Said, wanted: &Wanted) -> Result<(), Bad> {
 
 /// Whether everything that is expected holds; all that does not is named.
 pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> {
-    let Expected { status: wanted, headers, json: values, body, schema, within, p95: _, secrets } = expected;
+    let Expected { status: wanted, headers, json: values, html, body, schema, within, p95: _, secrets } =
+        expected;
     status(answer.status, wanted).map_err(|bad| with_location(bad, &answer.headers, secrets))?;
     let cut = |text: &str| short(&secrets.hide(text));
     // A text stands in no quotes.
@@ -104,6 +106,12 @@ pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> 
         let body = json(answer)?;
         wrong.extend(values.iter().filter_map(|(place, matchers)| value(&body, place, matchers, &cut)));
         wrong.extend(schema.as_ref().and_then(|schema| schema.wrong(&body, &cut)));
+    }
+    if !html.is_empty() {
+        let page = page(answer)?;
+        for (elements, matchers) in html {
+            wrong.extend(in_page(&page, elements, matchers, &plain));
+        }
     }
     wrong.extend(body.as_ref().and_then(|matchers| in_body(answer, matchers, &plain)));
     if !wrong.is_empty() {
@@ -183,6 +191,22 @@ fn value(body: &Value, place: &Place, wanted: &Matchers, cut: Cut<'_>) -> Option
         Place::Path(path) => wanted.wrong_with_all(&path.find(body), cut),
     };
     wrong.map(|wrong| format!("`{place}` {wrong}"))
+}
+
+fn page(answer: &Answer) -> Result<Page, Bad> {
+    if !answer.is_whole {
+        return Err(Bad::new(Class::Body, format!("the body is larger than {BODY_LIMIT} bytes")));
+    }
+    Page::read(&answer.body).map_err(|why| Bad::new(Class::Body, why))
+}
+
+fn in_page(page: &Page, elements: &Elements, wanted: &Matchers, cut: Cut<'_>) -> Option<String> {
+    let found = match elements.find(page) {
+        Ok(found) => found,
+        Err(why) => return Some(why),
+    };
+    let wrong = wanted.wrong_with_all(&found.iter().collect::<Vec<_>>(), cut)?;
+    Some(format!("`{elements}` {wrong}"))
 }
 
 /// Of a body that was not read to its end, only what is in it can be told.

@@ -18,6 +18,7 @@ mod error;
 mod expected;
 mod exposition;
 mod graph;
+mod html;
 mod json_path;
 mod judge;
 mod kinds;

@@ -181,6 +181,8 @@ pub struct Expect {
     /// Values, or mappings of matchers, in the JSON answer: by dotted path (`checks.database.status`), or by `JSONPath` (RFC 9535)
     /// where it begins with `$`.
     pub json: BTreeMap<String, Value>,
+    /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
+    pub html: BTreeMap<String, Value>,
     /// A text that the body contains, or a mapping of matchers.
     pub body: Option<Value>,
     /// A file with the JSON Schema that the body must fit.

@@ -269,6 +269,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
         expect: Expect {
             status: expect.status.map(|RawStatuses(statuses)| statuses),
             json: expect.json.unwrap_or_default(),
+            html: expect.html.unwrap_or_default(),
             body: expect.body,
             schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),

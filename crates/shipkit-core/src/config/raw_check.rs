@@ -268,6 +268,7 @@ pub(super) struct Headers(pub(super) Vec<WantedHeader>);
 pub(super) struct RawExpect {
     pub(super) status: Option<RawStatuses>,
     pub(super) json: Option<BTreeMap<String, Value>>,
+    pub(super) html: Option<BTreeMap<String, Value>>,
     pub(super) body: Option<Value>,
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
@@ -283,6 +284,8 @@ struct FullExpect {
     status: Option<RawStatuses>,
     /// Values, or mappings of matchers, in the JSON answer: by dotted path, or by `JSONPath` where it begins with `$`.
     json: Option<BTreeMap<String, Value>>,
+    /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
+    html: Option<BTreeMap<String, Value>>,
     /// A text that the body contains, or a mapping of matchers.
     body: Option<Value>,
     /// A file with the JSON Schema (2020-12) that the body must fit.
@@ -413,10 +416,10 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, schema, p95, within, over, under, samples } =
+                let FullExpect { status, json, html, body, schema, p95, within, over, under, samples } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
-                Ok(RawExpect { status, json, body, schema, p95, within, bounds })
+                Ok(RawExpect { status, json, html, body, schema, p95, within, bounds })
             }
         }
         deserializer.deserialize_any(Reader)

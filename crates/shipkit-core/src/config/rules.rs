@@ -104,7 +104,7 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
                 // Commands are the shell's, and what is sent or expected is taken as it is.
                 let is_free = match key.as_str() {
                     "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "rollback"
-                    | "command" | "body" | "json" => true,
+                    | "command" | "body" | "json" | "html" => true,
                     "test" => !entry.is_object(),
                     // Requests have variables; of other checks, who asks them says that they have none.
                     "smoke" => entry.is_array(),
