@@ -10,6 +10,7 @@ mod operations;
 mod order;
 mod pages;
 mod promql;
+mod question;
 pub(crate) mod scrape;
 mod sender;
 pub(crate) mod socket;
@@ -40,11 +41,12 @@ use crate::secrets::Secrets;
 use crate::streak::{Pace, Streak};
 use crate::usual::{Usual, usual};
 use crate::{tcp, tls};
-use asked::{Asked, Question, Rest, Stage};
+use asked::{Asked, Stage};
 pub(crate) use asked::{address, harmless};
 use filled::Request;
 use log::Log;
 use pages::is_page;
+use question::{Question, Rest};
 use sender::Sender;
 
 /// How many requests of the last stage are under way at once.
