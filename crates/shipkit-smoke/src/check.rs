@@ -141,6 +141,9 @@ pub struct Expect {
     /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
     /// Nothing is measured where the request is no `GET`.
     pub p95: Option<Duration>,
+    /// Names of cookies that the answer must set, and protect as those of a login (RFC 6265 8.3, 8.6). Where some are given, all that the
+    /// answer sets are judged.
+    pub cookies: Vec<String>,
 }
 
 /// What a bad answer means.

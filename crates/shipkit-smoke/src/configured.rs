@@ -193,7 +193,8 @@ fn without_answer(check: &config::Check) -> Option<String> {
 /// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
 /// no body (RFC 9110 9.3.2).
 fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
-    let config::Expect { status: _, json, body, schema, p95, within: _, bounds: _ } = &check.expect;
+    let config::Expect { status: _, json, body, schema, p95, within: _, cookies: _, bounds: _ } =
+        &check.expect;
     let is_headless = method == Method::Head;
     let given = [
         ("p95", p95.is_some() && method != Method::Get),
@@ -207,12 +208,13 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, body, schema, p95, within: _, bounds: _ } = &check.expect;
+    let config::Expect { status: _, json, body, schema, p95, within: _, cookies, bounds: _ } = &check.expect;
     let given = [
         ("json", !json.is_empty()),
         ("body", body.is_some()),
         ("schema", schema.is_some()),
         ("p95", p95.is_some()),
+        ("cookies", !cookies.is_empty()),
     ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
@@ -272,8 +274,9 @@ fn http(check: &config::Check, request: &Request) -> Http {
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body, schema: _, p95, within, bounds: _ } = check.expect.clone();
-    Expect { status, headers, json, body, schema: None, within, p95 }
+    let config::Expect { status, json, body, schema: _, p95, within, cookies, bounds: _ } =
+        check.expect.clone();
+    Expect { status, headers, json, body, schema: None, within, p95, cookies }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the

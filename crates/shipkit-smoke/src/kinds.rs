@@ -32,6 +32,7 @@ pub fn kinds() -> Vec<KindOfCheck> {
         defaults: defaults.iter().cloned().collect(),
     };
     let status = || ("expect.status", "2xx".to_owned());
+    let cookies = || ("expect.cookies", "not asked".to_owned());
     let answer = |method, passes_when| kind(method, passes_when, &[status()]);
     let mut kinds = vec![
         kind(
@@ -44,7 +45,7 @@ pub fn kinds() -> Vec<KindOfCheck> {
             "the path says on new connections that it is the release that was shipped",
             &[("connections", options.samples.to_string())],
         ),
-        kind("get", "the answer is as it is expected", &[vec![status()], percentile()].concat()),
+        kind("get", "the answer is as it is expected", &[vec![status(), cookies()], percentile()].concat()),
         answer("head", "the same for HEAD"),
         answer("options", "the same for OPTIONS"),
         answer("post", "the same for POST"),

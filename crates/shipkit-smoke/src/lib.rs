@@ -2,8 +2,8 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `cors`, `security_headers`, `exposition`,
-//! `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `cookies`, `cors`, `security_headers`,
+//! `exposition`, `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
 //! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod alerts;
@@ -13,6 +13,7 @@ mod check;
 mod class;
 mod client;
 mod configured;
+mod cookies;
 mod cors;
 mod error;
 mod expected;

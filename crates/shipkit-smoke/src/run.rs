@@ -40,7 +40,7 @@ use crate::report::{CheckReport, Report};
 use crate::secrets::Secrets;
 use crate::streak::{Pace, Streak};
 use crate::usual::{Usual, usual};
-use crate::{tcp, tls};
+use crate::{cookies, tcp, tls};
 use asked::{Asked, Stage};
 pub(crate) use asked::{address, harmless};
 use filled::Request;
@@ -423,6 +423,9 @@ impl<'a> Session<'a> {
             judge::expected(&answer, &expected)?;
             result?;
             self.captured.lock().unwrap_or_else(PoisonError::into_inner).extend(captured);
+        }
+        if !http.expect.cookies.is_empty() {
+            cookies::judge(&answer.headers, &http.expect.cookies, ask.url.scheme() == "https")?;
         }
         if ask.method == Method::Get && http.expect.is_bare() {
             self.proves(&ask.url, &answer).await?;

@@ -189,6 +189,8 @@ pub struct Expect {
     pub p95: Option<Duration>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
+    /// Names of cookies that the answer must set, and which are for a login. Where some are given, all are judged.
+    pub cookies: Vec<String>,
     /// What the values of a query must be.
     pub bounds: Bounds,
 }

@@ -272,6 +272,7 @@ pub(super) struct RawExpect {
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) within: Option<Span>,
+    pub(super) cookies: Option<Texts>,
     pub(super) bounds: Bounds,
 }
 
@@ -291,6 +292,8 @@ struct FullExpect {
     p95: Option<Span>,
     /// How soon the answer must come.
     within: Option<Span>,
+    /// Names of cookies that the answer must set, and protect as those of a login.
+    cookies: Option<Texts>,
     /// Every value of `promql` must be above this.
     over: Option<Number>,
     /// Every value of `promql` must be below this.
@@ -413,10 +416,10 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, schema, p95, within, over, under, samples } =
+                let FullExpect { status, json, body, schema, p95, within, cookies, over, under, samples } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
-                Ok(RawExpect { status, json, body, schema, p95, within, bounds })
+                Ok(RawExpect { status, json, body, schema, p95, within, cookies, bounds })
             }
         }
         deserializer.deserialize_any(Reader)

@@ -9,6 +9,7 @@
 
 mod alerts;
 mod captures;
+mod cookies;
 mod cors;
 mod expectations;
 mod exposition;
