@@ -109,6 +109,8 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         CheckKind::Ws(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Caching(_)
+        | CheckKind::Compression(_)
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)

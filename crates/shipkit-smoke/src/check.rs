@@ -78,6 +78,16 @@ pub enum Kind {
         /// A path below the base address, or a whole address.
         path: String,
     },
+    /// Do browsers ask about a page anew, keep its files whose name has a hash, and learn that nothing has changed (RFC 9111)?
+    Caching {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
+    /// Do a page, its scripts and its styles come compressed to those who can unpack them (RFC 9110 8.4)?
+    Compression {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
     /// Are pages of an origin let in from browsers, and others not?
     Cors(Cors),
     /// Do answers have the headers that protect visitors?

@@ -139,6 +139,8 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Tls(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Caching(_)
+        | CheckKind::Compression(_)
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Metrics(_)
@@ -170,6 +172,8 @@ fn has_variables(check: &config::Check) -> bool {
             return told || said.path.contains("${");
         }
         CheckKind::Page(text)
+        | CheckKind::Caching(text)
+        | CheckKind::Compression(text)
         | CheckKind::Ws(text)
         | CheckKind::Tcp(text)
         | CheckKind::RateLimit(text)
@@ -249,6 +253,8 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::SocketIo(said) => Kind::SocketIo(said.clone()),
         CheckKind::Page(path) => Kind::Page { path: path.clone() },
+        CheckKind::Caching(path) => Kind::Caching { path: path.clone() },
+        CheckKind::Compression(path) => Kind::Compression { path: path.clone() },
         CheckKind::Cors(wanted) => Kind::Cors(wanted.clone()),
         CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },

@@ -21,6 +21,9 @@ const REVISION_KEYS: [&str; 5] = ["commit", "revision", "git_sha", "gitSha", "sh
 /// Where these keys stand: at the top, or one level down.
 const GROUPS: [&str; 3] = ["build", "git", "info"];
 
+/// How many things a sentence names.
+const NAMED: usize = 5;
+
 /// What a service says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -125,6 +128,15 @@ pub(crate) fn short(text: &str) -> String {
         cut.push_str("...");
     }
     cut
+}
+
+/// The first of several things that a sentence names, and how many more there are.
+pub(crate) fn list(parts: &[String]) -> String {
+    let first = parts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match parts.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn slow(took: Duration, limit: Duration) -> Bad {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::check::READY_PATHS;
 use crate::run::{Options, burst, scrape, socket, talk};
 use crate::tls::{certificate, hsts};
-use crate::{exposition, latency, page, redirect};
+use crate::{caching, compression, exposition, latency, page, redirect};
 
 /// A kind of check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,8 +84,21 @@ fn of_connections(kind: Make<'_>) -> [KindOfCheck; 5] {
     ]
 }
 
-fn of_pages(kind: Make<'_>) -> [KindOfCheck; 3] {
+fn of_pages(kind: Make<'_>) -> [KindOfCheck; 5] {
     [
+        kind(
+            "caching",
+            "browsers ask about the page anew, and keep files with a hash in their name",
+            &[
+                ("the page, at most", format!("{}s", caching::PAGE)),
+                ("its files, at least", format!("max-age={}, immutable", caching::FILE)),
+            ],
+        ),
+        kind(
+            "compression",
+            "the page, its scripts and styles come as gzip, and unpacked are what they are without",
+            &[("from", format!("{} bytes", compression::LEAST))],
+        ),
         kind(
             "cors",
             "pages of the origin are let in from browsers, and others are not",

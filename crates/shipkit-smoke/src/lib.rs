@@ -2,16 +2,18 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `cookies`, `cors`, `security_headers`,
+//! `streak`, `tally`, `bounds`, `latency`, `rate_limit`, `websocket`, `socketio`, `page`, `caching`, `compression`, `cookies`, `cors`, `security_headers`,
 //! `exposition`, `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
 //! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod alerts;
 mod bounds;
+mod caching;
 mod capture;
 mod check;
 mod class;
 mod client;
+mod compression;
 mod configured;
 mod cookies;
 mod cors;

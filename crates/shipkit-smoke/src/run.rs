@@ -3,6 +3,8 @@
 mod alerts;
 mod asked;
 pub(crate) mod burst;
+mod caching;
+mod compression;
 mod filled;
 mod log;
 mod measured;
@@ -398,6 +400,8 @@ impl<'a> Session<'a> {
             Rest::SocketIo(talk) => self.talk(talk).await,
             Rest::Operations(operations) => self.operations(operations).await,
             Rest::Page(url) => self.page(url).await,
+            Rest::Caching(url) => self.caching(url).await,
+            Rest::Compression(url) => self.compression(url).await,
             Rest::Cors { url, wanted } => self.cors(url, wanted).await,
             Rest::SecurityHeaders { profile, root, urls } => {
                 self.security_headers(*profile, root, urls).await
@@ -510,6 +514,8 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::SocketIo(_)
         | Rest::Operations(_)
         | Rest::Page(_)
+        | Rest::Caching(_)
+        | Rest::Compression(_)
         | Rest::Cors { .. }
         | Rest::SecurityHeaders { .. }
         | Rest::Ws { .. } => class.is_mendable(),

@@ -56,6 +56,10 @@ pub enum CheckKind {
     Alerts(Alerts),
     /// A page, whose scripts, styles and icons must be there.
     Page(String),
+    /// A page that browsers must ask about anew, and whose files they may keep.
+    Caching(String),
+    /// A page that must come compressed, with its scripts and styles.
+    Compression(String),
     /// The origin that is let in from browsers, and no other.
     Cors(Cors),
     /// Headers that protect visitors.
@@ -220,6 +224,8 @@ impl CheckKind {
             Self::Metrics(_) => "metrics",
             Self::Alerts(_) => "alerts",
             Self::Page(_) => "page",
+            Self::Caching(_) => "caching",
+            Self::Compression(_) => "compression",
             Self::Cors(_) => "cors",
             Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",

@@ -298,6 +298,8 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
             CheckKind::Alerts(Alerts { jobs: list(raw.job.as_ref()), allow: list(raw.allow.as_ref()) })
         }),
         raw.page.clone().map(CheckKind::Page),
+        raw.caching.clone().map(CheckKind::Caching),
+        raw.compression.clone().map(CheckKind::Compression),
         raw.security_headers
             .clone()
             .map(|Brief(wanted)| CheckKind::SecurityHeaders(security_headers(wanted))),
@@ -378,6 +380,8 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Redirect { url: what, .. }
         | CheckKind::Metrics(Exposition { path: what, .. })
         | CheckKind::Page(what)
+        | CheckKind::Caching(what)
+        | CheckKind::Compression(what)
         | CheckKind::Cors(Cors { path: what, .. })
         | CheckKind::Promql(what)
         | CheckKind::Openapi(what)

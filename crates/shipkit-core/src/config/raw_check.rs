@@ -17,13 +17,14 @@ use super::statuses::Statuses;
 use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
     {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
-    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["cors"]}, {"required": ["security_headers"]},
+    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["caching"]}, {"required": ["compression"]},
+    {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
@@ -76,6 +77,10 @@ pub(super) struct RawCheck {
     pub(super) alerts: Option<RawAlerts>,
     /// A page, whose scripts, styles and icons must be there.
     pub(super) page: Option<String>,
+    /// A page that browsers must ask about anew, and whose files they may keep.
+    pub(super) caching: Option<String>,
+    /// A page that must come compressed, with its scripts and styles.
+    pub(super) compression: Option<String>,
     /// The origin that is let in from browsers, and no other.
     pub(super) cors: Option<RawCors>,
     /// Headers that protect visitors: `baseline`, `strict`, `api`, or more.

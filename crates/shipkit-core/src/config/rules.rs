@@ -395,6 +395,8 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Http(Request { url, .. })
         | CheckKind::RateLimit(url)
         | CheckKind::Page(url)
+        | CheckKind::Caching(url)
+        | CheckKind::Compression(url)
         | CheckKind::Release(url)
         | CheckKind::Metrics(Exposition { path: url, .. })
         | CheckKind::Redirect { url, .. } => {
@@ -459,7 +461,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     match words.as_slice() {
         [] => {
             let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
-                       `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
+                       `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {

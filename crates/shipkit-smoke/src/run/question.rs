@@ -53,6 +53,8 @@ pub(super) enum Rest<'a> {
     SocketIo(Talk),
     Operations(Operations),
     Page(Url),
+    Caching(Url),
+    Compression(Url),
     Cors { url: Url, wanted: &'a Cors },
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
@@ -77,7 +79,9 @@ impl<'a> Question<'a> {
             Kind::Tls(wanted) => tls(base, wanted, check),
             Kind::Ws { path, expect } => ws(base, path, expect, check),
             Kind::SocketIo(said) => socketio(base, said, check),
-            Kind::Page { path } => page(base, path, check),
+            Kind::Page { path } => page(base, path, check, Rest::Page),
+            Kind::Caching { path } => page(base, path, check, Rest::Caching),
+            Kind::Compression { path } => page(base, path, check, Rest::Compression),
             Kind::Cors(wanted) => cors(base, wanted, check),
             Kind::SecurityHeaders(wanted) => security_headers(base, wanted, check),
             Kind::Openapi(api) => openapi(base, api, check),
@@ -108,9 +112,16 @@ impl Question<'_> {
             Self::Ready { .. }
             | Self::Release { .. }
             | Self::Rest(
-                Rest::Page(_) | Rest::SecurityHeaders { .. } | Rest::Metrics(_) | Rest::Operations(_),
+                Rest::Page(_)
+                | Rest::Caching(_)
+                | Rest::SecurityHeaders { .. }
+                | Rest::Metrics(_)
+                | Rest::Operations(_),
             ) => {
                 format!("{curl} {url}")
+            }
+            Self::Rest(Rest::Compression(_)) => {
+                format!("curl -sS -D - -o /dev/null --max-time 5 -H 'accept-encoding: gzip' {url}")
             }
             Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),
             Self::Rest(Rest::Cors { wanted, .. }) => {
@@ -197,9 +208,9 @@ fn socketio(base: &Url, said: &SocketIo, check: &Check) -> Prepared<'static> {
     Ok(rest(url.clone(), Rest::SocketIo(Talk { url, namespace, auth, emit })))
 }
 
-fn page(base: &Url, path: &str, check: &Check) -> Prepared<'static> {
+fn page(base: &Url, path: &str, check: &Check, of: fn(Url) -> Rest<'static>) -> Prepared<'static> {
     let url = address(base, path, check)?;
-    Ok(rest(url.clone(), Rest::Page(url)))
+    Ok(rest(url.clone(), of(url)))
 }
 
 fn cors<'a>(base: &Url, wanted: &'a Cors, check: &Check) -> Prepared<'a> {
