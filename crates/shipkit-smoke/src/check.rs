@@ -46,6 +46,8 @@ pub enum Kind {
         path: String,
         /// What it should say.
         wanted: Wanted,
+        /// Whether every address of the host is asked for itself.
+        every_address: bool,
     },
     /// Is the answer to a request as expected?
     Http(Http),
@@ -187,7 +189,7 @@ impl Check {
     /// Asks which release runs.
     #[must_use]
     pub fn release(path: impl Into<String>, wanted: Wanted) -> Self {
-        Self::new("release", Kind::Release { path: path.into(), wanted })
+        Self::new("release", Kind::Release { path: path.into(), wanted, every_address: false })
     }
 
     /// Asks a path and expects 200 to 299.

@@ -177,7 +177,7 @@ fn has_variables(check: &config::Check) -> bool {
         | CheckKind::Ws(text)
         | CheckKind::Tcp(text)
         | CheckKind::RateLimit(text)
-        | CheckKind::Release(text) => {
+        | CheckKind::Release(config::Running { path: text, .. }) => {
             vec![text]
         }
     };
@@ -246,7 +246,11 @@ fn beyond_values(check: &config::Check) -> Option<String> {
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
         CheckKind::Http(request) => Kind::Http(http(check, request)),
-        CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
+        CheckKind::Release(config::Running { path, every_address }) => Kind::Release {
+            path: path.clone(),
+            wanted: wanted(check, shipped)?,
+            every_address: *every_address,
+        },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
@@ -335,6 +339,10 @@ mod tests {
         }
     }
 
+    fn running() -> CheckKind {
+        CheckKind::Release(config::Running { path: "/version".to_owned(), every_address: true })
+    }
+
     fn release(services: &[(&str, &str)]) -> Release {
         let image = |name: &str, revision: &str| ServiceImage {
             key: None,
@@ -366,9 +374,11 @@ mod tests {
         release: &Release,
         service: Option<&str>,
     ) -> Result<(Option<String>, Option<String>), SmokeError> {
-        let checks = [check(CheckKind::Release("/version".to_owned()), service)];
+        let checks = [check(running(), service)];
         let converted = configured(&checks, &Given { shipped: Shipped::Release(release), ..UNKNOWN })?;
-        let Kind::Release { wanted, .. } = &converted[0].kind else { panic!("another kind") };
+        let Kind::Release { wanted, every_address: true, .. } = &converted[0].kind else {
+            panic!("another kind")
+        };
         Ok((wanted.revision.clone(), wanted.version.clone()))
     }
 
@@ -530,7 +540,7 @@ mod tests {
         assert!(matches!(asks(&several, None), Err(SmokeError::WhichService { .. })));
         assert!(matches!(asks(&several, Some("db")), Err(SmokeError::WhichService { .. })));
         assert!(asks(&release(&[("api", "new")]), None).is_ok());
-        let one = [check(CheckKind::Release("/version".to_owned()), None)];
+        let one = [check(running(), None)];
         assert!(matches!(configured(&one, &UNKNOWN), Err(SmokeError::WhichRelease(_))));
     }
 }

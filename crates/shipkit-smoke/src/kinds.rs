@@ -43,7 +43,10 @@ pub fn kinds() -> Vec<KindOfCheck> {
         kind(
             "release",
             "the path says on new connections that it is the release that was shipped",
-            &[("connections", options.samples.to_string())],
+            &[
+                ("connections", options.samples.to_string()),
+                ("addresses", "one, as the system chooses".to_owned()),
+            ],
         ),
         kind("get", "the answer is as it is expected", &[vec![status(), cookies()], percentile()].concat()),
         answer("head", "the same for HEAD"),

@@ -115,7 +115,7 @@ async fn tried(addresses: &[SocketAddr], deadline: Instant) -> Vec<(SocketAddr, 
 
 /// Whether this machine has a route there. To connect a UDP socket looks that up and sends nothing; what a router on the way
 /// says, which ends a TCP connection with the same error, is not heard so.
-async fn is_routed(address: SocketAddr) -> bool {
+pub(crate) async fn is_routed(address: SocketAddr) -> bool {
     let any = match address.ip() {
         IpAddr::V4(_) => "0.0.0.0:0",
         IpAddr::V6(_) => "[::]:0",

@@ -73,7 +73,16 @@ pub enum CheckKind {
     /// A command on the host.
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
-    Release(String),
+    Release(Running),
+}
+
+/// Who is asked which release runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Path or address.
+    pub path: String,
+    /// Whether every address of the host is asked for itself.
+    pub every_address: bool,
 }
 
 /// What an application must show to Prometheus.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::check::{
-    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion,
+    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, Running, SecurityHeaders, SocketIo, Tls,
+    TlsVersion,
 };
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
-    Brief, CheckSeverity, RawCheck, RawCors, RawMethod, RawProfile, RawSecurityHeaders, RawSocketIo,
-    RawStatuses, RawTls, RawTlsVersion,
+    Brief, CheckSeverity, RawCheck, RawCors, RawMethod, RawProfile, RawRunning, RawSecurityHeaders,
+    RawSocketIo, RawStatuses, RawTls, RawTlsVersion,
 };
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
@@ -308,7 +309,9 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
-        raw.release.clone().map(CheckKind::Release),
+        raw.release.clone().map(|Brief(RawRunning { path, addresses })| {
+            CheckKind::Release(Running { path, every_address: addresses.is_some() })
+        }),
     ];
     let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
     rules::one_kind(context, path, raw, &kinds);
@@ -387,6 +390,6 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Openapi(what)
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
-        | CheckKind::Release(what) => format!("{} {what}", kind.word()),
+        | CheckKind::Release(Running { path: what, .. }) => format!("{} {what}", kind.word()),
     }
 }

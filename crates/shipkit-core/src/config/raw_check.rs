@@ -94,7 +94,7 @@ pub(super) struct RawCheck {
     /// A command on the host that must succeed.
     pub(super) run: Option<String>,
     /// A path that says which release runs; it must be the one that was shipped.
-    pub(super) release: Option<String>,
+    pub(super) release: Option<Brief<RawRunning>>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
     pub(super) capture: Option<BTreeMap<String, RawCapture>>,
     /// Headers that the answer must have: names, or names and values or mappings of matchers.
@@ -241,6 +241,13 @@ impl FromWord for RawSocketIo {
     }
 }
 
+impl FromWord for RawRunning {
+    type Word = String;
+    fn from_word(path: String) -> Self {
+        Self { path, addresses: None }
+    }
+}
+
 impl FromWord for RawSecurityHeaders {
     type Word = RawProfile;
     fn from_word(profile: RawProfile) -> Self {
@@ -279,6 +286,24 @@ pub(super) struct RawExpect {
     pub(super) within: Option<Span>,
     pub(super) cookies: Option<Texts>,
     pub(super) bounds: Bounds,
+}
+
+/// Who is asked which release runs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawRunning {
+    /// Path or address.
+    pub(super) path: String,
+    /// Which addresses of the host are asked. Default: one, as the system chooses.
+    pub(super) addresses: Option<RawAddresses>,
+}
+
+/// Which addresses of a host are asked.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAddresses {
+    /// Each for itself.
+    All,
 }
 
 /// What an answer must be, in full.

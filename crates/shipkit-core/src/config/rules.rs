@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::check::{Check, CheckKind, Exposition};
+use super::check::{Check, CheckKind, Exposition, Running};
 use super::environment::origin;
 use super::error::{list, suggestion};
 use super::metric_rules;
@@ -397,7 +397,7 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         | CheckKind::Page(url)
         | CheckKind::Caching(url)
         | CheckKind::Compression(url)
-        | CheckKind::Release(url)
+        | CheckKind::Release(Running { path: url, .. })
         | CheckKind::Metrics(Exposition { path: url, .. })
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")

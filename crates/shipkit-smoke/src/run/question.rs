@@ -13,6 +13,7 @@ use super::burst::BUDGET;
 use super::filled::{self, Request};
 use super::operations::Operations;
 use super::promql::Promql;
+use super::release::Running;
 use super::scrape::Scrape;
 use crate::alerts::FIRING;
 use crate::capture::Captured;
@@ -35,7 +36,7 @@ use crate::websocket;
 /// What is asked.
 pub(super) enum Question<'a> {
     Ready { urls: Vec<Url> },
-    Release { url: Url, wanted: &'a Wanted },
+    Release(Running<'a>),
     Rest(Rest<'a>),
     Promql(Promql<'a>),
     Alerts { prometheus: &'a Prometheus, wanted: &'a Alerts },
@@ -72,7 +73,11 @@ impl<'a> Question<'a> {
     ) -> Prepared<'a> {
         match &check.kind {
             Kind::Ready { paths } => ready(base, paths, check),
-            Kind::Release { path, wanted } => release(base, path, wanted, check),
+            Kind::Release { path, wanted, every_address } => {
+                let running =
+                    Running { url: address(base, path, check)?, wanted, every_address: *every_address };
+                release(running, check)
+            }
             Kind::Http(http) => request(base, http, later, check),
             Kind::Tcp { address } => tcp(address, check),
             Kind::Redirect { path, to } => redirect(base, path, to.as_deref(), check),
@@ -161,12 +166,11 @@ fn ready(base: &Url, paths: &[String], check: &Check) -> Prepared<'static> {
     Ok((first.clone(), Question::Ready { urls }))
 }
 
-fn release<'a>(base: &Url, path: &str, wanted: &'a Wanted, check: &Check) -> Prepared<'a> {
-    if *wanted == Wanted::default() {
+fn release<'a>(running: Running<'a>, check: &Check) -> Prepared<'a> {
+    if *running.wanted == Wanted::default() {
         return Err(SmokeError::WhichRelease(check.name.clone()));
     }
-    let url = address(base, path, check)?;
-    Ok((url.clone(), Question::Release { url, wanted }))
+    Ok((running.url.clone(), Question::Release(running)))
 }
 
 /// A request with marks in place of what is not known yet, and where it goes, with marks in place of all values: those may be secret.
