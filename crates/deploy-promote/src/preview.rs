@@ -105,10 +105,13 @@ fn is_replaced(service: &Service) -> bool {
 /// Whether the check can be asked of an instance of this service.
 fn is_of(check: &config::Check, service: &str) -> bool {
     let path = match &check.kind {
-        CheckKind::Http(config::Request { url: path, .. }) | CheckKind::Release(path) => path,
+        CheckKind::Http(config::Request { url: path, .. })
+        | CheckKind::Release(config::Running { path, .. }) => path,
         CheckKind::Ws(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Caching(_)
+        | CheckKind::Compression(_)
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)

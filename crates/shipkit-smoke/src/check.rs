@@ -46,6 +46,8 @@ pub enum Kind {
         path: String,
         /// What it should say.
         wanted: Wanted,
+        /// Whether every address of the host is asked for itself.
+        every_address: bool,
     },
     /// Is the answer to a request as expected?
     Http(Http),
@@ -75,6 +77,16 @@ pub enum Kind {
     SocketIo(SocketIo),
     /// Is a page there, with every script, style and icon of its own host that it names?
     Page {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
+    /// Do browsers ask about a page anew, keep its files whose name has a hash, and learn that nothing has changed (RFC 9111)?
+    Caching {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
+    /// Do a page, its scripts and its styles come compressed to those who can unpack them (RFC 9110 8.4)?
+    Compression {
         /// A path below the base address, or a whole address.
         path: String,
     },
@@ -144,6 +156,9 @@ pub struct Expect {
     /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
     /// Nothing is measured where the request is no `GET`.
     pub p95: Option<Duration>,
+    /// Names of cookies that the answer must set, and protect as those of a login (RFC 6265 8.3, 8.6). Where some are given, all that the
+    /// answer sets are judged.
+    pub cookies: Vec<String>,
 }
 
 /// What a bad answer means.
@@ -177,7 +192,7 @@ impl Check {
     /// Asks which release runs.
     #[must_use]
     pub fn release(path: impl Into<String>, wanted: Wanted) -> Self {
-        Self::new("release", Kind::Release { path: path.into(), wanted })
+        Self::new("release", Kind::Release { path: path.into(), wanted, every_address: false })
     }
 
     /// Asks a path and expects 200 to 299.

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,15 @@ pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    made: Made,
+}
+
+/// What it was made of.
+#[derive(Debug, Clone)]
+struct Made {
+    tls: rustls::ClientConfig,
+    reuse: Reuse,
+    timeout: Duration,
 }
 
 /// Whether a connection may serve more than one request.
@@ -84,21 +94,31 @@ impl Client {
             .map_err(|error| SmokeError::Client(error.to_string()))?
             .with_root_certificates(roots(ca_pem)?)
             .with_no_client_auth();
-        Self::over(tls, reuse, timeout)
+        Self::of(Made { tls, reuse, timeout }, None)
     }
 
     /// A client that takes any certificate, for answers without a secret in their questions.
     pub(crate) fn blind(timeout: Duration) -> Result<Self, SmokeError> {
         let tls = crate::tls::blind().map_err(|error| SmokeError::Client(error.to_string()))?;
-        Self::over(tls, Reuse::Never, timeout)
+        Self::of(Made { tls, reuse: Reuse::Never, timeout }, None)
     }
 
-    fn over(tls: rustls::ClientConfig, reuse: Reuse, timeout: Duration) -> Result<Self, SmokeError> {
+    /// The same, which takes this address for that of a host. What is sent is for the host, and so is TLS.
+    pub(crate) fn at(&self, host: &str, address: SocketAddr) -> Result<Self, SmokeError> {
+        Self::of(self.made.clone(), Some((host, address)))
+    }
+
+    fn of(made: Made, known: Option<(&str, SocketAddr)>) -> Result<Self, SmokeError> {
+        let Made { tls, reuse, timeout } = made.clone();
         let idle = match reuse {
             Reuse::Never => 0,
             Reuse::Allowed => usize::MAX,
         };
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if let Some((host, address)) = known {
+            builder = builder.resolve(host, address);
+        }
+        let http = builder
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -110,7 +130,7 @@ impl Client {
             .user_agent(concat!("shipkit-smoke/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| SmokeError::Client(error.to_string()))?;
-        Ok(Self { http })
+        Ok(Self { http, made })
     }
 
     /// Sends one request and reads its answer, all until `deadline`. Nothing is followed, unpacked or tried again.

@@ -139,6 +139,8 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Tls(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Caching(_)
+        | CheckKind::Compression(_)
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Metrics(_)
@@ -170,10 +172,12 @@ fn has_variables(check: &config::Check) -> bool {
             return told || said.path.contains("${");
         }
         CheckKind::Page(text)
+        | CheckKind::Caching(text)
+        | CheckKind::Compression(text)
         | CheckKind::Ws(text)
         | CheckKind::Tcp(text)
         | CheckKind::RateLimit(text)
-        | CheckKind::Release(text) => {
+        | CheckKind::Release(config::Running { path: text, .. }) => {
             vec![text]
         }
     };
@@ -193,7 +197,8 @@ fn without_answer(check: &config::Check) -> Option<String> {
 /// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
 /// no body (RFC 9110 9.3.2).
 fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
-    let config::Expect { status: _, json, html, body, schema, p95, within: _, bounds: _ } = &check.expect;
+    let config::Expect { status: _, json, html, body, schema, p95, within: _, cookies: _, bounds: _ } =
+        &check.expect;
     let is_headless = method == Method::Head;
     let given = [
         ("p95", p95.is_some() && method != Method::Get),
@@ -208,13 +213,14 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, html, body, schema, p95, within: _, bounds: _ } = &check.expect;
+    let config::Expect { status: _, json, html, body, schema, p95, within: _, cookies, bounds: _ } = &check.expect;
     let given = [
         ("json", !json.is_empty()),
         ("html", !html.is_empty()),
         ("body", body.is_some()),
         ("schema", schema.is_some()),
         ("p95", p95.is_some()),
+        ("cookies", !cookies.is_empty()),
     ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
@@ -242,13 +248,19 @@ fn beyond_values(check: &config::Check) -> Option<String> {
 fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
     let kind = match &check.kind {
         CheckKind::Http(request) => Kind::Http(http(check, request)),
-        CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
+        CheckKind::Release(config::Running { path, every_address }) => Kind::Release {
+            path: path.clone(),
+            wanted: wanted(check, shipped)?,
+            every_address: *every_address,
+        },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::SocketIo(said) => Kind::SocketIo(said.clone()),
         CheckKind::Page(path) => Kind::Page { path: path.clone() },
+        CheckKind::Caching(path) => Kind::Caching { path: path.clone() },
+        CheckKind::Compression(path) => Kind::Compression { path: path.clone() },
         CheckKind::Cors(wanted) => Kind::Cors(wanted.clone()),
         CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
@@ -274,8 +286,9 @@ fn http(check: &config::Check, request: &Request) -> Http {
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, html, body, schema: _, p95, within, bounds: _ } = check.expect.clone();
-    Expect { status, headers, json, html, body, schema: None, within, p95 }
+    let config::Expect { status, json, html, body, schema: _, p95, within, cookies, bounds: _ } =
+        check.expect.clone();
+    Expect { status, headers, json, html, body, schema: None, within, p95, cookies }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the
@@ -328,6 +341,10 @@ mod tests {
         }
     }
 
+    fn running() -> CheckKind {
+        CheckKind::Release(config::Running { path: "/version".to_owned(), every_address: true })
+    }
+
     fn release(services: &[(&str, &str)]) -> Release {
         let image = |name: &str, revision: &str| ServiceImage {
             key: None,
@@ -359,9 +376,11 @@ mod tests {
         release: &Release,
         service: Option<&str>,
     ) -> Result<(Option<String>, Option<String>), SmokeError> {
-        let checks = [check(CheckKind::Release("/version".to_owned()), service)];
+        let checks = [check(running(), service)];
         let converted = configured(&checks, &Given { shipped: Shipped::Release(release), ..UNKNOWN })?;
-        let Kind::Release { wanted, .. } = &converted[0].kind else { panic!("another kind") };
+        let Kind::Release { wanted, every_address: true, .. } = &converted[0].kind else {
+            panic!("another kind")
+        };
         Ok((wanted.revision.clone(), wanted.version.clone()))
     }
 
@@ -523,7 +542,7 @@ mod tests {
         assert!(matches!(asks(&several, None), Err(SmokeError::WhichService { .. })));
         assert!(matches!(asks(&several, Some("db")), Err(SmokeError::WhichService { .. })));
         assert!(asks(&release(&[("api", "new")]), None).is_ok());
-        let one = [check(CheckKind::Release("/version".to_owned()), None)];
+        let one = [check(running(), None)];
         assert!(matches!(configured(&one, &UNKNOWN), Err(SmokeError::WhichRelease(_))));
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct Expected {
 impl Expected {
     /// Reads what is written, with values in place of variables.
     pub(crate) fn read(expect: &Expect, values: Values<'_>, secrets: Secrets) -> Result<Self, Unread> {
-        let Expect { status, headers, json, html, body, schema, within, p95 } = expect;
+        // Cookies are judged by themselves.
+        let Expect { status, headers, json, html, body, schema, within, p95, cookies: _ } = expect;
         let about = |what: &str, unread| match unread {
             Unread::Wrong(why) => Unread::Wrong(format!("{what}: {why}")),
             Unread::Unfilled(unfilled) => Unread::Unfilled(unfilled),

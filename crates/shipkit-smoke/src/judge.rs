@@ -10,6 +10,7 @@ use shipkit_core::config::Statuses;
 use crate::check::Wanted;
 use crate::class::Class;
 use crate::client::{Answer, BODY_LIMIT, Bad};
+use crate::cookies;
 use crate::expected::Expected;
 use crate::html::{Elements, Page};
 use crate::json_path::Place;
@@ -20,6 +21,9 @@ use crate::secrets::Secrets;
 const REVISION_KEYS: [&str; 5] = ["commit", "revision", "git_sha", "gitSha", "sha"];
 /// Where these keys stand: at the top, or one level down.
 const GROUPS: [&str; 3] = ["build", "git", "info"];
+
+/// How many things a sentence names.
+const NAMED: usize = 5;
 
 /// What a service says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +100,13 @@ pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> 
     status(answer.status, wanted).map_err(|bad| with_location(bad, &answer.headers, secrets))?;
     let cut = |text: &str| short(&secrets.hide(text));
     // A text stands in no quotes.
-    let plain =
-        |text: &str| serde_json::from_str::<String>(text).map_or_else(|_other| cut(text), |text| cut(&text));
+    let bare = |text: &str| serde_json::from_str::<String>(text).unwrap_or_else(|_other| text.to_owned());
+    let plain = |text: &str| cut(&bare(text));
+    let without_values = |text: &str| cut(&cookies::hidden(&answer.headers, &bare(text)));
     let mut wrong = Vec::new();
     for (name, matchers) in headers {
-        wrong.extend(header(&answer.headers, name, matchers.as_ref(), &plain));
+        let cut: Cut<'_> = if name.eq_ignore_ascii_case("set-cookie") { &without_values } else { &plain };
+        wrong.extend(header(&answer.headers, name, matchers.as_ref(), cut));
     }
     if !values.is_empty() || schema.is_some() {
         let body = json(answer)?;
@@ -130,6 +136,15 @@ pub(crate) fn short(text: &str) -> String {
         cut.push_str("...");
     }
     cut
+}
+
+/// The first of several things that a sentence names, and how many more there are.
+pub(crate) fn list(parts: &[String]) -> String {
+    let first = parts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match parts.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn slow(took: Duration, limit: Duration) -> Bad {

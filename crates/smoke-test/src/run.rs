@@ -158,7 +158,7 @@ fn release_check(args: &RunArgs) -> config::Check {
     config::Check {
         name: format!("release {}", args.revision_path),
         service: args.service.clone(),
-        kind: CheckKind::Release(args.revision_path.clone()),
+        kind: CheckKind::Release(config::Running { path: args.revision_path.clone(), every_address: false }),
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,

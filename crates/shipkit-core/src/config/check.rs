@@ -56,6 +56,10 @@ pub enum CheckKind {
     Alerts(Alerts),
     /// A page, whose scripts, styles and icons must be there.
     Page(String),
+    /// A page that browsers must ask about anew, and whose files they may keep.
+    Caching(String),
+    /// A page that must come compressed, with its scripts and styles.
+    Compression(String),
     /// The origin that is let in from browsers, and no other.
     Cors(Cors),
     /// Headers that protect visitors.
@@ -69,7 +73,16 @@ pub enum CheckKind {
     /// A command on the host.
     Run(String),
     /// A path that says which release runs; it must be the one that was shipped.
-    Release(String),
+    Release(Running),
+}
+
+/// Who is asked which release runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Path or address.
+    pub path: String,
+    /// Whether every address of the host is asked for itself.
+    pub every_address: bool,
 }
 
 /// What an application must show to Prometheus.
@@ -191,6 +204,8 @@ pub struct Expect {
     pub p95: Option<Duration>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
+    /// Names of cookies that the answer must set, and which are for a login. Where some are given, all are judged.
+    pub cookies: Vec<String>,
     /// What the values of a query must be.
     pub bounds: Bounds,
 }
@@ -220,6 +235,8 @@ impl CheckKind {
             Self::Metrics(_) => "metrics",
             Self::Alerts(_) => "alerts",
             Self::Page(_) => "page",
+            Self::Caching(_) => "caching",
+            Self::Compression(_) => "compression",
             Self::Cors(_) => "cors",
             Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::check::{
-    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion,
+    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, Running, SecurityHeaders, SocketIo, Tls,
+    TlsVersion,
 };
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
-    Brief, CheckSeverity, RawCheck, RawCors, RawMethod, RawProfile, RawSecurityHeaders, RawSocketIo,
-    RawStatuses, RawTls, RawTlsVersion,
+    Brief, CheckSeverity, RawCheck, RawCors, RawMethod, RawProfile, RawRunning, RawSecurityHeaders,
+    RawSocketIo, RawStatuses, RawTls, RawTlsVersion,
 };
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
@@ -274,6 +275,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
             within: expect.within.map(|Span(duration)| duration),
+            cookies: list(expect.cookies.as_ref()),
             bounds: expect.bounds,
         },
         retries: raw.retries,
@@ -298,6 +300,8 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
             CheckKind::Alerts(Alerts { jobs: list(raw.job.as_ref()), allow: list(raw.allow.as_ref()) })
         }),
         raw.page.clone().map(CheckKind::Page),
+        raw.caching.clone().map(CheckKind::Caching),
+        raw.compression.clone().map(CheckKind::Compression),
         raw.security_headers
             .clone()
             .map(|Brief(wanted)| CheckKind::SecurityHeaders(security_headers(wanted))),
@@ -306,7 +310,9 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
-        raw.release.clone().map(CheckKind::Release),
+        raw.release.clone().map(|Brief(RawRunning { path, addresses })| {
+            CheckKind::Release(Running { path, every_address: addresses.is_some() })
+        }),
     ];
     let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
     rules::one_kind(context, path, raw, &kinds);
@@ -378,11 +384,13 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Redirect { url: what, .. }
         | CheckKind::Metrics(Exposition { path: what, .. })
         | CheckKind::Page(what)
+        | CheckKind::Caching(what)
+        | CheckKind::Compression(what)
         | CheckKind::Cors(Cors { path: what, .. })
         | CheckKind::Promql(what)
         | CheckKind::Openapi(what)
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
-        | CheckKind::Release(what) => format!("{} {what}", kind.word()),
+        | CheckKind::Release(Running { path: what, .. }) => format!("{} {what}", kind.word()),
     }
 }

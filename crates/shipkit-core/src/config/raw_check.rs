@@ -17,13 +17,14 @@ use super::statuses::Statuses;
 use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
     {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
-    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["cors"]}, {"required": ["security_headers"]},
+    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["caching"]}, {"required": ["compression"]},
+    {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
     {"required": ["run"]}, {"required": ["release"]}
 ]))]
@@ -76,6 +77,10 @@ pub(super) struct RawCheck {
     pub(super) alerts: Option<RawAlerts>,
     /// A page, whose scripts, styles and icons must be there.
     pub(super) page: Option<String>,
+    /// A page that browsers must ask about anew, and whose files they may keep.
+    pub(super) caching: Option<String>,
+    /// A page that must come compressed, with its scripts and styles.
+    pub(super) compression: Option<String>,
     /// The origin that is let in from browsers, and no other.
     pub(super) cors: Option<RawCors>,
     /// Headers that protect visitors: `baseline`, `strict`, `api`, or more.
@@ -89,7 +94,7 @@ pub(super) struct RawCheck {
     /// A command on the host that must succeed.
     pub(super) run: Option<String>,
     /// A path that says which release runs; it must be the one that was shipped.
-    pub(super) release: Option<String>,
+    pub(super) release: Option<Brief<RawRunning>>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
     pub(super) capture: Option<BTreeMap<String, RawCapture>>,
     /// Headers that the answer must have: names, or names and values or mappings of matchers.
@@ -236,6 +241,13 @@ impl FromWord for RawSocketIo {
     }
 }
 
+impl FromWord for RawRunning {
+    type Word = String;
+    fn from_word(path: String) -> Self {
+        Self { path, addresses: None }
+    }
+}
+
 impl FromWord for RawSecurityHeaders {
     type Word = RawProfile;
     fn from_word(profile: RawProfile) -> Self {
@@ -273,7 +285,26 @@ pub(super) struct RawExpect {
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) within: Option<Span>,
+    pub(super) cookies: Option<Texts>,
     pub(super) bounds: Bounds,
+}
+
+/// Who is asked which release runs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawRunning {
+    /// Path or address.
+    pub(super) path: String,
+    /// Which addresses of the host are asked. Default: one, as the system chooses.
+    pub(super) addresses: Option<RawAddresses>,
+}
+
+/// Which addresses of a host are asked.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAddresses {
+    /// Each for itself.
+    All,
 }
 
 /// What an answer must be, in full.
@@ -294,6 +325,8 @@ struct FullExpect {
     p95: Option<Span>,
     /// How soon the answer must come.
     within: Option<Span>,
+    /// Names of cookies that the answer must set, and protect as those of a login.
+    cookies: Option<Texts>,
     /// Every value of `promql` must be above this.
     over: Option<Number>,
     /// Every value of `promql` must be below this.
@@ -416,10 +449,10 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, html, body, schema, p95, within, over, under, samples } =
+                let FullExpect { status, json, html, body, schema, p95, within, cookies, over, under, samples } =
                     FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
-                Ok(RawExpect { status, json, html, body, schema, p95, within, bounds })
+                Ok(RawExpect { status, json, html, body, schema, p95, within, cookies, bounds })
             }
         }
         deserializer.deserialize_any(Reader)

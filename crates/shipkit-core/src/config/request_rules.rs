@@ -2,7 +2,7 @@
 
 use super::check::{Check, CheckKind};
 use super::raw_check::RawCheck;
-use super::resolve::Context;
+use super::resolve::{Context, list};
 use super::types::{Config, Environment};
 use super::yaml::join;
 
@@ -24,6 +24,23 @@ pub(super) fn keys(context: &mut Context<'_>, path: &str, raw: &RawCheck, kind: 
             context.wrong_key(&join(path, key), format!("`{key}` belongs to {owners}"), None);
         }
     }
+    let Some(cookies) = raw.expect.as_ref().and_then(|expect| expect.cookies.as_ref()) else { return };
+    let path = join(path, "expect.cookies");
+    if request.is_none() {
+        context.wrong_key(&path, format!("`cookies` belongs to {all}"), None);
+    }
+    let names = list(Some(cookies));
+    if names.is_empty() {
+        context.wrong(&path, "no cookie is named", Some("name the one that a login sets"));
+    }
+    for name in names.iter().filter(|name| !is_cookie(name)) {
+        context.wrong(&path, format!("`{name}` is no name of a cookie"), None);
+    }
+}
+
+/// A token (RFC 9110 5.6.2) in the sense of RFC 6265 4.1.1, as far as what is often mistaken for one.
+fn is_cookie(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c == '=' || c == ';' || c.is_whitespace() || c.is_control())
 }
 
 /// What may change something is asked where people are only if the check says that it may.

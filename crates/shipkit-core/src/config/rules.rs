@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::check::{Check, CheckKind, Exposition};
+use super::check::{Check, CheckKind, Exposition, Running};
 use super::environment::origin;
 use super::error::{list, suggestion};
 use super::metric_rules;
@@ -395,7 +395,9 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Http(Request { url, .. })
         | CheckKind::RateLimit(url)
         | CheckKind::Page(url)
-        | CheckKind::Release(url)
+        | CheckKind::Caching(url)
+        | CheckKind::Compression(url)
+        | CheckKind::Release(Running { path: url, .. })
         | CheckKind::Metrics(Exposition { path: url, .. })
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
@@ -459,7 +461,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     match words.as_slice() {
         [] => {
             let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
-                       `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
+                       `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {

@@ -9,9 +9,9 @@ use shipkit_core::config::Method;
 use tokio::time::Instant;
 
 use super::Session;
-use super::asked::Rest;
 use super::filled::Request;
 use super::log::Log;
+use super::question::Rest;
 use crate::judge;
 use crate::latency::{Gauge, pace};
 use crate::open_loop::{Settled, is_enough};
