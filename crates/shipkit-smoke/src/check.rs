@@ -127,12 +127,12 @@ pub struct Http {
 pub struct Expect {
     /// Which statuses are good; any of 200 to 299 if not given.
     pub status: Option<Statuses>,
-    /// Headers by name: any value, exactly this text, or a mapping of matchers (all lines of the header joined with `, `).
+    /// Headers by name: any value, exactly this text, a mapping of matchers, or a list of both (all lines of the header joined with `, `).
     pub headers: BTreeMap<String, Option<Value>>,
     /// Values, or mappings of matchers, in the JSON body: by dotted path (`info.database.status`, `items.0.id`), or by `JSONPath` where it
     /// begins with `$` (RFC 9535).
     pub json: BTreeMap<String, Value>,
-    /// A text in the body, or a mapping of matchers.
+    /// A text in the body, a mapping of matchers, or a list of both.
     pub body: Option<Value>,
     /// The JSON Schema (2020-12) that the JSON body has to fit.
     pub schema: Option<Value>,

@@ -169,7 +169,7 @@ pub enum TlsVersion {
 pub struct WantedHeader {
     /// Its name.
     pub name: String,
-    /// What its value must be: a text, or a mapping of matchers; `None` accepts any.
+    /// What its value must be: a text, a mapping of matchers, or a list of both; `None` accepts any.
     pub value: Option<Value>,
 }
 
@@ -181,7 +181,7 @@ pub struct Expect {
     /// Values, or mappings of matchers, in the JSON answer: by dotted path (`checks.database.status`), or by `JSONPath` (RFC 9535)
     /// where it begins with `$`.
     pub json: BTreeMap<String, Value>,
-    /// A text that the body contains, or a mapping of matchers.
+    /// A text that the body contains, a mapping of matchers, or a list of both.
     pub body: Option<Value>,
     /// A file with the JSON Schema that the body must fit.
     pub schema: Option<ProjectPath>,

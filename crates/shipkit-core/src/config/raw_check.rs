@@ -92,7 +92,7 @@ pub(super) struct RawCheck {
     pub(super) release: Option<String>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
     pub(super) capture: Option<BTreeMap<String, RawCapture>>,
-    /// Headers that the answer must have: names, or names and values or mappings of matchers.
+    /// Headers that the answer must have: names, or names and values, mappings of matchers or lists of both.
     pub(super) headers: Option<Headers>,
     /// What the answer must be: a status, or more.
     pub(super) expect: Option<RawExpect>,
@@ -283,7 +283,7 @@ struct FullExpect {
     status: Option<RawStatuses>,
     /// Values, or mappings of matchers, in the JSON answer: by dotted path, or by `JSONPath` where it begins with `$`.
     json: Option<BTreeMap<String, Value>>,
-    /// A text that the body contains, or a mapping of matchers.
+    /// A text that the body contains, a mapping of matchers, or a list of both.
     body: Option<Value>,
     /// A file with the JSON Schema (2020-12) that the body must fit.
     schema: Option<String>,
@@ -354,8 +354,8 @@ impl<'de> Deserialize<'de> for Headers {
                     // A header is text, whatever it looks like.
                     let value = match value {
                         Value::Bool(_) | Value::Number(_) => Value::from(value.to_string()),
-                        Value::String(_) | Value::Object(_) => value,
-                        Value::Null | Value::Array(_) => {
+                        Value::String(_) | Value::Object(_) | Value::Array(_) => value,
+                        Value::Null => {
                             return Err(A::Error::custom("a text, or a mapping of matchers, is expected"));
                         }
                     };
@@ -497,7 +497,7 @@ impl JsonSchema for Headers {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let names = generator.subschema_for::<Vec<String>>();
-        let value = json_schema!({ "type": ["string", "number", "boolean", "object"] });
+        let value = json_schema!({ "type": ["string", "number", "boolean", "object", "array"] });
         json_schema!({ "oneOf": [names, { "type": "object", "additionalProperties": value }] })
     }
 }
