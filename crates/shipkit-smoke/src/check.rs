@@ -93,6 +93,20 @@ pub enum Kind {
     Alerts(Alerts),
     /// Do the operations of an API that only read answer as its description says?
     Openapi(Api),
+    /// Does a command of the project end well, on the machine that asks?
+    Run {
+        /// What the shell runs.
+        command: String,
+        /// How long it may take; otherwise as long as there is time.
+        within: Option<Duration>,
+    },
+    /// Does an installed `hurl` find everything as these files say?
+    Hurl {
+        /// Patterns of the files, below the folder of the configuration.
+        patterns: Vec<String>,
+        /// How long all of them may take; otherwise as long as there is time.
+        within: Option<Duration>,
+    },
     /// Does Prometheus measure what it should, since this run began?
     Promql {
         /// The query.

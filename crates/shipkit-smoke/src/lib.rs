@@ -18,6 +18,7 @@ mod error;
 mod expected;
 mod exposition;
 mod graph;
+mod hurl;
 mod json_path;
 mod judge;
 mod kinds;

@@ -68,6 +68,8 @@ pub enum CheckKind {
     RateLimit(String),
     /// A command on the host.
     Run(String),
+    /// Hurl files, by patterns, which an installed `hurl` runs.
+    Hurl(Vec<String>),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(String),
 }
@@ -224,6 +226,7 @@ impl CheckKind {
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",
             Self::Run(_) => "run",
+            Self::Hurl(_) => "hurl",
             Self::Release(_) => "release",
         }
     }

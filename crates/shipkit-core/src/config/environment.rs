@@ -305,6 +305,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.openapi.clone().map(CheckKind::Openapi),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
+        raw.hurl.as_ref().map(|patterns| CheckKind::Hurl(list(Some(patterns)))),
         raw.release.clone().map(CheckKind::Release),
     ];
     let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
@@ -383,5 +384,6 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
         | CheckKind::Release(what) => format!("{} {what}", kind.word()),
+        CheckKind::Hurl(patterns) => format!("{} {}", kind.word(), patterns.join(" ")),
     }
 }

@@ -17,7 +17,7 @@ use super::statuses::Statuses;
 use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
@@ -25,7 +25,7 @@ use super::values::{Span, Text, Texts};
     {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
     {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
-    {"required": ["run"]}, {"required": ["release"]}
+    {"required": ["run"]}, {"required": ["hurl"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
     /// Its name. Default: what it does.
@@ -88,6 +88,8 @@ pub(super) struct RawCheck {
     pub(super) rate_limit: Option<String>,
     /// A command on the host that must succeed.
     pub(super) run: Option<String>,
+    /// Hurl files beside the file, by patterns, which an installed `hurl` runs.
+    pub(super) hurl: Option<Texts>,
     /// A path that says which release runs; it must be the one that was shipped.
     pub(super) release: Option<String>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
