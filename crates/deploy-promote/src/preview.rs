@@ -122,7 +122,8 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)
-        | CheckKind::Run(_) => return false,
+        | CheckKind::Run(_)
+        | CheckKind::Hurl(_) => return false,
     };
     check.service.as_deref() == Some(service) && path.starts_with('/')
 }

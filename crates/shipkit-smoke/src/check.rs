@@ -105,6 +105,20 @@ pub enum Kind {
     Alerts(Alerts),
     /// Do the operations of an API that only read answer as its description says?
     Openapi(Api),
+    /// Does a command of the project end well, on the machine that asks?
+    Run {
+        /// What the shell runs.
+        command: String,
+        /// How long it may take; otherwise as long as there is time.
+        within: Option<Duration>,
+    },
+    /// Does an installed `hurl` find everything as these files say?
+    Hurl {
+        /// Patterns of the files, below the folder of the configuration.
+        patterns: Vec<String>,
+        /// How long all of them may take; otherwise as long as there is time.
+        within: Option<Duration>,
+    },
     /// Does Prometheus measure what it should, since this run began?
     Promql {
         /// The query.
@@ -139,7 +153,7 @@ pub struct Http {
 pub struct Expect {
     /// Which statuses are good; any of 200 to 299 if not given.
     pub status: Option<Statuses>,
-    /// Headers by name: any value, exactly this text, or a mapping of matchers (all lines of the header joined with `, `).
+    /// Headers by name: any value, exactly this text, a mapping of matchers, or a list of both (all lines of the header joined with `, `).
     pub headers: BTreeMap<String, Option<Value>>,
     /// Values, or mappings of matchers, in the JSON body: by dotted path (`info.database.status`, `items.0.id`), or by `JSONPath` where it
     /// begins with `$` (RFC 9535).
@@ -147,7 +161,7 @@ pub struct Expect {
     /// Values, or mappings of matchers, in the HTML body: the texts of the elements that a CSS selector names, or with
     /// `SELECTOR::attr(NAME)` their attribute.
     pub html: BTreeMap<String, Value>,
-    /// A text in the body, or a mapping of matchers.
+    /// A text in the body, a mapping of matchers, or a list of both.
     pub body: Option<Value>,
     /// The JSON Schema (2020-12) that the JSON body has to fit.
     pub schema: Option<Value>,

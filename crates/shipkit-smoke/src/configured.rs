@@ -44,7 +44,7 @@ pub fn configured(wanted: &[config::Check], given: &Given<'_>) -> Result<Vec<Che
     if !unsupported.is_empty() {
         return Err(SmokeError::Unsupported(unsupported));
     }
-    let converted = wanted.iter().filter_map(|check| convert(check, &given.shipped).transpose());
+    let converted = wanted.iter().map(|check| convert(check, &given.shipped));
     let mut checks: Vec<Check> = converted.collect::<Result<_, _>>()?;
     for (check, wanted) in checks.iter_mut().zip(wanted) {
         match (&mut check.kind, &wanted.kind, &wanted.expect.schema) {
@@ -147,7 +147,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Alerts(_)
         | CheckKind::Openapi(_) => without_answer(check)?,
         CheckKind::Promql(_) => beyond_values(check)?,
-        CheckKind::Run(_) => format!("`{}`", check.kind.word()),
+        CheckKind::Run(_) | CheckKind::Hurl(_) => beyond_time(check)?,
     };
     Some(format!("{what} {place}"))
 }
@@ -160,7 +160,8 @@ fn has_variables(check: &config::Check) -> bool {
         | CheckKind::Alerts(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
-        | CheckKind::Run(_) => {
+        | CheckKind::Run(_)
+        | CheckKind::Hurl(_) => {
             return false;
         }
         CheckKind::Redirect { url, to } => to.iter().chain([url]).collect(),
@@ -213,7 +214,8 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, html, body, schema, p95, within: _, cookies, bounds: _ } = &check.expect;
+    let config::Expect { status: _, json, html, body, schema, p95, within: _, cookies, bounds: _ } =
+        &check.expect;
     let given = [
         ("json", !json.is_empty()),
         ("html", !html.is_empty()),
@@ -238,14 +240,19 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
     Some(format!("`{key}` of `{}`", check.kind.word()))
 }
 
+/// What a program has not: it ends well or it does not, and in time.
+fn beyond_time(check: &config::Check) -> Option<String> {
+    let expect = config::Expect { within: None, ..check.expect.clone() };
+    without_answer(&config::Check { expect, ..check.clone() })
+}
+
 /// What values of a query have not: they are no answer of the service.
 fn beyond_values(check: &config::Check) -> Option<String> {
     let expect = config::Expect { bounds: config::Bounds::default(), ..check.expect.clone() };
     without_answer(&config::Check { expect, ..check.clone() })
 }
 
-/// `None` for kinds that [`unsupported`] has refused.
-fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
+fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Check, SmokeError> {
     let kind = match &check.kind {
         CheckKind::Http(request) => Kind::Http(http(check, request)),
         CheckKind::Release(config::Running { path, every_address }) => Kind::Release {
@@ -271,12 +278,15 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         }
         // Its file is read when all are known.
         CheckKind::Openapi(_) => Kind::Openapi(Api::default()),
-        CheckKind::Run(_) => return Ok(None),
+        CheckKind::Run(command) => Kind::Run { command: command.clone(), within: check.expect.within },
+        CheckKind::Hurl(patterns) => Kind::Hurl { patterns: patterns.clone(), within: check.expect.within },
     };
-    let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
+    // Nobody knows what a command does when it is run twice.
+    let usual = if matches!(kind, Kind::Run { .. } | Kind::Hurl { .. }) { 0 } else { 2 };
+    let retries = check.retries.map_or(usual, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
     let severity = if check.only_warns { Severity::Warn } else { Severity::Gate };
-    Ok(Some(Check { name: check.name.clone(), kind, severity, retries, line }))
+    Ok(Check { name: check.name.clone(), kind, severity, retries, line })
 }
 
 fn http(check: &config::Check, request: &Request) -> Http {
@@ -400,11 +410,13 @@ mod tests {
         let get = config::Check { kind: ask(Method::Get), ..slow.clone() };
         let mut head = check(ask(Method::Head), None);
         head.expect.body = Some("x".into());
-        let run = check(CheckKind::Run("x".to_owned()), None);
+        let mut run = check(CheckKind::Run("x".to_owned()), None);
+        run.expect.within = Some(std::time::Duration::from_secs(1));
+        run.expect.body = Some("x".into());
         let error = configured(&[run, slow, get, head], &UNKNOWN).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7), \
+            "this version cannot run `expect` of `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7), \
              `expect.body` of `head` (`c`, line 7)"
         );
     }

@@ -55,6 +55,12 @@ pub fn kinds() -> Vec<KindOfCheck> {
         answer("put", "the same for PUT"),
         answer("patch", "the same for PATCH"),
         answer("delete", "the same for DELETE"),
+        kind("run", "the command ends with exit code 0", &[("expect.within", "the deadline".to_owned())]),
+        kind(
+            "hurl",
+            "an installed `hurl` finds everything as the files say",
+            &[("expect.within", "the deadline".to_owned())],
+        ),
     ];
     kinds.extend(of_connections(&kind));
     kinds.extend(of_pages(&kind));

@@ -22,6 +22,7 @@ mod expected;
 mod exposition;
 mod graph;
 mod html;
+mod hurl;
 mod json_path;
 mod judge;
 mod kinds;

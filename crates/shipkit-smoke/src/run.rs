@@ -6,6 +6,7 @@ pub(crate) mod burst;
 mod caching;
 mod compression;
 mod filled;
+mod host;
 mod log;
 mod measured;
 mod operations;
@@ -19,6 +20,7 @@ mod sender;
 pub(crate) mod socket;
 pub(crate) mod talk;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +90,10 @@ pub struct Options {
     pub is_production: bool,
     /// The Prometheus that measures the target. One answer of it may take 20 seconds.
     pub prometheus: Option<Prometheus>,
+    /// Where programs are run, and where they look for files.
+    pub folder: PathBuf,
+    /// The release that was shipped, as programs are told.
+    pub release: Option<String>,
     /// The moment before the target was changed, if it is known: what fired then is no fault of the change.
     pub since: Option<Timestamp>,
 }
@@ -109,6 +115,8 @@ impl Default for Options {
             is_production: false,
             prometheus: None,
             since: None,
+            folder: PathBuf::from("."),
+            release: None,
         }
     }
 }
@@ -357,6 +365,7 @@ impl<'a> Session<'a> {
             Rest::Page(url) => self.page(url).await,
             Rest::Caching(url) => self.caching(url).await,
             Rest::Compression(url) => self.compression(url).await,
+            Rest::Program(program) => self.program(program).await,
             Rest::Cors { url, wanted } => self.cors(url, wanted).await,
             Rest::SecurityHeaders { profile, root, urls } => {
                 self.security_headers(*profile, root, urls).await
@@ -471,6 +480,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         | Rest::Page(_)
         | Rest::Caching(_)
         | Rest::Compression(_)
+        | Rest::Program(_)
         | Rest::Cors { .. }
         | Rest::SecurityHeaders { .. }
         | Rest::Ws { .. } => class.is_mendable(),

@@ -1,6 +1,6 @@
 //! `smoke-test run`: gathers the checks, asks them, reports.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use shipkit_core::config::{self, CheckKind, Config, Environment};
@@ -38,6 +38,8 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         detects: environment.is_none(),
+        folder: folder(args, &workspace),
+        release: args.release.clone(),
         ..Options::default()
     };
     let mut about = About {
@@ -142,7 +144,7 @@ fn checks(
     }
     let mut checks = vec![Check::ready(paths)];
     let variables = |name: &str| runner.env().lookup(name).map(Secret::from);
-    let folder = runner.env().workspace().join(args.config.parent().unwrap_or(Path::new("")));
+    let folder = folder(args, &runner.env().workspace());
     let files = |file: &ProjectPath| std::fs::read(folder.join(file.as_str()));
     let given = Given { shipped, variables: &variables, files: &files };
     checks.extend(configured(&wanted, &given)?.into_iter().map(|check| Check {
@@ -152,6 +154,11 @@ fn checks(
     }));
     checks.extend(args.gets.iter().map(Check::get));
     Ok(checks)
+}
+
+/// The folder of the configuration.
+fn folder(args: &RunArgs, workspace: &Path) -> PathBuf {
+    workspace.join(args.config.parent().unwrap_or(Path::new("")))
 }
 
 fn release_check(args: &RunArgs) -> config::Check {

@@ -72,6 +72,8 @@ pub enum CheckKind {
     RateLimit(String),
     /// A command on the host.
     Run(String),
+    /// Hurl files, by patterns, which an installed `hurl` runs.
+    Hurl(Vec<String>),
     /// A path that says which release runs; it must be the one that was shipped.
     Release(Running),
 }
@@ -182,7 +184,7 @@ pub enum TlsVersion {
 pub struct WantedHeader {
     /// Its name.
     pub name: String,
-    /// What its value must be: a text, or a mapping of matchers; `None` accepts any.
+    /// What its value must be: a text, a mapping of matchers, or a list of both; `None` accepts any.
     pub value: Option<Value>,
 }
 
@@ -196,7 +198,7 @@ pub struct Expect {
     pub json: BTreeMap<String, Value>,
     /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
     pub html: BTreeMap<String, Value>,
-    /// A text that the body contains, or a mapping of matchers.
+    /// A text that the body contains, a mapping of matchers, or a list of both.
     pub body: Option<Value>,
     /// A file with the JSON Schema that the body must fit.
     pub schema: Option<ProjectPath>,
@@ -243,6 +245,7 @@ impl CheckKind {
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",
             Self::Run(_) => "run",
+            Self::Hurl(_) => "hurl",
             Self::Release(_) => "release",
         }
     }

@@ -313,6 +313,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.release.clone().map(|Brief(RawRunning { path, addresses })| {
             CheckKind::Release(Running { path, every_address: addresses.is_some() })
         }),
+        raw.hurl.as_ref().map(|patterns| CheckKind::Hurl(list(Some(patterns)))),
     ];
     let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
     rules::one_kind(context, path, raw, &kinds);
@@ -392,5 +393,6 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
         | CheckKind::Release(Running { path: what, .. }) => format!("{} {what}", kind.word()),
+        CheckKind::Hurl(patterns) => format!("{} {}", kind.word(), patterns.join(" ")),
     }
 }

@@ -17,7 +17,7 @@ use super::statuses::Statuses;
 use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
@@ -26,7 +26,7 @@ use super::values::{Span, Text, Texts};
     {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["caching"]}, {"required": ["compression"]},
     {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
-    {"required": ["run"]}, {"required": ["release"]}
+    {"required": ["run"]}, {"required": ["hurl"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
     /// Its name. Default: what it does.
@@ -93,11 +93,13 @@ pub(super) struct RawCheck {
     pub(super) rate_limit: Option<String>,
     /// A command on the host that must succeed.
     pub(super) run: Option<String>,
+    /// Hurl files beside the file, by patterns, which an installed `hurl` runs.
+    pub(super) hurl: Option<Texts>,
     /// A path that says which release runs; it must be the one that was shipped.
     pub(super) release: Option<Brief<RawRunning>>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
     pub(super) capture: Option<BTreeMap<String, RawCapture>>,
-    /// Headers that the answer must have: names, or names and values or mappings of matchers.
+    /// Headers that the answer must have: names, or names and values, mappings of matchers or lists of both.
     pub(super) headers: Option<Headers>,
     /// What the answer must be: a status, or more.
     pub(super) expect: Option<RawExpect>,
@@ -317,7 +319,7 @@ struct FullExpect {
     json: Option<BTreeMap<String, Value>>,
     /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
     html: Option<BTreeMap<String, Value>>,
-    /// A text that the body contains, or a mapping of matchers.
+    /// A text that the body contains, a mapping of matchers, or a list of both.
     body: Option<Value>,
     /// A file with the JSON Schema (2020-12) that the body must fit.
     schema: Option<String>,
@@ -390,8 +392,8 @@ impl<'de> Deserialize<'de> for Headers {
                     // A header is text, whatever it looks like.
                     let value = match value {
                         Value::Bool(_) | Value::Number(_) => Value::from(value.to_string()),
-                        Value::String(_) | Value::Object(_) => value,
-                        Value::Null | Value::Array(_) => {
+                        Value::String(_) | Value::Object(_) | Value::Array(_) => value,
+                        Value::Null => {
                             return Err(A::Error::custom("a text, or a mapping of matchers, is expected"));
                         }
                     };
@@ -449,8 +451,19 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, html, body, schema, p95, within, cookies, over, under, samples } =
-                    FullExpect::deserialize(MapAccessDeserializer::new(map))?;
+                let FullExpect {
+                    status,
+                    json,
+                    html,
+                    body,
+                    schema,
+                    p95,
+                    within,
+                    cookies,
+                    over,
+                    under,
+                    samples,
+                } = FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
                 Ok(RawExpect { status, json, html, body, schema, p95, within, cookies, bounds })
             }
@@ -533,7 +546,7 @@ impl JsonSchema for Headers {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let names = generator.subschema_for::<Vec<String>>();
-        let value = json_schema!({ "type": ["string", "number", "boolean", "object"] });
+        let value = json_schema!({ "type": ["string", "number", "boolean", "object", "array"] });
         json_schema!({ "oneOf": [names, { "type": "object", "additionalProperties": value }] })
     }
 }

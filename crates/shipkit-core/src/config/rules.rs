@@ -425,6 +425,10 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Promql(text) | CheckKind::Openapi(text) | CheckKind::Run(text) => {
             (text, !text.trim().is_empty(), "it may not be empty")
         }
+        CheckKind::Hurl(patterns) => match patterns.iter().find(|pattern| pattern.trim().is_empty()) {
+            Some(bad) => (bad, false, "name files: `tests/*.hurl`"),
+            None => return,
+        },
         CheckKind::Tls(_) | CheckKind::Alerts(_) => return,
         CheckKind::SecurityHeaders(wanted) => match wanted.paths.iter().find(|path| !is_address(path)) {
             Some(bad) => (bad, false, "write a path (`/health`) or `https://...`"),
@@ -461,7 +465,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     match words.as_slice() {
         [] => {
             let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
-                       `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
+                       `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {

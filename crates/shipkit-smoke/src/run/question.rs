@@ -1,6 +1,7 @@
 //! `Question`: what a kind of check asks, as far as it can be known before anything is sent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::HeaderName;
 use shipkit_core::config::{
@@ -11,6 +12,7 @@ use url::Url;
 use super::asked::{Stage, address, harmless};
 use super::burst::BUDGET;
 use super::filled::{self, Request};
+use super::host::{Program, Task};
 use super::operations::Operations;
 use super::promql::Promql;
 use super::release::Running;
@@ -56,6 +58,7 @@ pub(super) enum Rest<'a> {
     Page(Url),
     Caching(Url),
     Compression(Url),
+    Program(Program<'a>),
     Cors { url: Url, wanted: &'a Cors },
     SecurityHeaders { profile: Profile, root: Url, urls: Vec<Url> },
 }
@@ -87,6 +90,8 @@ impl<'a> Question<'a> {
             Kind::Page { path } => page(base, path, check, Rest::Page),
             Kind::Caching { path } => page(base, path, check, Rest::Caching),
             Kind::Compression { path } => page(base, path, check, Rest::Compression),
+            Kind::Run { command, within } => program(base, Task::Shell(command), *within, check),
+            Kind::Hurl { patterns, within } => program(base, Task::Hurl(patterns), *within, check),
             Kind::Cors(wanted) => cors(base, wanted, check),
             Kind::SecurityHeaders(wanted) => security_headers(base, wanted, check),
             Kind::Openapi(api) => openapi(base, api, check),
@@ -128,6 +133,7 @@ impl Question<'_> {
             Self::Rest(Rest::Compression(_)) => {
                 format!("curl -sS -D - -o /dev/null --max-time 5 -H 'accept-encoding: gzip' {url}")
             }
+            Self::Rest(Rest::Program(program)) => program.repeat(&url),
             Self::Rest(Rest::Http(request)) => format!("{curl}{} {url}", flags(&request.ask)),
             Self::Rest(Rest::Cors { wanted, .. }) => {
                 let origin = quoted(&format!("origin: {}", wanted.origin));
@@ -215,6 +221,12 @@ fn socketio(base: &Url, said: &SocketIo, check: &Check) -> Prepared<'static> {
 fn page(base: &Url, path: &str, check: &Check, of: fn(Url) -> Rest<'static>) -> Prepared<'static> {
     let url = address(base, path, check)?;
     Ok(rest(url.clone(), of(url)))
+}
+
+fn program<'a>(base: &Url, task: Task<'a>, within: Option<Duration>, check: &Check) -> Prepared<'a> {
+    let program = Program { task, within };
+    program.look(check)?;
+    Ok(rest(base.clone(), Rest::Program(program)))
 }
 
 fn cors<'a>(base: &Url, wanted: &'a Cors, check: &Check) -> Prepared<'a> {
@@ -364,6 +376,6 @@ fn handshake_flags(ask: &Ask) -> String {
     all.map(|(name, value)| format!(" -H '{name}: {value}'")).collect::<Vec<_>>().concat()
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
