@@ -157,6 +157,7 @@ fn ready(options: &Options) -> Vec<(&'static str, String)> {
         ("paths", READY_PATHS.join(" ")),
         ("answers in a row", options.successes.to_string()),
         ("between them", span(options.between)),
+        ("where nothing was changed", "the first answer, if it is good".to_owned()),
         ("deadline", span(options.deadline)),
         ("timeout of a request", span(options.timeout)),
     ]

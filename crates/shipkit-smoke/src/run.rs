@@ -19,6 +19,7 @@ pub(crate) mod scrape;
 mod sender;
 pub(crate) mod socket;
 pub(crate) mod talk;
+mod together;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -53,8 +54,9 @@ use log::Log;
 use pages::is_page;
 use question::{Question, Rest};
 use sender::Sender;
+use together::{First, Look, can_be_together};
 
-/// How many requests of the last stage are under way at once.
+/// How many requests of one check are under way at once.
 const AT_ONCE: usize = 8;
 
 /// How to ask.
@@ -67,6 +69,10 @@ pub struct Options {
     pub timeout: Duration,
     /// How many good answers in a row mean ready.
     pub successes: u32,
+    /// Whether nobody says that the target was changed. It is ready then if its first answer is good, and what only reads is asked at the
+    /// same moment; if that answer is bad, `successes` in a row are waited for, and all is asked after them. Nothing of this holds where a
+    /// release is asked for.
+    pub is_settled: bool,
     /// The time between good answers while that is counted.
     pub between: Duration,
     /// How many new connections must all reach the wanted release; to each address where all are asked. With three replicas behind
@@ -104,6 +110,7 @@ impl Default for Options {
             deadline: Duration::from_mins(5),
             timeout: Duration::from_secs(5),
             successes: 3,
+            is_settled: false,
             between: Duration::from_secs(1),
             samples: 20,
             first_wait: Duration::from_millis(250),
@@ -129,19 +136,29 @@ impl Default for Options {
 pub async fn run(base: &Url, checks: Vec<Check>, options: &Options) -> Result<Report, SmokeError> {
     let asked = asked::prepare(base, &checks, options.prometheus.as_ref())?;
     let graph = asked::graph(&checks)?;
-    let session = Session::new(base, options)?;
+    let mut session = Session::new(base, options)?;
+    session.is_settled = options.is_settled && can_be_together(&asked);
     session.learn(asked.iter().flat_map(|asked| asked.check.variables()).cloned());
     let mut reports: Vec<CheckReport> = Vec::new();
     let mut blocker: Option<String> = None;
     let mut detected: Vec<Usual> = Vec::new();
+    let mut early: Option<Vec<CheckReport>> = None;
     for stage in asked::STAGES {
         if stage == Stage::Rest && options.detects && blocker.is_none() {
             detected = session.detect(base).await;
         }
         let is_now = |asked: &Asked<'_>| asked.question.stage() == stage;
-        let mut found: Vec<CheckReport> = match &blocker {
-            Some(name) => asked.iter().filter(|one| is_now(one)).map(|asked| skipped(asked, name)).collect(),
-            None => session.in_order(&asked, &graph, is_now).await,
+        let mut found: Vec<CheckReport> = match (&blocker, early.take_if(|_| stage == Stage::Rest)) {
+            (Some(name), _) => {
+                asked.iter().filter(|one| is_now(one)).map(|asked| skipped(asked, name)).collect()
+            }
+            (None, Some(found)) => found,
+            (None, None) if stage == Stage::Ready && session.is_settled => {
+                let ready;
+                (ready, early) = session.together(&asked, &graph).await;
+                ready
+            }
+            (None, None) => session.in_order(&asked, &graph, is_now).await,
         };
         if stage == Stage::Rest {
             found.extend(session.ask_detected(base, &detected).await?);
@@ -185,6 +202,9 @@ struct Session<'a> {
     roots: RootCertStore,
     options: &'a Options,
     base: &'a Url,
+    /// As in [`Options`], where it is possible.
+    is_settled: bool,
+    look: Look,
     began: Instant,
     end: Instant,
     captured: Mutex<Captured>,
@@ -208,6 +228,8 @@ impl<'a> Session<'a> {
             roots,
             options,
             base,
+            is_settled: false,
+            look: Look::over(),
             began,
             end: began + options.deadline,
             captured: Mutex::default(),
@@ -276,22 +298,30 @@ impl<'a> Session<'a> {
     }
 
     async fn ready(&self, urls: &[Url], log: &mut Log, chosen: &mut Url) -> Outcome {
-        let mut streak = Streak::of(self.options.successes);
+        let successes = self.options.successes;
+        let (mut streak, mut at_once) = if self.is_settled {
+            (Streak::of_settled(successes), urls.len())
+        } else {
+            (Streak::of(successes), 1)
+        };
         loop {
             let began = Instant::now();
-            let (url, answered) = self.first_that_exists(urls).await;
+            let (url, answered) = self.first_that_exists(urls, std::mem::replace(&mut at_once, 1)).await;
             if let Some(url) = url.filter(|url| url != chosen) {
                 // Good answers of another path prove nothing about this one.
-                streak.take(false);
+                streak.restart();
                 *chosen = url;
             }
+            self.look.take(answered.is_ok());
             let is_enough = streak.take(answered.is_ok());
             let wait = log.take(began, answered.map(|()| "ready".to_owned()));
             match wait {
+                Ok(()) if is_enough && streak.count() < successes => {
+                    return Outcome::pass("ready: its first answer is good");
+                }
                 Ok(()) if is_enough => {
-                    let wanted = self.options.successes;
                     return Outcome::pass(format!(
-                        "ready after {}: {wanted} good answers in a row",
+                        "ready after {}: {successes} good answers in a row",
                         log.elapsed()
                     ));
                 }
@@ -303,12 +333,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Asks the paths in order until one exists. Where several are tried, a page is not the answer of a health path:
+    /// Asks the paths in order, so many of them at once, until one exists. Where several are tried, a page is not the answer of a health path:
     /// many front ends answer every path with their page.
-    async fn first_that_exists(&self, urls: &[Url]) -> (Option<Url>, Result<(), Bad>) {
+    async fn first_that_exists(&self, urls: &[Url], at_once: usize) -> (Option<Url>, Result<(), Bad>) {
         let mut last = Bad::new(Class::Status(404), "none of the usual paths exists");
+        // In a loop, for with a closure the future of a run could not be sent to another thread.
+        let mut asking = Vec::new();
         for url in urls {
-            match self.send(&Ask::get(url.clone()), self.options.timeout).await {
+            asking.push(async move { (url, self.send(&Ask::get(url.clone()), self.options.timeout).await) });
+        }
+        let mut answers = stream::iter(asking).buffered(at_once);
+        while let Some((url, answer)) = answers.next().await {
+            match answer {
                 Ok(answer) if answer.status == 404 && 1 < urls.len() => {}
                 Ok(answer) if 1 < urls.len() && url.path() != "/" && is_page(&answer) => {}
                 Ok(answer) => {
@@ -338,6 +374,9 @@ impl<'a> Session<'a> {
 
     async fn rest(&self, rest: &Rest<'_>, retries: u32, log: &mut Log) -> Outcome {
         let mut left = retries;
+        if !rest.only_reads() {
+            self.look.is(First::Good).await;
+        }
         loop {
             let began = Instant::now();
             let judged = self.attempt(rest, began).await;

@@ -23,17 +23,36 @@ impl Pace {
 pub(crate) struct Streak {
     wanted: u32,
     now: u32,
+    /// Whether the next answer is enough, if it is good.
+    trusts: bool,
 }
 
 impl Streak {
+    /// So many are wanted.
     pub(crate) fn of(wanted: u32) -> Self {
-        Self { wanted: wanted.max(1), now: 0 }
+        Self { wanted: wanted.max(1), now: 0, trusts: false }
+    }
+
+    /// So many are wanted, or only one if it is the very first answer: of a target that nobody has changed, nothing else is expected.
+    pub(crate) fn of_settled(wanted: u32) -> Self {
+        Self { trusts: true, ..Self::of(wanted) }
     }
 
     /// Takes one answer; whether it is enough now. A bad one starts the count again.
     pub(crate) fn take(&mut self, is_good: bool) -> bool {
         self.now = if is_good { self.now + 1 } else { 0 };
-        self.wanted <= self.now
+        let trusted = std::mem::take(&mut self.trusts);
+        is_good && trusted || self.wanted <= self.now
+    }
+
+    /// What was counted was about something else.
+    pub(crate) fn restart(&mut self) {
+        self.now = 0;
+    }
+
+    /// How many there were in a row.
+    pub(crate) fn count(self) -> u32 {
+        self.now
     }
 }
 
@@ -41,11 +60,33 @@ impl Streak {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(mut streak: Streak, answers: &[bool], expected: &[bool]) {
+        let taken: Vec<_> = answers.iter().map(|is_good| streak.take(*is_good)).collect();
+        assert_eq!(taken, expected, "{answers:?}");
+    }
+
     #[test]
     fn three_good_answers_count_only_in_a_row() {
-        let mut streak = Streak::of(3);
-        let taken = [true, true, false, true, true, true].map(|is_good| streak.take(is_good));
-        assert_eq!(taken, [false, false, false, false, false, true]);
+        check(
+            Streak::of(3),
+            &[true, true, false, true, true, true],
+            &[false, false, false, false, false, true],
+        );
+    }
+
+    #[test]
+    fn of_a_settled_target_one_answer_is_enough_but_only_the_first() {
+        check(Streak::of_settled(3), &[true], &[true]);
+        check(Streak::of_settled(3), &[false, true, true, true], &[false, false, false, true]);
+    }
+
+    #[test]
+    fn answers_about_something_else_do_not_count() {
+        let mut streak = Streak::of(2);
+        streak.take(true);
+        streak.restart();
+        assert_eq!((streak.take(true), streak.take(true), streak.count()), (false, true, 2));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         detects: environment.is_none(),
         folder: folder(args, &workspace),
         release: args.release.clone(),
+        // Who names a release, or the moment of a change, has changed something.
+        is_settled: args.release.is_none() && args.since.is_none(),
         ..Options::default()
     };
     let mut about = About {

@@ -75,6 +75,22 @@ async fn the_release_that_answers_is_the_one_that_was_shipped() {
 }
 
 #[tokio::test]
+async fn one_good_answer_is_enough_where_nobody_says_that_something_was_changed() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
+    for (changed, ready) in [
+        (&[][..], "its first answer is good"),
+        (&["--release", "1.4.0"], "3 good answers in a row"),
+        (&["--since", "1m"], "3 good answers in a row"),
+    ] {
+        let output = smoke(folder.path(), &[&["run", "--url", &url], changed].concat()).await;
+        check(&output, 0, "checks pass");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let line = stdout.lines().find(|line| line.contains(" ready: ")).unwrap();
+        assert!(line.contains(ready), "{changed:?}: {line}");
+    }
+}
+
+#[tokio::test]
 async fn another_release_is_a_fail_with_a_command_to_repeat_it() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
     let args = ["run", "--url", &url, "--release", "1.5.0", "--deadline", "4s", "--ready-path", "/health"];

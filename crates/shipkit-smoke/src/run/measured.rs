@@ -12,6 +12,7 @@ use super::Session;
 use super::filled::Request;
 use super::log::Log;
 use super::question::Rest;
+use super::together::First;
 use crate::judge;
 use crate::latency::{Gauge, pace};
 use crate::open_loop::{Settled, is_enough};
@@ -28,6 +29,8 @@ impl Session<'_> {
     /// Whether nineteen of twenty answers take no longer than `limit`, by requests at a fixed rate.
     async fn p95(&self, request: &Request<'_>, limit: Duration, log: &mut Log) -> Outcome {
         let Request { ask, expected, .. } = request;
+        // Some hundred requests are for a target that is ready.
+        self.look.is(First::Good).await;
         let began = Instant::now();
         let timeout = expected.within.unwrap_or(self.options.timeout.max(limit));
         let question = Arc::new((self.sender.clone(), ask.clone(), expected.clone()));

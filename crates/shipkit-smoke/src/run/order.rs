@@ -4,11 +4,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use shipkit_core::{Outcome, Verdict};
 
+use super::Session;
 use super::asked::Asked;
 use super::log::Log;
-use super::{AT_ONCE, Session};
 use crate::graph::{Graph, State, Step};
 use crate::report::CheckReport;
+
+/// How many checks are asked at once: all of them, as a rule, so that they take no longer than the slowest. More would be a burst.
+const AT_ONCE: usize = 32;
 
 impl Session<'_> {
     /// The reports of the checks that `is_now` picks of all of them, in their order.

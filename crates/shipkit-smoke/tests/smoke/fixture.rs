@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
@@ -18,6 +19,8 @@ pub(crate) enum Reply {
     Endless(Vec<u8>),
     /// Stands still until this moment, then sends 200.
     At(Instant),
+    /// Sends 200 as soon as as many others wait here as there are to be.
+    Together(Arc<Barrier>),
     /// Sends nothing and keeps the connection.
     Silence,
 }
@@ -96,6 +99,10 @@ async fn converse(
         }
         Reply::At(moment) => {
             sleep_until(moment).await;
+            stream.write_all(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.ok();
+        }
+        Reply::Together(all) => {
+            all.wait().await;
             stream.write_all(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.ok();
         }
         Reply::Silence => std::future::pending().await,

@@ -26,6 +26,7 @@ mod promql;
 mod rate_limit;
 mod redirect;
 mod run;
+mod settled;
 mod socketio;
 mod tcp;
 mod tls;
