@@ -52,8 +52,7 @@ async fn values_are_compared_at_paths_of_both_kinds() {
 
 #[tokio::test]
 async fn elements_of_a_page_are_compared() {
-    let page =
-        "<title>Shop</title><meta name=version content=1.4.0><li>rye<li>wheat<p class=error>out of bread";
+    let page = "<title>Shop</title><meta name=version content=1.4.0><ul><li>rye<li>wheat</ul><p class=error>out of bread";
     let server = serve(|_, _| answer(200, "text/html", page)).await;
     let expect = |wanted: &[(&str, Value)]| {
         let html = wanted.iter().map(|(selector, value)| ((*selector).to_owned(), value.clone())).collect();
