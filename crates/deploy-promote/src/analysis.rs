@@ -21,7 +21,7 @@ use crate::target::Target;
 /// Where Prometheus is.
 enum Source<'a> {
     /// At an address.
-    Address(Prometheus),
+    Address(Box<Prometheus>),
     /// In the cluster that the target is in.
     Service(&'a Cluster, ServiceAddress),
 }

@@ -236,9 +236,8 @@ fn alerts_and_queries_are_checks_of_a_deploy() {
     // Nobody is let in before this is so.
     let is_open = Arc::new(AtomicBool::new(true));
     let (door, stack) = (Arc::clone(&is_open), bed.stack.clone());
-    let front = Front::start(move |path| match door.load(Ordering::SeqCst) {
-        true => ask_api(&stack, path),
-        false => (503, "closed".to_owned()),
+    let front = Front::start(move |path| {
+        if door.load(Ordering::SeqCst) { ask_api(&stack, path) } else { (503, "closed".to_owned()) }
     });
     let config = with(&bed.config(), &prometheus.line("window: 5s"));
     let own = "    smoke:\n    - {alerts: {job: app}}\n    - {promql: 'sum(rate(http_requests_total[2s]))', expect: {over: 0}}\n";
