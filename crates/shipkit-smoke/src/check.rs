@@ -224,12 +224,16 @@ impl Check {
 
     /// The values that it brings for names.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Secret> {
-        let http = if let Kind::Http(http) = &self.kind { Some(http) } else { None };
-        http.into_iter().flat_map(|http| http.variables.values())
+        let http = if let Kind::Http(http) = &self.kind { Some(&http.variables) } else { None };
+        let api = if let Kind::Openapi(api) = &self.kind { Some(&api.variables) } else { None };
+        http.into_iter().chain(api).flat_map(BTreeMap::values)
     }
 
     /// The names that it uses. One that is not well written uses none; that is found when it is filled.
     pub(crate) fn names(&self) -> BTreeSet<String> {
+        if let Kind::Openapi(api) = &self.kind {
+            return api.send.values().filter_map(|text| names(text).ok()).flatten().collect();
+        }
         let Kind::Http(http) = &self.kind else { return BTreeSet::new() };
         http.names().unwrap_or_default()
     }

@@ -49,16 +49,18 @@ pub fn configured(wanted: &[config::Check], given: &Given<'_>) -> Result<Vec<Che
     for (check, wanted) in checks.iter_mut().zip(wanted) {
         match (&mut check.kind, &wanted.kind, &wanted.expect.schema) {
             (Kind::Http(http), _, Some(file)) => http.expect.schema = Some(schema(wanted, file, given)?),
-            (Kind::Openapi(api), CheckKind::Openapi(file), _) => *api = described(wanted, file, given)?,
+            (Kind::Openapi(api), CheckKind::Openapi(asked), _) => *api = described(wanted, asked, given)?,
             _ => {}
         }
     }
     let captured: Vec<String> = checks.iter().flat_map(Check::captures).cloned().collect();
     for check in &mut checks {
         let own: Vec<String> = check.names().into_iter().filter(|name| !captured.contains(name)).collect();
+        let known = own.into_iter().filter_map(|name| Some((name.clone(), (given.variables)(&name)?)));
         if let Kind::Http(http) = &mut check.kind {
-            let known = own.into_iter().filter_map(|name| Some((name.clone(), (given.variables)(&name)?)));
             http.variables = known.collect();
+        } else if let Kind::Openapi(api) = &mut check.kind {
+            api.variables = known.collect();
         }
     }
     Ok(checks)
@@ -72,13 +74,14 @@ fn schema(check: &config::Check, file: &ProjectPath, given: &Given<'_>) -> Resul
 }
 
 /// What stands in the description of an API.
-fn described(check: &config::Check, file: &str, given: &Given<'_>) -> Result<Api, SmokeError> {
+fn described(check: &config::Check, asked: &config::Openapi, given: &Given<'_>) -> Result<Api, SmokeError> {
+    let config::Openapi { file, send } = asked;
     let bad = |why: String| unread(check, file, why);
     let path = file.parse::<ProjectPath>().map_err(|error| bad(error.to_string()))?;
     let bytes = (given.files)(&path).map_err(|error| bad(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
     let document = config::document(file, &text).map_err(|error| bad(error.to_string()))?;
-    Api::read(&document).map_err(bad)
+    Api::read(&document, send.clone()).map_err(bad)
 }
 
 fn unread(check: &config::Check, file: &str, why: String) -> SmokeError {

@@ -367,7 +367,7 @@ impl<'a> Session<'a> {
         let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match asked.filled(self.base, &captured) {
             None => self.rest(rest, retries, log).await,
-            Some(Ok(request)) => self.rest(&Rest::Http(request), retries, log).await,
+            Some(Ok(rest)) => self.rest(&rest, retries, log).await,
             Some(Err(error)) => Outcome::fail(error.to_string()),
         }
     }

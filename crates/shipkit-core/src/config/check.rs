@@ -67,7 +67,7 @@ pub enum CheckKind {
     /// A query for Prometheus that must give something.
     Promql(String),
     /// Every GET operation without parameters of an `OpenAPI` file.
-    Openapi(String),
+    Openapi(Openapi),
     /// A path that must refuse when asked too often.
     RateLimit(String),
     /// A command on the host.
@@ -98,6 +98,15 @@ pub struct Exposition {
     pub grows: Vec<String>,
     /// What is asked for; `None` is `/`.
     pub by: Option<String>,
+}
+
+/// The description of an API, and what its operations are sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Openapi {
+    /// The file, beside the configuration.
+    pub file: String,
+    /// Headers to send, such as a login.
+    pub send: BTreeMap<String, String>,
 }
 
 /// What Prometheus must say about itself.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::check::{
-    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, Running, SecurityHeaders, SocketIo, Tls,
-    TlsVersion,
+    Alerts, Check, CheckKind, Cors, Expect, Exposition, Openapi, Profile, Running, SecurityHeaders, SocketIo,
+    Tls, TlsVersion,
 };
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
@@ -307,7 +307,9 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
             .map(|Brief(wanted)| CheckKind::SecurityHeaders(security_headers(wanted))),
         raw.cors.clone().map(|wanted| CheckKind::Cors(cors(wanted))),
         raw.promql.clone().map(CheckKind::Promql),
-        raw.openapi.clone().map(CheckKind::Openapi),
+        raw.openapi
+            .clone()
+            .map(|file| CheckKind::Openapi(Openapi { file, send: plain_texts(raw.send.as_ref()) })),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
         raw.release.clone().map(|Brief(RawRunning { path, addresses })| {
@@ -389,7 +391,7 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Compression(what)
         | CheckKind::Cors(Cors { path: what, .. })
         | CheckKind::Promql(what)
-        | CheckKind::Openapi(what)
+        | CheckKind::Openapi(Openapi { file: what, .. })
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
         | CheckKind::Release(Running { path: what, .. }) => format!("{} {what}", kind.word()),

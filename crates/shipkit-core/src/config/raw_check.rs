@@ -47,7 +47,7 @@ pub(super) struct RawCheck {
     pub(super) patch: Option<String>,
     /// A DELETE request.
     pub(super) delete: Option<String>,
-    /// Headers to send with a request.
+    /// Headers to send with a request, or with those of `openapi`.
     pub(super) send: Option<BTreeMap<String, Text>>,
     /// The body of `post`, `put`, `patch` or `delete`: JSON, or a text as it is.
     pub(super) body: Option<Value>,

@@ -10,14 +10,16 @@ use super::yaml::join;
 pub(super) fn keys(context: &mut Context<'_>, path: &str, raw: &RawCheck, kind: &CheckKind) {
     let request = if let CheckKind::Http(request) = kind { Some(request) } else { None };
     let is_unsafe = request.is_some_and(|request| !request.method.is_safe());
-    let (unsafe_ones, all) = (
+    let sends = request.is_some() || matches!(kind, CheckKind::Openapi(_));
+    let (unsafe_ones, all, all_that_send) = (
         "`post`, `put`, `patch` and `delete`",
         "`get`, `head`, `options`, `post`, `put`, `patch` and `delete`",
+        "`get`, `head`, `options`, `post`, `put`, `patch`, `delete` and `openapi`",
     );
     for (key, is_given, belongs, owners) in [
         ("body", raw.body.is_some(), is_unsafe, unsafe_ones),
         ("writes", raw.writes.is_some(), is_unsafe, unsafe_ones),
-        ("send", raw.send.is_some(), request.is_some(), all),
+        ("send", raw.send.is_some(), sends, all_that_send),
         ("capture", raw.capture.is_some(), request.is_some(), all),
     ] {
         if is_given && !belongs {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::check::{Check, CheckKind, Exposition, Running};
+use super::check::{Check, CheckKind, Exposition, Openapi, Running};
 use super::environment::origin;
 use super::error::{list, suggestion};
 use super::metric_rules;
@@ -422,7 +422,7 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
                 "write `host:port`",
             )
         }
-        CheckKind::Promql(text) | CheckKind::Openapi(text) | CheckKind::Run(text) => {
+        CheckKind::Promql(text) | CheckKind::Openapi(Openapi { file: text, .. }) | CheckKind::Run(text) => {
             (text, !text.trim().is_empty(), "it may not be empty")
         }
         CheckKind::Hurl(patterns) => match patterns.iter().find(|pattern| pattern.trim().is_empty()) {

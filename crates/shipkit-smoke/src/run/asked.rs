@@ -2,8 +2,9 @@
 
 use url::Url;
 
-use super::filled::{self, Request};
-use super::question::Question;
+use super::filled;
+use super::operations::Operations;
+use super::question::{Question, Rest};
 use crate::capture::Captured;
 use crate::check::{Check, Kind};
 use crate::error::SmokeError;
@@ -102,17 +103,17 @@ pub(crate) fn harmless(url: &Url) -> Url {
 
 impl Asked<'_> {
     /// The question again, with what was captured, if it needs any of it.
-    pub(super) fn filled(
-        &self,
-        base: &Url,
-        captured: &Captured,
-    ) -> Option<Result<Box<Request<'_>>, SmokeError>> {
-        let Kind::Http(http) = &self.check.kind else { return None };
+    pub(super) fn filled(&self, base: &Url, captured: &Captured) -> Option<Result<Rest<'_>, SmokeError>> {
         let names = self.check.names();
         if !names.iter().any(|name| captured.contains_key(name)) {
             return None;
         }
+        if let Kind::Openapi(api) = &self.check.kind {
+            let values = Values { captured, own: &api.variables };
+            return Some(Operations::of(base, self.check, api, values).map(Rest::Operations));
+        }
+        let Kind::Http(http) = &self.check.kind else { return None };
         let values = Values { captured, own: &http.variables };
-        Some(filled::request(base, self.check, http, values).map(Box::new))
+        Some(filled::request(base, self.check, http, values).map(|request| Rest::Http(Box::new(request))))
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Question<'a> {
             Kind::Hurl { patterns, within } => program(base, Task::Hurl(patterns), *within, check),
             Kind::Cors(wanted) => cors(base, wanted, check),
             Kind::SecurityHeaders(wanted) => security_headers(base, wanted, check),
-            Kind::Openapi(api) => openapi(base, api, check),
+            Kind::Openapi(api) => openapi(base, api, later, check),
             Kind::RateLimit { path } => rate_limit(base, path, check),
             Kind::Metrics(metrics) => scrape(base, metrics, check),
             Kind::Alerts(wanted) => alerts(prometheus, wanted, check),
@@ -240,8 +240,8 @@ fn security_headers(base: &Url, wanted: &SecurityHeaders, check: &Check) -> Prep
     Ok(rest(root.clone(), Rest::SecurityHeaders { profile: *profile, root, urls }))
 }
 
-fn openapi(base: &Url, api: &Api, check: &Check) -> Prepared<'static> {
-    let operations = Operations::of(base, check, api)?;
+fn openapi(base: &Url, api: &Api, later: &Captured, check: &Check) -> Prepared<'static> {
+    let operations = Operations::of(base, check, api, Values { captured: later, own: &api.variables })?;
     Ok(rest(address(base, "/", check)?, Rest::Operations(operations)))
 }
 

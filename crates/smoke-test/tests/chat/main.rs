@@ -138,7 +138,7 @@ async fn all_operations_are_asked_and_faults_are_found() {
     let faults = [
         (Fault::OpenToAll, vec![("rooms without login", "fail")]),
         (Fault::AnyPassword, vec![("wrong password", "fail")]),
-        (Fault::OtherShape, vec![("read", "fail")]),
+        (Fault::OtherShape, vec![("openapi openapi.yaml", "fail"), ("read", "fail")]),
     ];
     for (fault, bad) in faults {
         let url = serve(&database.make(&format!("{fault:?}").to_lowercase()).await, fault).await;
