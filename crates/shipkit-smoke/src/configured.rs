@@ -293,7 +293,7 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Check, SmokeE
 }
 
 fn http(check: &config::Check, request: &Request) -> Http {
-    let Request { method, url, send, body, writes: _, captures } = request.clone();
+    let Request { method, url, send, body, captures } = request.clone();
     Http { method, path: url, headers: send, body, expect: expect(check), captures, ..Http::default() }
 }
 
@@ -349,6 +349,7 @@ mod tests {
             headers: Vec::new(),
             expect: config::Expect::default(),
             retries: None,
+            writes: false,
             only_warns: false,
             line: 7,
         }

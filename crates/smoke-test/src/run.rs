@@ -171,6 +171,7 @@ fn release_check(args: &RunArgs) -> config::Check {
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        writes: false,
         only_warns: false,
         line: 0,
     }

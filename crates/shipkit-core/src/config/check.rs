@@ -24,6 +24,8 @@ pub struct Check {
     pub expect: Expect,
     /// How often it is tried again.
     pub retries: Option<u64>,
+    /// Whether it may change something where people use the environment.
+    pub writes: bool,
     /// Whether a bad answer is only reported.
     pub only_warns: bool,
     /// The line of the entry in the file, from 1.

@@ -279,6 +279,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             bounds: expect.bounds,
         },
         retries: raw.retries,
+        writes: raw.writes.unwrap_or(false),
         only_warns: raw.severity == Some(CheckSeverity::Warn),
         line: context.document.place(path).value.line,
     })
@@ -369,10 +370,9 @@ fn security_headers(raw: RawSecurityHeaders) -> SecurityHeaders {
 fn requests(raw: &RawCheck) -> impl Iterator<Item = CheckKind> {
     let request = |method, url: &String| {
         let send = plain_texts(raw.send.as_ref());
-        let writes = raw.writes.unwrap_or(false);
         let captures =
             raw.capture.iter().flatten().map(|(name, raw)| (name.clone(), raw.0.clone())).collect();
-        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), writes, captures })
+        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), captures })
     };
     Method::ALL.into_iter().filter_map(move |method| Some(request(method, raw.url_of(method)?)))
 }

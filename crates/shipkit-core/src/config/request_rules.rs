@@ -11,14 +11,16 @@ pub(super) fn keys(context: &mut Context<'_>, path: &str, raw: &RawCheck, kind: 
     let request = if let CheckKind::Http(request) = kind { Some(request) } else { None };
     let is_unsafe = request.is_some_and(|request| !request.method.is_safe());
     let sends = request.is_some() || matches!(kind, CheckKind::Openapi(_));
-    let (unsafe_ones, all, all_that_send) = (
+    let writes = is_unsafe || is_program(kind);
+    let (unsafe_ones, all_that_write, all, all_that_send) = (
         "`post`, `put`, `patch` and `delete`",
+        "`post`, `put`, `patch`, `delete`, `run` and `hurl`",
         "`get`, `head`, `options`, `post`, `put`, `patch` and `delete`",
         "`get`, `head`, `options`, `post`, `put`, `patch`, `delete` and `openapi`",
     );
     for (key, is_given, belongs, owners) in [
         ("body", raw.body.is_some(), is_unsafe, unsafe_ones),
-        ("writes", raw.writes.is_some(), is_unsafe, unsafe_ones),
+        ("writes", raw.writes.is_some(), writes, all_that_write),
         ("send", raw.send.is_some(), sends, all_that_send),
         ("capture", raw.capture.is_some(), request.is_some(), all),
     ] {
@@ -45,6 +47,11 @@ fn is_cookie(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c == '=' || c == ';' || c.is_whitespace() || c.is_control())
 }
 
+/// What it does nobody knows.
+fn is_program(kind: &CheckKind) -> bool {
+    matches!(kind, CheckKind::Run(_) | CheckKind::Hurl(_))
+}
+
 /// What may change something is asked where people are only if the check says that it may.
 pub(super) fn writes(
     context: &mut Context<'_>,
@@ -53,11 +60,14 @@ pub(super) fn writes(
     environment: &Environment,
     config: &Config,
 ) {
-    let CheckKind::Http(request) = &check.kind else { return };
-    if request.method.is_safe() || request.writes || !config.is_production(&environment.name) {
+    let is_safe = match &check.kind {
+        CheckKind::Http(request) => request.method.is_safe(),
+        kind => !is_program(kind),
+    };
+    if is_safe || check.writes || !config.is_production(&environment.name) {
         return;
     }
-    let key = request.method.key();
+    let key = check.kind.word();
     let message = format!("`{key}` may change something, and people use `{}`", environment.name);
     let hint = "say `writes: true` in the check if it may, or leave it to an environment before";
     context.wrong_key(&join(path, key), message, Some(hint));
