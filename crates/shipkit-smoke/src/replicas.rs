@@ -39,6 +39,22 @@ pub(crate) fn judged(answers: &[Answered], no_route: &[SocketAddr]) -> Result<St
     }
 }
 
+/// A release that is neither the one that was shipped nor the one before, if one answers: somebody else deploys, and time mends nothing.
+/// The first other one that is seen is the one before.
+pub(crate) fn stranger(before: &mut Option<String>, answers: &[Answered]) -> Option<String> {
+    let others =
+        answers.iter().filter(|answer| answer.judged.is_err()).filter_map(|answer| answer.name.as_ref());
+    for name in others {
+        let known = before.get_or_insert_with(|| name.clone());
+        if known != name {
+            return Some(format!(
+                "`{name}` answers, which is neither the release that was shipped nor `{known}`, which answered before"
+            ));
+        }
+    }
+    None
+}
+
 /// Answers that say the same.
 struct Group {
     what: String,
@@ -151,6 +167,21 @@ mod tests {
         fails(&[good(None), old(None)], Class::Body, "mixed: 1 answer is `1.4.0`, 1 is `1.3.9`");
         let broken = [good(Some(TEN[0])), none(TEN[1], Class::Refused)];
         fails(&broken, Class::Refused, "mixed: 1 answer is `1.4.0`, 1 is none (x) (`10.0.0.7`)");
+    }
+
+    #[test]
+    fn a_third_release_is_told_from_the_one_before() {
+        let named = |name: &str| Answered { name: Some(name.to_owned()), ..old(None) };
+        let mut before = None;
+        assert_eq!(stranger(&mut before, &[none(TEN[0], Class::Refused), good(None)]), None);
+        assert_eq!(stranger(&mut before, &[old(None), good(None), old(None)]), None);
+        assert_eq!(stranger(&mut before, &[old(None)]), None);
+        let told = stranger(&mut before, &[old(None), named("1.5.0")]).unwrap();
+        assert_eq!(
+            told,
+            "`1.5.0` answers, which is neither the release that was shipped nor `1.3.9`, which answered before"
+        );
+        assert!(stranger(&mut None, &[named("1.5.0"), old(None)]).is_some());
     }
 
     #[test]

@@ -250,8 +250,8 @@ fn alerts_and_queries_are_checks_of_a_deploy() {
 
     soon("`Old` never fires", || prometheus.fires("Old"));
     let run = step(&one).run().ended(0, "1.1.0 serves in staging");
-    assert!(run.summary.contains("alert `Old` fires as it did before"), "{run:#?}");
-    assert!(run.summary.contains("promql sum(rate"), "{run:#?}");
+    assert!(run.stderr.contains("alert `Old` fires as it did before"), "{run:#?}");
+    assert!(run.stderr.contains("pass: promql sum(rate"), "{run:#?}");
 
     is_open.store(false, Ordering::SeqCst);
     let second = step(&two);

@@ -60,11 +60,9 @@ pub(super) fn writes(
     environment: &Environment,
     config: &Config,
 ) {
-    let is_safe = match &check.kind {
-        CheckKind::Http(request) => request.method.is_safe(),
-        kind => !is_program(kind),
-    };
-    if is_safe || check.writes || !config.is_production(&environment.name) {
+    let changes = is_program(&check.kind)
+        || matches!(&check.kind, CheckKind::Http(request) if !request.method.is_safe());
+    if !changes || check.writes || !config.is_production(&environment.name) {
         return;
     }
     let key = check.kind.word();

@@ -14,7 +14,7 @@ use crate::check::Wanted;
 use crate::class::Class;
 use crate::client::{Ask, Bad};
 use crate::judge;
-use crate::replicas::{Answered, judged};
+use crate::replicas::{Answered, judged, stranger};
 use crate::tcp::{Endpoint, is_routed};
 
 /// Where the release is asked, and which it should be.
@@ -27,33 +27,42 @@ pub(super) struct Running<'a> {
 
 impl Session<'_> {
     pub(super) async fn release(&self, running: &Running<'_>, log: &mut Log) -> Outcome {
+        let mut before = None;
         loop {
             let began = Instant::now();
-            let seen = self.sample(running, log).await;
+            let (seen, third) = match self.sample(running).await {
+                Ok((answers, no_route)) => {
+                    for name in answers.iter().filter_map(|answer| answer.name.clone()) {
+                        log.said(name);
+                    }
+                    (judged(&answers, &no_route), stranger(&mut before, &answers))
+                }
+                Err(bad) => (Err(bad), None),
+            };
+            let seen = third.as_ref().map_or(seen, |third| Err(Bad::new(Class::Body, third.clone())));
             match log.take(began, seen) {
                 Ok(()) => {
                     return Outcome::pass(format!("{} after {}", log.last_seen(), log.elapsed()));
                 }
-                Err(bad) if is_hopeless_while_rolling(bad.class) => return Outcome::fail(bad.detail),
+                Err(bad) if third.is_some() || is_hopeless_while_rolling(bad.class) => {
+                    return Outcome::fail(bad.detail);
+                }
                 Err(_) if self.pause(self.wait(log.bad_in_a_row())).await => {}
                 Err(_) => return self.give_up("not the wanted release", log).await,
             }
         }
     }
 
-    async fn sample(&self, running: &Running<'_>, log: &mut Log) -> Result<String, Bad> {
-        let (answers, no_route) = if running.every_address {
+    /// The answers, and those addresses that this machine has no route to.
+    async fn sample(&self, running: &Running<'_>) -> Result<(Vec<Answered>, Vec<SocketAddr>), Bad> {
+        if running.every_address {
             let endpoint = Endpoint::of(&running.url);
             let endpoint = endpoint.ok_or_else(|| Bad::new(Class::Dns, "the address has no host"))?;
             let addresses = endpoint.addresses(Instant::now() + self.options.timeout).await?;
-            self.everywhere(running, &addresses).await?
+            self.everywhere(running, &addresses).await
         } else {
-            (self.answers(&self.sender, None, running).await, Vec::new())
-        };
-        for name in answers.iter().filter_map(|answer| answer.name.clone()) {
-            log.said(name);
+            Ok((self.answers(&self.sender, None, running).await, Vec::new()))
         }
-        judged(&answers, &no_route)
     }
 
     /// The answers of each of these addresses, and those addresses that this machine has no route to.

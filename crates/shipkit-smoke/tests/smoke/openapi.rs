@@ -47,6 +47,7 @@ fn read(text: &str) -> Result<Vec<Check>, SmokeError> {
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        writes: false,
         only_warns: false,
         line: 7,
     };
@@ -154,6 +155,7 @@ async fn with_a_login_what_needs_one_is_asked_and_no_token_is_shown() {
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        writes: false,
         only_warns: false,
         line: 7,
     };

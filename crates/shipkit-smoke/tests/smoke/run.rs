@@ -118,6 +118,16 @@ async fn the_old_release_on_every_third_answer_is_not_the_new_release() {
 }
 
 #[tokio::test]
+async fn a_release_that_nobody_expects_fails_at_once() {
+    let server =
+        serve(|n, _| json(&format!(r#"{{"commit": "{}"}}"#, ["b", "b", "c"][n.min(2)].repeat(12)))).await;
+    let cause = "`cccccccccccc` answers, which is neither the release that was shipped nor `bbbbbbbbbbbb`, which answered before";
+    let found = outcome(&server, release(), &quick()).await;
+    check(&found, Verdict::Fail, cause);
+    assert_eq!(server.asked(), 3);
+}
+
+#[tokio::test]
 async fn the_new_release_is_waited_for_and_seen_on_twenty_new_connections() {
     let says = |n: usize| if n < 5 { "bbbbbbb" } else { "aaaaaaa" };
     let server = serve(move |n, _| json(&format!(r#"{{"git_sha":"{}"}}"#, says(n)))).await;
