@@ -21,7 +21,7 @@ use crate::target::Target;
 /// Where Prometheus is.
 enum Source<'a> {
     /// At an address.
-    Address(Prometheus),
+    Address(Box<Prometheus>),
     /// In the cluster that the target is in.
     Service(&'a Cluster, ServiceAddress),
 }
@@ -31,7 +31,7 @@ impl<'a> Source<'a> {
         match (analysis.prometheus.parse::<ServiceAddress>(), target) {
             (Ok(service), Some(Target::Cluster(cluster))) => Ok(Self::Service(cluster, service)),
             // A service elsewhere was refused with the configuration.
-            (Ok(_) | Err(_), _) => Ok(Self::Address(Prometheus::new(&analysis.prometheus)?)),
+            (Ok(_) | Err(_), _) => Ok(Self::Address(Box::new(Prometheus::new(&analysis.prometheus)?))),
         }
     }
 

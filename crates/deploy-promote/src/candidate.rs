@@ -144,6 +144,8 @@ impl<'a> Candidate<'a> {
             is_production: self.project.config.is_production(&self.project.environment.name),
             // An address that is none was refused with the checks.
             since: Some(self.began),
+            folder: self.project.folder(),
+            release: Some(self.shipped.digest.to_string()),
             prometheus: Prometheus::of(self.project.environment.analysis.as_ref()).ok().flatten(),
             ..shipkit_smoke::Options::default()
         };

@@ -105,10 +105,13 @@ fn is_replaced(service: &Service) -> bool {
 /// Whether the check can be asked of an instance of this service.
 fn is_of(check: &config::Check, service: &str) -> bool {
     let path = match &check.kind {
-        CheckKind::Http(config::Request { url: path, .. }) | CheckKind::Release(path) => path,
+        CheckKind::Http(config::Request { url: path, .. })
+        | CheckKind::Release(config::Running { path, .. }) => path,
         CheckKind::Ws(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Caching(_)
+        | CheckKind::Compression(_)
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)
@@ -119,7 +122,8 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
         | CheckKind::RateLimit(_)
-        | CheckKind::Run(_) => return false,
+        | CheckKind::Run(_)
+        | CheckKind::Hurl(_) => return false,
     };
     check.service.as_deref() == Some(service) && path.starts_with('/')
 }

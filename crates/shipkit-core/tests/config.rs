@@ -19,7 +19,7 @@ use shipkit_core::Hint as _;
 use shipkit_core::compose::ProxyKind;
 use shipkit_core::config::{
     AksAuth, Auth, BuildArg, Ca, Capture, CheckKind, Config, ConfigError, EksAuth, EnvFile, GkeAuth, Latest,
-    Needed, Proxy, Rule, Source, Statuses, Strategy, TagKind, TargetKind,
+    Needed, Proxy, Rule, Running, Source, Statuses, Strategy, TagKind, TargetKind,
 };
 use shipkit_core::exit::ExitCode;
 
@@ -349,7 +349,10 @@ fn a_check_knows_its_kind_and_its_line() {
         (smoke[0].line, smoke[0].name.as_str(), smoke[0].expect.status.clone()),
         (7, "get /health", Statuses::one(204))
     );
-    assert_eq!((smoke[1].line, &smoke[1].kind), (9, &CheckKind::Release("/version".to_owned())));
+    let running = |every_address| CheckKind::Release(Running { path: "/version".to_owned(), every_address });
+    assert_eq!((smoke[1].line, &smoke[1].kind), (9, &running(false)));
+    let text = text.replace("release: /version", "release: {path: /version, addresses: all}");
+    assert_eq!(parse(&text).unwrap().environments.remove(0).smoke[1].kind, running(true));
 }
 
 #[test]

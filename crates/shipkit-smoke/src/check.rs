@@ -48,6 +48,8 @@ pub enum Kind {
         path: String,
         /// What it should say.
         wanted: Wanted,
+        /// Whether every address of the host is asked for itself.
+        every_address: bool,
     },
     /// Is the answer to a request as expected?
     Http(Http),
@@ -80,6 +82,16 @@ pub enum Kind {
         /// A path below the base address, or a whole address.
         path: String,
     },
+    /// Do browsers ask about a page anew, keep its files whose name has a hash, and learn that nothing has changed (RFC 9111)?
+    Caching {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
+    /// Do a page, its scripts and its styles come compressed to those who can unpack them (RFC 9110 8.4)?
+    Compression {
+        /// A path below the base address, or a whole address.
+        path: String,
+    },
     /// Are pages of an origin let in from browsers, and others not?
     Cors(Cors),
     /// Do answers have the headers that protect visitors?
@@ -95,6 +107,20 @@ pub enum Kind {
     Alerts(Alerts),
     /// Do the operations of an API that only read answer as its description says?
     Openapi(Api),
+    /// Does a command of the project end well, on the machine that asks?
+    Run {
+        /// What the shell runs.
+        command: String,
+        /// How long it may take; otherwise as long as there is time.
+        within: Option<Duration>,
+    },
+    /// Does an installed `hurl` find everything as these files say?
+    Hurl {
+        /// Patterns of the files, below the folder of the configuration.
+        patterns: Vec<String>,
+        /// How long all of them may take; otherwise as long as there is time.
+        within: Option<Duration>,
+    },
     /// Does Prometheus measure what it should, since this run began?
     Promql {
         /// The query.
@@ -129,12 +155,15 @@ pub struct Http {
 pub struct Expect {
     /// Which statuses are good; any of 200 to 299 if not given.
     pub status: Option<Statuses>,
-    /// Headers by name: any value, exactly this text, or a mapping of matchers (all lines of the header joined with `, `).
+    /// Headers by name: any value, exactly this text, a mapping of matchers, or a list of both (all lines of the header joined with `, `).
     pub headers: BTreeMap<String, Option<Value>>,
     /// Values, or mappings of matchers, in the JSON body: by dotted path (`info.database.status`, `items.0.id`), or by `JSONPath` where it
     /// begins with `$` (RFC 9535).
     pub json: BTreeMap<String, Value>,
-    /// A text in the body, or a mapping of matchers.
+    /// Values, or mappings of matchers, in the HTML body: the texts of the elements that a CSS selector names, or with
+    /// `SELECTOR::attr(NAME)` their attribute.
+    pub html: BTreeMap<String, Value>,
+    /// A text in the body, a mapping of matchers, or a list of both.
     pub body: Option<Value>,
     /// The JSON Schema (2020-12) that the JSON body has to fit.
     pub schema: Option<Value>,
@@ -145,6 +174,9 @@ pub struct Expect {
     pub p95: Option<Duration>,
     /// How many times as long as in the last good run these may take.
     pub max_regress: Option<f64>,
+    /// Names of cookies that the answer must set, and protect as those of a login (RFC 6265 8.3, 8.6). Where some are given, all that the
+    /// answer sets are judged.
+    pub cookies: Vec<String>,
 }
 
 /// What a bad answer means.
@@ -178,7 +210,7 @@ impl Check {
     /// Asks which release runs.
     #[must_use]
     pub fn release(path: impl Into<String>, wanted: Wanted) -> Self {
-        Self::new("release", Kind::Release { path: path.into(), wanted })
+        Self::new("release", Kind::Release { path: path.into(), wanted, every_address: false })
     }
 
     /// Asks a path and expects 200 to 299.
@@ -196,12 +228,16 @@ impl Check {
 
     /// The values that it brings for names.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Secret> {
-        let http = if let Kind::Http(http) = &self.kind { Some(http) } else { None };
-        http.into_iter().flat_map(|http| http.variables.values())
+        let http = if let Kind::Http(http) = &self.kind { Some(&http.variables) } else { None };
+        let api = if let Kind::Openapi(api) = &self.kind { Some(&api.variables) } else { None };
+        http.into_iter().chain(api).flat_map(BTreeMap::values)
     }
 
     /// The names that it uses. One that is not well written uses none; that is found when it is filled.
     pub(crate) fn names(&self) -> BTreeSet<String> {
+        if let Kind::Openapi(api) = &self.kind {
+            return api.send.values().filter_map(|text| names(text).ok()).flatten().collect();
+        }
         let Kind::Http(http) = &self.kind else { return BTreeSet::new() };
         http.names().unwrap_or_default()
     }
@@ -216,7 +252,11 @@ impl Check {
 impl Expect {
     /// Whether any answer with a good status will do.
     pub(crate) fn is_bare(&self) -> bool {
-        self.headers.is_empty() && self.json.is_empty() && self.body.is_none() && self.schema.is_none()
+        self.headers.is_empty()
+            && self.json.is_empty()
+            && self.html.is_empty()
+            && self.body.is_none()
+            && self.schema.is_none()
     }
 }
 
@@ -224,7 +264,12 @@ impl Http {
     /// The names that it uses.
     pub(crate) fn names(&self) -> Result<BTreeSet<String>, Unfilled> {
         let texts = self.headers.values().chain([&self.path]).map(|text| names(text));
-        let values = self.body.iter().chain(self.expect.json.values()).chain(&self.expect.body);
+        let values = self
+            .body
+            .iter()
+            .chain(self.expect.json.values())
+            .chain(self.expect.html.values())
+            .chain(&self.expect.body);
         let values = values.chain(self.expect.headers.values().flatten()).map(names_in);
         let all: Vec<Vec<String>> = texts.chain(values).collect::<Result<_, _>>()?;
         Ok(all.into_iter().flatten().collect())

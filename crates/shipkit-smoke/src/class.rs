@@ -33,6 +33,8 @@ pub enum Class {
     Dropped,
     /// Another than the one that is meant has answered.
     Elsewhere,
+    /// A program here did not end well, or in time.
+    Command,
 }
 
 impl Class {
@@ -50,7 +52,8 @@ impl Class {
             | Self::Headers
             | Self::Body
             | Self::Dropped
-            | Self::Elsewhere => false,
+            | Self::Elsewhere
+            | Self::Command => false,
         }
     }
 
@@ -66,7 +69,8 @@ impl Class {
             | Self::Timeout
             | Self::Body
             | Self::Dropped
-            | Self::Elsewhere => true,
+            | Self::Elsewhere
+            | Self::Command => true,
             Self::Tls | Self::Protocol | Self::Headers => false,
             // 408 Request Timeout, 425 Too Early, 429 Too Many Requests (RFC 9110 15.5.9, RFC 8470, RFC 6585).
             Self::Status(status) => matches!(status, 408 | 425 | 429 | 500..=599),
@@ -90,6 +94,7 @@ impl fmt::Display for Class {
             Self::Body => "wrong body",
             Self::Dropped => "dropped",
             Self::Elsewhere => "elsewhere",
+            Self::Command => "command",
         })
     }
 }

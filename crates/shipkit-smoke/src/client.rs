@@ -6,6 +6,7 @@ mod request;
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(crate) struct Client {
     /// How long a connection may take: less than the request may, so that silence can be told from a slow answer.
     connect: Duration,
     kept: Arc<Kept>,
+    /// Where connections go, whatever addresses the host has.
+    at: Option<SocketAddr>,
 }
 
 /// Whether a connection may serve more than one request.
@@ -134,7 +137,12 @@ impl Client {
     }
 
     fn over(tls: rustls::ClientConfig, reuse: Reuse, timeout: Duration) -> Self {
-        Self { tls: Arc::new(tls), reuse, connect: timeout * 4 / 5, kept: Arc::default() }
+        Self { tls: Arc::new(tls), reuse, connect: timeout * 4 / 5, kept: Arc::default(), at: None }
+    }
+
+    /// The same, which takes this address for that of a host. What is sent is for the host, and so is TLS.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { at: Some(address), kept: Arc::default(), ..self.clone() }
     }
 
     /// Sends one request and reads its answer, all until `deadline`. Nothing is followed, unpacked or tried again.
@@ -198,7 +206,7 @@ impl Client {
 
     async fn connected(&self, sent: &Sent) -> Result<(Connection, Phases), Bad> {
         let until = sent.deadline.min(sent.start + self.connect);
-        match timeout_at(until, sent.place.connect(&self.tls, until)).await {
+        match timeout_at(until, sent.place.connect(&self.tls, self.at, until)).await {
             Ok(connected) => connected,
             Err(_elapsed) if until < sent.deadline => {
                 Err(Bad::new(Class::ConnectTimeout, "no connection in time"))

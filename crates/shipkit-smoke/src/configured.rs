@@ -44,21 +44,23 @@ pub fn configured(wanted: &[config::Check], given: &Given<'_>) -> Result<Vec<Che
     if !unsupported.is_empty() {
         return Err(SmokeError::Unsupported(unsupported));
     }
-    let converted = wanted.iter().filter_map(|check| convert(check, &given.shipped).transpose());
+    let converted = wanted.iter().map(|check| convert(check, &given.shipped));
     let mut checks: Vec<Check> = converted.collect::<Result<_, _>>()?;
     for (check, wanted) in checks.iter_mut().zip(wanted) {
         match (&mut check.kind, &wanted.kind, &wanted.expect.schema) {
             (Kind::Http(http), _, Some(file)) => http.expect.schema = Some(schema(wanted, file, given)?),
-            (Kind::Openapi(api), CheckKind::Openapi(file), _) => *api = described(wanted, file, given)?,
+            (Kind::Openapi(api), CheckKind::Openapi(asked), _) => *api = described(wanted, asked, given)?,
             _ => {}
         }
     }
     let captured: Vec<String> = checks.iter().flat_map(Check::captures).cloned().collect();
     for check in &mut checks {
         let own: Vec<String> = check.names().into_iter().filter(|name| !captured.contains(name)).collect();
+        let known = own.into_iter().filter_map(|name| Some((name.clone(), (given.variables)(&name)?)));
         if let Kind::Http(http) = &mut check.kind {
-            let known = own.into_iter().filter_map(|name| Some((name.clone(), (given.variables)(&name)?)));
             http.variables = known.collect();
+        } else if let Kind::Openapi(api) = &mut check.kind {
+            api.variables = known.collect();
         }
     }
     Ok(checks)
@@ -72,13 +74,14 @@ fn schema(check: &config::Check, file: &ProjectPath, given: &Given<'_>) -> Resul
 }
 
 /// What stands in the description of an API.
-fn described(check: &config::Check, file: &str, given: &Given<'_>) -> Result<Api, SmokeError> {
+fn described(check: &config::Check, asked: &config::Openapi, given: &Given<'_>) -> Result<Api, SmokeError> {
+    let config::Openapi { file, send } = asked;
     let bad = |why: String| unread(check, file, why);
     let path = file.parse::<ProjectPath>().map_err(|error| bad(error.to_string()))?;
     let bytes = (given.files)(&path).map_err(|error| bad(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
     let document = config::document(file, &text).map_err(|error| bad(error.to_string()))?;
-    Api::read(&document).map_err(bad)
+    Api::read(&document, send.clone()).map_err(bad)
 }
 
 fn unread(check: &config::Check, file: &str, why: String) -> SmokeError {
@@ -139,13 +142,15 @@ fn unsupported(check: &config::Check) -> Option<String> {
         | CheckKind::Tls(_)
         | CheckKind::SocketIo(_)
         | CheckKind::Page(_)
+        | CheckKind::Caching(_)
+        | CheckKind::Compression(_)
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Metrics(_)
         | CheckKind::Alerts(_)
         | CheckKind::Openapi(_) => without_answer(check)?,
         CheckKind::Promql(_) => beyond_values(check)?,
-        CheckKind::Run(_) => format!("`{}`", check.kind.word()),
+        CheckKind::Run(_) | CheckKind::Hurl(_) => beyond_time(check)?,
     };
     Some(format!("{what} {place}"))
 }
@@ -158,7 +163,8 @@ fn has_variables(check: &config::Check) -> bool {
         | CheckKind::Alerts(_)
         | CheckKind::Promql(_)
         | CheckKind::Openapi(_)
-        | CheckKind::Run(_) => {
+        | CheckKind::Run(_)
+        | CheckKind::Hurl(_) => {
             return false;
         }
         CheckKind::Redirect { url, to } => to.iter().chain([url]).collect(),
@@ -170,10 +176,12 @@ fn has_variables(check: &config::Check) -> bool {
             return told || said.path.contains("${");
         }
         CheckKind::Page(text)
+        | CheckKind::Caching(text)
+        | CheckKind::Compression(text)
         | CheckKind::Ws(text)
         | CheckKind::Tcp(text)
         | CheckKind::RateLimit(text)
-        | CheckKind::Release(text) => {
+        | CheckKind::Release(config::Running { path: text, .. }) => {
             vec![text]
         }
     };
@@ -193,13 +201,24 @@ fn without_answer(check: &config::Check) -> Option<String> {
 /// What is expected of an answer that cannot show it: how quick others are is measured by reading again and again, and `HEAD` asks for
 /// no body (RFC 9110 9.3.2).
 fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
-    let config::Expect { status: _, json, body, schema, p95, max_regress: _, within: _, bounds: _ } =
-        &check.expect;
+    let config::Expect {
+        status: _,
+        json,
+        html,
+        body,
+        schema,
+        p95,
+        max_regress: _,
+        within: _,
+        cookies: _,
+        bounds: _,
+    } = &check.expect;
     let is_headless = method == Method::Head;
     let given = [
         ("p95", p95.is_some() && method != Method::Get),
         ("schema", schema.is_some() && is_headless),
         ("json", !json.is_empty() && is_headless),
+        ("html", !html.is_empty() && is_headless),
         ("body", body.is_some() && is_headless),
     ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
@@ -208,13 +227,25 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
 
 /// What is expected of a handshake that its answer cannot show: it has no body, and there is one of it.
 fn beyond_a_handshake(check: &config::Check) -> Option<String> {
-    let config::Expect { status: _, json, body, schema, p95, max_regress: _, within: _, bounds: _ } =
-        &check.expect;
+    let config::Expect {
+        status: _,
+        json,
+        html,
+        body,
+        schema,
+        p95,
+        max_regress: _,
+        within: _,
+        cookies,
+        bounds: _,
+    } = &check.expect;
     let given = [
         ("json", !json.is_empty()),
+        ("html", !html.is_empty()),
         ("body", body.is_some()),
         ("schema", schema.is_some()),
         ("p95", p95.is_some()),
+        ("cookies", !cookies.is_empty()),
     ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`expect.{key}` of `{}`", check.kind.word()))
@@ -240,23 +271,34 @@ fn beyond_a_burst(check: &config::Check) -> Option<String> {
     Some(format!("`{key}` of `{}`", check.kind.word()))
 }
 
+/// What a program has not: it ends well or it does not, and in time.
+fn beyond_time(check: &config::Check) -> Option<String> {
+    let expect = config::Expect { within: None, ..check.expect.clone() };
+    without_answer(&config::Check { expect, ..check.clone() })
+}
+
 /// What values of a query have not: they are no answer of the service.
 fn beyond_values(check: &config::Check) -> Option<String> {
     let expect = config::Expect { bounds: config::Bounds::default(), ..check.expect.clone() };
     without_answer(&config::Check { expect, ..check.clone() })
 }
 
-/// `None` for kinds that [`unsupported`] has refused.
-fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>, SmokeError> {
+fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Check, SmokeError> {
     let kind = match &check.kind {
         CheckKind::Http(request) => Kind::Http(http(check, request)),
-        CheckKind::Release(path) => Kind::Release { path: path.clone(), wanted: wanted(check, shipped)? },
+        CheckKind::Release(config::Running { path, every_address }) => Kind::Release {
+            path: path.clone(),
+            wanted: wanted(check, shipped)?,
+            every_address: *every_address,
+        },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },
         CheckKind::SocketIo(said) => Kind::SocketIo(said.clone()),
         CheckKind::Page(path) => Kind::Page { path: path.clone() },
+        CheckKind::Caching(path) => Kind::Caching { path: path.clone() },
+        CheckKind::Compression(path) => Kind::Compression { path: path.clone() },
         CheckKind::Cors(wanted) => Kind::Cors(wanted.clone()),
         CheckKind::SecurityHeaders(wanted) => Kind::SecurityHeaders(wanted.clone()),
         CheckKind::RateLimit(path) => Kind::RateLimit { path: path.clone() },
@@ -267,26 +309,29 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Option<Check>
         }
         // Its file is read when all are known.
         CheckKind::Openapi(_) => Kind::Openapi(Api::default()),
-        CheckKind::Run(_) => return Ok(None),
+        CheckKind::Run(command) => Kind::Run { command: command.clone(), within: check.expect.within },
+        CheckKind::Hurl(patterns) => Kind::Hurl { patterns: patterns.clone(), within: check.expect.within },
     };
-    let retries = check.retries.map_or(2, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
+    // Nobody knows what a command does when it is run twice.
+    let usual = if matches!(kind, Kind::Run { .. } | Kind::Hurl { .. }) { 0 } else { 2 };
+    let retries = check.retries.map_or(usual, |retries| u32::try_from(retries).unwrap_or(u32::MAX));
     let line = u64::try_from(check.line).ok();
     let severity = if check.only_warns { Severity::Warn } else { Severity::Gate };
     let flaky_fails = check.flaky_fails;
-    Ok(Some(Check { name: check.name.clone(), kind, severity, flaky_fails, retries, line }))
+    Ok(Check { name: check.name.clone(), kind, severity, flaky_fails, retries, line })
 }
 
 fn http(check: &config::Check, request: &Request) -> Http {
-    let Request { method, url, send, body, writes: _, captures } = request.clone();
+    let Request { method, url, send, body, captures } = request.clone();
     Http { method, path: url, headers: send, body, expect: expect(check), captures, ..Http::default() }
 }
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, body, schema: _, p95, max_regress, within, bounds: _ } =
+    let config::Expect { status, json, html, body, schema: _, p95, max_regress, within, cookies, bounds: _ } =
         check.expect.clone();
     let max_regress = max_regress.and_then(|factor| factor.as_f64());
-    Expect { status, headers, json, body, schema: None, within, p95, max_regress }
+    Expect { status, headers, json, html, body, schema: None, within, p95, max_regress, cookies }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the
@@ -334,10 +379,15 @@ mod tests {
             headers: Vec::new(),
             expect: config::Expect::default(),
             retries: None,
+            writes: false,
             only_warns: false,
             flaky_fails: false,
             line: 7,
         }
+    }
+
+    fn running() -> CheckKind {
+        CheckKind::Release(config::Running { path: "/version".to_owned(), every_address: true })
     }
 
     fn release(services: &[(&str, &str)]) -> Release {
@@ -371,9 +421,11 @@ mod tests {
         release: &Release,
         service: Option<&str>,
     ) -> Result<(Option<String>, Option<String>), SmokeError> {
-        let checks = [check(CheckKind::Release("/version".to_owned()), service)];
+        let checks = [check(running(), service)];
         let converted = configured(&checks, &Given { shipped: Shipped::Release(release), ..UNKNOWN })?;
-        let Kind::Release { wanted, .. } = &converted[0].kind else { panic!("another kind") };
+        let Kind::Release { wanted, every_address: true, .. } = &converted[0].kind else {
+            panic!("another kind")
+        };
         Ok((wanted.revision.clone(), wanted.version.clone()))
     }
 
@@ -393,11 +445,13 @@ mod tests {
         let get = config::Check { kind: ask(Method::Get), ..slow.clone() };
         let mut head = check(ask(Method::Head), None);
         head.expect.body = Some("x".into());
-        let run = check(CheckKind::Run("x".to_owned()), None);
+        let mut run = check(CheckKind::Run("x".to_owned()), None);
+        run.expect.within = Some(std::time::Duration::from_secs(1));
+        run.expect.body = Some("x".into());
         let error = configured(&[run, slow, get, head], &UNKNOWN).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this version cannot run `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7), \
+            "this version cannot run `expect` of `run` (`c`, line 7), `expect.p95` of `post` (`c`, line 7), \
              `expect.body` of `head` (`c`, line 7)"
         );
     }
@@ -536,7 +590,7 @@ mod tests {
         assert!(matches!(asks(&several, None), Err(SmokeError::WhichService { .. })));
         assert!(matches!(asks(&several, Some("db")), Err(SmokeError::WhichService { .. })));
         assert!(asks(&release(&[("api", "new")]), None).is_ok());
-        let one = check(CheckKind::Release("/version".to_owned()), None);
+        let one = check(running(), None);
         assert!(matches!(configured(std::slice::from_ref(&one), &UNKNOWN), Err(SmokeError::WhichRelease(_))));
         let flaky = configured(&[config::Check { flaky_fails: true, ..one }], &UNKNOWN).unwrap_err();
         assert_eq!(flaky.to_string(), "this version cannot run `flaky` of `release` (`c`, line 7)");

@@ -137,6 +137,14 @@ pub enum SmokeError {
     /// A check for the running release, but nobody said which release it should be.
     #[error("check `{0}` asks for the running release, and no release to compare it with is known")]
     WhichRelease(String),
+    /// A program that a check runs is not on this machine.
+    #[error("check `{check}` needs `{program}`, which is not here")]
+    NotHere {
+        /// The name of the check.
+        check: String,
+        /// The program.
+        program: &'static str,
+    },
     /// What should be the address of Prometheus is none. It may hold a password, and is not repeated.
     #[error("the address of Prometheus is no http address")]
     Prometheus,
@@ -167,6 +175,9 @@ impl Hint for SmokeError {
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
             Self::WherePrometheus(_) => Some(
                 "`analysis.prometheus` of the environment says it; one at `service://` is asked by `analysis` alone".to_owned(),
+            ),
+            Self::NotHere { .. } => Some(
+                "the image of the action holds no other program: run it on the host, where `org/shipkit/setup` puts this one".to_owned(),
             ),
             Self::WhichRelease(_) => Some("give the commit, version or digest as `release`".to_owned()),
             Self::Variable { variable, .. } => {
@@ -212,6 +223,7 @@ impl Hint for SmokeError {
             | Self::WhichService { .. }
             | Self::WhichRelease(_)
             | Self::WherePrometheus(_)
+            | Self::NotHere { .. }
             | Self::Prometheus
             | Self::Rate(_) => ExitCode::Usage,
         }

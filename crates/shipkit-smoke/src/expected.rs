@@ -6,6 +6,7 @@ use serde_json::Value;
 use shipkit_core::config::Statuses;
 
 use crate::check::Expect;
+use crate::html::Elements;
 use crate::json_path::Place;
 use crate::matcher::{Matchers, Plain, Unread};
 use crate::schema::JsonSchema;
@@ -18,6 +19,7 @@ pub(crate) struct Expected {
     pub(crate) status: Statuses,
     pub(crate) headers: Vec<(String, Option<Matchers>)>,
     pub(crate) json: Vec<(Place, Matchers)>,
+    pub(crate) html: Vec<(Elements, Matchers)>,
     pub(crate) body: Option<Matchers>,
     pub(crate) schema: Option<JsonSchema>,
     pub(crate) within: Option<Duration>,
@@ -30,7 +32,9 @@ pub(crate) struct Expected {
 impl Expected {
     /// Reads what is written, with values in place of variables.
     pub(crate) fn read(expect: &Expect, values: Values<'_>, secrets: Secrets) -> Result<Self, Unread> {
-        let Expect { status, headers, json, body, schema, within, p95, max_regress } = expect;
+        // Cookies are judged by themselves.
+        let Expect { status, headers, json, html, body, schema, within, p95, max_regress, cookies: _ } =
+            expect;
         let about = |what: &str, unread| match unread {
             Unread::Wrong(why) => Unread::Wrong(format!("{what}: {why}")),
             Unread::Unfilled(unfilled) => Unread::Unfilled(unfilled),
@@ -49,11 +53,16 @@ impl Expected {
             let place = Place::read(path).map_err(|error| Unread::Wrong(error.to_string()))?;
             Ok((place, matchers(&format!("`expect.json.{path}`"), wanted, Plain::Equal)?))
         };
+        let elements = |(selector, wanted): (&String, &Value)| {
+            let elements = Elements::read(selector).map_err(Unread::Wrong)?;
+            Ok((elements, matchers(&format!("`expect.html.{selector}`"), wanted, Plain::Text)?))
+        };
         let schema = schema.as_ref().map(JsonSchema::read).transpose();
         Ok(Self {
             status: status.clone().unwrap_or_else(Statuses::successful),
             headers: headers.iter().map(header).collect::<Result<_, Unread>>()?,
             json: json.iter().map(value).collect::<Result<_, Unread>>()?,
+            html: html.iter().map(elements).collect::<Result<_, Unread>>()?,
             body: body.as_ref().map(|written| matchers("`expect.body`", written, Plain::Part)).transpose()?,
             schema: schema.map_err(|why| Unread::Wrong(format!("`expect.schema`: {why}")))?,
             within: *within,

@@ -10,7 +10,9 @@ use shipkit_core::config::Statuses;
 use crate::check::Wanted;
 use crate::class::Class;
 use crate::client::{Answer, BODY_LIMIT, Bad};
+use crate::cookies;
 use crate::expected::Expected;
+use crate::html::{Elements, Page};
 use crate::json_path::Place;
 use crate::matcher::{Cut, Matchers};
 use crate::secrets::Secrets;
@@ -19,6 +21,9 @@ use crate::secrets::Secrets;
 const REVISION_KEYS: [&str; 5] = ["commit", "revision", "git_sha", "gitSha", "sha"];
 /// Where these keys stand: at the top, or one level down.
 const GROUPS: [&str; 3] = ["build", "git", "info"];
+
+/// How many things a sentence names.
+const NAMED: usize = 5;
 
 /// What a service says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +99,7 @@ pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> 
         status: wanted,
         headers,
         json: values,
+        html,
         body,
         schema,
         within,
@@ -104,16 +110,24 @@ pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> 
     status(answer.status, wanted).map_err(|bad| with_location(bad, &answer.headers, secrets))?;
     let cut = |text: &str| short(&secrets.hide(text));
     // A text stands in no quotes.
-    let plain =
-        |text: &str| serde_json::from_str::<String>(text).map_or_else(|_other| cut(text), |text| cut(&text));
+    let bare = |text: &str| serde_json::from_str::<String>(text).unwrap_or_else(|_other| text.to_owned());
+    let plain = |text: &str| cut(&bare(text));
+    let without_values = |text: &str| cut(&cookies::hidden(&answer.headers, &bare(text)));
     let mut wrong = Vec::new();
     for (name, matchers) in headers {
-        wrong.extend(header(&answer.headers, name, matchers.as_ref(), &plain));
+        let cut: Cut<'_> = if name.eq_ignore_ascii_case("set-cookie") { &without_values } else { &plain };
+        wrong.extend(header(&answer.headers, name, matchers.as_ref(), cut));
     }
     if !values.is_empty() || schema.is_some() {
         let body = json(answer)?;
         wrong.extend(values.iter().filter_map(|(place, matchers)| value(&body, place, matchers, &cut)));
         wrong.extend(schema.as_ref().and_then(|schema| schema.wrong(&body, &cut)));
+    }
+    if !html.is_empty() {
+        let page = page(answer)?;
+        for (elements, matchers) in html {
+            wrong.extend(in_page(&page, elements, matchers, &plain));
+        }
     }
     wrong.extend(body.as_ref().and_then(|matchers| in_body(answer, matchers, &plain)));
     if !wrong.is_empty() {
@@ -132,6 +146,15 @@ pub(crate) fn short(text: &str) -> String {
         cut.push_str("...");
     }
     cut
+}
+
+/// The first of several things that a sentence names, and how many more there are.
+pub(crate) fn list(parts: &[String]) -> String {
+    let first = parts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match parts.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn slow(took: Duration, limit: Duration) -> Bad {
@@ -193,6 +216,22 @@ fn value(body: &Value, place: &Place, wanted: &Matchers, cut: Cut<'_>) -> Option
         Place::Path(path) => wanted.wrong_with_all(&path.find(body), cut),
     };
     wrong.map(|wrong| format!("`{place}` {wrong}"))
+}
+
+fn page(answer: &Answer) -> Result<Page, Bad> {
+    if !answer.is_whole {
+        return Err(Bad::new(Class::Body, format!("the body is larger than {BODY_LIMIT} bytes")));
+    }
+    Page::read(&answer.body).map_err(|why| Bad::new(Class::Body, why))
+}
+
+fn in_page(page: &Page, elements: &Elements, wanted: &Matchers, cut: Cut<'_>) -> Option<String> {
+    let found = match elements.find(page) {
+        Ok(found) => found,
+        Err(why) => return Some(why),
+    };
+    let wrong = wanted.wrong_with_all(&found.iter().collect::<Vec<_>>(), cut)?;
+    Some(format!("`{elements}` {wrong}"))
 }
 
 /// Of a body that was not read to its end, only what is in it can be told.

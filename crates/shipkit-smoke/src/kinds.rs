@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::check::READY_PATHS;
 use crate::run::{Options, burst, scrape, socket, talk};
 use crate::tls::{certificate, hsts};
-use crate::{exposition, latency, page, redirect};
+use crate::{caching, compression, exposition, latency, page, redirect};
 
 /// A kind of check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,6 +32,7 @@ pub fn kinds() -> Vec<KindOfCheck> {
         defaults: defaults.iter().cloned().collect(),
     };
     let status = || ("expect.status", "2xx".to_owned());
+    let cookies = || ("expect.cookies", "not asked".to_owned());
     let answer = |method, passes_when| kind(method, passes_when, &[status()]);
     let mut kinds = vec![
         kind(
@@ -42,15 +43,24 @@ pub fn kinds() -> Vec<KindOfCheck> {
         kind(
             "release",
             "the path says on new connections that it is the release that was shipped",
-            &[("connections", options.samples.to_string())],
+            &[
+                ("connections", options.samples.to_string()),
+                ("addresses", "one, as the system chooses".to_owned()),
+            ],
         ),
-        kind("get", "the answer is as it is expected", &[vec![status()], percentile()].concat()),
+        kind("get", "the answer is as it is expected", &[vec![status(), cookies()], percentile()].concat()),
         answer("head", "the same for HEAD"),
         answer("options", "the same for OPTIONS"),
         answer("post", "the same for POST"),
         answer("put", "the same for PUT"),
         answer("patch", "the same for PATCH"),
         answer("delete", "the same for DELETE"),
+        kind("run", "the command ends with exit code 0", &[("expect.within", "the deadline".to_owned())]),
+        kind(
+            "hurl",
+            "an installed `hurl` finds everything as the files say",
+            &[("expect.within", "the deadline".to_owned())],
+        ),
     ];
     kinds.extend(of_connections(&kind));
     kinds.extend(of_pages(&kind));
@@ -83,8 +93,21 @@ fn of_connections(kind: Make<'_>) -> [KindOfCheck; 5] {
     ]
 }
 
-fn of_pages(kind: Make<'_>) -> [KindOfCheck; 3] {
+fn of_pages(kind: Make<'_>) -> [KindOfCheck; 5] {
     [
+        kind(
+            "caching",
+            "browsers ask about the page anew, and keep files with a hash in their name",
+            &[
+                ("the page, at most", format!("{}s", caching::PAGE)),
+                ("its files, at least", format!("max-age={}, immutable", caching::FILE)),
+            ],
+        ),
+        kind(
+            "compression",
+            "the page, its scripts and styles come as gzip, and unpacked are what they are without",
+            &[("from", format!("{} bytes", compression::LEAST))],
+        ),
         kind(
             "cors",
             "pages of the origin are let in from browsers, and others are not",

@@ -2,23 +2,28 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
-//! `streak`, `tally`, `bounds`, `latency`, `baseline`, `rate_limit`, `websocket`, `socketio`, `page`, `cors`, `security_headers`, `exposition`,
-//! `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
+//! `replicas`, `streak`, `tally`, `bounds`, `latency`, `baseline`, `rate_limit`, `websocket`, `socketio`, `page`, `caching`, `compression`, `cookies`, `cors`, `security_headers`,
+//! `exposition`, `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
 //! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod alerts;
 mod baseline;
 mod bounds;
+mod caching;
 mod capture;
 mod check;
 mod class;
 mod client;
+mod compression;
 mod configured;
+mod cookies;
 mod cors;
 mod error;
 mod expected;
 mod exposition;
 mod graph;
+mod html;
+mod hurl;
 mod json_path;
 mod judge;
 mod kinds;
@@ -31,6 +36,7 @@ mod page;
 mod prometheus;
 mod rate_limit;
 mod redirect;
+mod replicas;
 mod report;
 mod run;
 mod schema;

@@ -62,9 +62,15 @@ pub(crate) type Cut<'a> = &'a dyn Fn(&str) -> String;
 
 impl Matchers {
     /// Reads what is written, with values in place of variables. A mapping is matchers if all of its keys are words of matchers, and a
-    /// value if none is; `equals` has a value in any case.
+    /// value if none is; `equals` has a value in any case. A list is a value, but for headers and bodies: there all of its entries must hold.
     pub(crate) fn read(written: &Value, plain: Plain, values: Values<'_>) -> Result<Self, Unread> {
         let wrong = |why: String| Err(Unread::Wrong(why));
+        if let (Value::Array(items), Plain::Text | Plain::Part) = (written, plain) {
+            let all: Vec<Self> =
+                items.iter().map(|item| Self::read(item, plain, values)).collect::<Result<_, _>>()?;
+            let all: Vec<Matcher> = all.into_iter().flat_map(|matchers| matchers.0).collect();
+            return if all.is_empty() { wrong("it says nothing".to_owned()) } else { Ok(Self(all)) };
+        }
         let Value::Object(fields) = written else {
             let value = values.value(written)?;
             return Ok(Self(vec![match plain {
@@ -447,6 +453,10 @@ mod tests {
             (json!({"exists": false}), "", true),
             (json!({"exists": false}), "a", false),
             (json!({"exists": true, "matches": "^.{3}$"}), "abc", true),
+            (json!(["a", {"contains": "c"}]), "abc", true),
+            (json!(["a", {"contains": "d"}]), "abc", false),
+            (json!(["d", "a"]), "abc", false),
+            (json!({"not": ["a", "d"]}), "abc", true),
         ] {
             let wrong = read(&written, Plain::Part).unwrap().wrong_with_body(body.as_bytes(), &cut);
             assert_eq!(wrong.is_none(), is_good, "{written} of {body}: {wrong:?}");
@@ -465,6 +475,7 @@ mod tests {
             (json!({"sha256": "ab"}), Plain::Part, "which is not 64 hexadecimal digits"),
             (json!({"a": 1}), Plain::Text, "`a` is none of"),
             (json!({}), Plain::Part, "it says nothing"),
+            (json!([]), Plain::Part, "it says nothing"),
             (json!({"not": {"count": {"over": "x"}}}), Plain::Equal, "which is not a number"),
         ] {
             let Err(Unread::Wrong(why)) = read(&written, plain) else { panic!("{written}") };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use shipkit_core::Secret;
 
 use crate::variable::as_part;
 
@@ -16,6 +17,10 @@ pub struct Api {
     pub operations: Vec<Operation>,
     /// The other operations that read, and why they are not asked: `GET /me` needs a login.
     pub left_out: Vec<String>,
+    /// Headers to send with each of them, in which there may be variables as in those of [`Http`](crate::Http).
+    pub send: BTreeMap<String, String>,
+    /// Values for names that no check captures. No report shows them.
+    pub variables: BTreeMap<String, Secret>,
 }
 
 /// A request for an operation.
@@ -32,22 +37,22 @@ pub struct Operation {
 }
 
 impl Api {
-    /// Reads a description.
+    /// Reads a description. With headers to send, operations that need a login are asked as well.
     ///
     /// # Errors
     /// With the reason, when it is no description of `OpenAPI` 3.
-    pub fn read(document: &Value) -> Result<Self, String> {
+    pub fn read(document: &Value, send: BTreeMap<String, String>) -> Result<Self, String> {
         let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default();
         if !version.starts_with("3.") {
             return Err(format!("it is no OpenAPI 3 document: `openapi` is `{version}`"));
         }
         let paths = document.get("paths").and_then(Value::as_object).ok_or("it has no `paths`")?;
         let prefix = prefix(document);
-        let mut api = Self::default();
+        let mut api = Self { send, ..Self::default() };
         for (template, item) in paths {
             let item = resolved(document, item);
             let Some(operation) = item.get("get") else { continue };
-            match read_one(document, &prefix, template, (item, operation)) {
+            match read_one(document, &prefix, template, (item, operation), &api.send) {
                 Ok(operation) => api.operations.push(operation),
                 Err(why) => api.left_out.push(format!("`GET {template}` {why}")),
             }
@@ -86,8 +91,9 @@ fn read_one(
     prefix: &str,
     template: &str,
     (item, operation): (&Value, &Value),
+    send: &BTreeMap<String, String>,
 ) -> Result<Operation, String> {
-    if needs_login(document, operation) {
+    if send.is_empty() && needs_login(document, operation) {
         return Err("needs a login".to_owned());
     }
     let mut path = format!("{prefix}{template}");
@@ -95,7 +101,8 @@ fn read_one(
     let mut headers = BTreeMap::new();
     for ((place, name), parameter) in parameters(document, item, operation) {
         let is_required = place == "path" || parameter.get("required") == Some(&Value::Bool(true));
-        if !is_required {
+        let is_sent = place == "header" && send.keys().any(|known| known.eq_ignore_ascii_case(&name));
+        if !is_required || is_sent {
             continue;
         }
         let value = example(document, parameter).ok_or_else(|| format!("has no example of `{name}`"))?;
@@ -250,7 +257,7 @@ mod tests {
     use crate::schema::JsonSchema;
 
     fn api(document: &Value) -> Api {
-        Api::read(document).unwrap()
+        Api::read(document, BTreeMap::new()).unwrap()
     }
 
     /// A document of one path with this item, and these components.
@@ -345,6 +352,9 @@ mod tests {
         check(&document(json!([]), Some(json!([{"bearer": []}]))), &[], &left_out);
         check(&document(json!([{"bearer": []}]), Some(json!([]))), &["/me"], &[]);
         check(&document(json!([{"bearer": []}, {}]), None), &["/me"], &[]);
+        let send = BTreeMap::from([("Authorization".to_owned(), "Bearer ${token}".to_owned())]);
+        let api = Api::read(&document(json!([{"bearer": []}]), None), send.clone()).unwrap();
+        assert_eq!((api.operations.len(), api.left_out.len(), api.send), (1, 0, send));
     }
 
     #[test]
@@ -401,9 +411,14 @@ mod tests {
     #[test]
     fn what_is_no_description_is_refused() {
         assert!(
-            Api::read(&json!({"swagger": "2.0"})).unwrap_err().starts_with("it is no OpenAPI 3 document")
+            Api::read(&json!({"swagger": "2.0"}), BTreeMap::new())
+                .unwrap_err()
+                .starts_with("it is no OpenAPI 3 document")
         );
-        assert_eq!(Api::read(&json!({"openapi": "3.1.0"})).unwrap_err(), "it has no `paths`");
+        assert_eq!(
+            Api::read(&json!({"openapi": "3.1.0"}), BTreeMap::new()).unwrap_err(),
+            "it has no `paths`"
+        );
         let round = with("/a", json!({"$ref": "#/paths/~1a"}), json!({}));
         check(&round, &[], &[]);
     }

@@ -1,12 +1,14 @@
 //! A page and what it is made of: which files it names, and whether they came (HTML, "Fetching resources").
 
+use std::collections::BTreeMap;
+
 use html5gum::emitters::default::{DefaultEmitter, StartTag};
 use html5gum::{Token, Tokenizer};
 use http::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::client::Answer;
-use crate::judge::short;
+use crate::judge::{list, short};
 
 /// How many files of one page are asked for.
 pub(crate) const FILES: usize = 64;
@@ -104,6 +106,11 @@ pub(crate) fn fault(kind: AssetKind, answer: &Answer) -> Option<String> {
     }
     let why = if said == "text/html" { ", a page in its place" } else { "" };
     Some(format!("is `{}`{why}", short(&said)))
+}
+
+/// What is wrong, each fault with the paths where it is.
+pub(crate) fn told(found: &BTreeMap<String, Vec<String>>) -> String {
+    found.iter().map(|(fault, paths)| format!("{}: {fault}", list(paths))).collect::<Vec<_>>().join("; ")
 }
 
 /// The media type of an answer in lower case, without parameters; empty if none is said.

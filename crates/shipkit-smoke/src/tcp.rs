@@ -11,11 +11,10 @@ use url::{Host, Url};
 
 use crate::class::Class;
 use crate::client::{Bad, class_of_io};
+use crate::judge::list;
 
 /// How many connections are begun at once.
 const AT_ONCE: usize = 32;
-/// How many addresses a sentence names.
-const NAMED: usize = 5;
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,7 +115,7 @@ async fn tried(addresses: &[SocketAddr], deadline: Instant) -> Vec<(SocketAddr, 
 
 /// Whether this machine has a route there. To connect a UDP socket looks that up and sends nothing; what a router on the way
 /// says, which ends a TCP connection with the same error, is not heard so.
-async fn is_routed(address: SocketAddr) -> bool {
+pub(crate) async fn is_routed(address: SocketAddr) -> bool {
     let any = match address.ip() {
         IpAddr::V4(_) => "0.0.0.0:0",
         IpAddr::V6(_) => "[::]:0",
@@ -170,14 +169,6 @@ fn class(bad: &[(&SocketAddr, &Bad)], is_one_taken: bool) -> Class {
         Some(class) => class,
         None if is_one_taken => Class::Timeout,
         None => first(Class::is_silence).unwrap_or(Class::NoRoute),
-    }
-}
-
-fn list(parts: &[String]) -> String {
-    let first = parts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match parts.len().saturating_sub(NAMED) {
-        0 => first,
-        more => format!("{first} and {more} more"),
     }
 }
 

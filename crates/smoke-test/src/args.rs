@@ -30,6 +30,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Lists the kinds of checks with their defaults.
     Checks,
+    /// Writes Hurl files and Postman collections as checks for `smoke` of `shipkit.yml`, and names what it leaves out.
+    Import(ImportArgs),
 }
 
 /// What `run` needs to know.
@@ -122,6 +124,14 @@ pub struct WatchArgs {
     /// The folder for the reports `smoke-test.json`, `smoke-test.xml` (`JUnit`) and `smoke-test.html`, relative to the checkout.
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,
+}
+
+/// What `import` needs to know.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// Hurl files, and Postman collections of version 2.1, relative to the checkout.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
 }
 
 /// Which connections requests go over.

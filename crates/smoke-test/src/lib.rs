@@ -1,6 +1,7 @@
-//! What `smoke-test` does: `run` the checks once, or `watch` at a fixed rate.
+//! What `smoke-test` does: `run` the checks once, `watch` at a fixed rate, or `import` what others have written.
 
 mod args;
+mod import;
 mod report;
 mod run;
 mod watch;
@@ -47,6 +48,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         Command::Run(args) => run::run(&args, &runner).await,
         Command::Watch(args) => watch::watch(&args, &runner).await,
         Command::Checks => kinds(&runner),
+        Command::Import(args) => import::import(&args, &runner),
     }
 }
 

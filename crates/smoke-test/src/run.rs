@@ -1,6 +1,6 @@
 //! `smoke-test run`: gathers the checks, asks them, reports.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use shipkit_core::config::{self, CheckKind, Config, Environment};
@@ -40,6 +40,8 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
         since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         detects: environment.is_none(),
+        folder: folder(args, &workspace),
+        release: args.release.clone(),
         // Who names a release, or the moment of a change, has changed something.
         is_settled: args.release.is_none() && args.since.is_none(),
         ..Options::default()
@@ -164,7 +166,7 @@ fn checks(
     }
     let mut checks = vec![Check::ready(paths)];
     let variables = |name: &str| runner.env().lookup(name).map(Secret::from);
-    let folder = runner.env().workspace().join(args.config.parent().unwrap_or(Path::new("")));
+    let folder = folder(args, &runner.env().workspace());
     let files = |file: &ProjectPath| std::fs::read(folder.join(file.as_str()));
     let given = Given { shipped, variables: &variables, files: &files };
     checks.extend(configured(&wanted, &given)?.into_iter().map(|check| Check {
@@ -176,14 +178,20 @@ fn checks(
     Ok(checks)
 }
 
+/// The folder of the configuration.
+fn folder(args: &RunArgs, workspace: &Path) -> PathBuf {
+    workspace.join(args.config.parent().unwrap_or(Path::new("")))
+}
+
 fn release_check(args: &RunArgs) -> config::Check {
     config::Check {
         name: format!("release {}", args.revision_path),
         service: args.service.clone(),
-        kind: CheckKind::Release(args.revision_path.clone()),
+        kind: CheckKind::Release(config::Running { path: args.revision_path.clone(), every_address: false }),
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        writes: false,
         only_warns: false,
         flaky_fails: false,
         line: 0,

@@ -6,14 +6,15 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 use shipkit_core::evidence::Kind;
+use shipkit_tests::soon;
 use tempfile::TempDir;
 
-use crate::bed::{Bed, Step};
+use crate::bed::{Bed, Step, ask_api};
 use crate::cluster;
 use crate::front::Front;
 
@@ -62,17 +63,25 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     pub(crate) fn start() -> Self {
+        Self::with_rules("[]")
+    }
+
+    /// The same, which evaluates these alerts once a second.
+    fn with_rules(alerts: &str) -> Self {
         let promtool = std::env::var("PROMTOOL").expect("`scripts/bed up prometheus` says where it is");
         let traffic = Arc::new(Traffic::default());
         let scraped = Arc::clone(&traffic);
         let app = Front::start(move |_| (200, scraped.metrics()));
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+             rule_files: [rules.yml]\n\
              scrape_configs: [{{job_name: app, static_configs: [{{targets: ['{}']}}]}}]\n",
             app.host()
         );
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+        let rules = format!("groups: [{{name: app, rules: {alerts}}}]\n");
+        std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
         let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let mut child = Command::new(Path::new(&promtool).with_file_name("prometheus"))
@@ -97,6 +106,16 @@ impl Prometheus {
     /// A line of an environment.
     pub(crate) fn line(&self, more: &str) -> String {
         format!("    analysis: {{prometheus: \"http://127.0.0.1:{}\", {more}}}\n", self.port)
+    }
+
+    /// Whether this alert fires.
+    fn fires(&self, alert: &str) -> bool {
+        let (promtool, address) =
+            (std::env::var("PROMTOOL").unwrap(), format!("http://127.0.0.1:{}", self.port));
+        let query = format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}");
+        let asked = Command::new(promtool).args(["query", "instant", &address, &query]).output().unwrap();
+        assert!(asked.status.success(), "{asked:?}");
+        !asked.stdout.trim_ascii().is_empty()
     }
 
     fn end(&mut self) {
@@ -199,6 +218,51 @@ fn gone_in_the_middle(prometheus: &mut Prometheus, bed: &Bed, release: &Digest) 
     let run = step.finish(child).ended(3, "analysis of 10s: Prometheus at `http://127.0.0.1:");
     assert_eq!(run.outputs["verdict"], "unreachable");
     assert!(run.outputs["cause"].contains("; nothing was rolled back"), "{run:#?}");
+}
+
+#[test]
+fn alerts_and_queries_are_checks_of_a_deploy() {
+    let prometheus = Prometheus::with_rules(
+        "[{alert: Old, expr: vector(1)}, \
+          {alert: Failing, expr: 'rate(http_requests_total{status=\"500\"}[3s]) > 0'}]",
+    );
+    let mut bed = Bed::new("alerts");
+    let images = [1, 2].map(|digit| bed.image(digit, "good"));
+    let [one, two] = [1, 2].map(|digit: u8| {
+        let image = (&images[usize::from(digit) - 1], digit);
+        bed.release(digit, image, image)
+    });
+    prometheus.set(40, 0);
+    // Nobody is let in before this is so.
+    let is_open = Arc::new(AtomicBool::new(true));
+    let (door, stack) = (Arc::clone(&is_open), bed.stack.clone());
+    let front = Front::start(move |path| {
+        if door.load(Ordering::SeqCst) { ask_api(&stack, path) } else { (503, "closed".to_owned()) }
+    });
+    let config = with(&bed.config(), &prometheus.line("window: 5s"));
+    let own = "    smoke:\n    - {alerts: {job: app}}\n    - {promql: 'sum(rate(http_requests_total[2s]))', expect: {over: 0}}\n";
+    let config = config.replacen("    smoke:\n", own, 1);
+    let (before, rest) = config.split_once("http://").unwrap();
+    let config = format!("{before}http://{}\n{}", front.host(), rest.split_once('\n').unwrap().1);
+    let step = |release: &Digest| {
+        bed.step_of("deploy", &config).input("environment", "staging").input("release", release.as_str())
+    };
+
+    soon("`Old` never fires", || prometheus.fires("Old"));
+    let run = step(&one).run().ended(0, "1.1.0 serves in staging");
+    assert!(run.stderr.contains("alert `Old` fires as it did before"), "{run:#?}");
+    assert!(run.stderr.contains("pass: promql sum(rate"), "{run:#?}");
+
+    is_open.store(false, Ordering::SeqCst);
+    let second = step(&two);
+    let child = second.start();
+    soon("it is never rolled out", || bed.versions()[0] == "1.2.0");
+    prometheus.set(40, 10);
+    soon("`Failing` never fires", || prometheus.fires("Failing"));
+    is_open.store(true, Ordering::SeqCst);
+    let run = second.finish(child).ended(1, "rolled back: ");
+    assert!(run.outputs["cause"].contains("alert `Failing` fires"), "{run:#?}");
+    assert_eq!(bed.versions(), ["1.1.0", "1.1.0", "1.1.0"]);
 }
 
 /// An address of this machine that others could reach, as the API server insists on.

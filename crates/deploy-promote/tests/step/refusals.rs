@@ -318,10 +318,10 @@ fn checks_that_cannot_be_run_are_named_before_anything_is_deployed() {
         let config = shop.config().replace("  staging:\n", &format!("  staging:\n{text}\n"));
         shop.deploy_as("staging", &config).run()
     };
-    let checks = "    - {tcp: \"127.0.0.1:9\", expect: 200}\n    - {run: make smoke}";
+    let checks = "    - {tcp: \"127.0.0.1:9\", expect: 200}\n    - {page: /, expect: 200}";
     let sentence = "this version cannot run `expect` of `tcp` (`tcp 127.0.0.1:9`, line ";
     let run = with(&format!("    url: http://127.0.0.1:9\n    smoke:\n{checks}")).ended(2, sentence);
-    assert!(run.outputs["cause"].contains("`run` (`run make smoke`, line "), "{run:#?}");
+    assert!(run.outputs["cause"].contains("`expect` of `page` (`page /`, line "), "{run:#?}");
     with("    smoke:\n    - {get: /}").ended(2, "`environments.staging.url` does not say where to ask");
 }
 

@@ -24,6 +24,8 @@ pub struct Check {
     pub expect: Expect,
     /// How often it is tried again.
     pub retries: Option<u64>,
+    /// Whether it may change something where people use the environment.
+    pub writes: bool,
     /// Whether a bad answer is only reported.
     pub only_warns: bool,
     /// Whether a good answer after a bad one is a failure.
@@ -58,6 +60,10 @@ pub enum CheckKind {
     Alerts(Alerts),
     /// A page, whose scripts, styles and icons must be there.
     Page(String),
+    /// A page that browsers must ask about anew, and whose files they may keep.
+    Caching(String),
+    /// A page that must come compressed, with its scripts and styles.
+    Compression(String),
     /// The origin that is let in from browsers, and no other.
     Cors(Cors),
     /// Headers that protect visitors.
@@ -65,13 +71,24 @@ pub enum CheckKind {
     /// A query for Prometheus that must give something.
     Promql(String),
     /// Every GET operation without parameters of an `OpenAPI` file.
-    Openapi(String),
+    Openapi(Openapi),
     /// A path that must refuse when asked too often.
     RateLimit(String),
     /// A command on the host.
     Run(String),
+    /// Hurl files, by patterns, which an installed `hurl` runs.
+    Hurl(Vec<String>),
     /// A path that says which release runs; it must be the one that was shipped.
-    Release(String),
+    Release(Running),
+}
+
+/// Who is asked which release runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Path or address.
+    pub path: String,
+    /// Whether every address of the host is asked for itself.
+    pub every_address: bool,
 }
 
 /// What an application must show to Prometheus.
@@ -85,6 +102,15 @@ pub struct Exposition {
     pub grows: Vec<String>,
     /// What is asked for; `None` is `/`.
     pub by: Option<String>,
+}
+
+/// The description of an API, and what its operations are sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Openapi {
+    /// The file, beside the configuration.
+    pub file: String,
+    /// Headers to send, such as a login.
+    pub send: BTreeMap<String, String>,
 }
 
 /// What Prometheus must say about itself.
@@ -171,7 +197,7 @@ pub enum TlsVersion {
 pub struct WantedHeader {
     /// Its name.
     pub name: String,
-    /// What its value must be: a text, or a mapping of matchers; `None` accepts any.
+    /// What its value must be: a text, a mapping of matchers, or a list of both; `None` accepts any.
     pub value: Option<Value>,
 }
 
@@ -183,7 +209,9 @@ pub struct Expect {
     /// Values, or mappings of matchers, in the JSON answer: by dotted path (`checks.database.status`), or by `JSONPath` (RFC 9535)
     /// where it begins with `$`.
     pub json: BTreeMap<String, Value>,
-    /// A text that the body contains, or a mapping of matchers.
+    /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
+    pub html: BTreeMap<String, Value>,
+    /// A text that the body contains, a mapping of matchers, or a list of both.
     pub body: Option<Value>,
     /// A file with the JSON Schema that the body must fit.
     pub schema: Option<ProjectPath>,
@@ -193,6 +221,8 @@ pub struct Expect {
     pub max_regress: Option<Number>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
+    /// Names of cookies that the answer must set, and which are for a login. Where some are given, all are judged.
+    pub cookies: Vec<String>,
     /// What the values of a query must be.
     pub bounds: Bounds,
 }
@@ -222,12 +252,15 @@ impl CheckKind {
             Self::Metrics(_) => "metrics",
             Self::Alerts(_) => "alerts",
             Self::Page(_) => "page",
+            Self::Caching(_) => "caching",
+            Self::Compression(_) => "compression",
             Self::Cors(_) => "cors",
             Self::SecurityHeaders(_) => "security_headers",
             Self::Promql(_) => "promql",
             Self::Openapi(_) => "openapi",
             Self::RateLimit(_) => "rate_limit",
             Self::Run(_) => "run",
+            Self::Hurl(_) => "hurl",
             Self::Release(_) => "release",
         }
     }

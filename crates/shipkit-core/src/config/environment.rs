@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::check::{
-    Alerts, Check, CheckKind, Cors, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls, TlsVersion,
+    Alerts, Check, CheckKind, Cors, Expect, Exposition, Openapi, Profile, Running, SecurityHeaders, SocketIo,
+    Tls, TlsVersion,
 };
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
-    Brief, CheckSeverity, Flaky, RawCheck, RawCors, RawMethod, RawProfile, RawSecurityHeaders, RawSocketIo,
-    RawStatuses, RawTls, RawTlsVersion,
+    Brief, CheckSeverity, Flaky, RawCheck, RawCors, RawMethod, RawProfile, RawRunning, RawSecurityHeaders,
+    RawSocketIo, RawStatuses, RawTls, RawTlsVersion,
 };
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
@@ -269,14 +270,17 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
         expect: Expect {
             status: expect.status.map(|RawStatuses(statuses)| statuses),
             json: expect.json.unwrap_or_default(),
+            html: expect.html.unwrap_or_default(),
             body: expect.body,
             schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
             max_regress: expect.max_regress,
             within: expect.within.map(|Span(duration)| duration),
+            cookies: list(expect.cookies.as_ref()),
             bounds: expect.bounds,
         },
         retries: raw.retries,
+        writes: raw.writes.unwrap_or(false),
         only_warns: raw.severity == Some(CheckSeverity::Warn),
         flaky_fails: raw.flaky == Some(Flaky::Fail),
         line: context.document.place(path).value.line,
@@ -299,15 +303,22 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
             CheckKind::Alerts(Alerts { jobs: list(raw.job.as_ref()), allow: list(raw.allow.as_ref()) })
         }),
         raw.page.clone().map(CheckKind::Page),
+        raw.caching.clone().map(CheckKind::Caching),
+        raw.compression.clone().map(CheckKind::Compression),
         raw.security_headers
             .clone()
             .map(|Brief(wanted)| CheckKind::SecurityHeaders(security_headers(wanted))),
         raw.cors.clone().map(|wanted| CheckKind::Cors(cors(wanted))),
         raw.promql.clone().map(CheckKind::Promql),
-        raw.openapi.clone().map(CheckKind::Openapi),
+        raw.openapi
+            .clone()
+            .map(|file| CheckKind::Openapi(Openapi { file, send: plain_texts(raw.send.as_ref()) })),
         raw.rate_limit.clone().map(CheckKind::RateLimit),
         raw.run.clone().map(CheckKind::Run),
-        raw.release.clone().map(CheckKind::Release),
+        raw.release.clone().map(|Brief(RawRunning { path, addresses })| {
+            CheckKind::Release(Running { path, every_address: addresses.is_some() })
+        }),
+        raw.hurl.as_ref().map(|patterns| CheckKind::Hurl(list(Some(patterns)))),
     ];
     let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
     rules::one_kind(context, path, raw, &kinds);
@@ -361,10 +372,9 @@ fn security_headers(raw: RawSecurityHeaders) -> SecurityHeaders {
 fn requests(raw: &RawCheck) -> impl Iterator<Item = CheckKind> {
     let request = |method, url: &String| {
         let send = plain_texts(raw.send.as_ref());
-        let writes = raw.writes.unwrap_or(false);
         let captures =
             raw.capture.iter().flatten().map(|(name, raw)| (name.clone(), raw.0.clone())).collect();
-        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), writes, captures })
+        CheckKind::Http(Request { method, url: url.clone(), send, body: raw.body.clone(), captures })
     };
     Method::ALL.into_iter().filter_map(move |method| Some(request(method, raw.url_of(method)?)))
 }
@@ -379,11 +389,14 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::Redirect { url: what, .. }
         | CheckKind::Metrics(Exposition { path: what, .. })
         | CheckKind::Page(what)
+        | CheckKind::Caching(what)
+        | CheckKind::Compression(what)
         | CheckKind::Cors(Cors { path: what, .. })
         | CheckKind::Promql(what)
-        | CheckKind::Openapi(what)
+        | CheckKind::Openapi(Openapi { file: what, .. })
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
-        | CheckKind::Release(what) => format!("{} {what}", kind.word()),
+        | CheckKind::Release(Running { path: what, .. }) => format!("{} {what}", kind.word()),
+        CheckKind::Hurl(patterns) => format!("{} {}", kind.word(), patterns.join(" ")),
     }
 }

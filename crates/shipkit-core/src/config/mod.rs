@@ -29,8 +29,8 @@ mod values;
 mod yaml;
 
 pub use check::{
-    Alerts, Bounds, Check, CheckKind, Cors, Expect, Exposition, Profile, SecurityHeaders, SocketIo, Tls,
-    TlsVersion, WantedHeader,
+    Alerts, Bounds, Check, CheckKind, Cors, Expect, Exposition, Openapi, Profile, Running, SecurityHeaders,
+    SocketIo, Tls, TlsVersion, WantedHeader,
 };
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
 pub use error::{ConfigError, Problem};

@@ -17,15 +17,16 @@ use super::statuses::Statuses;
 use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
-/// `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release`. Paths are asked below the `url` of the environment.
+/// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
     {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
-    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["cors"]}, {"required": ["security_headers"]},
+    {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["caching"]}, {"required": ["compression"]},
+    {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
-    {"required": ["run"]}, {"required": ["release"]}
+    {"required": ["run"]}, {"required": ["hurl"]}, {"required": ["release"]}
 ]))]
 pub(super) struct RawCheck {
     /// Its name. Default: what it does.
@@ -46,7 +47,7 @@ pub(super) struct RawCheck {
     pub(super) patch: Option<String>,
     /// A DELETE request.
     pub(super) delete: Option<String>,
-    /// Headers to send with a request.
+    /// Headers to send with a request, or with those of `openapi`.
     pub(super) send: Option<BTreeMap<String, Text>>,
     /// The body of `post`, `put`, `patch` or `delete`: JSON, or a text as it is.
     pub(super) body: Option<Value>,
@@ -76,6 +77,10 @@ pub(super) struct RawCheck {
     pub(super) alerts: Option<RawAlerts>,
     /// A page, whose scripts, styles and icons must be there.
     pub(super) page: Option<String>,
+    /// A page that browsers must ask about anew, and whose files they may keep.
+    pub(super) caching: Option<String>,
+    /// A page that must come compressed, with its scripts and styles.
+    pub(super) compression: Option<String>,
     /// The origin that is let in from browsers, and no other.
     pub(super) cors: Option<RawCors>,
     /// Headers that protect visitors: `baseline`, `strict`, `api`, or more.
@@ -88,11 +93,13 @@ pub(super) struct RawCheck {
     pub(super) rate_limit: Option<String>,
     /// A command on the host that must succeed.
     pub(super) run: Option<String>,
+    /// Hurl files beside the file, by patterns, which an installed `hurl` runs.
+    pub(super) hurl: Option<Texts>,
     /// A path that says which release runs; it must be the one that was shipped.
-    pub(super) release: Option<String>,
+    pub(super) release: Option<Brief<RawRunning>>,
     /// What of the answer other checks use as `${NAME}`: by name a `JSONPath`, or `header` with the name of a header.
     pub(super) capture: Option<BTreeMap<String, RawCapture>>,
-    /// Headers that the answer must have: names, or names and values or mappings of matchers.
+    /// Headers that the answer must have: names, or names and values, mappings of matchers or lists of both.
     pub(super) headers: Option<Headers>,
     /// What the answer must be: a status, or more.
     pub(super) expect: Option<RawExpect>,
@@ -248,6 +255,13 @@ impl FromWord for RawSocketIo {
     }
 }
 
+impl FromWord for RawRunning {
+    type Word = String;
+    fn from_word(path: String) -> Self {
+        Self { path, addresses: None }
+    }
+}
+
 impl FromWord for RawSecurityHeaders {
     type Word = RawProfile;
     fn from_word(profile: RawProfile) -> Self {
@@ -280,12 +294,32 @@ pub(super) struct Headers(pub(super) Vec<WantedHeader>);
 pub(super) struct RawExpect {
     pub(super) status: Option<RawStatuses>,
     pub(super) json: Option<BTreeMap<String, Value>>,
+    pub(super) html: Option<BTreeMap<String, Value>>,
     pub(super) body: Option<Value>,
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) max_regress: Option<Number>,
     pub(super) within: Option<Span>,
+    pub(super) cookies: Option<Texts>,
     pub(super) bounds: Bounds,
+}
+
+/// Who is asked which release runs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawRunning {
+    /// Path or address.
+    pub(super) path: String,
+    /// Which addresses of the host are asked. Default: one, as the system chooses.
+    pub(super) addresses: Option<RawAddresses>,
+}
+
+/// Which addresses of a host are asked.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAddresses {
+    /// Each for itself.
+    All,
 }
 
 /// What an answer must be, in full.
@@ -296,7 +330,9 @@ struct FullExpect {
     status: Option<RawStatuses>,
     /// Values, or mappings of matchers, in the JSON answer: by dotted path, or by `JSONPath` where it begins with `$`.
     json: Option<BTreeMap<String, Value>>,
-    /// A text that the body contains, or a mapping of matchers.
+    /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
+    html: Option<BTreeMap<String, Value>>,
+    /// A text that the body contains, a mapping of matchers, or a list of both.
     body: Option<Value>,
     /// A file with the JSON Schema (2020-12) that the body must fit.
     schema: Option<String>,
@@ -307,6 +343,8 @@ struct FullExpect {
     max_regress: Option<Number>,
     /// How soon the answer must come.
     within: Option<Span>,
+    /// Names of cookies that the answer must set, and protect as those of a login.
+    cookies: Option<Texts>,
     /// Every value of `promql` must be above this.
     over: Option<Number>,
     /// Every value of `promql` must be below this.
@@ -370,8 +408,8 @@ impl<'de> Deserialize<'de> for Headers {
                     // A header is text, whatever it looks like.
                     let value = match value {
                         Value::Bool(_) | Value::Number(_) => Value::from(value.to_string()),
-                        Value::String(_) | Value::Object(_) => value,
-                        Value::Null | Value::Array(_) => {
+                        Value::String(_) | Value::Object(_) | Value::Array(_) => value,
+                        Value::Null => {
                             return Err(A::Error::custom("a text, or a mapping of matchers, is expected"));
                         }
                     };
@@ -429,10 +467,22 @@ impl<'de> Deserialize<'de> for RawExpect {
                 Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect { status, json, body, schema, p95, max_regress, within, over, under, samples } =
-                    FullExpect::deserialize(MapAccessDeserializer::new(map))?;
+                let FullExpect {
+                    status,
+                    json,
+                    html,
+                    body,
+                    schema,
+                    p95,
+                    max_regress,
+                    within,
+                    cookies,
+                    over,
+                    under,
+                    samples,
+                } = FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
-                Ok(RawExpect { status, json, body, schema, p95, max_regress, within, bounds })
+                Ok(RawExpect { status, json, html, body, schema, p95, max_regress, within, cookies, bounds })
             }
         }
         deserializer.deserialize_any(Reader)
@@ -513,7 +563,7 @@ impl JsonSchema for Headers {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let names = generator.subschema_for::<Vec<String>>();
-        let value = json_schema!({ "type": ["string", "number", "boolean", "object"] });
+        let value = json_schema!({ "type": ["string", "number", "boolean", "object", "array"] });
         json_schema!({ "oneOf": [names, { "type": "object", "additionalProperties": value }] })
     }
 }

@@ -15,8 +15,6 @@ pub struct Request {
     pub send: BTreeMap<String, String>,
     /// The body: JSON, or a text as it is.
     pub body: Option<Value>,
-    /// Whether it may change something where people use the environment.
-    pub writes: bool,
     /// What of the answer later checks use as `${NAME}`, by name.
     pub captures: BTreeMap<String, Capture>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::check::{Check, CheckKind, Exposition};
+use super::check::{Check, CheckKind, Exposition, Openapi, Running};
 use super::environment::origin;
 use super::error::{list, suggestion};
 use super::metric_rules;
@@ -104,7 +104,7 @@ fn stray_variables(context: &mut Context<'_>, path: &str, value: &Value) {
                 // Commands are the shell's, and what is sent or expected is taken as it is.
                 let is_free = match key.as_str() {
                     "registry" | "mirrors" | "url" | "args" | "environment" | "run" | "rollback"
-                    | "command" | "body" | "json" => true,
+                    | "command" | "body" | "json" | "html" => true,
                     "test" => !entry.is_object(),
                     // Requests have variables; of other checks, who asks them says that they have none.
                     "smoke" => entry.is_array(),
@@ -395,7 +395,9 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
         CheckKind::Http(Request { url, .. })
         | CheckKind::RateLimit(url)
         | CheckKind::Page(url)
-        | CheckKind::Release(url)
+        | CheckKind::Caching(url)
+        | CheckKind::Compression(url)
+        | CheckKind::Release(Running { path: url, .. })
         | CheckKind::Metrics(Exposition { path: url, .. })
         | CheckKind::Redirect { url, .. } => {
             (url, is_address(url), "write a path (`/health`) or `https://...`")
@@ -420,9 +422,13 @@ fn check(context: &mut Context<'_>, path: &str, check: &Check, config: &Config) 
                 "write `host:port`",
             )
         }
-        CheckKind::Promql(text) | CheckKind::Openapi(text) | CheckKind::Run(text) => {
+        CheckKind::Promql(text) | CheckKind::Openapi(Openapi { file: text, .. }) | CheckKind::Run(text) => {
             (text, !text.trim().is_empty(), "it may not be empty")
         }
+        CheckKind::Hurl(patterns) => match patterns.iter().find(|pattern| pattern.trim().is_empty()) {
+            Some(bad) => (bad, false, "name files: `tests/*.hurl`"),
+            None => return,
+        },
         CheckKind::Tls(_) | CheckKind::Alerts(_) => return,
         CheckKind::SecurityHeaders(wanted) => match wanted.paths.iter().find(|path| !is_address(path)) {
             Some(bad) => (bad, false, "write a path (`/health`) or `https://...`"),
@@ -459,7 +465,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     match words.as_slice() {
         [] => {
             let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
-                       `page`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run` and `release` is needed";
+                       `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }
         [one] => {

@@ -72,15 +72,19 @@ impl Place {
         Ok(Self { endpoint, is_tls: url.scheme() == "https" })
     }
 
-    /// Resolves the name, connects, and speaks TLS where that is asked for.
+    /// Resolves the name, or takes this address for it, connects, and speaks TLS where that is asked for.
     pub(super) async fn connect(
         &self,
         tls: &Arc<rustls::ClientConfig>,
+        at: Option<SocketAddr>,
         deadline: Instant,
     ) -> Result<(Connection, Phases), Bad> {
         let mut phases = Phases::default();
         let began = Instant::now();
-        let addresses = self.endpoint.addresses(deadline).await?;
+        let addresses = match at {
+            Some(address) => vec![address],
+            None => self.endpoint.addresses(deadline).await?,
+        };
         phases.dns = began.elapsed();
         let began = Instant::now();
         let stream = first_of(alternating(&addresses)).await.map_err(|error| {

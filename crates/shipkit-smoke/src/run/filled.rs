@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::HeaderMap;
 use serde_json::Value;
 use shipkit_core::Secret;
 use url::Url;
@@ -46,10 +47,7 @@ pub(super) fn request<'a>(
     values: Values<'_>,
 ) -> Result<Request<'a>, SmokeError> {
     let unfilled = |why| unfilled(check, why);
-    let text = |text: &String| values.text(text).map_err(unfilled);
-    let sent = http.headers.iter().map(|(name, sent)| Ok((name.clone(), text(sent)?)));
-    let sent: BTreeMap<String, String> = sent.collect::<Result<_, SmokeError>>()?;
-    let mut headers = client::headers(&check.name, &sent)?;
+    let mut headers = sent(check, &http.headers, values)?;
     let body = http.body.as_ref().map(|body| values.value(body)).transpose().map_err(unfilled)?.map(|body| {
         match (&http.body, body) {
             // A text goes out as it is, a number in place of a text as well.
@@ -66,6 +64,18 @@ pub(super) fn request<'a>(
     let secrets = Secrets::of(http.variables.values().chain(&captured));
     let expected = Expected::read(&http.expect, values, secrets).map_err(|why| unread(check, why))?;
     Ok(Request { ask: Ask { method: http.method, url, headers, body }, expected, http })
+}
+
+/// The headers that are sent, with values in place of variables.
+pub(super) fn sent(
+    check: &Check,
+    headers: &BTreeMap<String, String>,
+    values: Values<'_>,
+) -> Result<HeaderMap, SmokeError> {
+    let text = |text: &String| values.text(text).map_err(|why| unfilled(check, why));
+    let sent = headers.iter().map(|(name, sent)| Ok((name.clone(), text(sent)?)));
+    let sent: BTreeMap<String, String> = sent.collect::<Result<_, SmokeError>>()?;
+    client::headers(&check.name, &sent)
 }
 
 /// Where a check asks, with values in place of variables. Each stays one part of the path: who gave it does not say where to ask.

@@ -6,8 +6,9 @@ use shipkit_core::{Outcome, Verdict};
 use tokio::time::Instant;
 use url::Url;
 
-use super::asked::{Asked, Question, harmless};
+use super::asked::{Asked, harmless};
 use super::filled::unmarked;
+use super::question::Question;
 use crate::class::Class;
 use crate::client::Bad;
 use crate::latency::Measured;

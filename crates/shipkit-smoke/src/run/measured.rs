@@ -8,9 +8,9 @@ use shipkit_core::config::Method;
 use tokio::time::Instant;
 
 use super::Session;
-use super::asked::Rest;
 use super::filled::Request;
 use super::log::Log;
+use super::question::Rest;
 use super::together::First;
 use crate::baseline::{Compared, compared};
 use crate::client::Phases;

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
+use http::HeaderMap;
+use shipkit_core::Secret;
 use url::Url;
 
 use super::asked::address;
-use super::{AT_ONCE, Session};
+use super::{AT_ONCE, Session, filled};
+use crate::capture::secret;
 use crate::check::Check;
 use crate::class::Class;
 use crate::client::{self, Answer, Ask, Bad};
@@ -15,6 +18,8 @@ use crate::judge::{self, short};
 use crate::openapi::{Api, Operation};
 use crate::page::media_type;
 use crate::schema::JsonSchema;
+use crate::secrets::Secrets;
+use crate::variable::Values;
 
 /// How many of the operations that are not asked are named.
 const NAMED: usize = 5;
@@ -23,6 +28,8 @@ const NAMED: usize = 5;
 pub(super) struct Operations {
     pub(super) described: Vec<Described>,
     left_out: Vec<String>,
+    /// What is not repeated of answers.
+    secrets: Secrets,
 }
 
 /// An operation with its request, and with what its answers have to be.
@@ -34,9 +41,12 @@ pub(super) struct Described {
 
 impl Operations {
     /// Resolves addresses and reads schemas.
-    pub(super) fn of(base: &Url, check: &Check, api: &Api) -> Result<Self, SmokeError> {
-        let described = api.operations.iter().map(|operation| describe(base, check, operation));
-        Ok(Self { described: described.collect::<Result<_, _>>()?, left_out: api.left_out.clone() })
+    pub(super) fn of(base: &Url, check: &Check, api: &Api, values: Values<'_>) -> Result<Self, SmokeError> {
+        let sent = filled::sent(check, &api.send, values)?;
+        let described = api.operations.iter().map(|operation| describe(base, check, operation, &sent));
+        let captured: Vec<Secret> = values.captured.values().filter_map(secret).collect();
+        let secrets = Secrets::of(api.variables.values().chain(&captured));
+        Ok(Self { described: described.collect::<Result<_, _>>()?, left_out: api.left_out.clone(), secrets })
     }
 
     /// The operations that are not asked.
@@ -53,7 +63,12 @@ impl Operations {
     }
 }
 
-fn describe(base: &Url, check: &Check, operation: &Operation) -> Result<Described, SmokeError> {
+fn describe(
+    base: &Url,
+    check: &Check,
+    operation: &Operation,
+    sent: &HeaderMap,
+) -> Result<Described, SmokeError> {
     let Operation { template, path, headers, answers } = operation;
     let read = |(status, schema): (&String, &Option<serde_json::Value>)| {
         let bad = |why| SmokeError::Expected {
@@ -63,7 +78,8 @@ fn describe(base: &Url, check: &Check, operation: &Operation) -> Result<Describe
         };
         Ok((status.clone(), schema.as_ref().map(JsonSchema::read).transpose().map_err(bad)?))
     };
-    let headers = client::headers(&check.name, headers)?;
+    let mut headers = client::headers(&check.name, headers)?;
+    headers.extend(sent.clone());
     Ok(Described {
         template: template.clone(),
         ask: Ask { headers, ..Ask::get(address(base, path, check)?) },
@@ -77,7 +93,7 @@ impl Session<'_> {
         // In a loop, for with a closure the future of a run could not be sent to another thread.
         let mut asking = Vec::new();
         for described in &operations.described {
-            asking.push(self.operation(described));
+            asking.push(self.operation(described, &operations.secrets));
         }
         let found: Vec<Result<(), Bad>> = stream::iter(asking).buffered(AT_ONCE).collect().await;
         let wrong: Vec<Bad> = found.into_iter().filter_map(Result::err).collect();
@@ -94,16 +110,20 @@ impl Session<'_> {
         Err(Bad::new(first.class, format!("{} of {all} operations: {}", wrong.len(), details.join("; "))))
     }
 
-    async fn operation(&self, described: &Described) -> Result<(), Bad> {
+    async fn operation(&self, described: &Described, secrets: &Secrets) -> Result<(), Bad> {
         let Described { template, ask, answers } = described;
         let answer = self.send(ask, self.options.timeout).await;
-        let judged = answer.and_then(|answer| as_described(answers, &answer));
+        let judged = answer.and_then(|answer| as_described(answers, &answer, secrets));
         judged.map_err(|bad| Bad::new(bad.class, format!("`GET {template}`: {}", bad.detail)))
     }
 }
 
 /// Whether this answer is described. What says that the service is broken is none, even if it is.
-fn as_described(answers: &BTreeMap<String, Option<JsonSchema>>, answer: &Answer) -> Result<(), Bad> {
+fn as_described(
+    answers: &BTreeMap<String, Option<JsonSchema>>,
+    answer: &Answer,
+    secrets: &Secrets,
+) -> Result<(), Bad> {
     let status = answer.status;
     let Some(schema) = Operation::answer(answers, status).filter(|_| status < 500) else {
         let what = if status < 500 { ", which is not described" } else { "" };
@@ -114,7 +134,7 @@ fn as_described(answers: &BTreeMap<String, Option<JsonSchema>>, answer: &Answer)
     if kind != "application/json" && !kind.ends_with("+json") {
         return Err(Bad::new(Class::Body, format!("status {status} with `{}`, not JSON", short(&kind))));
     }
-    match schema.wrong(&judge::json(answer)?, &short) {
+    match schema.wrong(&judge::json(answer)?, &|text| short(&secrets.hide(text))) {
         Some(wrong) => Err(Bad::new(Class::Body, wrong)),
         None => Ok(()),
     }

@@ -18,14 +18,7 @@ use crate::security_headers::{Seen, faults, remark};
 impl Session<'_> {
     /// A page and every file of its own host that it names.
     pub(super) async fn page(&self, url: &Url) -> Result<String, Bad> {
-        let answer = self.get(url).await?;
-        judge::ready(&answer)?;
-        if !is_page(&answer) {
-            return Err(Bad::new(
-                Class::Body,
-                format!("it is `{}` and no page", judge::short(&media_type(&answer))),
-            ));
-        }
+        let answer = self.whole_page(url).await?;
         let files = assets(url, &answer.body);
         // In a loop, for with a closure the future of a run could not be sent to another thread.
         let mut asking = Vec::new();
@@ -43,6 +36,17 @@ impl Session<'_> {
                 Err(Bad::new(Class::Body, detail))
             }
         }
+    }
+
+    /// The answer at an address where a page must be.
+    pub(super) async fn whole_page(&self, url: &Url) -> Result<Answer, Bad> {
+        let answer = self.get(url).await?;
+        judge::ready(&answer)?;
+        if !is_page(&answer) {
+            let said = media_type(&answer);
+            return Err(Bad::new(Class::Body, format!("it is `{}` and no page", judge::short(&said))));
+        }
+        Ok(answer)
     }
 
     /// What is wrong with a file of a page, if anything is.
@@ -156,7 +160,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn get(&self, url: &Url) -> Result<Answer, Bad> {
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Bad> {
         self.send(&Ask::get(url.clone()), self.options.timeout).await
     }
 }
@@ -175,6 +179,6 @@ fn nobodys(url: &Url, below: &str) -> Option<Url> {
     Some(other)
 }
 
-fn at(url: &Url, bad: &Bad) -> Bad {
+pub(super) fn at(url: &Url, bad: &Bad) -> Bad {
     Bad::new(bad.class, format!("`{}`: {}", url.path(), bad.detail))
 }

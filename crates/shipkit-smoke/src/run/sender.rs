@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::client::{Answer, Ask, Bad, Client, Upgraded};
+use crate::client::{Answer, Ask, BODY_LIMIT, Bad, Client, Upgraded};
 use crate::marked::Marks;
 
 /// The client of a run, and for whom its requests are.
@@ -15,9 +15,14 @@ pub(super) struct Sender {
 impl Sender {
     /// Sends one request; what another than the one that is meant answers is no answer.
     pub(super) async fn send(&self, ask: &Ask, end: Instant) -> Result<Answer, Bad> {
+        self.send_up_to(BODY_LIMIT, ask, end).await
+    }
+
+    /// The same, and more or less of the body is read.
+    pub(super) async fn send_up_to(&self, limit: usize, ask: &Ask, end: Instant) -> Result<Answer, Bad> {
         match &self.marks {
-            Some(marks) => marks.checked(self.client.ask(&marks.on(ask), end).await?),
-            None => self.client.ask(ask, end).await,
+            Some(marks) => marks.checked(self.client.ask_up_to(limit, &marks.on(ask), end).await?),
+            None => self.client.ask_up_to(limit, ask, end).await,
         }
     }
 

@@ -4,7 +4,8 @@ use shipkit_core::Verdict;
 use tokio::sync::watch;
 
 use super::Session;
-use super::asked::{Asked, Rest, Stage};
+use super::asked::{Asked, Stage};
+use super::question::Rest;
 use crate::graph::Graph;
 use crate::report::CheckReport;
 
@@ -91,6 +92,8 @@ impl Rest<'_> {
         match self {
             Self::Http(request) => request.ask.method.is_safe(),
             Self::SocketIo(talk) => talk.emit.is_empty(),
+            // What it does nobody knows.
+            Self::Program(_) => false,
             Self::Tcp(_)
             | Self::Redirect(_)
             | Self::Tls(_)
@@ -98,6 +101,8 @@ impl Rest<'_> {
             | Self::Metrics(_)
             | Self::Operations(_)
             | Self::Page(_)
+            | Self::Caching(_)
+            | Self::Compression(_)
             | Self::Cors { .. }
             | Self::SecurityHeaders { .. } => true,
         }

@@ -8,6 +8,7 @@
 )]
 
 mod certificates;
+mod cookies;
 mod made;
 mod nginx;
 mod redirect;

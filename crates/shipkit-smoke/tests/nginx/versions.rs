@@ -1,57 +1,116 @@
-//! Which versions are spoken, beside what OpenSSL's client says about the same servers.
+//! Which versions are spoken, beside what OpenSSL's client, testssl.sh and sslyze say about the same servers.
 
 use std::process::{Command, Stdio};
 
 use crate::nginx::{Nginx, Site};
+use serde_json::Value;
 use shipkit_core::Verdict;
 use shipkit_core::config::{Tls, TlsVersion};
 
-/// Names in nginx, in the report, and the flag of `openssl s_client`.
-const VERSIONS: [(&str, &str, &str); 4] = [
-    ("TLSv1", "TLS 1.0", "-tls1"),
-    ("TLSv1.1", "TLS 1.1", "-tls1_1"),
-    ("TLSv1.2", "TLS 1.2", "-tls1_2"),
-    ("TLSv1.3", "TLS 1.3", "-tls1_3"),
+/// What a version is called by everybody.
+struct Version {
+    /// In the report.
+    name: &'static str,
+    nginx: &'static str,
+    /// The flag of `openssl s_client`.
+    openssl: &'static str,
+    testssl: &'static str,
+    sslyze: &'static str,
+}
+
+const VERSIONS: [Version; 4] = [
+    Version { name: "TLS 1.0", nginx: "TLSv1", openssl: "-tls1", testssl: "TLS1", sslyze: "tls_1_0" },
+    Version { name: "TLS 1.1", nginx: "TLSv1.1", openssl: "-tls1_1", testssl: "TLS1_1", sslyze: "tls_1_1" },
+    Version { name: "TLS 1.2", nginx: "TLSv1.2", openssl: "-tls1_2", testssl: "TLS1_2", sslyze: "tls_1_2" },
+    Version { name: "TLS 1.3", nginx: "TLSv1.3", openssl: "-tls1_3", testssl: "TLS1_3", sslyze: "tls_1_3" },
 ];
+
+/// Which of [`VERSIONS`] the servers speak.
+const SETS: [&[usize]; 9] = [&[0], &[1], &[2], &[3], &[0, 1], &[1, 2], &[0, 2], &[2, 3], &[0, 1, 2, 3]];
+
+fn names(is_spoken: impl Fn(&Version) -> bool) -> Vec<&'static str> {
+    VERSIONS.iter().filter(|version| is_spoken(version)).map(|version| version.name).collect()
+}
 
 /// The versions that the report says are spoken, of those that OpenSSL's client knows.
 async fn reported(nginx: &Nginx) -> Vec<&'static str> {
     let cause = nginx.tls(Tls::default()).await.cause;
     let list = cause.rsplit_once(" (").map_or(cause.as_str(), |(_, known)| known);
     let list: Vec<&str> = list.split([';', ')']).next().unwrap().split(", ").collect();
-    VERSIONS.iter().map(|(_, name, _)| *name).filter(|name| list.contains(name)).collect()
+    names(|version| list.contains(&version.name))
+}
+
+fn place(nginx: &Nginx) -> String {
+    format!("127.0.0.1:{}", nginx.https.port().unwrap())
+}
+
+fn quiet(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// What OpenSSL's client comes to an end of a handshake with.
 fn of_openssl(nginx: &Nginx) -> Vec<&'static str> {
-    let place = format!("127.0.0.1:{}", nginx.https.port().unwrap());
-    let speaks = |flag: &str| {
-        let mut openssl = Command::new("openssl");
-        openssl.args([
-            "s_client",
-            "-connect",
-            &place,
-            "-servername",
-            "localhost",
-            "-cipher",
-            "ALL@SECLEVEL=0",
-            flag,
-        ]);
-        let ended = openssl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        ended.expect("openssl is there").success()
+    names(|version| {
+        let mut openssl = quiet("openssl");
+        openssl.args(["s_client", "-connect", &place(nginx), "-servername", "localhost"]);
+        openssl.args(["-cipher", "ALL@SECLEVEL=0", version.openssl]);
+        openssl.status().expect("openssl is there").success()
+    })
+}
+
+/// What testssl.sh finds offered.
+fn of_testssl(nginx: &Nginx) -> Vec<&'static str> {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let mut testssl = quiet("testssl");
+    testssl.args(["-p", "--quiet", "--warnings", "off", "--nodns", "min", "--ip", "one", "--jsonfile"]);
+    testssl.arg(&report).arg(place(nginx)).status().expect("`scripts/bed up testssl` installs it");
+    let found: Vec<Value> = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let finding = |id: &str| found.iter().find(|one| one["id"] == id)?["finding"].as_str();
+    names(|version| finding(version.testssl).unwrap().starts_with("offered"))
+}
+
+/// What sslyze takes for supported, of each of these.
+fn of_sslyze(all: &[Nginx]) -> Vec<Vec<&'static str>> {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let program = std::env::var("SSLYZE").expect("`scripts/bed up sslyze` says where it is");
+    let mut sslyze = quiet(&program);
+    sslyze.args(["--quiet", "--mozilla_config", "disable", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3"]);
+    sslyze.arg("--json_out").arg(&report).args(all.iter().map(place));
+    assert!(sslyze.status().expect("sslyze is there").success());
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let results = report["server_scan_results"].as_array().unwrap();
+    let of = |nginx: &Nginx| {
+        let port = nginx.https.port().unwrap();
+        let result = results.iter().find(|one| one["server_location"]["port"] == port).unwrap();
+        let spoken = |version: &Version| {
+            let said = &result["scan_result"][format!("{}_cipher_suites", version.sslyze)];
+            said["result"]["is_tls_version_supported"].as_bool().unwrap()
+        };
+        names(spoken)
     };
-    VERSIONS.iter().filter(|(_, _, flag)| speaks(flag)).map(|(_, name, _)| *name).collect()
+    all.iter().map(of).collect()
 }
 
 #[tokio::test]
-async fn each_set_of_versions_is_told_as_openssl_tells_it() {
-    for set in [&[0][..], &[1], &[2], &[3], &[0, 1], &[1, 2], &[0, 2], &[2, 3], &[0, 1, 2, 3]] {
-        let words: Vec<&str> = set.iter().map(|at| VERSIONS[*at].0).collect();
-        let nginx = Nginx::start(&Site::fine().speaks(&words.join(" ")));
-        let seen = reported(&nginx).await;
-        assert_eq!(seen, of_openssl(&nginx), "{words:?}");
-        // This nginx really speaks them, so that the two do not agree about nothing.
-        assert_eq!(seen, set.iter().map(|at| VERSIONS[*at].1).collect::<Vec<_>>(), "{words:?}");
+async fn each_set_of_versions_is_told_as_others_tell_it() {
+    let words = |set: &[usize]| set.iter().map(|at| VERSIONS[*at].nginx).collect::<Vec<_>>().join(" ");
+    let all: Vec<Nginx> = SETS.iter().map(|set| Nginx::start(&Site::fine().speaks(&words(set)))).collect();
+    let of_sslyze = of_sslyze(&all);
+    let of_testssl: Vec<_> = std::thread::scope(|threads| {
+        let asked: Vec<_> = all.iter().map(|nginx| threads.spawn(|| of_testssl(nginx))).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (at, set) in SETS.iter().enumerate() {
+        let seen = reported(&all[at]).await;
+        assert_eq!(seen, of_openssl(&all[at]), "{set:?}");
+        assert_eq!(seen, of_testssl[at], "{set:?}");
+        assert_eq!(seen, of_sslyze[at], "{set:?}");
+        // This nginx really speaks them, so that they do not agree about nothing.
+        assert_eq!(seen, set.iter().map(|at| VERSIONS[*at].name).collect::<Vec<_>>(), "{set:?}");
     }
 }
 

@@ -51,6 +51,31 @@ async fn values_are_compared_at_paths_of_both_kinds() {
 }
 
 #[tokio::test]
+async fn elements_of_a_page_are_compared() {
+    let page = "<title>Shop</title><meta name=version content=1.4.0><ul><li>rye<li>wheat</ul><p class=error>out of bread";
+    let server = serve(|_, _| answer(200, "text/html", page)).await;
+    let expect = |wanted: &[(&str, Value)]| {
+        let html = wanted.iter().map(|(selector, value)| ((*selector).to_owned(), value.clone())).collect();
+        Expect { html, ..Expect::default() }
+    };
+    let good = expect(&[
+        ("title", json!("Shop")),
+        ("li", json!({"count": 2, "matches": "[ey]"})),
+        ("meta[name=version]::attr(content)", json!({"matches": "^1\\."})),
+        ("h1", json!({"exists": false})),
+    ]);
+    assert_eq!(outcome(&server, good).await.verdict, Verdict::Pass);
+    let bad = expect(&[
+        (".error", json!({"exists": false})),
+        ("h1", json!("Bread")),
+        ("li", json!("rye")),
+        ("title", json!({"not": "Shop"})),
+    ]);
+    let cause = "`.error` is there; `h1` is missing; `li` is `wheat`, not `rye`; `title` is `Shop`, which is ruled out";
+    assert_eq!(outcome(&server, bad).await, Outcome::fail(cause));
+}
+
+#[tokio::test]
 async fn a_status_may_be_one_of_several() {
     let server = serve(|_, _| answer(404, "text/plain", "gone")).await;
     let expect = |text: &str| Expect { status: Some(text.parse::<Statuses>().unwrap()), ..Expect::default() };
@@ -139,12 +164,14 @@ async fn what_cannot_be_compared_is_told_before_anything_is_asked() {
         ..Expect::default()
     };
     let body = Expect { body: Some(json!({"matches": "("})), ..Expect::default() };
+    let html = Expect { html: BTreeMap::from([("a[".to_owned(), json!("x"))]), ..Expect::default() };
     let schema = Expect { schema: Some(json!({"$ref": "https://127.0.0.1:1/x"})), ..Expect::default() };
     for (expect, part) in [
         (values(&[("$.a[", json!(1))]), "`$.a[` is no JSONPath (RFC 9535)"),
         (values(&[("a", json!({"over": 1, "undr": 2}))]), "`expect.json.a`: `undr` beside `over` is none of"),
         (header, "`headers.a`: `type` is `\"x\"`, which is not one of"),
         (body, "`expect.body`: `matches` is `\"(\"`, which is not a pattern"),
+        (html, "`a[` is no CSS selector: "),
         (schema, "`expect.schema`: "),
     ] {
         let error =

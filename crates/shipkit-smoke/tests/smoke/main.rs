@@ -8,7 +8,10 @@
 )]
 
 mod alerts;
+mod caching;
 mod captures;
+mod compression;
+mod cookies;
 mod cors;
 mod expectations;
 mod exposition;

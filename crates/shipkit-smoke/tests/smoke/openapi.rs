@@ -1,5 +1,6 @@
 //! `openapi`: answers that are as described, and others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -39,10 +40,14 @@ fn read(text: &str) -> Result<Vec<Check>, SmokeError> {
     let entry = config::Check {
         name: "openapi".to_owned(),
         service: None,
-        kind: CheckKind::Openapi("docs/openapi.yaml".to_owned()),
+        kind: CheckKind::Openapi(config::Openapi {
+            file: "docs/openapi.yaml".to_owned(),
+            send: BTreeMap::new(),
+        }),
         headers: Vec::new(),
         expect: config::Expect::default(),
         retries: None,
+        writes: false,
         only_warns: false,
         flaky_fails: false,
         line: 7,
@@ -128,4 +133,49 @@ fn what_is_no_description_is_told_before_anything_is_asked() {
     let file = "check `openapi` (line 7) needs the file `docs/openapi.yaml`, which cannot be read: ";
     assert_eq!(told("swagger: '2.0'"), format!("{file}it is no OpenAPI 3 document: `openapi` is ``"));
     assert!(told("a: [").starts_with(&format!("{file}docs/openapi.yaml:")), "{}", told("a: ["));
+}
+
+/// What `/me` is for: a login gives a token, and only who brings it is let in.
+#[tokio::test]
+async fn with_a_login_what_needs_one_is_asked_and_no_token_is_shown() {
+    const TOKEN: &str = "canary-token-1";
+    let reply = |_, head: &str| match head.lines().next().unwrap_or_default() {
+        "GET /login HTTP/1.1" => json_answer(&json!({"token": TOKEN}).to_string()),
+        "GET /v1/health HTTP/1.1" => status(200),
+        "GET /v1/rooms/lobby HTTP/1.1" => json_answer(&json!({"id": "lobby", "topic": null}).to_string()),
+        "GET /v1/me HTTP/1.1" if head.contains(&format!("Bearer {TOKEN}")) => {
+            json_answer(&json!({"name": TOKEN}).to_string())
+        }
+        _ => status(401),
+    };
+    let url = serve(reply).await.url;
+    let entry = |kind| config::Check {
+        name: "x".to_owned(),
+        service: None,
+        kind,
+        headers: Vec::new(),
+        expect: config::Expect::default(),
+        retries: None,
+        writes: false,
+        only_warns: false,
+        flaky_fails: false,
+        line: 7,
+    };
+    let captures = BTreeMap::from([("token".to_owned(), config::Capture::Json("$.token".to_owned()))]);
+    let login = config::Request { url: "/login".to_owned(), captures, ..config::Request::default() };
+    let send = BTreeMap::from([("Authorization".to_owned(), "Bearer ${token}".to_owned())]);
+    let api = config::Openapi { file: "docs/openapi.yaml".to_owned(), send };
+    let entries = [entry(CheckKind::Openapi(api)), entry(CheckKind::Http(login))];
+    let asked = async |description: String| {
+        let files = |_: &_| Ok(description.as_bytes().to_vec());
+        let given = Given { shipped: Shipped::Unknown, variables: &|_| None, files: &files };
+        let checks = configured(&entries, &given).unwrap();
+        let options = Options { first_wait: Duration::from_millis(1), ..Options::default() };
+        shipkit_smoke::run(&url, checks, &options).await.unwrap().checks.remove(0)
+    };
+    check(&asked(API.to_owned()).await, Verdict::Pass, "3 operations answer as described");
+    let wrong = "'200': {description: me, content: {application/json: {schema: {type: object, properties: {name: {type: integer}}}}}}";
+    let report = asked(API.replace("'200': {description: me}", wrong)).await;
+    check(&report, Verdict::Fail, "1 of 3 operations: `GET /me`: `/name` does not fit the schema");
+    assert!(!format!("{report:?}").contains("canary"), "{report:?}");
 }

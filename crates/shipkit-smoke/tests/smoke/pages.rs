@@ -12,7 +12,8 @@ use url::Url;
 use crate::fixture::{Reply, answer, serve};
 use crate::nginx::Nginx;
 
-const TYPES: &str = "types { text/html html; text/css css; text/javascript js; application/json json; }\n";
+pub(crate) const TYPES: &str =
+    "types { text/html html; text/css css; text/javascript js; application/json json; }\n";
 const PAGE: &str = "<!doctype html><link rel=stylesheet href=/assets/a-1.css><script type=module src=/assets/a-1.js></script>";
 /// As many projects have it: for the whole server, and once more where the files are.
 const HEADERS: &str = "add_header X-Content-Type-Options nosniff always; add_header X-Frame-Options DENY always; \
@@ -35,7 +36,7 @@ async fn nginx(site: &TempDir, lines: &str) -> Nginx {
     Nginx::start(TYPES, &format!("root {};\n{lines}", site.path().display())).await
 }
 
-async fn asked(url: &Url, check: Check) -> CheckReport {
+pub(crate) async fn asked(url: &Url, check: Check) -> CheckReport {
     let options = Options {
         timeout: Duration::from_mins(1),
         first_wait: Duration::from_millis(1),
@@ -55,7 +56,7 @@ fn headers(profile: Profile, paths: &[&str]) -> Check {
 }
 
 #[track_caller]
-fn check(report: &CheckReport, verdict: Verdict, part: &str) {
+pub(crate) fn check(report: &CheckReport, verdict: Verdict, part: &str) {
     assert_eq!(report.outcome.verdict, verdict, "{report:?}");
     assert!(report.outcome.cause.contains(part), "{report:?}");
 }

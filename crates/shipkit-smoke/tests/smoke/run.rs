@@ -111,15 +111,28 @@ async fn a_target_without_a_sign_of_life_is_not_a_fail_unless_the_network_works(
 async fn the_old_release_on_every_third_answer_is_not_the_new_release() {
     let says = |n: usize| if n % 3 == 2 { "bbbbbbb" } else { "aaaaaaa" };
     let server = serve(move |n, _| json(&format!(r#"{{"build":{{"commit":"{}"}}}}"#, says(n)))).await;
-    check(&outcome(&server, release(), &soon()).await, Verdict::Fail, "it says revision `bbbbbbb`");
+    let report = run(&server.url, vec![release()], &soon()).await;
+    let check = &report.checks[0];
+    assert_eq!(check.outcome.verdict, Verdict::Fail, "{check:?}");
+    assert_eq!(check.attempts[0].seen, "mixed: 14 answers are `aaaaaaa`, 6 are `bbbbbbb`");
 }
 
 #[tokio::test]
-async fn the_new_release_is_waited_for_and_seen_on_ten_new_connections() {
+async fn a_release_that_nobody_expects_fails_at_once() {
+    let server =
+        serve(|n, _| json(&format!(r#"{{"commit": "{}"}}"#, ["b", "b", "c"][n.min(2)].repeat(12)))).await;
+    let cause = "`cccccccccccc` answers, which is neither the release that was shipped nor `bbbbbbbbbbbb`, which answered before";
+    let found = outcome(&server, release(), &quick()).await;
+    check(&found, Verdict::Fail, cause);
+    assert_eq!(server.asked(), 3);
+}
+
+#[tokio::test]
+async fn the_new_release_is_waited_for_and_seen_on_twenty_new_connections() {
     let says = |n: usize| if n < 5 { "bbbbbbb" } else { "aaaaaaa" };
     let server = serve(move |n, _| json(&format!(r#"{{"git_sha":"{}"}}"#, says(n)))).await;
-    check(&outcome(&server, release(), &quick()).await, Verdict::Pass, "`aaaaaaa` answers on 10 of 10");
-    assert_eq!(server.asked(), 15);
+    check(&outcome(&server, release(), &quick()).await, Verdict::Pass, "`aaaaaaa` answers on 20 of 20");
+    assert_eq!(server.asked(), 25);
 }
 
 #[tokio::test]

@@ -118,6 +118,6 @@ async fn where_a_release_is_asked_for_it_comes_after_the_whole_readiness_and_bef
     let release = Check::release("/version", Wanted::from_text("1.4.0"));
     let report = run(&server, vec![once(Method::Get), release, Check::ready(["/health"])]).await;
     assert_eq!(report.outcome.verdict, Verdict::Pass, "{report:?}");
-    let expected = [&["/health"; 3][..], &["/version"; 10], &["/x"]].concat();
+    let expected = [&["/health"; 3][..], &["/version"; 20], &["/x"]].concat();
     assert_eq!(*asked.lock().unwrap(), expected);
 }

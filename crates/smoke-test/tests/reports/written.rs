@@ -67,7 +67,7 @@ async fn the_summary_begins_with_one_sentence_and_folds_the_attempts() {
     let mut lines = summary.lines().filter(|line| !line.is_empty());
     assert_eq!(lines.next(), Some("### Smoke test: fail"));
     let sentence = lines.next().unwrap();
-    assert!(sentence.starts_with("\\`1.4.0\\` answers on 10 of 10 new connections after "), "{sentence}");
+    assert!(sentence.starts_with("\\`1.4.0\\` answers on 20 of 20 new connections after "), "{sentence}");
     assert!(
         sentence.contains("; 3 of 5 checks pass, 1 fail, 1 skipped, 1 after a retry; it took "),
         "{sentence}"
