@@ -235,6 +235,9 @@ fn failures(applied: &Applied, tasks: &[Value]) -> Vec<Failure> {
     tasks.iter().filter(is_ours).filter_map(failure).collect()
 }
 
+/// What a node says that refuses tasks for a moment: its engine was restarted, and has not joined its Swarm again.
+const COMES_BACK: &str = "when swarm is not active";
+
 /// A task that ended although it should run; that its program ended well does not help a service.
 pub(crate) fn failure(task: &Value) -> Option<Failure> {
     let state = text(task, &["Status", "State"]);
@@ -250,7 +253,7 @@ pub(crate) fn failure(task: &Value) -> Option<Failure> {
     };
     Some(Failure {
         task: text(task, &["ID"]).to_owned(),
-        is_rejected: state == "rejected",
+        is_rejected: state == "rejected" && !error.ends_with(COMES_BACK),
         error: error.to_owned(),
         exit_code: at(task, &["Status", "ContainerStatus", "ExitCode"]).as_i64(),
     })
@@ -347,6 +350,14 @@ mod tests {
         let found: Vec<(&str, bool)> =
             seen.failures.iter().map(|failed| (failed.task.as_str(), failed.is_rejected)).collect();
         assert_eq!(found, [("t2", true), ("t3", false)]);
+    }
+
+    #[test]
+    fn a_node_whose_engine_comes_back_has_refused_nothing_for_good() {
+        let mut refused = task("t2", "new", "rejected", "shutdown");
+        refused["Status"]["Err"] = "cannot create a swarm scoped network when swarm is not active".into();
+        let failure = failure(&refused).unwrap();
+        assert!(!failure.is_rejected && failure.error.contains("swarm is not active"), "{failure:?}");
     }
 
     #[test]
