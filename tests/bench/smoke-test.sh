@@ -11,36 +11,6 @@
 smoke_test_names=(smoke-test-tls-wall smoke-test-tls-memory smoke-test-slow-wall smoke-test-stall-p95 smoke-test-watch-cpu)
 smoke_oha_version=1.16.0
 
-# hurl of Debian sid in a folder, with every library that it needs: this Debian has none of them, or older ones. Says so if it cannot be had.
-smoke_test_hurl() {
-  local folder=$1 lists options archive packages
-  if [ -x "$folder/hurl" ]; then return; fi
-  echo "bench: fetching hurl of Debian sid with apt into $folder" >&2
-  rm -rf "$folder.part"
-  lists=$folder.part/apt
-  mkdir -p "$lists/lists/partial" "$lists/archives/partial"
-  scripts/bed apt-sources sid | sed -n 1p > "$lists/sources.list"
-  options=(-o "Dir::Etc::sourcelist=$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null
-    -o "Dir::State::lists=$lists/lists" -o "Dir::Cache::archives=$lists/archives"
-    -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o "APT::Sandbox::User=$(id -un)")
-  apt-get -qq "${options[@]}" update >&2
-  packages=$(apt-cache "${options[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-    --no-enhances hurl | grep '^[a-z0-9]' | sort -u)
-  if [ -z "$packages" ] || ! (cd "$lists" && apt-get -qq "${options[@]}" download $packages >&2); then
-    echo "bench: hurl cannot be had here; its figures are left out" >&2
-    rm -rf "$folder.part"
-    return
-  fi
-  for archive in "$lists"/*.deb; do dpkg-deb --extract "$archive" "$folder.part"; done
-  rm -rf "$lists"
-  # By its own loader, for its C library is newer, too.
-  printf '#!/bin/sh\nhere=%q\nexec "$here/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$here/usr/lib/x86_64-linux-gnu" "$here/usr/bin/hurl" "$@"\n' \
-    "$folder" > "$folder.part/hurl"
-  chmod 755 "$folder.part/hurl"
-  rm -rf "$folder"
-  mv "$folder.part" "$folder"
-}
-
 smoke_test_oha() {
   local folder=$1
   if [ -x "$folder/bin/oha" ]; then return; fi
@@ -207,14 +177,13 @@ smoke_test_figures() (
   trap 'if [ ${#smoke_started[@]} != 0 ]; then kill "${smoke_started[@]}" 2> /dev/null || true; wait; fi; rm -rf "$smoke_work"' EXIT
   peers=${SHIPKIT_CACHE:-$HOME/.cache/shipkit}/bench-peers
   triple=$(rustc -vV | sed -n 's/^host: //p')
-  smoke_ours=$PWD/target/$triple/release/smoke-test smoke_hurl=$peers/hurl/hurl smoke_oha=$peers/oha-$smoke_oha_version/bin/oha
+  smoke_ours=$PWD/target/$triple/release/smoke-test smoke_hurl=${HURL_PROGRAM:-} smoke_oha=$peers/oha-$smoke_oha_version/bin/oha
   export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
   echo "bench: a release build of smoke-test takes some minutes when nothing is cached" >&2
   cargo build --quiet --locked --release --target "$triple" --package smoke-test >&2
   rustc --edition=2024 -Copt-level=2 -o "$smoke_work/server" tests/bench/smoke-test-server.rs
   scripts/bed packages time openssl >&2
   smoke_test_nginx >&2
-  if any_wanted smoke-test-tls-wall smoke-test-tls-memory smoke-test-slow-wall; then smoke_test_hurl "$peers/hurl"; fi
   if any_wanted smoke-test-stall-p95 smoke-test-watch-cpu; then smoke_test_oha "$peers/oha-$smoke_oha_version"; fi
   if any_wanted smoke-test-tls-wall smoke-test-tls-memory; then
     smoke_test_checks tls "https://localhost:$smoke_tls"
@@ -236,6 +205,9 @@ smoke_test_figures() (
 smoke_test() {
   if ! any_wanted "${smoke_test_names[@]}"; then return; fi
   scripts/bed up nginx
+  if any_wanted smoke-test-tls-wall smoke-test-tls-memory smoke-test-slow-wall; then
+    scripts/bed up hurl || echo "bench: hurl cannot be had here; its figures are left out" >&2
+  fi
   . target/bed.env
   add_rows smoke_test_figures "smoke-test"
 }
