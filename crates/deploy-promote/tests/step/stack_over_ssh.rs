@@ -6,8 +6,8 @@ use shipkit_tests::server::gate::{Gate, Held, Moment};
 use shipkit_tests::server::sshd::{Sshd, fingerprint};
 
 use crate::bed::{Step, Transcript};
-use crate::compose::remote::server;
 use crate::faults::told;
+use crate::quiet::compose::remote::server;
 use crate::stack::{Checkout, check_closed_but};
 
 /// The same step, by way of this server.

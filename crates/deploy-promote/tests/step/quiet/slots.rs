@@ -8,12 +8,12 @@ use shipkit_core::Digest;
 use shipkit_tests::container::docker;
 use shipkit_tests::server::gate::{Gate, Moment};
 
+use super::QUIET;
+use super::load::{check_lossless, watched};
 use crate::bed::{Bed, Step, commit};
-use crate::compose::project::QUIET;
 use crate::front::Front;
 use crate::kills::{kill_at, numbers};
 use crate::left::check_closed;
-use crate::load::{check_lossless, watched};
 
 /// The change of the Swarm that sends visitors to the first service of a second release: lease, journal, the new slot and that it
 /// can be asked come before.

@@ -13,15 +13,15 @@ use shipkit_smoke::WatchReport;
 use shipkit_tests::server::kubernetes::{Fate, Namespace};
 use shipkit_tests::soon;
 
+use super::QUIET;
+use super::load::{check_lossless, rounds, watched};
 use crate::bed::{Bed, Step, Transcript, ask};
 use crate::cluster::step_as;
-use crate::compose::project::QUIET;
-use crate::load::{check_lossless, watched};
 
 /// The registry of the bed, which has what the images of `examples/shop` are built upon.
 const REGISTRY: &str = "localhost:5050";
 /// What a team would have in its repository.
-const MANIFESTS: &str = include_str!("../fixtures/shop.yaml");
+const MANIFESTS: &str = include_str!("../../fixtures/shop.yaml");
 /// The line that lets a pod answer for a while longer than it is wanted.
 const LINGERS: &str = "          lifecycle: {preStop: {sleep: {seconds: 3}}}\n";
 /// The line by which a pod of `web` is asked whether it is ready.
@@ -148,9 +148,8 @@ fn a_real_node_replaces_releases_without_a_loss_and_loses_requests_where_pods_en
     let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
     let real = Real::new("real-load", "rolling");
     let good = real.manifests();
-    let rounds: usize = std::env::var("SHIPKIT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     let [first, second] = &real.releases;
-    for _ in 0..rounds {
+    for _ in 0..rounds(3) {
         for (release, version, service) in
             [(second, "1.2.0", "web"), (first, "1.1.0", "api"), (second, "1.2.0", "web")]
         {

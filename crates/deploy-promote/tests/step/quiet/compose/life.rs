@@ -9,7 +9,7 @@ use shipkit_smoke::WatchReport;
 use shipkit_tests::container::docker;
 
 use super::project::Project;
-use crate::load::{self, check_lossless};
+use crate::quiet::load::{self, check_lossless};
 
 /// Asks 200 times a second, on new connections and kept ones, while something happens.
 pub(super) fn watched<T>(project: &Project, happens: impl FnOnce() -> T) -> (T, WatchReport) {
@@ -96,11 +96,10 @@ fn behind_kamal_proxy_a_release_arrives_is_replaced_without_a_loss_and_comes_bac
     assert_eq!((project.running("api"), project.id("edge")), (vec![one.to_string(); 2], edge));
 }
 
-/// A rollback and three rollouts, without a loss, as often as `./soak` asks for. The second release serves before and after,
-/// and each time the way back leads to the first.
+/// A rollback and three rollouts without a loss, again and again. The second release serves before and after, and each time the
+/// way back leads to the first.
 fn back_and_there_again(project: &Project, first: &Digest, second: &Digest) {
-    let rounds = std::env::var("SHIPKIT_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
-    for _ in 0..rounds {
+    for _ in 0..load::rounds(6) {
         let (run, report) = watched(project, || project.step("rollback").run());
         run.ended(0, "1.1.0 serves in staging again");
         check_lossless(&report, &[1, 2]);

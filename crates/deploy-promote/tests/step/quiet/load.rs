@@ -9,8 +9,8 @@ use shipkit_smoke::WatchReport;
 use shipkit_tests::container::docker;
 use shipkit_tests::traffic;
 
+use super::QUIET;
 use crate::bed::{Bed, Step, ask_api, commit};
-use crate::compose::project::QUIET;
 use crate::front::Front;
 
 /// Stays the same while everything behind it is replaced. It asks again every second who `api` is, and sends no request twice.
@@ -41,6 +41,11 @@ pub(crate) fn watched<T>(url: &str, happens: impl FnOnce() -> T) -> (T, WatchRep
 pub(crate) fn check_lossless(report: &WatchReport, revisions: &[u8]) {
     let commits: Vec<String> = revisions.iter().map(|digit| commit(*digit)).collect();
     traffic::check_lossless(report, &commits.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// How often three releases replace each other and one goes back: as often as `./soak` asks for, else for so many rollouts.
+pub(crate) fn rounds(rollouts: usize) -> usize {
+    std::env::var("SHIPKIT_ROLLOUTS").map_or(rollouts, |count| count.parse().unwrap()) / 3
 }
 
 /// What its `shipkit.yml` says: two tasks that answer for three seconds longer than they are wanted, since as the first process of a
@@ -98,8 +103,7 @@ fn a_swarm_replaces_releases_without_a_loss_and_loses_requests_where_it_stops_fi
     deploy(&bed, &good, &first).run().ended(0, "1.1.0 serves in staging");
     let url = edge(&bed);
 
-    let rounds: usize = std::env::var("SHIPKIT_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
-    for _ in 0..rounds {
+    for _ in 0..rounds(6) {
         for release in [&second, &first, &second] {
             let (run, report) = watched(&url, || deploy(&bed, &good, release).run());
             run.ended(0, "serves in staging");

@@ -7,6 +7,6 @@ mod history;
 mod hooks;
 mod kills;
 mod life;
-pub(crate) mod project;
+mod project;
 mod refused;
 pub(crate) mod remote;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use shipkit_core::lease::Lease;
@@ -14,13 +14,14 @@ use tempfile::TempDir;
 
 use crate::bed::{Bed, Step, ask, running_with, wait};
 use crate::front::Front;
+use crate::quiet::QUIET;
 
 const NGINX: &str = "events {}
 error_log stderr;
 http {
     include /etc/nginx/shipkit/*.conf;
     access_log off;
-    keepalive_min_timeout 5s;
+    keepalive_min_timeout 1s;
     server {
         listen 80;
         location / {
@@ -61,9 +62,6 @@ const COMPOSE: &str = "services:
 volumes: {shipkit: {}, data: {}}
 ";
 
-/// Written by the test that counts lost requests, read by all others: a machine that is busy with them loses some by itself.
-pub(crate) static QUIET: RwLock<()> = RwLock::new(());
-
 /// Held as long as a project is there.
 enum Quiet {
     Shared(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'static, ()>),
@@ -86,7 +84,7 @@ impl Project {
     /// While no other one is there. Its `api` answers kept connections as long as nginx keeps them.
     pub(crate) fn alone(name: &str) -> Self {
         let project = Self::with(name, Quiet::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner)));
-        let long = "depends_on: [db]\n    stop_grace_period: 7s\n    stop_signal: SIGKILL\n";
+        let long = "depends_on: [db]\n    stop_grace_period: 3s\n    stop_signal: SIGKILL\n";
         project.edit("compose.yaml", "depends_on: [db]\n    stop_grace_period: 1s\n", long);
         project
     }
