@@ -7,11 +7,15 @@
     reason = "tests stop at the first surprise"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
 
 const SECRET: &str = "canary-of-the-step";
 
@@ -89,41 +93,57 @@ async fn a_command_that_fails_shows_its_last_lines_without_secrets() {
     assert_eq!(report["checks"][2]["attempts"].as_array().unwrap().len(), 1, "{report}");
 }
 
-/// A command that leaves something behind that writes into `fifo` later, if it lives that long.
-const LEAVES: &str = "(sleep 120; echo survived) > fifo & wait";
+/// A command that says that it has begun, and leaves something behind that says more later, if it lives that long.
+const LEAVES: &str = "(echo begun; sleep 120; echo survived) > fifo & wait";
 
-fn fifo(folder: &Path) {
-    let made = Command::new("mkfifo").arg(folder.join("shop/fifo")).status().unwrap();
+/// More than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Both ends of what `LEAVES` writes into, so that the command need not wait for us.
+fn fifo(folder: &Path) -> (pipe::Receiver, PathBuf) {
+    let path = folder.join("shop/fifo");
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
+    (pipe::OpenOptions::new().read_write(true).open_receiver(&path).unwrap(), path)
+}
+
+/// Waits until the command has begun, runs `end`, and then waits until nobody is left who could write.
+async fn check_ended(from: (pipe::Receiver, PathBuf), end: impl Future) {
+    let (mut both, path) = from;
+    let mut begun = [0; 6];
+    timeout(LONG, both.read_exact(&mut begun)).await.expect("the command has not begun").unwrap();
+    assert_eq!(&begun, b"begun\n");
+    let mut rest = pipe::OpenOptions::new().open_receiver(path).unwrap();
+    drop(both);
+    end.await;
+    let mut said = String::new();
+    timeout(LONG, rest.read_to_string(&mut said)).await.expect("somebody is left").unwrap();
+    assert_eq!(said, "");
 }
 
 #[tokio::test]
 async fn what_a_command_has_started_ends_with_its_time() {
     let folder = configured(
         &shop().await,
-        &format!("      - {{run: \"{LEAVES}\", writes: true, expect: {{within: 300ms}}}}\n"),
+        &format!("      - {{run: \"{LEAVES}\", writes: true, expect: {{within: 2s}}}}\n"),
     );
-    fifo(folder.path());
-    let written = folder.path().join("shop/fifo");
-    let reader = tokio::task::spawn_blocking(move || std::fs::read_to_string(written).unwrap());
-    check(&output(smoke(folder.path(), &path())).await, 1, &["it did not end within 300"]);
-    assert_eq!(reader.await.unwrap(), "");
+    let from = fifo(folder.path());
+    let run = tokio::spawn(output(smoke(folder.path(), &path())));
+    check_ended(from, async { check(&run.await.unwrap(), 1, &["it did not end within 2"]) }).await;
 }
 
 #[tokio::test]
 async fn what_a_command_has_started_ends_with_the_run() {
     let folder = configured(&shop().await, &format!("      - {{run: \"{LEAVES}\", writes: true}}\n"));
-    fifo(folder.path());
+    let from = fifo(folder.path());
     let mut command = smoke(folder.path(), &path());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let written = folder.path().join("shop/fifo");
-    // This waits until the command runs.
-    let opened = tokio::task::spawn_blocking(move || std::fs::File::open(written).unwrap()).await.unwrap();
-    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(told.success());
-    let read = tokio::task::spawn_blocking(move || std::io::read_to_string(opened).unwrap()).await.unwrap();
-    assert_eq!(read, "");
-    assert!(!child.wait().unwrap().success());
+    check_ended(from, async {
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert!(!child.wait().unwrap().success());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -139,7 +159,7 @@ async fn without_a_shell_and_without_hurl_nothing_is_asked() {
 
 #[tokio::test]
 async fn files_of_hurl_are_run_by_hurl_and_failures_have_file_and_line() {
-    let Some(program) = std::env::var_os("HURL_PROGRAM") else { return };
+    let program = std::env::var_os("HURL_PROGRAM").expect("`scripts/bed up hurl` says where it is");
     let bin = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(program, bin.path().join("hurl")).unwrap();
     let path = format!("{}:{}", bin.path().display(), path());
