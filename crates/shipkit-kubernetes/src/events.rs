@@ -49,7 +49,11 @@ impl Cluster {
 fn read(event: Object) -> Event {
     let series = event.series.and_then(|series| series.last_observed_time).map(|time| time.0);
     let time = event.last_timestamp.map(|time| time.0).or(series).or(event.event_time.map(|time| time.0));
+    // As `spec.containers{api}` or `spec.initContainers{wait}`.
+    let container =
+        event.involved_object.field_path.as_deref().and_then(|path| path.strip_suffix('}')?.split_once('{'));
     Event {
+        container: container.map(|(_, name)| name.to_owned()),
         pod: event.involved_object.name.unwrap_or_default(),
         reason: event.reason.unwrap_or_default(),
         message: event.message.unwrap_or_default(),

@@ -24,6 +24,8 @@ const KNOWN: [&str; 2] = ["BackOff", "Failed"];
 pub struct Event {
     /// The pod's name.
     pub pod: String,
+    /// The container that it is about, if it is about one.
+    pub container: Option<String>,
     /// One word.
     pub reason: String,
     /// A sentence. Foreign text.
@@ -40,13 +42,16 @@ impl Seen {
 }
 
 /// The cause, with the one event about these pods that tells most of what it does not say yet. Of two that tell as much it is the one
-/// that was said last.
+/// that was said last. Where the cause lies in a container, nothing is told of others, which may only be not ready yet.
 #[must_use]
 pub fn with_event(cause: String, events: &[Event]) -> String {
     let is_new = |event: &&Event| {
         let message = one_line(&event.message);
         let is_known = KNOWN.contains(&event.reason.as_str()) || cause.contains(&message);
-        !message.is_empty() && !is_known
+        let is_elsewhere = |container: &String| {
+            cause.contains("container `") && !cause.contains(&format!("container `{container}` of pod `"))
+        };
+        !message.is_empty() && !is_known && !event.container.as_ref().is_some_and(is_elsewhere)
     };
     let rank = |event: &&Event| {
         let reason = event.reason.as_str();

@@ -21,7 +21,7 @@ error_log stderr;
 http {
     include /etc/nginx/shipkit/*.conf;
     access_log off;
-    keepalive_min_timeout 1s;
+    keepalive_min_timeout 5s;
     server {
         listen 80;
         location / {
@@ -84,7 +84,7 @@ impl Project {
     /// While no other one is there. Its `api` answers kept connections as long as nginx keeps them.
     pub(crate) fn alone(name: &str) -> Self {
         let project = Self::with(name, Quiet::Alone(QUIET.write().unwrap_or_else(PoisonError::into_inner)));
-        let long = "depends_on: [db]\n    stop_grace_period: 3s\n    stop_signal: SIGKILL\n";
+        let long = "depends_on: [db]\n    stop_grace_period: 7s\n    stop_signal: SIGKILL\n";
         project.edit("compose.yaml", "depends_on: [db]\n    stop_grace_period: 1s\n", long);
         project
     }

@@ -10,6 +10,7 @@ const CAUSE: &str =
 fn event((reason, message, second): &(&str, &str, u8)) -> Event {
     Event {
         pod: "api-0".to_owned(),
+        container: None,
         reason: (*reason).to_owned(),
         message: (*message).to_owned(),
         time: format!("2026-01-02T03:04:{second:02}Z").parse().ok(),
@@ -61,6 +62,18 @@ fn what_is_said_already_is_not_said_twice_and_foreign_text_is_one_short_line() {
         &[event(&("Unhealthy", &format!("a\n::error::{}", "b".repeat(999)), 1))],
     );
     assert!(!said.contains('\n') && said.len() < CAUSE.len() + 400, "{said}");
+}
+
+#[test]
+fn of_a_container_that_is_not_the_cause_nothing_is_told() {
+    let event = event(&("Unhealthy", "Readiness probe failed: connection refused", 1));
+    let of = |container| Event { container, ..event.clone() };
+    let cause = "`api` cannot start: container `side` of pod `api-0` waits, ErrImagePull: not found";
+    let is_told = |cause: &str, container: Option<&str>| {
+        with_event(cause.to_owned(), &[of(container.map(str::to_owned))]) != cause
+    };
+    assert!(is_told(CAUSE, Some("api")) && is_told(cause, Some("side")) && is_told(cause, None));
+    assert!(!is_told(cause, Some("api")) && !is_told(cause, Some("sid")));
 }
 
 #[test]
