@@ -1,17 +1,38 @@
-//! `Baseline`: how long answers took in an earlier run, out of its report, and what a measurement may be beside it: no clock, no network.
+//! `Baseline`: what measurements are compared with. How long answers took in an earlier run, out of its report, and what a measurement
+//! may be beside it: no clock, no network.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 use shipkit_core::{Outcome, Verdict};
+use url::Url;
 
-/// With fewer answers the 95th percentile has no upper bound (see `bounds`).
-const FEWEST: u64 = 59;
+use crate::bounds::FEWEST;
+
+/// What measurements are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Baseline {
+    /// An earlier run.
+    Earlier(Earlier),
+    /// Another release, which is asked at the same time.
+    Beside(Beside),
+}
 
 /// How long answers took in an earlier run, by the names of checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Baseline(BTreeMap<String, Result<Duration, Unusable>>);
+pub struct Earlier(BTreeMap<String, Result<Duration, Unusable>>);
+
+/// Another release, which is asked what is measured as often and at the same time: what both meet is no fault of one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Where it answers. Paths of checks lie below it, and what checks send is sent there as well.
+    pub url: Url,
+    /// How people call it.
+    pub name: String,
+    /// Whether it is known to be the release before: a path that it does not know (404) is new then, and not compared.
+    pub is_before: bool,
+}
 
 /// Why nothing can be compared with a check of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +74,12 @@ impl Baseline {
     /// # Errors
     /// When it is none.
     pub fn read(json: &[u8]) -> Result<Self, serde_json::Error> {
+        Earlier::read(json).map(Self::Earlier)
+    }
+}
+
+impl Earlier {
+    fn read(json: &[u8]) -> Result<Self, serde_json::Error> {
         let run: Run = serde_json::from_slice(json)?;
         Ok(Self(run.checks.into_iter().map(|one| (one.name.clone(), one.p95())).collect()))
     }
@@ -68,7 +95,7 @@ impl One {
         if self.outcome.verdict != Verdict::Pass.word() {
             return Err(Unusable::NoPass);
         }
-        if times.samples.saturating_sub(times.failed) < FEWEST {
+        if times.samples.saturating_sub(times.failed) < u64::from(FEWEST) {
             return Err(Unusable::TooFew);
         }
         // All answers in order, or that many quantiles of them.
@@ -92,8 +119,8 @@ impl Unusable {
 /// What a 95th percentile is held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compared {
-    /// The lesser of the limit and what the baseline allows.
-    pub(crate) limit: Duration,
+    /// The lesser of the limit and what the baseline allows; `None` where there is no limit.
+    pub(crate) limit: Option<Duration>,
     /// What else there is to say about it.
     told: Option<String>,
     /// Whether there should be a baseline, and it says nothing.
@@ -102,13 +129,13 @@ pub(crate) struct Compared {
 
 /// What the check of this name is held against. A baseline that nobody gave is told and not missed: the first run has none.
 pub(crate) fn compared(
-    limit: Duration,
+    limit: Option<Duration>,
     max_regress: Option<f64>,
-    baseline: Option<&Baseline>,
+    baseline: Option<&Earlier>,
     name: &str,
 ) -> Compared {
     let of = |told, is_unknown| Compared { limit, told, is_unknown };
-    let Some(factor) = max_regress else { return of(None, false) };
+    let Some((limit, factor)) = limit.zip(max_regress) else { return of(None, false) };
     let Some(baseline) = baseline else {
         return of(Some("there is no baseline, so it was not compared".to_owned()), false);
     };
@@ -119,10 +146,20 @@ pub(crate) fn compared(
     // What is no time any more is over any limit.
     let allowed = Duration::try_from_secs_f64(before.as_secs_f64() * factor).unwrap_or(Duration::MAX);
     let told = Some(format!("the baseline has {before:.1?}, of which {factor} times are allowed"));
-    Compared { limit: limit.min(allowed), told, is_unknown: false }
+    Compared { limit: Some(limit.min(allowed)), told, is_unknown: false }
 }
 
 impl Compared {
+    /// With nothing that there is to say of.
+    pub(crate) fn silent(limit: Option<Duration>) -> Self {
+        Self { limit, told: None, is_unknown: false }
+    }
+
+    /// With another release, of which this is known and no more.
+    pub(crate) fn with_none(limit: Option<Duration>, told: String, is_unknown: bool) -> Self {
+        Self { limit, told: Some(told), is_unknown }
+    }
+
     /// The outcome of a measurement with what is to say. Where the baseline says nothing, a pass is none.
     pub(crate) fn said(self, outcome: Outcome) -> Outcome {
         let Some(told) = self.told else { return outcome };
@@ -138,13 +175,13 @@ impl Compared {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_millis(500);
+    const LIMIT: Option<Duration> = Some(Duration::from_millis(500));
 
-    fn run(verdict: &str, measured: &str) -> Baseline {
+    fn run(verdict: &str, measured: &str) -> Earlier {
         let json = format!(
             r#"{{"outcome": {{}}, "checks": [{{"name": "x", "outcome": {{"verdict": "{verdict}", "cause": ""}}{measured}}}]}}"#
         );
-        Baseline::read(json.as_bytes()).unwrap()
+        Earlier::read(json.as_bytes()).unwrap()
     }
 
     /// Answers of 1 ms, 2 ms and so on, with as many requests and failures.
@@ -154,9 +191,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(baseline: Option<&Baseline>, micros: u64, verdict: Verdict, told: &str) {
+    fn check(baseline: Option<&Earlier>, micros: u64, verdict: Verdict, told: &str) {
         let compared = compared(LIMIT, Some(1.25), baseline, "x");
-        assert_eq!(compared.limit, Duration::from_micros(micros));
+        assert_eq!(compared.limit, Some(Duration::from_micros(micros)));
         let said = compared.said(Outcome::pass("p95 is within it"));
         assert_eq!(
             (said.verdict, said.cause.as_str()),
@@ -173,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_baseline_that_says_nothing_makes_no_pass() {
-        let unknown = |baseline: &Baseline, told| check(Some(baseline), 500_000, Verdict::Inconclusive, told);
-        unknown(&Baseline::default(), "`x` is not in the baseline");
+        let unknown = |baseline: &Earlier, told| check(Some(baseline), 500_000, Verdict::Inconclusive, told);
+        unknown(&Earlier::default(), "`x` is not in the baseline");
         unknown(&run("fail", &times(200, 300, 0)), "`x` did not pass in the baseline");
         unknown(&run("pass", ""), "`x` was not measured in the baseline");
         unknown(&run("pass", &times(0, 300, 0)), "`x` was not measured in the baseline");
@@ -190,13 +227,13 @@ mod tests {
     #[test]
     fn without_a_baseline_only_the_limit_is_judged_and_that_is_said() {
         check(None, 500_000, Verdict::Pass, "there is no baseline, so it was not compared");
-        let silent = compared(LIMIT, None, Some(&Baseline::default()), "x");
+        let silent = compared(LIMIT, None, Some(&Earlier::default()), "x");
         assert_eq!(silent.said(Outcome::pass("p")), Outcome::pass("p"));
     }
 
     #[test]
     fn a_failure_stays_one_whatever_the_baseline_says() {
-        let unknown = compared(LIMIT, Some(2.0), Some(&Baseline::default()), "x");
+        let unknown = compared(LIMIT, Some(2.0), Some(&Earlier::default()), "x");
         assert_eq!(unknown.said(Outcome::fail("p")).verdict, Verdict::Fail);
     }
 

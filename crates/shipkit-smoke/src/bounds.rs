@@ -1,6 +1,12 @@
-//! `Bounds`: between which samples the 95th percentile lies, whatever the distribution of the samples is.
+//! `Bounds`: between which samples a percentile lies, whatever the distribution of the samples is.
 
-/// What samples show about a limit of their 95th percentile.
+/// The 95th percentile: nineteen of twenty are below it.
+pub(crate) const P95: f64 = 0.95;
+
+/// With fewer samples the 95th percentile has no upper bound: with 58 good ones the doubt is still 0.95^58, more than 5 %.
+pub(crate) const FEWEST: u32 = 59;
+
+/// What samples show about a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// It is within the limit.
@@ -11,8 +17,8 @@ pub(crate) enum Shown {
     Neither,
 }
 
-/// The ranks, from 1, of the samples in order that bound the 95th percentile, each with 95 % confidence: how many of `n`
-/// samples are below it is binomial with a share of 0.95, so that order statistics bound it without anything known about the
+/// The ranks, from 1, of the samples in order that bound the percentile that has this share below it, each with 95 % confidence: how
+/// many of `n` samples are below it is binomial with that share, so that order statistics bound it without anything known about the
 /// distribution (David and Nagaraja, Order Statistics, 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -23,11 +29,13 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// For up to ten thousand samples; with more, 0.95 to that power is no number any more.
-    pub(crate) fn of(samples: u32) -> Self {
+    /// For a share of a half or more, and up to a thousand samples (of the 95th percentile, ten thousand): with more, the share to that
+    /// power is no number any more.
+    pub(crate) fn of(samples: u32, share: f64) -> Self {
         let mut bounds = Self { lower: None, upper: None };
+        let odds = share / (1.0 - share);
         // How likely exactly, and at least, `rank` samples are below the percentile.
-        let (mut exactly, mut at_least) = (0.95_f64.powf(f64::from(samples)), 0.0);
+        let (mut exactly, mut at_least) = (share.powf(f64::from(samples)), 0.0);
         for rank in (1..=samples).rev() {
             at_least += exactly;
             if at_least <= 0.05 {
@@ -37,16 +45,16 @@ impl Bounds {
                 bounds.lower = Some(rank);
                 break;
             }
-            // From C(n, k) 0.95^k 0.05^(n-k) to the same for k - 1.
-            exactly *= f64::from(rank) / (19.0 * f64::from(samples - rank + 1));
+            // From C(n, k) share^k (1-share)^(n-k) to the same for k - 1.
+            exactly *= f64::from(rank) / (odds * f64::from(samples - rank + 1));
         }
         bounds
     }
 }
 
-/// What it shows that `within` of `samples` requests were answered within the limit. What was not answered is over any limit.
-pub(crate) fn shown(samples: u32, within: u32) -> Shown {
-    let Bounds { lower, upper } = Bounds::of(samples);
+/// What it shows about a limit that at least this share of all has to be within that `within` of `samples` are.
+pub(crate) fn shown(samples: u32, within: u32, share: f64) -> Shown {
+    let Bounds { lower, upper } = Bounds::of(samples, share);
     if upper.is_some_and(|rank| rank <= within) {
         Shown::Within
     } else if lower.is_some_and(|rank| within < rank) {
@@ -56,18 +64,22 @@ pub(crate) fn shown(samples: u32, within: u32) -> Shown {
     }
 }
 
+/// The largest share of bad ones that `good` of `samples` do not rule out with 95 % confidence, to a hundredth of a percent: the upper
+/// bound of Clopper and Pearson (Biometrika 26, 1934), which without bad ones is about 3 of so many samples.
+pub(crate) fn doubt(samples: u32, good: u32) -> f64 {
+    let is_ruled_out = |points: &u32| shown(samples, good, 1.0 - f64::from(*points) / 1e4) == Shown::Within;
+    (1..=5_000).find(is_ruled_out).map_or(1.0, |points| f64::from(points) / 1e4)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;
 
     use super::*;
 
-    /// With 58 good samples the doubt is still 0.95^58, more than 5 %.
-    const FEWEST: u32 = 59;
-
     #[track_caller]
     fn check(samples: u32, lower: Option<u32>, upper: Option<u32>) {
-        assert_eq!(Bounds::of(samples), Bounds { lower, upper }, "{samples}");
+        assert_eq!(Bounds::of(samples, P95), Bounds { lower, upper }, "{samples}");
     }
 
     #[test]
@@ -81,7 +93,7 @@ mod tests {
         check(300, Some(279), Some(292));
         check(400, Some(373), Some(388));
         check(1000, Some(938), Some(962));
-        assert!(Bounds::of(10_000).upper.is_some());
+        assert!(Bounds::of(10_000, P95).upper.is_some());
     }
 
     #[test]
@@ -99,8 +111,31 @@ mod tests {
             (300, 278, Shown::Over),
             (300, 0, Shown::Over),
         ] {
-            assert_eq!(shown(samples, within), expected, "{within} of {samples}");
+            assert_eq!(shown(samples, within, P95), expected, "{within} of {samples}");
         }
+    }
+
+    /// Each is the largest share with which so few bad ones come in one of twenty runs: 1 - 0.05^(1/n) without any (about 3/n).
+    #[test]
+    fn what_is_not_ruled_out() {
+        for (samples, good, most) in
+            [(300, 300, 0.01), (400, 400, 0.0075), (299, 299, 0.01), (298, 298, 0.0101), (100, 100, 0.0296)]
+        {
+            assert!(
+                (doubt(samples, good) - most).abs() < 1e-9,
+                "{good} of {samples}: {}",
+                doubt(samples, good)
+            );
+        }
+        // By the tables of Clopper and Pearson, one-sided.
+        for (samples, good, most) in [(20, 19, 0.2161), (50, 48, 0.1206), (100, 95, 0.1023)] {
+            assert!(
+                (doubt(samples, good) - most).abs() < 1.5e-4,
+                "{good} of {samples}: {}",
+                doubt(samples, good)
+            );
+        }
+        assert!((doubt(0, 0) - 1.0).abs() < 1e-9 && (doubt(10, 2) - 1.0).abs() < 1e-9);
     }
 
     /// A number of any size, its lowest part first.
@@ -163,7 +198,7 @@ mod tests {
                     break;
                 }
             }
-            assert_eq!(Bounds::of(samples), expected, "{samples}");
+            assert_eq!(Bounds::of(samples, P95), expected, "{samples}");
         }
     }
 }

@@ -172,8 +172,10 @@ pub struct Expect {
     /// How long nineteen of twenty answers may take, which is measured by some hundred requests after the first good answer.
     /// Nothing is measured where the request is no `GET`.
     pub p95: Option<Duration>,
-    /// How many times as long as in the last good run these may take.
+    /// How many times as long as in the last good run, or as another release at the same time, these may take.
     pub max_regress: Option<f64>,
+    /// The share of requests that may not be answered well, as of 1, which is measured in the same way.
+    pub errors: Option<f64>,
     /// Names of cookies that the answer must set, and protect as those of a login (RFC 6265 8.3, 8.6). Where some are given, all that the
     /// answer sets are judged.
     pub cookies: Vec<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shipkit_core::ProjectPath;
 use shipkit_core::Secret;
-use shipkit_core::config::{self, CheckKind, Config, Method, Request};
+use shipkit_core::config::{self, BasisPoints, CheckKind, Config, Method, Request};
 use shipkit_core::release::{Release, ServiceImage};
 
 use crate::check::{Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
@@ -209,6 +209,7 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
         schema,
         p95,
         max_regress: _,
+        errors,
         within: _,
         cookies: _,
         bounds: _,
@@ -216,6 +217,7 @@ fn beyond_an_answer(check: &config::Check, method: Method) -> Option<String> {
     let is_headless = method == Method::Head;
     let given = [
         ("p95", p95.is_some() && method != Method::Get),
+        ("errors", errors.is_some() && method != Method::Get),
         ("schema", schema.is_some() && is_headless),
         ("json", !json.is_empty() && is_headless),
         ("html", !html.is_empty() && is_headless),
@@ -235,6 +237,7 @@ fn beyond_a_handshake(check: &config::Check) -> Option<String> {
         schema,
         p95,
         max_regress: _,
+        errors,
         within: _,
         cookies,
         bounds: _,
@@ -245,6 +248,7 @@ fn beyond_a_handshake(check: &config::Check) -> Option<String> {
         ("body", body.is_some()),
         ("schema", schema.is_some()),
         ("p95", p95.is_some()),
+        ("errors", errors.is_some()),
         ("cookies", !cookies.is_empty()),
     ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
@@ -253,7 +257,11 @@ fn beyond_a_handshake(check: &config::Check) -> Option<String> {
 
 /// What is said of a release that is waited for: until then, answers are bad.
 fn beyond_a_release(check: &config::Check) -> Option<String> {
-    let given = [("expect.p95", check.expect.p95.is_some()), ("flaky", check.flaky_fails)];
+    let given = [
+        ("expect.p95", check.expect.p95.is_some()),
+        ("expect.errors", check.expect.errors.is_some()),
+        ("flaky", check.flaky_fails),
+    ];
     let (key, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
     Some(format!("`{key}` of `release`"))
 }
@@ -328,10 +336,22 @@ fn http(check: &config::Check, request: &Request) -> Http {
 
 fn expect(check: &config::Check) -> Expect {
     let headers = check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-    let config::Expect { status, json, html, body, schema: _, p95, max_regress, within, cookies, bounds: _ } =
-        check.expect.clone();
+    let config::Expect {
+        status,
+        json,
+        html,
+        body,
+        schema: _,
+        p95,
+        max_regress,
+        errors,
+        within,
+        cookies,
+        bounds: _,
+    } = check.expect.clone();
     let max_regress = max_regress.and_then(|factor| factor.as_f64());
-    Expect { status, headers, json, html, body, schema: None, within, p95, max_regress, cookies }
+    let errors = errors.map(|BasisPoints(points)| f64::from(points) / 1e4);
+    Expect { status, headers, json, html, body, schema: None, within, p95, max_regress, errors, cookies }
 }
 
 /// What the service of the check should say: the revision and the version of its own image, which are older than the

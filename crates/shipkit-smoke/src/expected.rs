@@ -25,6 +25,7 @@ pub(crate) struct Expected {
     pub(crate) within: Option<Duration>,
     pub(crate) p95: Option<Duration>,
     pub(crate) max_regress: Option<f64>,
+    pub(crate) errors: Option<f64>,
     /// What is not repeated of the answer.
     pub(crate) secrets: Secrets,
 }
@@ -33,8 +34,19 @@ impl Expected {
     /// Reads what is written, with values in place of variables.
     pub(crate) fn read(expect: &Expect, values: Values<'_>, secrets: Secrets) -> Result<Self, Unread> {
         // Cookies are judged by themselves.
-        let Expect { status, headers, json, html, body, schema, within, p95, max_regress, cookies: _ } =
-            expect;
+        let Expect {
+            status,
+            headers,
+            json,
+            html,
+            body,
+            schema,
+            within,
+            p95,
+            max_regress,
+            errors,
+            cookies: _,
+        } = expect;
         let about = |what: &str, unread| match unread {
             Unread::Wrong(why) => Unread::Wrong(format!("{what}: {why}")),
             Unread::Unfilled(unfilled) => Unread::Unfilled(unfilled),
@@ -68,6 +80,7 @@ impl Expected {
             within: *within,
             p95: *p95,
             max_regress: *max_regress,
+            errors: *errors,
             secrets,
         })
     }

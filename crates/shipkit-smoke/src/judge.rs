@@ -105,6 +105,7 @@ pub(crate) fn expected(answer: &Answer, expected: &Expected) -> Result<(), Bad> 
         within,
         p95: _,
         max_regress: _,
+        errors: _,
         secrets,
     } = expected;
     status(answer.status, wanted).map_err(|bad| with_location(bad, &answer.headers, secrets))?;
@@ -161,7 +162,8 @@ fn slow(took: Duration, limit: Duration) -> Bad {
     Bad::new(Class::Timeout, format!("it answered after {took:.1?}, not within {limit:?}"))
 }
 
-fn status(seen: u16, wanted: &Statuses) -> Result<(), Bad> {
+/// Whether the status is one of those that are wanted.
+pub(crate) fn status(seen: u16, wanted: &Statuses) -> Result<(), Bad> {
     if wanted.allow(seen) {
         return Ok(());
     }

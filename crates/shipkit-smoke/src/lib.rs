@@ -2,7 +2,7 @@
 //!
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
-//! `replicas`, `streak`, `tally`, `bounds`, `latency`, `baseline`, `rate_limit`, `websocket`, `socketio`, `page`, `caching`, `compression`, `cookies`, `cors`, `security_headers`,
+//! `replicas`, `streak`, `tally`, `bounds`, `latency`, `series`, `gauge`, `baseline`, `rate_limit`, `websocket`, `socketio`, `page`, `caching`, `compression`, `cookies`, `cors`, `security_headers`,
 //! `exposition`, `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
 //! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
@@ -21,6 +21,7 @@ mod cors;
 mod error;
 mod expected;
 mod exposition;
+mod gauge;
 mod graph;
 mod html;
 mod hurl;
@@ -42,6 +43,7 @@ mod run;
 mod schema;
 mod secrets;
 mod security_headers;
+mod series;
 mod socketio;
 mod streak;
 mod tally;
@@ -53,14 +55,14 @@ mod variable;
 mod watch;
 mod websocket;
 
-pub use baseline::Baseline;
+pub use baseline::{Baseline, Beside, Earlier};
 pub use check::{Capture, Check, Expect, Http, Kind, READY_PATHS, Severity, Wanted};
 pub use class::Class;
 pub use client::Phases;
 pub use configured::{Given, Shipped, configured, ready_paths, without_strangers};
 pub use error::SmokeError;
 pub use kinds::{KindOfCheck, kinds};
-pub use latency::{Measured, WarmUp};
+pub use latency::{Measured, MeasuredBeside, WarmUp};
 pub use marked::Marked;
 pub use openapi::{Api, Operation};
 pub use prometheus::Prometheus;

@@ -97,7 +97,7 @@ pub struct Options {
     pub is_production: bool,
     /// The Prometheus that measures the target. One answer of it may take 20 seconds.
     pub prometheus: Option<Prometheus>,
-    /// How long answers took in the last good run, for checks that compare with it.
+    /// What checks that compare are compared with: the last good run, or another release.
     pub baseline: Option<Baseline>,
     /// Where programs are run, and where they look for files.
     pub folder: PathBuf,
@@ -385,7 +385,7 @@ impl<'a> Session<'a> {
             let judged = self.attempt(rest, began).await;
             match log.take(began, judged) {
                 Ok(()) => {
-                    let measured = self.measured(rest, &check.name, log).await;
+                    let measured = self.measured(rest, check, log).await;
                     return measured.unwrap_or_else(|| Outcome::pass(log.last_seen()));
                 }
                 Err(bad) if left == 0 || !may_repeat(rest, bad.class) => break,

@@ -48,6 +48,7 @@ impl Secrets {
             url: self.hide(&report.url),
             repeat: self.hide(&report.repeat),
             said: report.said.map(|said| self.hide(&said)),
+            measured: report.measured.map(|measured| measured.renamed(|name| self.hide(name))),
             attempts: report.attempts.into_iter().map(attempt).collect(),
             outcome,
             ..report

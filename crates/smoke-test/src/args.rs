@@ -73,10 +73,10 @@ pub struct RunArgs {
     /// The moment before the target was changed, by RFC 3339 or as how long ago: alerts that fired then are forgiven.
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Since>,
-    /// The report of the last good run (`smoke-test.json`), which `max_regress` compares with, relative to the checkout. Where there is no
-    /// such file yet, nothing is compared.
-    #[arg(long, value_name = "FILE")]
-    pub baseline: Option<PathBuf>,
+    /// What `max_regress` compares with: the report of the last good run (`smoke-test.json`), relative to the checkout, or the address of
+    /// another release, which is asked the same at the same time. Where there is no such file yet, nothing is compared.
+    #[arg(long, value_name = "FILE|URL", value_parser = baseline)]
+    pub baseline: Option<Baseline>,
     /// An address that answers whenever the network from here works, to tell a dead target from a dead network.
     #[arg(long, value_name = "URL")]
     pub control_url: Option<Url>,
@@ -145,6 +145,15 @@ pub enum Which {
     Both,
 }
 
+/// What is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Baseline {
+    /// The report of an earlier run.
+    Report(PathBuf),
+    /// Another release, where it answers.
+    Release(Url),
+}
+
 /// A moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
@@ -172,6 +181,19 @@ fn since(text: &str) -> Result<Since, String> {
         .map_err(|error| format!("{error}; a moment is written as in `2026-01-31T12:00:00Z`"))
 }
 
+/// What has a scheme is an address: there are no files of such names.
+fn baseline(text: &str) -> Result<Baseline, String> {
+    if !text.contains("://") {
+        return Ok(Baseline::Report(text.into()));
+    }
+    let url = text.parse::<Url>().map_err(|error| error.to_string())?;
+    if ["http", "https"].contains(&url.scheme()) {
+        Ok(Baseline::Release(url))
+    } else {
+        Err(format!("`{}` is not http or https; give the report of a run, or an address", url.scheme()))
+    }
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     config::duration(text).map_err(|error| error.to_string())
 }
@@ -179,6 +201,17 @@ fn time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_baseline_is_a_file_or_an_address() {
+        assert_eq!(baseline("out/smoke-test.json"), Ok(Baseline::Report("out/smoke-test.json".into())));
+        assert!(
+            matches!(baseline("https://shop.example/a"), Ok(Baseline::Release(url)) if url.path() == "/a")
+        );
+        for text in ["ftp://shop.example", "http://", "://"] {
+            assert!(baseline(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_moment_is_a_time_or_so_long_ago() {

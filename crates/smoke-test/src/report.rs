@@ -48,14 +48,7 @@ impl About {
         if let Some(folder) = folder {
             files::folder(&runner.env().workspace().join(folder))?;
         }
-        // As it stands, and as it is sent.
-        if let Some(password) = url.password() {
-            runner.mask(&Secret::new(password));
-            let form = format!("p={}", password.replace('+', "%2B").replace('&', "%26"));
-            for (_, password) in url::form_urlencoded::parse(form.as_bytes()) {
-                runner.mask(&Secret::new(password));
-            }
-        }
+        mask_password(runner, url);
         let mut target = url.clone();
         // Both fail only for addresses that have no host, which have no password either.
         target.set_password(None).ok();
@@ -69,6 +62,16 @@ impl About {
             took: Duration::ZERO,
             folder: folder.map(Path::to_owned),
         })
+    }
+}
+
+/// Masks the password in an address, as it stands there and as it is sent.
+pub(crate) fn mask_password(runner: &Runner, url: &Url) {
+    let Some(password) = url.password() else { return };
+    runner.mask(&Secret::new(password));
+    let form = format!("p={}", password.replace('+', "%2B").replace('&', "%26"));
+    for (_, password) in url::form_urlencoded::parse(form.as_bytes()) {
+        runner.mask(&Secret::new(password));
     }
 }
 

@@ -8,12 +8,12 @@ use shipkit_core::{Outcome, ProjectPath, Release, Secret};
 use shipkit_registry::{Credentials, Registry};
 use shipkit_runner::{Failure, Runner};
 use shipkit_smoke::{
-    Baseline, Check, Given, Options, Prometheus, READY_PATHS, Report, Shipped, Wanted, configured,
+    Baseline, Beside, Check, Given, Options, Prometheus, READY_PATHS, Report, Shipped, Wanted, configured,
     ready_paths,
 };
 use url::Url;
 
-use crate::args::RunArgs;
+use crate::args::{self, RunArgs};
 use crate::read;
 use crate::report::{self, About};
 
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &RunArgs, runner: &Runner) -> Result<Outcome, Fail
             .iter()
             .any(|config| environment.is_some_and(|environment| config.is_production(&environment.name))),
         ca_pem,
-        baseline: args.baseline.as_deref().map(|file| baseline(runner, file)).transpose()?.flatten(),
+        baseline: args.baseline.as_ref().map(|with| baseline(runner, with)).transpose()?.flatten(),
         since: args.since.map(|since| since.moment(runner.now())),
         prometheus: Prometheus::of(environment.and_then(|environment| environment.analysis.as_ref()))?,
         detects: environment.is_none(),
@@ -82,8 +82,16 @@ fn show_detected(runner: &Runner, found: &Report) {
     }
 }
 
-/// What the last good run measured; `None` if there was none yet.
-fn baseline(runner: &Runner, file: &Path) -> Result<Option<Baseline>, Failure> {
+/// What is compared with; `None` if there was no good run yet.
+fn baseline(runner: &Runner, with: &args::Baseline) -> Result<Option<Baseline>, Failure> {
+    let file = match with {
+        args::Baseline::Report(file) => file,
+        args::Baseline::Release(url) => {
+            report::mask_password(runner, url);
+            let name = url.origin().ascii_serialization();
+            return Ok(Some(Baseline::Beside(Beside { url: url.clone(), name, is_before: false })));
+        }
+    };
     let json = match read(runner, file) {
         Ok(json) => json,
         Err(unreadable) if unreadable.is_missing() => {

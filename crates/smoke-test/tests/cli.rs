@@ -114,6 +114,29 @@ async fn a_baseline_is_not_missed_before_the_first_run_and_has_to_be_a_report() 
 }
 
 #[tokio::test]
+async fn another_release_at_an_address_is_measured_at_the_same_time() {
+    let (new, old) = (shop().await, shop().await);
+    let folder = configured(&new, "{get: /health, expect: {p95: 1m, max_regress: 1000}}, {get: /version}");
+    let baseline = old.replace("http://", "http://me:hunter2@");
+    let args = ["run", "--environment", "staging", "--baseline", &baseline, "--report", "out"];
+    let output = smoke(folder.path(), &args).await;
+    check(&output, 0, "3 of 3 checks pass");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let told = format!("; `{old}` had ");
+    assert!(stdout.contains(" and p95 is within 1000 times that of `") && stdout.contains(&told), "{stdout}");
+    let summary = std::fs::read_to_string(folder.path().join("GITHUB_STEP_SUMMARY")).unwrap();
+    assert!(summary.contains(" had 95 % within ") && !summary.contains("hunter2"), "{summary}");
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("out/smoke-test.json")).unwrap()).unwrap();
+    assert_eq!(json["checks"][1]["measured"]["beside"]["name"], old, "{json}");
+    let page = std::fs::read_to_string(folder.path().join("out/smoke-test.html")).unwrap();
+    assert!(page.contains(" had 95 % within ") && !page.contains("hunter2"), "{page}");
+    let output =
+        smoke(folder.path(), &["run", "--environment", "staging", "--baseline", "ftp://a.example"]).await;
+    check(&output, 2, "`ftp` is not http or https; give the report of a run, or an address");
+}
+
+#[tokio::test]
 async fn another_release_is_a_fail_with_a_command_to_repeat_it() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);
     let args = ["run", "--url", &url, "--release", "1.5.0", "--deadline", "4s", "--ready-path", "/health"];

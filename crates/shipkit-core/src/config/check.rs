@@ -7,6 +7,7 @@ use serde_json::{Number, Value};
 
 use super::request::{Method, Request};
 use super::statuses::Statuses;
+use super::units::BasisPoints;
 use crate::project_path::ProjectPath;
 
 /// One check after a rollout.
@@ -217,8 +218,10 @@ pub struct Expect {
     pub schema: Option<ProjectPath>,
     /// The 95th percentile of response times.
     pub p95: Option<Duration>,
-    /// How many times that of the last good run it may be.
+    /// How many times that of the last good run, or of the release that serves, it may be.
     pub max_regress: Option<Number>,
+    /// The share of requests that may fail.
+    pub errors: Option<BasisPoints>,
     /// How soon the answer must come.
     pub within: Option<Duration>,
     /// Names of cookies that the answer must set, and which are for a login. Where some are given, all are judged.

@@ -275,6 +275,7 @@ fn check(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<Check>
             schema: expect.schema.and_then(|file| in_project(context, &join(path, "expect.schema"), &file)),
             p95: expect.p95.map(|Span(duration)| duration),
             max_regress: expect.max_regress,
+            errors: expect.errors.map(|Percent(points)| points),
             within: expect.within.map(|Span(duration)| duration),
             cookies: list(expect.cookies.as_ref()),
             bounds: expect.bounds,

@@ -1,12 +1,18 @@
 //! What checks that ask about metrics or measure themselves must fulfil to make sense.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Number;
 
 use super::check::{Bounds, Check, CheckKind, Exposition};
 use super::raw_check::RawCheck;
 use super::resolve::Context;
 use super::rules::is_address;
+use super::units::BasisPoints;
 use super::yaml::join;
+
+/// Which shares of errors a measurement can show: with none of 300 requests it may be 1 %.
+const ERRORS: RangeInclusive<BasisPoints> = BasisPoints(100)..=BasisPoints(5_000);
 
 /// Limits between which something is, something to compare, and an address to ask.
 pub(super) fn check(context: &mut Context<'_>, path: &str, check: &Check) {
@@ -23,12 +29,19 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, check: &Check) {
         if check.expect.p95.is_none() {
             context.wrong_key(
                 &path,
-                "nothing is measured without `p95`",
+                "nothing is compared without `p95`",
                 Some("give a limit that holds in any case"),
             );
         } else if factor.as_f64().is_none_or(|factor| factor < 1.0) {
             context.wrong(&path, format!("`{factor}` is less than 1"), None);
         }
+    }
+    if let Some(errors) = check.expect.errors
+        && !ERRORS.contains(&errors)
+    {
+        let path = join(&join(path, "expect"), "errors");
+        let hint = Some("give `1%` to `50%`: some hundred requests cannot show less");
+        context.wrong(&path, "this share cannot be shown".to_owned(), hint);
     }
     if let CheckKind::Metrics(Exposition { by: Some(by), grows, .. }) = &check.kind {
         let path = join(path, "by");

@@ -14,7 +14,7 @@ use serde_json::{Number, Value};
 use super::check::{Bounds, WantedHeader};
 use super::request::{Capture, Method};
 use super::statuses::Statuses;
-use super::values::{Span, Text, Texts};
+use super::values::{Percent, Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
 /// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release`. Paths are asked below the `url` of the environment.
@@ -299,6 +299,7 @@ pub(super) struct RawExpect {
     pub(super) schema: Option<String>,
     pub(super) p95: Option<Span>,
     pub(super) max_regress: Option<Number>,
+    pub(super) errors: Option<Percent>,
     pub(super) within: Option<Span>,
     pub(super) cookies: Option<Texts>,
     pub(super) bounds: Bounds,
@@ -338,9 +339,11 @@ struct FullExpect {
     schema: Option<String>,
     /// The 95th percentile of response times.
     p95: Option<Span>,
-    /// How many times the 95th percentile of the last good run it may be, 1 or more.
+    /// How many times the 95th percentile of the last good run, or of the release that serves, it may be, 1 or more.
     #[schemars(range(min = 1))]
     max_regress: Option<Number>,
+    /// The share of requests that may fail, from 1% to 50%.
+    errors: Option<Percent>,
     /// How soon the answer must come.
     within: Option<Span>,
     /// Names of cookies that the answer must set, and protect as those of a login.
@@ -475,6 +478,7 @@ impl<'de> Deserialize<'de> for RawExpect {
                     schema,
                     p95,
                     max_regress,
+                    errors,
                     within,
                     cookies,
                     over,
@@ -482,7 +486,19 @@ impl<'de> Deserialize<'de> for RawExpect {
                     samples,
                 } = FullExpect::deserialize(MapAccessDeserializer::new(map))?;
                 let bounds = Bounds { over, under, samples };
-                Ok(RawExpect { status, json, html, body, schema, p95, max_regress, within, cookies, bounds })
+                Ok(RawExpect {
+                    status,
+                    json,
+                    html,
+                    body,
+                    schema,
+                    p95,
+                    max_regress,
+                    errors,
+                    within,
+                    cookies,
+                    bounds,
+                })
             }
         }
         deserializer.deserialize_any(Reader)

@@ -180,6 +180,8 @@ fn timed(name: &str, measured: &Measured) -> String {
         measured.dropped,
         summary::warm_up(measured)
     );
+    let beside = summary::beside(measured).map(|beside| format!(" {}.", text(&beside)));
+    let asked = format!("{asked}{}", beside.unwrap_or_default());
     let phases = measured.phases.as_ref().map(phases).unwrap_or_default();
     format!("{}{phases}", times(name, &asked, measured.latency, &measured.curve))
 }

@@ -15,6 +15,7 @@ pub(super) fn without(report: &Report, redact: &dyn Fn(&str) -> String) -> Repor
         url: redact(&check.url),
         attempts: check.attempts.iter().map(attempt).collect(),
         said: check.said.as_deref().map(redact),
+        measured: check.measured.clone().map(|measured| measured.renamed(redact)),
         repeat: redact(&check.repeat),
         ..check.clone()
     };

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use shipkit_core::Verdict;
 use shipkit_runner::markdown;
-use shipkit_smoke::{Attempt, CheckReport, Latency, Measured, Phases, Report, Severity, WarmUp, WatchReport};
+use shipkit_smoke::{
+    Attempt, CheckReport, Latency, Measured, MeasuredBeside, Phases, Report, Severity, WarmUp, WatchReport,
+};
 
 use super::time::{ms, short, tenths};
 use super::{About, worst};
@@ -128,6 +130,8 @@ fn times(name: &str, asked: &str, latency: Latency, curve: &[Duration]) -> Strin
 fn timed(name: &str, measured: &Measured) -> String {
     let asked =
         format!("{} requests, {} of them failed; {}", measured.samples, measured.failed, warm_up(measured));
+    let beside = beside(measured).map(|beside| format!("; {}", markdown::text(&beside)));
+    let asked = format!("{asked}{}", beside.unwrap_or_default());
     let parts = phases(measured).unwrap_or_default();
     format!("{}{parts}", times(name, &asked, measured.latency, &measured.curve))
 }
@@ -139,6 +143,15 @@ pub(super) fn warm_up(measured: &Measured) -> String {
         "before them {samples} that are not judged, {failed} of them failed, the slowest took {} ms",
         tenths(max)
     )
+}
+
+/// What another release did at the same time.
+pub(super) fn beside(measured: &Measured) -> Option<String> {
+    let MeasuredBeside { name, samples, failed, latency } = measured.beside.as_ref()?;
+    let p95 = tenths(latency.p95);
+    Some(format!(
+        "{name} had 95 % within {p95} ms at the same time, of {samples} requests, {failed} of them failed"
+    ))
 }
 
 /// Where the time of answers goes.
