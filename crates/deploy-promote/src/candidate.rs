@@ -19,9 +19,10 @@ use crate::admission::{self, Admission};
 use crate::args::DeployArgs;
 use crate::deploy::{run_url, warn};
 use crate::github::{self, Shipment};
+use crate::preview::Compared;
 use crate::problems::Problems;
 use crate::project::Project;
-use crate::{checks, report};
+use crate::{checks, preview, report};
 
 /// The smoke evidence: the verdict, and what each check found.
 pub(crate) type Smoke = (Outcome, Value);
@@ -118,26 +119,33 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Asks the running release. Without a `url` nothing can be asked, and that is said.
-    pub(crate) async fn verify(&self, runner: &Runner) -> Smoke {
-        self.verified(|_| true, runner).await
+    /// Asks the running release. Without a `url` nothing can be asked, and that is said. What was `compared` before the shift is told
+    /// with it.
+    pub(crate) async fn verify(&self, compared: &Compared, runner: &Runner) -> Smoke {
+        self.verified(|_| true, compared, runner).await
     }
 
     /// Asks while a share of requests goes to the release and the rest to the one before: which of them answers says nothing.
-    pub(crate) async fn verify_share(&self, runner: &Runner) -> Outcome {
+    pub(crate) async fn verify_share(&self, compared: &Compared, runner: &Runner) -> Outcome {
         // A burst at each step would use up what a limit allows for the checks of the next, and metrics are of both releases.
         let is_asked = |check: &Check| {
             let is_of_both = matches!(check.kind, Kind::Metrics(_) | Kind::Alerts(_) | Kind::Promql { .. });
             !is_of_both && !matches!(check.kind, Kind::Release { .. } | Kind::RateLimit { .. })
         };
-        self.verified(is_asked, runner).await.0
+        self.verified(is_asked, compared, runner).await.0
     }
 
-    async fn verified(&self, is_asked: impl Fn(&Check) -> bool, runner: &Runner) -> Smoke {
+    async fn verified(
+        &self,
+        is_asked: impl Fn(&Check) -> bool,
+        compared: &Compared,
+        runner: &Runner,
+    ) -> Smoke {
         let Some((url, checks)) = &self.checks else {
             return (Outcome::skipped("the environment has no `url`, so nothing was verified"), Value::Null);
         };
-        let checks: Vec<Check> = checks.iter().filter(|check| is_asked(check)).cloned().collect();
+        let checks = checks.iter().filter(|check| is_asked(check)).cloned();
+        let checks: Vec<Check> = checks.map(|check| preview::once_compared(check, compared)).collect();
         runner.say(&format!("verifying {url}"));
         let options = shipkit_smoke::Options {
             deadline: self.deadline,
@@ -151,6 +159,7 @@ impl<'a> Candidate<'a> {
         };
         match shipkit_smoke::run(url, checks, &options).await {
             Ok(report) => {
+                let report = preview::with_compared(report, compared);
                 for secret in &report.secrets {
                     runner.mask(secret);
                 }

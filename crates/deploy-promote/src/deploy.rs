@@ -15,6 +15,7 @@ use crate::candidate::Smoke;
 use crate::hold::{Diary, Hold};
 use crate::hooks;
 use crate::prepare::{Prepared, Ready, prepare};
+use crate::preview::compared;
 use crate::project::Project;
 use crate::report::{self, Done};
 use crate::rollout::{Ended, Rollout};
@@ -168,7 +169,7 @@ async fn forward(
     if outcome.verdict != Verdict::Pass {
         return (outcome, None);
     }
-    let smoke = ready.candidate.verify(runner).await;
+    let smoke = ready.candidate.verify(&compared(&ready.previews), runner).await;
     story.end("verify");
     let mut outcome = smoke.0.clone();
     // Without a change there is no release that anything could be measured of.
@@ -189,7 +190,7 @@ async fn forward(
 /// What users notice while a share of requests goes to the release, and what is measured then.
 async fn share(ready: &Ready<'_>, runner: &Runner) -> Outcome {
     let candidate = &ready.candidate;
-    let noticed = candidate.verify_share(runner).await;
+    let noticed = candidate.verify_share(&compared(&ready.previews), runner).await;
     if !matches!(noticed.verdict, Verdict::Pass | Verdict::Skipped) {
         return noticed;
     }

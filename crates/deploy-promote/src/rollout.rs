@@ -163,8 +163,12 @@ impl<'a> Rollout<'a> {
                 Ok(pods) => pods,
                 Err(error) => return Some(broken(&error.into())),
             };
+            let serving = match cluster.in_the_serving_slot(service).await {
+                Ok(serving) => serving.map(|pod| Instance::Pod(Box::new(pod))),
+                Err(error) => return Some(broken(&error.into())),
+            };
             let pods: Vec<_> = pods.into_iter().map(|pod| Instance::Pod(Box::new(pod))).collect();
-            let said = questions.ask(&pods, self.deadline, runner).await;
+            let said = questions.ask(&pods, serving.as_ref(), self.deadline, runner).await;
             if said.verdict != Verdict::Pass {
                 if let Some(applied) = self.applied.iter().find(|one| one.service() == service) {
                     show_logs(applied, runner).await;

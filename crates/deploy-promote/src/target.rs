@@ -477,8 +477,10 @@ impl Applied {
                 };
                 let verify = async |instances: Vec<Preview>, left| match asking {
                     Some(Asking { questions, runner }) => {
+                        let serving = instances.first().and_then(Preview::serving).cloned();
+                        let serving = serving.map(Instance::Container);
                         let instances: Vec<_> = instances.into_iter().map(Instance::Container).collect();
-                        questions.ask(&instances, left, runner).await
+                        questions.ask(&instances, serving.as_ref(), left, runner).await
                     }
                     None => Outcome::skipped("nothing is asked of its instances"),
                 };

@@ -34,6 +34,8 @@ pub struct SlotPreview {
     pub tasks: u32,
     /// How long Traefik may take until it does that.
     pub within: Duration,
+    /// The full name of the service that all other requests go to meanwhile; `None` where there is none.
+    pub serving: Option<String>,
 }
 
 impl SlotPreview {
@@ -65,6 +67,7 @@ impl Swarm {
                 .await?
                 .max(REACHED)
                 .min(left),
+            serving: patiently(left, async || self.serving(shift).await).await?,
         };
         let router = Router {
             name: format!("shipkit-preview-{}-{}", shift.stack, applied.service),
@@ -83,6 +86,12 @@ impl Swarm {
             patiently(left, async || self.label(name, slot_labels::hide).await).await?;
         }
         Ok(next)
+    }
+
+    async fn serving(&self, shift: &Shift) -> Result<Option<String>, SwarmError> {
+        let Some(from) = &shift.from else { return Ok(None) };
+        let there = self.service(from).await?;
+        Ok(there.filter(|there| is_open(at(there, &["Spec"]))).map(|_| from.clone()))
     }
 
     async fn running(&self, applied: &Applied) -> Result<u32, SwarmError> {

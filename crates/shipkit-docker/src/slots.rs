@@ -45,7 +45,7 @@ pub(crate) struct Shift {
     /// The service of Traefik.
     pub(crate) edge: String,
     /// The full name of the service that gets no traffic then.
-    from: Option<String>,
+    pub(crate) from: Option<String>,
 }
 
 /// What serves, and what is beside it without traffic.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::Value;
-use shipkit_core::manifests::Colour;
+use shipkit_core::manifests::{Colour, SLOT};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -119,13 +119,50 @@ impl Cluster {
         if self.traffic().await?.contains(&slot) {
             return Ok(Vec::new());
         }
-        let labels = deployment.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
-        let labels = labels.into_iter().flatten();
-        let labels: Vec<String> =
-            labels.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
-        let how = ListParams::default().labels(&labels.join(","));
+        self.ready_in(slot, deployment).await
+    }
+
+    /// A ready pod of a service in the slot that Services send requests to while the release comes in the other one; none where
+    /// requests go to what has no slot, or nowhere.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn in_the_serving_slot(&self, service: &str) -> Result<Option<PodPreview>, ClusterError> {
+        let Some((slot, deployment)) = self.slot_of(service) else { return Ok(None) };
+        if self.traffic().await? != [slot.other()].into() {
+            return Ok(None);
+        }
+        Ok(self.ready_in(slot.other(), deployment).await?.into_iter().next())
+    }
+
+    /// The ready pods that a deployment would have in this slot.
+    async fn ready_in(&self, slot: Colour, deployment: &Value) -> Result<Vec<PodPreview>, ClusterError> {
+        let how = ListParams::default().labels(&selector(slot, deployment));
         let listed = self.ask("list pods", self.pods().list(&how)).await?;
         let ready = listed.into_iter().filter(is_ready);
         Ok(ready.map(|pod| PodPreview { cluster: self.clone(), pod: pod.name_any() }).collect())
+    }
+}
+
+/// The labels of its pods, with those of this slot.
+fn selector(slot: Colour, deployment: &Value) -> String {
+    let labels = deployment.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
+    let label = |(key, value): (&String, &Value)| {
+        let value = if key == SLOT { slot.as_str() } else { value.as_str()? };
+        Some(format!("{key}={value}"))
+    };
+    labels.into_iter().flatten().filter_map(label).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_pods_of_both_slots_differ_by_one_label() {
+        let of = json!({"spec": {"selector": {"matchLabels": {"app": "api", SLOT: "green"}}}});
+        assert_eq!(selector(Colour::Green, &of), format!("app=api,{SLOT}=green"));
+        assert_eq!(selector(Colour::Blue, &of), format!("app=api,{SLOT}=blue"));
     }
 }

@@ -17,6 +17,7 @@ pub struct Preview {
     instance: String,
     ip: Option<IpAddr>,
     host: Host,
+    serving: Option<Box<Self>>,
 }
 
 impl Preview {
@@ -24,6 +25,12 @@ impl Preview {
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// A container of the release that serves meanwhile, which can be asked in the same way; `None` where none does.
+    #[must_use]
+    pub fn serving(&self) -> Option<&Self> {
+        self.serving.as_deref()
     }
 
     /// Where one of its ports answers from here, as long as what this gives is kept.
@@ -46,8 +53,9 @@ impl Compose {
         Ok(!is_apart(&self.engine.get("describe itself", "/info").await?))
     }
 
-    pub(super) fn preview(&self, container: &Container) -> Preview {
-        Preview { instance: container.instance(), ip: container.ip(), host: self.host.clone() }
+    pub(super) fn preview(&self, container: &Container, serving: Option<&Container>) -> Preview {
+        let serving = serving.map(|one| Box::new(self.preview(one, None)));
+        Preview { instance: container.instance(), ip: container.ip(), host: self.host.clone(), serving }
     }
 }
 

@@ -51,6 +51,11 @@ struct Driver<'a> {
     state: Option<ServiceState>,
 }
 
+/// Whether it is of the release before, and visitors are sent to it.
+fn is_serving(instance: &Instance) -> bool {
+    instance.slot == Slot::Active && instance.has_traffic && instance.is_ready()
+}
+
 /// How long an instance runs on at least after the proxy was told: it takes up its new file a moment later. Beyond that it
 /// has the time that it has to stop, for what it has begun and for what kept connections still bring.
 const fn reload(kind: ProxyKind) -> Duration {
@@ -200,7 +205,11 @@ impl<'a> Driver<'a> {
             Step::Stuck { cause } => return Ok(Some(Next::Stuck { cause })),
             Step::Start { slot, count } => self.start(slot, count).await?,
             Step::Restart { instances } => self.restart(&instances).await?,
-            Step::Verify { instances } => self.verify(&instances, deadline, verify).await?,
+            Step::Verify { instances } => {
+                let serving = observation.instances.into_iter().find(is_serving).map(|one| one.id);
+                let left = deadline.saturating_sub(self.start.elapsed());
+                self.verify(&instances, serving.as_slice(), left, verify).await?;
+            }
             Step::Shift { to } => self.shift(&to).await?,
             Step::Stop { instances } => self.stop(&instances).await?,
             Step::Remove { instances } => self.remove(&instances).await?,
@@ -398,15 +407,17 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Asks about new instances, as long as all of them are well.
+    /// Asks about new instances, as long as all of them are well; one that serves is there to be compared with.
     async fn verify(
         &mut self,
         instances: &[String],
-        deadline: Duration,
+        serving: &[String],
+        left: Duration,
         verify: &impl AsyncFn(Vec<Preview>, Duration) -> Outcome,
     ) -> Result<(), ComposeError> {
-        let previews = self.found(instances).iter().map(|one| self.compose.preview(one)).collect();
-        let left = deadline.saturating_sub(self.start.elapsed());
+        let serving = self.found(serving).pop();
+        let preview = |one: &Container| self.compose.preview(one, serving.as_ref());
+        let previews = self.found(instances).iter().map(preview).collect();
         let said = tokio::select! {
             said = verify(previews, left) => said,
             // What that means is decided as if nobody had been asked.

@@ -175,6 +175,35 @@ fn all_services_of_a_release_shift_and_fail_and_go_back_together() {
 }
 
 #[test]
+fn a_release_that_is_slower_than_the_one_that_serves_gets_no_visitor() {
+    let mut behind = Behind::new("slower");
+    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let lame = behind.bed.answering(2, "lame");
+    let config = behind.config().replace("timeout: 30s", "timeout: 90s");
+    let config = format!(
+        "{config}    - {{get: /items, service: api, expect: {{p95: 10s, max_regress: 10}}, retries: 0}}\n"
+    );
+    let first = behind.bed.release(1, (&one, 1), (&one, 1));
+    let run = behind.deploy_by(&config, &first).run().ended(0, "1.1.0 serves in staging");
+    assert!(run.stderr.contains("nothing serves that could be asked beside it"), "{}", run.stderr);
+    assert!(run.stderr.contains("there is no baseline, so it was not compared"), "{}", run.stderr);
+
+    let second = behind.bed.release(2, (&lame, 2), (&two, 2));
+    let run = behind.deploy_by(&config, &second).run();
+    let run = run.ended(1, "rolled back: `api` was not verified: get /items: p95 is over 10 times that of `");
+    let told = format!("`{}_api` had ", behind.bed.stack);
+    let cause = &run.outputs["cause"];
+    assert!(cause.contains(&told) && cause.ends_with("; 1.1.0 serves"), "{run:#?}");
+    behind.check("1.1.0", ["api", "web"]);
+
+    let third = behind.bed.release(3, (&two, 2), (&two, 2));
+    let run = behind.deploy_by(&config, &third).run().ended(0, "1.3.0 serves in staging");
+    let said = "; before the shift: p95 is within 10 times that of `";
+    assert!(run.stderr.contains(said) && run.stderr.contains(&told), "{}", run.stderr);
+    behind.check("1.3.0", ["api-green", "web-green"]);
+}
+
+#[test]
 fn what_is_not_ready_never_gets_a_request_of_a_visitor_and_takes_all_services_back() {
     let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
     let mut behind = Behind::new("unready");
