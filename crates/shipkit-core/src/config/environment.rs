@@ -19,7 +19,7 @@ use super::types::{Analysis, Canary, Environment, Query, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
-use super::{Needed, rules};
+use super::{Needed, check_rules, rules};
 use crate::compose::ProxyKind;
 use crate::project_path::{NotInProject, ProjectPath};
 
@@ -322,7 +322,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.hurl.as_ref().map(|patterns| CheckKind::Hurl(list(Some(patterns)))),
     ];
     let kinds: Vec<CheckKind> = requests(raw).chain(others.into_iter().flatten()).collect();
-    rules::one_kind(context, path, raw, &kinds);
+    check_rules::one_kind(context, path, raw, &kinds);
     kinds.into_iter().next()
 }
 

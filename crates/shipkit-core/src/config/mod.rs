@@ -1,6 +1,7 @@
 //! `shipkit.yml`: types, defaults, resolution and errors that say where.
 
 pub mod check;
+mod check_rules;
 mod compose;
 mod dotenv;
 mod environment;
