@@ -153,6 +153,7 @@ fn is_of(check: &config::Check, service: &str) -> bool {
         | CheckKind::Cors(_)
         | CheckKind::SecurityHeaders(_)
         | CheckKind::Tcp(_)
+        | CheckKind::Dns(_)
         | CheckKind::Tls(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Metrics(_)

@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use shipkit_core::Hint as _;
 use shipkit_core::compose::ProxyKind;
 use shipkit_core::config::{
-    AksAuth, Auth, BuildArg, Ca, Capture, CheckKind, Config, ConfigError, EksAuth, EnvFile, GkeAuth, Latest,
-    Needed, Proxy, Rule, Running, Source, Statuses, Strategy, TagKind, TargetKind,
+    AksAuth, Auth, BuildArg, Ca, Capture, CheckKind, Config, ConfigError, Dns, EksAuth, EnvFile, GkeAuth,
+    Latest, Needed, Proxy, Rule, Running, Source, Statuses, Strategy, TagKind, TargetKind,
 };
 use shipkit_core::exit::ExitCode;
 
@@ -353,6 +353,30 @@ fn a_check_knows_its_kind_and_its_line() {
     assert_eq!((smoke[1].line, &smoke[1].kind), (9, &running(false)));
     let text = text.replace("release: /version", "release: {path: /version, addresses: all}");
     assert_eq!(parse(&text).unwrap().environments.remove(0).smoke[1].kind, running(true));
+}
+
+#[test]
+fn name_servers_are_asked_about_a_name_or_about_more() {
+    let text = "version: 1\nname: shop\nservices: {api: {build: {}}}\nenvironments:\n  staging:\n    smoke:\n    - dns: {}\n    \
+                - dns: shop.example.\n    - dns: {name: a.example, cname: b.example., caa: c.example, ttl: 5m, addresses: '2001:db8::1', \
+                resolvers: [192.0.2.53, '[2001:db8::53]:5353']}\n";
+    let smoke = parse(text).unwrap().environments.remove(0).smoke;
+    assert_eq!(
+        smoke.iter().map(|check| check.name.as_str()).collect::<Vec<_>>(),
+        ["dns", "dns shop.example", "dns a.example"]
+    );
+    let name = |text: &str| Some(text.to_owned());
+    assert_eq!(smoke[0].kind, CheckKind::Dns(Dns::default()));
+    assert_eq!(smoke[1].kind, CheckKind::Dns(Dns { name: name("shop.example"), ..Dns::default() }));
+    let all = Dns {
+        name: name("a.example"),
+        cname: name("b.example"),
+        caa: name("c.example"),
+        ttl: Some(Duration::from_mins(5)),
+        addresses: ["2001:db8::1".parse().unwrap()].into(),
+        resolvers: ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|server| server.parse().unwrap()).into(),
+    };
+    assert_eq!(smoke[2].kind, CheckKind::Dns(all));
 }
 
 #[test]

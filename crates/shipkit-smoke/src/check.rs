@@ -8,7 +8,7 @@ use serde_json::Value;
 use shipkit_core::Secret;
 pub use shipkit_core::config::Capture;
 use shipkit_core::config::{
-    Alerts, Bounds, Cors, Exposition, Method, SecurityHeaders, SocketIo, Statuses, Tls,
+    Alerts, Bounds, Cors, Dns, Exposition, Method, SecurityHeaders, SocketIo, Statuses, Tls,
 };
 
 use crate::openapi::Api;
@@ -58,6 +58,8 @@ pub enum Kind {
         /// `host:port`.
         address: String,
     },
+    /// Do all name servers say the same about a name, and what they should? Without one, about the host of the base address.
+    Dns(Dns),
     /// Does it lead where it must? Without `to`, from http to https of the same host.
     Redirect {
         /// A path below the base address, or a whole address.

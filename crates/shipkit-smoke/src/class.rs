@@ -29,6 +29,8 @@ pub enum Class {
     Headers,
     /// The body is not what it should be.
     Body,
+    /// What name servers say of the name is not what it should be.
+    Records,
     /// It was not sent in time, because too many requests were waiting for their answers.
     Dropped,
     /// Another than the one that is meant has answered.
@@ -51,6 +53,7 @@ impl Class {
             | Self::Status(_)
             | Self::Headers
             | Self::Body
+            | Self::Records
             | Self::Dropped
             | Self::Elsewhere
             | Self::Command => false,
@@ -68,6 +71,7 @@ impl Class {
             | Self::Reset
             | Self::Timeout
             | Self::Body
+            | Self::Records
             | Self::Dropped
             | Self::Elsewhere
             | Self::Command => true,
@@ -92,6 +96,7 @@ impl fmt::Display for Class {
             Self::Status(status) => return write!(f, "status {status}"),
             Self::Headers => "wrong headers",
             Self::Body => "wrong body",
+            Self::Records => "wrong records",
             Self::Dropped => "dropped",
             Self::Elsewhere => "elsewhere",
             Self::Command => "command",

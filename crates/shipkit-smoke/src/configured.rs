@@ -138,6 +138,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
         CheckKind::RateLimit(_) => beyond_a_burst(check)?,
         CheckKind::Release(_) => beyond_a_release(check)?,
         CheckKind::Tcp(_)
+        | CheckKind::Dns(_)
         | CheckKind::Redirect { .. }
         | CheckKind::Tls(_)
         | CheckKind::SocketIo(_)
@@ -159,6 +160,7 @@ fn unsupported(check: &config::Check) -> Option<String> {
 fn has_variables(check: &config::Check) -> bool {
     let texts: Vec<&String> = match &check.kind {
         CheckKind::Http(_)
+        | CheckKind::Dns(_)
         | CheckKind::Tls(_)
         | CheckKind::Alerts(_)
         | CheckKind::Promql(_)
@@ -300,6 +302,7 @@ fn convert(check: &config::Check, shipped: &Shipped<'_>) -> Result<Check, SmokeE
             every_address: *every_address,
         },
         CheckKind::Tcp(address) => Kind::Tcp { address: address.clone() },
+        CheckKind::Dns(wanted) => Kind::Dns(wanted.clone()),
         CheckKind::Redirect { url, to } => Kind::Redirect { path: url.clone(), to: to.clone() },
         CheckKind::Tls(wanted) => Kind::Tls(wanted.clone()),
         CheckKind::Ws(path) => Kind::Ws { path: path.clone(), expect: expect(check) },

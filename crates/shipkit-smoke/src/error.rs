@@ -32,6 +32,22 @@ pub enum SmokeError {
         /// What stands there.
         address: String,
     },
+    /// A check asks name servers about what is no name.
+    #[error("check `{check}` asks name servers about `{host}`, which is no name")]
+    NoName {
+        /// The name of the check.
+        check: String,
+        /// What there is in place of a name.
+        host: String,
+    },
+    /// A check asks the name servers of this machine, and it says of none.
+    #[error("check `{check}` asks the name servers of this machine, and {why}")]
+    NameServers {
+        /// The name of the check.
+        check: String,
+        /// What is wrong with where it should say so.
+        why: String,
+    },
     /// There is no TLS where a check asks for it.
     #[error("check `{check}` asks for the TLS of `{address}`, which is no https address")]
     NoTls {
@@ -173,6 +189,8 @@ impl Hint for SmokeError {
                 Some(format!("checks that run today: {}; remove the others", known.join(", ")))
             }
             Self::WhichService { .. } => Some("name the service: `service: api`".to_owned()),
+            Self::NoName { .. } => Some("name the host: `dns: shop.example.com`".to_owned()),
+            Self::NameServers { .. } => Some("name them: `resolvers: [192.0.2.53]`".to_owned()),
             Self::WherePrometheus(_) => Some(
                 "`analysis.prometheus` of the environment says it; one at `service://` is asked by `analysis` alone".to_owned(),
             ),
@@ -208,6 +226,8 @@ impl Hint for SmokeError {
             Self::Certificates(_)
             | Self::Address { .. }
             | Self::Endpoint { .. }
+            | Self::NoName { .. }
+            | Self::NameServers { .. }
             | Self::NoTls { .. }
             | Self::Header { .. }
             | Self::Variable { .. }

@@ -70,13 +70,20 @@ pub fn kinds() -> Vec<KindOfCheck> {
 
 type Make<'a> = &'a dyn Fn(&'static str, &'static str, &[(&'static str, String)]) -> KindOfCheck;
 
-fn of_connections(kind: Make<'_>) -> [KindOfCheck; 5] {
+fn of_connections(kind: Make<'_>) -> [KindOfCheck; 6] {
     let sessions = [
         ("path", "/socket.io/".to_owned()),
         ("namespace", "/".to_owned()),
         ("requests", (1 + talk::REQUESTS).to_string()),
     ];
+    let servers =
+        [("name", "the host of `url`".to_owned()), ("resolvers", "those of /etc/resolv.conf".to_owned())];
     [
+        kind(
+            "dns",
+            "all name servers say the same addresses, and the alias, TTL and CAA that are wanted",
+            &servers,
+        ),
         kind(
             "redirect",
             "it leads to https of the same host, or to `to`",

@@ -3,8 +3,8 @@
 //! [`run`] asks once, in stages: ready, then the release, then what the answers hold. [`watch`] asks at a fixed rate while
 //! something else changes the target. What an answer means is decided by functions without I/O (`judge`, `matcher`, `redirect`,
 //! `replicas`, `streak`, `tally`, `bounds`, `latency`, `series`, `gauge`, `baseline`, `rate_limit`, `websocket`, `socketio`, `page`, `caching`, `compression`, `cookies`, `cors`, `security_headers`,
-//! `exposition`, `alerts`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
-//! `tcp` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
+//! `exposition`, `alerts`, `dns`), as is what is filled in (`variable`) and who waits for whom (`graph`); `client` is the only place that sends requests;
+//! `tcp`, `dns` and `tls` connect by themselves. [`Prometheus`] asks what others have measured.
 
 mod alerts;
 mod baseline;
@@ -18,6 +18,7 @@ mod compression;
 mod configured;
 mod cookies;
 mod cors;
+mod dns;
 mod error;
 mod expected;
 mod exposition;

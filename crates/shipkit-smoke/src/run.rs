@@ -5,6 +5,7 @@ mod asked;
 pub(crate) mod burst;
 mod caching;
 mod compression;
+mod dns;
 mod filled;
 mod host;
 mod log;
@@ -400,6 +401,7 @@ impl<'a> Session<'a> {
         match rest {
             Rest::Http(request) => self.request(request).await,
             Rest::Tcp(endpoint) => tcp::ask(endpoint, began + self.options.timeout).await,
+            Rest::Dns(lookup) => lookup.ask(began + self.options.timeout).await,
             Rest::Redirect(route) => self.follow(route).await,
             Rest::Tls(target) => tls::ask(target, &self.roots, began + self.options.timeout).await,
             Rest::Metrics(scrape) => self.scrape(scrape).await,
@@ -515,6 +517,7 @@ fn may_repeat(rest: &Rest<'_>, class: Class) -> bool {
         }
         Rest::Http(_)
         | Rest::Tcp(_)
+        | Rest::Dns(_)
         | Rest::Redirect(_)
         | Rest::Tls(_)
         | Rest::Metrics(_)

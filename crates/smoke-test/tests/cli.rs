@@ -218,6 +218,55 @@ async fn tls_is_asked_only_of_https_and_that_is_told_first() {
     check(&output, 2, "this version cannot run `expect` of `tcp`");
 }
 
+/// A name server that says of every name that it has the address 192.0.2.1, and no other.
+fn name_server() -> std::net::SocketAddr {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut bytes).unwrap();
+            let mut reply = bytes[..length].to_vec();
+            reply[2] |= 0x80;
+            // The kind that is asked about stands before the class, which is last.
+            if reply[length - 4..length - 2] == [0, 1] {
+                reply[7] = 1;
+                reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+            }
+            socket.send_to(&reply, from).unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn name_servers_are_asked_about_the_host_of_the_url_or_another() {
+    let (url, server) = (shop().await, name_server());
+    let url = url.replace("127.0.0.1", "localhost");
+    let checks = format!(
+        "{{dns: {{resolvers: '{server}'}}}}, {{dns: {{name: shop.example, addresses: [192.0.2.2], resolvers: ['{server}']}}}}"
+    );
+    let folder = configured(&url, &checks);
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    let bad = format!(
+        "dns shop.example: `{server}`: `shop.example` has IPv4 `192.0.2.1`, and should have IPv4 `192.0.2.2`"
+    );
+    check(&output, 1, &bad);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let good = "pass         dns: `localhost` has IPv4 `192.0.2.1` and no IPv6, TTL 60s; asked: ";
+    assert!(shown.contains(good), "{shown}");
+    let folder = configured("http://127.0.0.1:1", "{dns: {}}");
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(&output, 2, "check `dns` asks name servers about `127.0.0.1`, which is no name");
+    let folder = configured(&url, "{dns: shop.example, expect: 200}, {dns: 'shop.example:53'}");
+    let output = smoke(folder.path(), &["run", "--environment", "staging"]).await;
+    check(
+        &output,
+        2,
+        "shipkit.yml:10:53: environments.staging.smoke[1].dns: `shop.example:53` is no name of a host",
+    );
+}
+
 #[tokio::test]
 async fn a_watch_reports_as_json() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shop().await);

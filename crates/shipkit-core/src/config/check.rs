@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Number, Value};
 
+use super::dns::Dns;
 use super::request::{Method, Request};
 use super::statuses::Statuses;
 use super::units::BasisPoints;
@@ -46,6 +47,8 @@ pub enum CheckKind {
     SocketIo(SocketIo),
     /// A TCP connection to `host:port`.
     Tcp(String),
+    /// The addresses of a name, and what else its name servers say about it.
+    Dns(Dns),
     /// The TLS side of `url`.
     Tls(Tls),
     /// A redirect.
@@ -250,6 +253,7 @@ impl CheckKind {
             Self::Ws(_) => "ws",
             Self::SocketIo(_) => "socketio",
             Self::Tcp(_) => "tcp",
+            Self::Dns(_) => "dns",
             Self::Tls(_) => "tls",
             Self::Redirect { .. } => "redirect",
             Self::Metrics(_) => "metrics",

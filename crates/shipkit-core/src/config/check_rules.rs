@@ -55,7 +55,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, check: &Check, config
             Some(bad) => (bad, false, "name files: `tests/*.hurl`"),
             None => return,
         },
-        CheckKind::Tls(_) | CheckKind::Alerts(_) => return,
+        CheckKind::Tls(_) | CheckKind::Alerts(_) | CheckKind::Dns(_) => return,
         CheckKind::SecurityHeaders(wanted) => match wanted.paths.iter().find(|path| !is_address(path)) {
             Some(bad) => (bad, false, "write a path (`/health`) or `https://...`"),
             None => return,
@@ -90,7 +90,7 @@ pub(super) fn one_kind(context: &mut Context<'_>, path: &str, raw: &RawCheck, ki
     let words: Vec<&str> = kinds.iter().map(CheckKind::word).collect();
     match words.as_slice() {
         [] => {
-            let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`, \
+            let all = "one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `dns`, `tls`, `redirect`, \
                        `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release` is needed";
             context.wrong_key(path, "the check asks nothing", Some(all));
         }

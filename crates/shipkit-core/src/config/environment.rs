@@ -6,6 +6,7 @@ use super::check::{
     Alerts, Check, CheckKind, Cors, Expect, Exposition, Openapi, Profile, Running, SecurityHeaders, SocketIo,
     Tls, TlsVersion,
 };
+use super::dns::dns;
 use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
@@ -294,6 +295,7 @@ fn kind(context: &mut Context<'_>, path: &str, raw: &RawCheck) -> Option<CheckKi
         raw.ws.clone().map(CheckKind::Ws),
         raw.socketio.clone().map(|Brief(said)| CheckKind::SocketIo(socketio(said))),
         raw.tcp.clone().map(CheckKind::Tcp),
+        raw.dns.as_ref().map(|Brief(wanted)| CheckKind::Dns(dns(context, path, wanted))),
         raw.tls.as_ref().map(|wanted| CheckKind::Tls(tls(wanted))),
         raw.redirect.clone().map(|url| CheckKind::Redirect { url, to: raw.to.clone() }),
         raw.metrics.clone().map(|path| {
@@ -398,6 +400,10 @@ fn title(kind: &CheckKind) -> String {
         | CheckKind::RateLimit(what)
         | CheckKind::Run(what)
         | CheckKind::Release(Running { path: what, .. }) => format!("{} {what}", kind.word()),
+        CheckKind::Dns(wanted) => match &wanted.name {
+            Some(name) => format!("{} {name}", kind.word()),
+            None => kind.word().to_owned(),
+        },
         CheckKind::Hurl(patterns) => format!("{} {}", kind.word(), patterns.join(" ")),
     }
 }

@@ -3,6 +3,7 @@
 pub mod check;
 mod check_rules;
 mod compose;
+mod dns;
 mod dotenv;
 mod environment;
 mod error;
@@ -34,6 +35,7 @@ pub use check::{
     SocketIo, Tls, TlsVersion, WantedHeader,
 };
 pub use compose::{Because, Compose, ComposeFile, LeftOut};
+pub use dns::Dns;
 pub use error::{ConfigError, Problem};
 pub use group::GroupError;
 pub use hook::{BackupJob, Migrate};

@@ -12,17 +12,18 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use super::check::{Bounds, WantedHeader};
+use super::dns::RawDns;
 use super::request::{Capture, Method};
 use super::statuses::Statuses;
 use super::values::{Percent, Span, Text, Texts};
 
-/// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `tls`, `redirect`,
+/// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `dns`, `tls`, `redirect`,
 /// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release`. Paths are asked below the `url` of the environment.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, one check")]
 #[schemars(extend("oneOf" = [
     {"required": ["get"]}, {"required": ["head"]}, {"required": ["options"]}, {"required": ["post"]}, {"required": ["put"]},
-    {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]},
+    {"required": ["patch"]}, {"required": ["delete"]}, {"required": ["ws"]}, {"required": ["socketio"]}, {"required": ["tcp"]}, {"required": ["dns"]},
     {"required": ["tls"]}, {"required": ["redirect"]}, {"required": ["page"]}, {"required": ["caching"]}, {"required": ["compression"]},
     {"required": ["cors"]}, {"required": ["security_headers"]},
     {"required": ["metrics"]}, {"required": ["alerts"]}, {"required": ["promql"]}, {"required": ["openapi"]}, {"required": ["rate_limit"]},
@@ -59,6 +60,8 @@ pub(super) struct RawCheck {
     pub(super) socketio: Option<Brief<RawSocketIo>>,
     /// A TCP connection to `host:port`.
     pub(super) tcp: Option<String>,
+    /// What the name servers say about a name: the name, or more.
+    pub(super) dns: Option<Brief<RawDns>>,
     /// The TLS side of `url`.
     pub(super) tls: Option<RawTls>,
     /// A path or address that must redirect.

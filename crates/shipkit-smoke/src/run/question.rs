@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use http::HeaderName;
 use shipkit_core::config::{
-    Alerts, Bounds, Cors, Exposition, Method, Profile, SecurityHeaders, SocketIo, Statuses, Tls,
+    Alerts, Bounds, Cors, Dns, Exposition, Method, Profile, SecurityHeaders, SocketIo, Statuses, Tls,
 };
 use url::Url;
 
 use super::asked::{Stage, address, harmless};
 use super::burst::BUDGET;
+use super::dns::Lookup;
 use super::filled::{self, Request};
 use super::host::{Program, Task};
 use super::operations::Operations;
@@ -49,6 +50,7 @@ pub(super) enum Question<'a> {
 pub(super) enum Rest<'a> {
     Http(Box<Request<'a>>),
     Tcp(Endpoint),
+    Dns(Lookup<'a>),
     Redirect(Route),
     Tls(Box<Target>),
     Ws { ask: Ask, expected: Box<Expected> },
@@ -83,6 +85,7 @@ impl<'a> Question<'a> {
             }
             Kind::Http(http) => request(base, http, later, check),
             Kind::Tcp { address } => tcp(address, check),
+            Kind::Dns(wanted) => dns(base, wanted, check),
             Kind::Redirect { path, to } => redirect(base, path, to.as_deref(), check),
             Kind::Tls(wanted) => tls(base, wanted, check),
             Kind::Ws { path, expect } => ws(base, path, expect, check),
@@ -143,6 +146,7 @@ impl Question<'_> {
             Self::Rest(Rest::Redirect(_)) => format!("{curl} -L --max-redirs 3 {url}"),
             Self::Rest(Rest::Tls(target)) => target.repeat(),
             Self::Rest(Rest::Tcp(Endpoint { host, port })) => format!("nc -vz -w 5 {} {port}", quoted(host)),
+            Self::Rest(Rest::Dns(lookup)) => lookup.repeat(),
             Self::Rest(Rest::Ws { ask, .. }) => format!("{curl} --http1.1{} {url}", handshake_flags(ask)),
             Self::Promql(Promql { query, .. }) => queried(&url, query),
             Self::Alerts { .. } => queried(&url, FIRING),
@@ -194,6 +198,14 @@ fn tcp(address: &str, check: &Check) -> Prepared<'static> {
     let endpoint = Endpoint::read(address).ok_or_else(bad)?;
     let url = Url::parse(&format!("tcp://{endpoint}")).ok().ok_or_else(bad)?;
     Ok(rest(url, Rest::Tcp(endpoint)))
+}
+
+/// The address that is shown is one of RFC 4501.
+fn dns<'a>(base: &Url, wanted: &'a Dns, check: &Check) -> Prepared<'a> {
+    let lookup = Lookup::of(base, wanted, check)?;
+    let no_name = |_| SmokeError::NoName { check: check.name.clone(), host: lookup.name.clone() };
+    let url = Url::parse(&format!("dns:{}", lookup.name)).map_err(no_name)?;
+    Ok(rest(url, Rest::Dns(lookup)))
 }
 
 fn redirect(base: &Url, path: &str, to: Option<&str>, check: &Check) -> Prepared<'static> {

@@ -95,6 +95,7 @@ impl Rest<'_> {
             // What it does nobody knows.
             Self::Program(_) => false,
             Self::Tcp(_)
+            | Self::Dns(_)
             | Self::Redirect(_)
             | Self::Tls(_)
             | Self::Ws { .. }
