@@ -296,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wanted_must_hold_of_every_server() {
+        let wanted = Dns { addresses: ["192.0.2.1".parse().unwrap()].into(), ..Dns::default() };
+        let of = |port, ip: &str| said(port, Ok(found(&[ip])), Ok(found(&[])));
+        let judged = |second: &str| judged("shop.test", &wanted, &[of(1, "192.0.2.1"), of(2, second)]);
+        assert!(judged("192.0.2.1").is_ok());
+        let bad = "`192.0.2.53:2`: `shop.test` has IPv4 `192.0.2.2`, and should have IPv4 `192.0.2.1`";
+        assert_eq!(judged("192.0.2.2").unwrap_err(), Bad::new(Class::Records, bad));
+    }
+
+    #[test]
     fn silence_of_one_is_told_with_what_is_wrong_of_others_and_is_not_what_decides() {
         let dead = || Err(Silence::Dead("it is late".to_owned()));
         let (good, late) = (said(1, Ok(found(&["192.0.2.1"])), Ok(found(&[]))), said(2, dead(), dead()));
