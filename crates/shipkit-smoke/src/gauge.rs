@@ -133,10 +133,10 @@ impl Gauge {
         let mut figures = format!("{}; {}", times(report.latency), counted(samples, within, &report));
         if self.limits.errors.is_some() {
             let most = percent(doubt(samples, answered));
-            figures.push_str(&format!(", which are at most {most} of all, with 95 % certainty"));
+            figures = format!("{figures}, which are at most {most} of all, with 95 % certainty");
         }
         if let Some(beside) = &beside {
-            figures.push_str(&format!("; {}", told(beside)));
+            figures = format!("{figures}; {}", told(beside));
         }
         let cause = format!("{said}: {figures}");
         let outcome = match (why_no_more, shown) {

@@ -11,8 +11,9 @@ use super::hook::{backup_job, migrate};
 use super::raw::{RawAnalysis, RawAuth, RawCanary, RawConfig, RawEnvironment, RawProxy, RawTarget};
 use super::raw_check::{
     Brief, CheckSeverity, Flaky, RawCheck, RawCors, RawMethod, RawProfile, RawRunning, RawSecurityHeaders,
-    RawSocketIo, RawStatuses, RawTls, RawTlsVersion,
+    RawSocketIo, RawTls, RawTlsVersion,
 };
+use super::raw_expect::RawStatuses;
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};

@@ -13,6 +13,7 @@ mod metric_rules;
 mod mirrors;
 mod raw;
 mod raw_check;
+mod raw_expect;
 mod request;
 mod request_rules;
 mod resolve;

@@ -9,13 +9,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::check::{Bounds, WantedHeader};
+use super::check::WantedHeader;
 use super::dns::RawDns;
+use super::raw_expect::RawExpect;
 use super::request::{Capture, Method};
-use super::statuses::Statuses;
-use super::values::{Percent, Span, Text, Texts};
+use super::values::{Span, Text, Texts};
 
 /// One check: exactly one of `get`, `head`, `options`, `post`, `put`, `patch`, `delete`, `ws`, `socketio`, `tcp`, `dns`, `tls`, `redirect`,
 /// `page`, `caching`, `compression`, `cors`, `security_headers`, `metrics`, `alerts`, `promql`, `openapi`, `rate_limit`, `run`, `hurl` and `release`. Paths are asked below the `url` of the environment.
@@ -272,10 +272,6 @@ impl FromWord for RawSecurityHeaders {
     }
 }
 
-/// Which statuses are good.
-#[derive(Debug, Clone)]
-pub(super) struct RawStatuses(pub(super) Statuses);
-
 /// Where in an answer something is.
 #[derive(Debug, Clone)]
 pub(super) struct RawCapture(pub(super) Capture);
@@ -291,22 +287,6 @@ struct InHeader {
 /// Names of headers, or names and values.
 #[derive(Debug, Clone)]
 pub(super) struct Headers(pub(super) Vec<WantedHeader>);
-
-/// What an answer must be.
-#[derive(Debug, Clone, Default)]
-pub(super) struct RawExpect {
-    pub(super) status: Option<RawStatuses>,
-    pub(super) json: Option<BTreeMap<String, Value>>,
-    pub(super) html: Option<BTreeMap<String, Value>>,
-    pub(super) body: Option<Value>,
-    pub(super) schema: Option<String>,
-    pub(super) p95: Option<Span>,
-    pub(super) max_regress: Option<Number>,
-    pub(super) errors: Option<Percent>,
-    pub(super) within: Option<Span>,
-    pub(super) cookies: Option<Texts>,
-    pub(super) bounds: Bounds,
-}
 
 /// Who is asked which release runs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -324,39 +304,6 @@ pub(super) struct RawRunning {
 pub(super) enum RawAddresses {
     /// Each for itself.
     All,
-}
-
-/// What an answer must be, in full.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping")]
-struct FullExpect {
-    /// The status, a class of them (`2xx`), or a list of both.
-    status: Option<RawStatuses>,
-    /// Values, or mappings of matchers, in the JSON answer: by dotted path, or by `JSONPath` where it begins with `$`.
-    json: Option<BTreeMap<String, Value>>,
-    /// Values, or mappings of matchers, in the HTML answer: by CSS selector, or by `SELECTOR::attr(NAME)`.
-    html: Option<BTreeMap<String, Value>>,
-    /// A text that the body contains, a mapping of matchers, or a list of both.
-    body: Option<Value>,
-    /// A file with the JSON Schema (2020-12) that the body must fit.
-    schema: Option<String>,
-    /// The 95th percentile of response times.
-    p95: Option<Span>,
-    /// How many times the 95th percentile of the last good run, or of the release that serves, it may be, 1 or more.
-    #[schemars(range(min = 1))]
-    max_regress: Option<Number>,
-    /// The share of requests that may fail, from 1% to 50%.
-    errors: Option<Percent>,
-    /// How soon the answer must come.
-    within: Option<Span>,
-    /// Names of cookies that the answer must set, and protect as those of a login.
-    cookies: Option<Texts>,
-    /// Every value of `promql` must be above this.
-    over: Option<Number>,
-    /// Every value of `promql` must be below this.
-    under: Option<Number>,
-    /// How many values `promql` must give at least, one for each series. Default: 1.
-    samples: Option<u64>,
 }
 
 impl<'de, T: FromWord + Deserialize<'de>> Deserialize<'de> for Brief<T> {
@@ -461,53 +408,6 @@ impl JsonSchema for RawCapture {
     }
 }
 
-impl<'de> Deserialize<'de> for RawExpect {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = RawExpect;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a status, or a mapping of what the answer must be")
-            }
-            fn visit_u64<E: Error>(self, status: u64) -> Result<RawExpect, E> {
-                Ok(RawExpect { status: Some(statuses(&status.to_string())?), ..RawExpect::default() })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExpect, A::Error> {
-                let FullExpect {
-                    status,
-                    json,
-                    html,
-                    body,
-                    schema,
-                    p95,
-                    max_regress,
-                    errors,
-                    within,
-                    cookies,
-                    over,
-                    under,
-                    samples,
-                } = FullExpect::deserialize(MapAccessDeserializer::new(map))?;
-                let bounds = Bounds { over, under, samples };
-                Ok(RawExpect {
-                    status,
-                    json,
-                    html,
-                    body,
-                    schema,
-                    p95,
-                    max_regress,
-                    errors,
-                    within,
-                    cookies,
-                    bounds,
-                })
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
 impl<T: FromWord + JsonSchema> JsonSchema for Brief<T> {
     fn inline_schema() -> bool {
         true
@@ -522,57 +422,6 @@ impl<T: FromWord + JsonSchema> JsonSchema for Brief<T> {
     }
 }
 
-/// One status or class of them.
-fn statuses<E: Error>(text: &str) -> Result<RawStatuses, E> {
-    text.parse().map(RawStatuses).map_err(E::custom)
-}
-
-impl<'de> Deserialize<'de> for RawStatuses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = RawStatuses;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a status, a class of them (`2xx`), or a list of both")
-            }
-            fn visit_u64<E: Error>(self, status: u64) -> Result<RawStatuses, E> {
-                statuses(&status.to_string())
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<RawStatuses, E> {
-                statuses(text)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<RawStatuses, A::Error> {
-                let mut all: Option<Statuses> = None;
-                while let Some(Text(text)) = entries.next_element()? {
-                    let RawStatuses(one) = statuses(&text)?;
-                    all = Some(match all {
-                        Some(all) => all.or(one),
-                        None => one,
-                    });
-                }
-                all.map(RawStatuses).ok_or_else(|| A::Error::custom("at least one status is needed"))
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-impl JsonSchema for RawStatuses {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Statuses".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let one = json_schema!({ "oneOf": [
-            { "type": "integer", "minimum": 100, "maximum": 599 },
-            { "type": "string", "pattern": "^[1-5]([0-9][0-9]|xx)$" }
-        ] });
-        json_schema!({ "oneOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
-    }
-}
-
 impl JsonSchema for Headers {
     fn inline_schema() -> bool {
         true
@@ -584,18 +433,5 @@ impl JsonSchema for Headers {
         let names = generator.subschema_for::<Vec<String>>();
         let value = json_schema!({ "type": ["string", "number", "boolean", "object", "array"] });
         json_schema!({ "oneOf": [names, { "type": "object", "additionalProperties": value }] })
-    }
-}
-
-impl JsonSchema for RawExpect {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Expect".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let full = generator.subschema_for::<FullExpect>();
-        json_schema!({ "oneOf": [{ "type": "integer", "minimum": 100, "maximum": 599 }, full] })
     }
 }
