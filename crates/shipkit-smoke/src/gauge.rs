@@ -130,15 +130,16 @@ impl Gauge {
         let within = self.limits.p95.map(|limit| self.own.within(limit));
         let (warm_up, report) = self.own.report();
         let beside = self.other.map(Other::measured);
-        let mut figures = format!("{}; {}", times(report.latency), counted(samples, within, &report));
-        if self.limits.errors.is_some() {
-            let most = percent(doubt(samples, answered));
-            figures = format!("{figures}, which are at most {most} of all, with 95 % certainty");
-        }
-        if let Some(beside) = &beside {
-            figures = format!("{figures}; {}", told(beside));
-        }
-        let cause = format!("{said}: {figures}");
+        let doubt = self.limits.errors.map(|_| percent(doubt(samples, answered)));
+        let doubt = doubt.map(|most| format!(", which are at most {most} of all, with 95 % certainty"));
+        let told = beside.as_ref().map(|beside| format!("; {}", told(beside)));
+        let cause = format!(
+            "{said}: {}; {}{}{}",
+            times(report.latency),
+            counted(samples, within, &report),
+            doubt.unwrap_or_default(),
+            told.unwrap_or_default(),
+        );
         let outcome = match (why_no_more, shown) {
             (Some(why), _) => Outcome::inconclusive(why),
             (None, Shown::Within) => Outcome::pass(cause),
@@ -478,7 +479,8 @@ mod tests {
             Verdict::Pass,
             "`blue` had 388.1 ms at the same time",
         );
-        let between = beside(none, |n| noise(n) * 5 / 4, noise);
+        // Its lower bound is between 1.25 times the lower bound of the other, and of the upper one.
+        let between = beside(none, |n| noise(n) * 126 / 100, noise);
         check(
             &between,
             400,

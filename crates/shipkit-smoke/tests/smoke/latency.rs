@@ -1,5 +1,7 @@
 //! `expect.p95` by real requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shipkit_core::Verdict;
@@ -178,12 +180,15 @@ async fn another_release_that_does_not_answer_is_no_reason_to_pass() {
 #[tokio::test]
 async fn another_release_is_asked_the_same_without_the_marks_of_the_one_that_is_measured() {
     let start = Instant::now();
+    let unmarked = Arc::new(AtomicUsize::new(0));
+    let count = unmarked.clone();
     let proxy = serve(move |_, head| {
         assert!(head.starts_with("GET /x HTTP/1.1\r\n") && head.contains("x-team: shop\r\n"), "{head}");
         if head.contains("x-preview: word\r\n") {
             let head = "HTTP/1.1 200 x\r\nx-preview: green\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             return Reply::Bytes(head.into());
         }
+        count.fetch_add(1, Ordering::SeqCst);
         // What stands in its answers is its own affair.
         if start.elapsed().as_millis() % 2 == 0 { answer(200, "text/plain", "old") } else { status(200) }
     })
@@ -205,12 +210,14 @@ async fn another_release_is_asked_the_same_without_the_marks_of_the_one_that_is_
     let checks = vec![Check::new("get", Kind::Http(http))];
     let report = shipkit_smoke::run(&proxy.url, checks, &options).await.unwrap().checks.remove(0);
     check(&report, Verdict::Pass, "p95 is within 1000 times that of `blue`");
+    let (of_other, all) = (unmarked.load(Ordering::SeqCst), proxy.asked());
+    assert!(320 <= of_other && of_other <= all - of_other + 1, "{of_other} of {all}");
 }
 
 #[tokio::test]
 async fn the_share_of_errors_is_measured_by_the_same_requests() {
     let each = |every: usize| serve(move |n, _| status(if n % every == every - 1 { 500 } else { 200 }));
-    let (never, seldom, often) = tokio::join!(each(usize::MAX), each(50), each(10));
+    let (never, seldom, as_seldom, often) = tokio::join!(each(usize::MAX), each(50), each(50), each(10));
     let asked = async |server: &Server, errors: f64| {
         let http = Http {
             path: "/x".to_owned(),
@@ -221,7 +228,7 @@ async fn the_share_of_errors_is_measured_by_the_same_requests() {
         shipkit_smoke::run(&server.url, check, &Options::default()).await.unwrap().checks.remove(0)
     };
     let (never, some, unclear, often) =
-        tokio::join!(asked(&never, 0.01), asked(&seldom, 0.05), asked(&seldom, 0.01), asked(&often, 0.01));
+        tokio::join!(asked(&never, 0.01), asked(&seldom, 0.05), asked(&as_seldom, 0.01), asked(&often, 0.01));
     check(
         &never,
         Verdict::Pass,
