@@ -514,7 +514,7 @@ mod tests {
     #[test]
     fn a_failing_other_release_is_no_reason_to_pass_and_none_to_fail() {
         let none = Limits::default();
-        let fails = |every: u64| move |n: u64| if n % every == 0 { Duration::ZERO } else { ms(900) };
+        let fails = |every: u64| move |n: u64| if n.is_multiple_of(every) { Duration::ZERO } else { ms(900) };
         let dead = beside(none, |_| ms(1), |_| Duration::ZERO);
         check(
             &dead,

@@ -97,7 +97,7 @@ async fn a_command_that_fails_shows_its_last_lines_without_secrets() {
 const LEAVES: &str = "(echo begun; sleep 120; echo survived) > fifo & wait";
 
 /// More than anything here takes.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Both ends of what `LEAVES` writes into, so that the command need not wait for us.
 fn fifo(folder: &Path) -> (pipe::Receiver, PathBuf) {

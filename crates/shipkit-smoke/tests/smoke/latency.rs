@@ -190,7 +190,11 @@ async fn another_release_is_asked_the_same_without_the_marks_of_the_one_that_is_
         }
         count.fetch_add(1, Ordering::SeqCst);
         // What stands in its answers is its own affair.
-        if start.elapsed().as_millis() % 2 == 0 { answer(200, "text/plain", "old") } else { status(200) }
+        if start.elapsed().as_millis().is_multiple_of(2) {
+            answer(200, "text/plain", "old")
+        } else {
+            status(200)
+        }
     })
     .await;
     let headers = [("x-team".to_owned(), "shop".to_owned())].into();
