@@ -518,7 +518,7 @@ environments:
             while let Ok((mut stream, _)) = listener.accept().await {
                 tokio::spawn(async move {
                     let mut head = [0; 1024];
-                    stream.read(&mut head).await.ok();
+                    let Ok(1..) = stream.read(&mut head).await else { return };
                     sleep_until(tokio::time::Instant::now() + after).await;
                     stream.write_all(b"HTTP/1.1 204 x\r\nconnection: close\r\n\r\n").await.ok();
                 });
