@@ -190,7 +190,7 @@ fn a_release_that_is_slower_than_the_one_that_serves_gets_no_visitor() {
 
     let second = behind.bed.release(2, (&lame, 2), (&two, 2));
     let run = behind.deploy_by(&config, &second).run();
-    let run = run.ended(1, "rolled back: `api` was not verified: get /items: p95 is over 10 times that of `");
+    let run = run.ended(1, "rolled back: `api` was not verified: get /items: p95 is over 4 times that of `");
     let told = format!("`{}_api` had ", behind.bed.stack);
     let cause = &run.outputs["cause"];
     assert!(cause.contains(&told) && cause.ends_with("; 1.1.0 serves"), "{run:#?}");
@@ -198,7 +198,7 @@ fn a_release_that_is_slower_than_the_one_that_serves_gets_no_visitor() {
 
     let third = behind.bed.release(3, (&two, 2), (&two, 2));
     let run = behind.deploy_by(&config, &third).run().ended(0, "1.3.0 serves in staging");
-    let said = "; before the shift: p95 is within 10 times that of `";
+    let said = "; before the shift: p95 is within 4 times that of `";
     assert!(run.stderr.contains(said) && run.stderr.contains(&told), "{}", run.stderr);
     behind.check("1.3.0", ["api-green", "web-green"]);
 }
