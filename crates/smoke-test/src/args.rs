@@ -110,7 +110,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "PATH")]
     pub revision_path: Option<String>,
     /// Which connections requests go over.
-    #[arg(long, value_name = "WHICH", default_value = "new")]
+    #[arg(long, value_name = "WHICH", default_value = "both")]
     pub connections: Which,
     /// How many requests may fail.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
