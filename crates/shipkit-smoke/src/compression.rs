@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use flate2::bufread::MultiGzDecoder;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, VARY};
+use http::header::{ALT_SVC, CONTENT_ENCODING, VARY};
 
 use crate::client::Answer;
 use crate::judge::{joined, short};
@@ -56,6 +56,12 @@ pub(crate) fn of_gzip(plain: &Answer, packed: &Answer) -> Packed {
         Ok(false) => Packed::Another,
         Err(error) => wrong(format!("it cannot be unpacked: {}", short(&error.to_string()))),
     }
+}
+
+/// Whether it says that it can be had over HTTP/3 as well (RFC 7838 3, RFC 9114 3.1.1).
+pub(crate) fn offers_http3(headers: &HeaderMap) -> bool {
+    let services = joined(headers, ALT_SVC).unwrap_or_default();
+    services.split(',').any(|service| service.trim_start().starts_with("h3="))
 }
 
 /// The coding of an answer, in lower case. `identity` is none.
@@ -178,5 +184,13 @@ mod tests {
         check(&[GZIP, VARIES], &bomb, &Packed::Another);
         let zeros = answer(&[], &[0; 4096]);
         assert_eq!(of_gzip(&zeros, &answer(&[GZIP, VARIES], &bomb)), Packed::Another);
+    }
+
+    #[test]
+    fn http3_is_offered_by_its_name_alone() {
+        let offers = |value| offers_http3(&answer(&[("alt-svc", value)], b"").headers);
+        assert!(offers("h3=\":443\"; ma=86400") && offers("h2=\"alt.example:443\", h3=\":443\""));
+        assert!(!offers("clear") && !offers("h3-29=\":443\"") && !offers("h2=\":443\""));
+        assert!(!offers_http3(&HeaderMap::new()));
     }
 }

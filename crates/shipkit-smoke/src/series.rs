@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::latency::{FIRST, RATE, WARM_UP, WarmUp};
-use crate::tally::{Probe, Tally, WatchReport};
+use crate::tally::{Allowed, Probe, Tally, WatchReport};
 
 /// Takes requests in any order. Those of the first second are not judged, and what is due after the first look waits for it.
 pub(crate) struct Series {
@@ -72,7 +72,7 @@ impl Series {
     }
 
     pub(crate) fn report(self) -> (WarmUp, WatchReport) {
-        (self.warm_up, self.tally.report(Timestamp::UNIX_EPOCH, 0))
+        (self.warm_up, self.tally.report(Timestamp::UNIX_EPOCH, Allowed { failures: 0, gap: Duration::MAX }))
     }
 
     fn count(&mut self, probe: Probe) {

@@ -26,7 +26,8 @@ const LONGEST_MICROS: u64 = 60_000_000;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchReport {
-    /// The verdict: `fail` if more requests failed than allowed, `inconclusive` if none was scheduled.
+    /// The verdict: `fail` if more requests failed than allowed, or if nobody was answered for longer than allowed; `inconclusive` if
+    /// none was scheduled.
     pub outcome: Outcome,
     /// When the first request was scheduled.
     pub started: Timestamp,
@@ -58,6 +59,15 @@ pub struct WatchReport {
     pub revisions: Vec<Seen>,
     /// What became of requests, by when they were due.
     pub timeline: Timeline,
+}
+
+/// What may be seen of a target that is good.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowed {
+    /// How many requests may fail.
+    pub(crate) failures: u64,
+    /// How long may pass between good answers.
+    pub(crate) gap: Duration,
 }
 
 /// Nobody was answered for so long while a release arrived: that is no hiccup.
@@ -212,12 +222,12 @@ impl Tally {
         true
     }
 
-    pub(crate) fn report(mut self, started: Timestamp, allow: u64) -> WatchReport {
+    pub(crate) fn report(mut self, started: Timestamp, allowed: Allowed) -> WatchReport {
         let (longest_gap, longest_gap_at) = self.longest_gap();
         self.revisions.sort_by_key(|seen| seen.first);
         let answered = self.scheduled - self.failed;
         WatchReport {
-            outcome: self.outcome(allow, longest_gap),
+            outcome: self.outcome(allowed, longest_gap),
             started,
             took: self.end,
             scheduled: self.scheduled,
@@ -234,23 +244,30 @@ impl Tally {
         }
     }
 
-    fn outcome(&self, allow: u64, gap: Duration) -> Outcome {
+    fn outcome(&self, allowed: Allowed, gap: Duration) -> Outcome {
         let (scheduled, failed) = (self.scheduled, self.failed);
         if scheduled == 0 {
             return Outcome::inconclusive("no request was scheduled");
         }
-        let gap = format!("longest gap between good answers {} ms", gap.as_millis());
-        if failed == 0 {
-            return Outcome::pass(format!("all {scheduled} scheduled requests answered, {gap}"));
+        let is_long = allowed.gap < gap;
+        let mut gap = format!("longest gap between good answers {} ms", gap.as_millis());
+        if is_long {
+            gap = format!("{gap}, over the {} ms that are allowed", allowed.gap.as_millis());
         }
-        let classes: Vec<String> =
-            self.failures.iter().map(|(class, count)| format!("{count} {class}")).collect();
-        let sentence =
-            format!("{failed} of {scheduled} scheduled requests failed ({}), {gap}", classes.join(", "));
-        if failed <= allow {
-            Outcome::pass(format!("{sentence}; {allow} allowed"))
+        let sentence = if failed == 0 {
+            format!("all {scheduled} scheduled requests answered, {gap}")
         } else {
-            Outcome::fail(sentence)
+            let classes: Vec<String> =
+                self.failures.iter().map(|(class, count)| format!("{count} {class}")).collect();
+            format!("{failed} of {scheduled} scheduled requests failed ({}), {gap}", classes.join(", "))
+        };
+        match failed {
+            _ if is_long => Outcome::fail(sentence),
+            0 => Outcome::pass(sentence),
+            _ if failed <= allowed.failures => {
+                Outcome::pass(format!("{sentence}; {} allowed", allowed.failures))
+            }
+            _ => Outcome::fail(sentence),
         }
     }
 
@@ -302,7 +319,7 @@ mod tests {
             let seen = seen.map(|r| r.map(str::to_owned)).map_err(|class| Bad::new(class, "x"));
             tally.take(Probe { due: ms(due), done: ms(done), seen });
         }
-        tally.report(Timestamp::UNIX_EPOCH, 0)
+        tally.report(Timestamp::UNIX_EPOCH, Allowed { failures: 0, gap: ms(1000) })
     }
 
     /// Good answers at these seconds, lost requests at those.
@@ -344,6 +361,14 @@ mod tests {
         let cause = "1 of 3 scheduled requests failed (1 status 502), longest gap between good answers 10 ms";
         assert_eq!(report.outcome, Outcome::fail(cause));
         assert_eq!(report.examples[0].due, ms(5));
+    }
+
+    #[test]
+    fn a_target_that_stands_still_fails_although_it_answers_all_in_the_end() {
+        let verdict = |gap: u64| tally([(0, 1, Ok(None)), (5, gap + 1, Ok(None))]).outcome;
+        assert_eq!(verdict(1000).verdict, Verdict::Pass);
+        let cause = "all 2 scheduled requests answered, longest gap between good answers 1001 ms, over the 1000 ms that are allowed";
+        assert_eq!(verdict(1001), Outcome::fail(cause));
     }
 
     #[test]

@@ -17,12 +17,14 @@ use crate::error::SmokeError;
 use crate::judge;
 use crate::open_loop::{OpenLoop, Settled, is_enough};
 use crate::run::{address, harmless};
-use crate::tally::{Tally, WatchReport};
+use crate::tally::{Allowed, Tally, WatchReport};
 
 /// The highest rate: each request costs a port for a minute, and there are about 28,000.
 const HIGHEST_RATE: u32 = 2000;
 /// How many requests may wait for their answers: below the usual limit of 1024 open files.
 const AT_ONCE: usize = 800;
+/// How long nobody may be answered, beside the time between two requests.
+const GAP: Duration = Duration::from_secs(1);
 /// How long after the end answers are waited for: the process must end within 7 s of a signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -118,7 +120,7 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
     }
     let prober = Prober::new(&options)?;
     let started = Timestamp::now();
-    let allow = options.allow;
+    let allowed = Allowed { failures: options.allow, gap: GAP + Duration::from_secs(1) / options.rate };
     let (tell, told) = oneshot::channel();
     let (give, given) = oneshot::channel();
     let failed = |error: &dyn std::fmt::Display| SmokeError::Client(error.to_string());
@@ -141,7 +143,7 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
             given.await
         }
     };
-    tally.map(|tally| tally.report(started, allow)).map_err(|error| failed(&error))
+    tally.map(|tally| tally.report(started, allowed)).map_err(|error| failed(&error))
 }
 
 /// Asks until the duration is over, or it is told to stop, or nobody is there to tell it.

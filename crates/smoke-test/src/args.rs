@@ -112,7 +112,7 @@ pub struct WatchArgs {
     /// Which connections requests go over.
     #[arg(long, value_name = "WHICH", default_value = "both")]
     pub connections: Which,
-    /// How many requests may fail.
+    /// How many requests may fail. More than a second without a good answer is always a failure.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub allow: u64,
     /// How long one request may take, from the moment it is due.

@@ -12,7 +12,7 @@ use super::Session;
 use super::pages::at;
 use crate::class::Class;
 use crate::client::{Answer, Ask, Bad};
-use crate::compression::{AT_ONCE, LEAST, LIMIT, Packed, of_gzip, of_plain};
+use crate::compression::{AT_ONCE, LEAST, LIMIT, Packed, of_gzip, of_plain, offers_http3};
 use crate::judge::list;
 use crate::page::{self, AssetKind, assets};
 
@@ -72,6 +72,9 @@ impl Session<'_> {
         }
         if told.is_empty() {
             told.push(format!("none of {} answers has {LEAST} bytes to compress", all.len()));
+        }
+        if offers_http3(&page.headers) {
+            told.push("it offers HTTP/3".to_owned());
         }
         Ok(told.join("; "))
     }

@@ -89,6 +89,13 @@ async fn a_file_that_was_compressed_before_is_the_same_file() {
     check(&seen(&site, &always).await, Verdict::Fail, "also for who takes `identity` alone");
 }
 
+#[tokio::test]
+async fn that_http3_is_offered_is_told() {
+    let offered = format!("{GZIP} add_header Alt-Svc 'h3=\":443\"; ma=86400';");
+    check(&seen(&site(), &offered).await, Verdict::Pass, "; it offers HTTP/3");
+    assert!(!seen(&site(), GZIP).await.outcome.cause.contains("HTTP/3"));
+}
+
 /// A page of some length that differs with the number of the request, as gzip where it is asked for.
 async fn dynamic(page: impl Fn(usize, bool) -> Vec<u8> + Send + Sync + 'static) -> Server {
     serve(move |n, head| {

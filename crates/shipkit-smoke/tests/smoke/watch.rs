@@ -39,7 +39,7 @@ async fn requests_are_sent_although_none_is_answered() {
 #[tokio::test]
 async fn a_server_that_stops_shows_as_gap_and_as_latency() {
     let start = Instant::now();
-    let (stops, goes_on) = (start + Duration::from_millis(300), start + Duration::from_millis(1300));
+    let (stops, goes_on) = (start + Duration::from_millis(300), start + Duration::from_millis(1800));
     let server = serve(move |_, _| {
         let now = Instant::now();
         if stops < now && now < goes_on { Reply::At(goes_on) } else { status(200) }
@@ -47,7 +47,8 @@ async fn a_server_that_stops_shows_as_gap_and_as_latency() {
     .await;
     let report = watch(WatchOptions { duration: Some(Duration::from_secs(2)), ..options(&server.url) }).await;
     assert_eq!((report.scheduled, report.failed), (200, 0), "{report:?}");
-    // Half of the requests fell into the stop: a prober that waits for answers would have sent and counted one.
+    assert_eq!(report.outcome.verdict, Verdict::Fail, "more than a second: {report:?}");
+    // More than half of the requests fell into the stop: a prober that waits for answers would have sent and counted one.
     assert!(Duration::from_millis(800) < report.latency.p95, "{report:?}");
     assert!(Duration::from_millis(900) < report.longest_gap, "{report:?}");
 }
