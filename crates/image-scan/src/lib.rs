@@ -5,6 +5,7 @@ mod facts;
 mod report;
 mod reports;
 mod source;
+pub mod version;
 
 use std::path::Path;
 

@@ -1,0 +1,41 @@
+//! `Number`: a whole number of any length, as versions have them.
+
+use std::cmp::Ordering;
+
+/// Dates and commits make numbers that no machine word holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Number(String);
+
+impl Number {
+    /// Of ASCII digits; no digits are zero.
+    pub(super) fn of(digits: &str) -> Self {
+        Self(digits.trim_start_matches('0').to_owned())
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The digits that a text begins with, and the rest.
+pub(super) fn split_digits(text: &str) -> (&str, &str) {
+    split(text, |c| c.is_ascii_digit())
+}
+
+/// The longest beginning of such characters, and the rest.
+pub(super) fn split(text: &str, is_such: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !is_such(c)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
