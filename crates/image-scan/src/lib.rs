@@ -2,8 +2,10 @@
 
 mod args;
 mod facts;
+pub mod osv;
 mod report;
 mod reports;
+pub mod severity;
 mod source;
 pub mod version;
 
