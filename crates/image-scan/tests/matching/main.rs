@@ -1,4 +1,4 @@
-//! Matching, held against what others say: fixtures of version orders, and `dpkg`.
+//! Matching, held against what others say: fixtures of version orders, `dpkg`, and a matcher that is not ours.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,6 +6,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod naive;
 mod versions;
 
 use std::io::Write as _;
