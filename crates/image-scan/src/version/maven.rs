@@ -1,7 +1,7 @@
 //! Versions of Maven: the order of `ComparableVersion` up to Maven 3.8.6, by which OSV's records are made.
 //!
-//! Since 3.8.7 (MNG-7559) Maven takes `2.9.0-1` for newer than `2.9.0.RC1`, and some more of that kind; advisories have not followed. One point is not as in any
-//! Maven but as in the reference of its POM: a part that says nothing is dropped, so that `1-ga-1` is `1-1`.
+//! Since 3.8.7 Maven takes `2.9.0-1` for newer than `2.9.0.RC1`, and some more of that kind: 22 rows of the fixtures do not hold there. One point is not as in
+//! any Maven, which takes `1-ga-1` for older than `1-1`, but as in the reference of its POM: a part that says nothing is dropped, and the two are equal.
 
 use std::cmp::Ordering;
 
