@@ -146,6 +146,10 @@ async fn what_both_meet_is_no_regression_though_an_earlier_run_was_quicker() {
     assert!(300 <= of["samples"].as_u64().unwrap() && 390 <= of["p95Ms"].as_u64().unwrap(), "{json}");
     check(&beside, Verdict::Pass, "; `blue` had ");
     check(&beside, Verdict::Pass, " ms at the same time");
+    // The sentence rounds to a tenth, and the report cuts off.
+    let told = beside.outcome.cause.split("`blue` had ").nth(1).unwrap().split(' ').next().unwrap();
+    let off = told.parse::<f64>().unwrap() - of["p95Ms"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&off), "{told}: {json}");
 }
 
 #[tokio::test]

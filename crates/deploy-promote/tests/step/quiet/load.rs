@@ -142,6 +142,9 @@ fn a_rollout_during_which_nobody_is_answered_any_more_goes_back() {
     deploy(&bed, &config, &first).run().ended(0, "1.1.0 serves in staging");
     let second = bed.release(2, (&two, 2), (&two, 2));
     let run = deploy(&bed, &config, &second).run().ended(1, "rolled back: nobody was answered for ");
+    let gap =
+        run.outputs["cause"].split("nobody was answered for ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!((10_000..60_000).contains(&gap.parse::<u64>().unwrap()), "{run:#?}");
     assert!(run.outputs["cause"].ends_with("; 1.1.0 serves"), "{run:#?}");
     assert!(run.outputs["cause"].contains("status 503"), "{run:#?}");
     let evidence = bed.evidence(&second, Kind::Deployment, "staging").unwrap();
