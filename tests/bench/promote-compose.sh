@@ -23,7 +23,7 @@ compose_image() {
 compose_project() {
   mkdir -p "$compose_work/$1"
   {
-    printf 'events {}\nerror_log stderr;\nhttp {\n  access_log off;\n  keepalive_min_timeout 5s;\n'
+    printf 'events { worker_connections 4096; }\nerror_log stderr;\nhttp {\n  access_log off;\n  keepalive_min_timeout 5s;\n'
     cat
     printf '}\n'
   } > "$compose_work/$1/nginx.conf"

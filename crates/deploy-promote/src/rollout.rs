@@ -338,7 +338,7 @@ impl<'a> Rollout<'a> {
     /// Looks once more at what has arrived: it may have crashed since, while the others came or were asked.
     pub(crate) async fn still(&self, runner: &Runner) -> Ended {
         for applied in &self.applied {
-            match applied.why_not_still().await {
+            match applied.why_not_still(self.deadline).await {
                 Ok(None) => {}
                 Ok(Some(cause)) => {
                     show_logs(applied, runner).await;

@@ -8,8 +8,8 @@ use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::history::Entry;
 use shipkit_core::journal::Migration;
+use shipkit_core::rollout::Next;
 use shipkit_core::rollout::slots::{Observation, Slot, Step};
-use shipkit_core::rollout::{Next, why_not_still};
 use shipkit_core::target::{Adoption, Change, Desired, Found, Observed, Return, Written};
 use shipkit_core::verdict::Outcome;
 use shipkit_docker::{
@@ -493,12 +493,10 @@ impl Applied {
     }
 
     /// Why what has arrived does not run as it should any more, if that is so. A Swarm and a Docker host start
-    /// again what crashes, and say so nowhere else; a cluster is not looked at.
-    pub(crate) async fn why_not_still(&self) -> Result<Option<String>, TargetError> {
+    /// again what crashes, and say so nowhere else; a cluster is not looked at. What a node lost may come back until the deadline.
+    pub(crate) async fn why_not_still(&self, deadline: Duration) -> Result<Option<String>, TargetError> {
         Ok(match self {
-            Self::Swarm(swarm, applied) => {
-                why_not_still(applied.service(), &swarm.observation(applied).await?)
-            }
+            Self::Swarm(swarm, applied) => swarm.why_not_still(applied, deadline).await?,
             Self::Compose(compose, applied) => Box::pin(compose.why_not_still(applied)).await?,
             Self::Cluster(..) => None,
         })

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 
 use crate::error::SwarmError;
 use crate::ssh::{Ssh, SshError};
@@ -25,8 +27,10 @@ use crate::tls::Tls;
 
 /// No answer that we ask for comes near this: more is not read.
 const BODY_LIMIT: usize = 32 << 20;
-/// One request, connecting included.
+/// One request, and connecting for it.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// How long a host that was reached before may be gone: an engine restarts in less on a busy machine, and a lease lasts longer.
+const AWAY: Duration = Duration::from_secs(25);
 const JSON: &str = "application/json";
 /// Reading is repeated this often, because a manager that has just changed its leader answers with an error.
 const READ_TRIES: u32 = 4;
@@ -40,6 +44,8 @@ pub(crate) struct Engine {
     host: String,
     address: Address,
     version: String,
+    /// Since when it has not been reached, by anyone who asks: whoever is gone for good is waited for once.
+    away_since: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,9 +63,14 @@ struct Ask<'a> {
     body: Bytes,
     content: &'static str,
     login: Option<&'a Login>,
-    /// How long the answer may take, connecting included.
+    /// How long the answer may take.
     time: Duration,
 }
+
+/// What bytes go through to a host.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// An answer whose status may be an error.
 struct Answer {
@@ -95,7 +106,8 @@ impl Engine {
     /// Finds out which API version to speak.
     pub(crate) async fn connect(host: &str, access: &Access) -> Result<Self, SwarmError> {
         let address = Address::of(host, access).await?;
-        let mut engine = Self { host: host.to_owned(), address, version: String::new() };
+        let mut engine =
+            Self { host: host.to_owned(), address, version: String::new(), away_since: Arc::default() };
         let answer = engine.get("ask for its version", "/version").await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
         let newest =
@@ -220,6 +232,10 @@ impl Engine {
         SwarmError::NoAnswer { host: self.host.clone(), reason: reason.to_string() }
     }
 
+    fn silent(&self, time: Duration) -> SwarmError {
+        self.no_answer(&format!("nothing within {} s", time.as_secs()))
+    }
+
     async fn request(
         &self,
         method: Method,
@@ -231,41 +247,72 @@ impl Engine {
         self.ask(Ask { method, path, body, content: JSON, login, time: TIME_LIMIT }).await
     }
 
+    async fn open(&self) -> Result<Box<dyn Stream>, SwarmError> {
+        let tcp = async |authority: &str| {
+            TcpStream::connect(authority).await.map_err(|error| self.no_answer(&error))
+        };
+        Ok(match &self.address {
+            Address::Unix(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                Box::new(stream.map_err(|error| self.cannot_open(socket, &error))?)
+            }
+            Address::Tcp(authority) => Box::new(tcp(authority).await?),
+            Address::Tls(authority, tls) => {
+                let stream = tls.shake_hands(tcp(authority).await?).await;
+                Box::new(stream.map_err(|error| self.broken(&error))?)
+            }
+            Address::Ssh(ssh) => {
+                let tunnel = ssh.tunnel(ssh.address().socket()).await;
+                Box::new(tunnel.map_err(|error| self.no_tunnel(error))?)
+            }
+        })
+    }
+
+    /// Asks, and again while it is away.
     async fn ask(&self, ask: Ask<'_>) -> Result<Answer, SwarmError> {
+        loop {
+            let (told, is_away) = self.ask_once(&ask).await;
+            if !self.is_waited_for(is_away) {
+                return told;
+            }
+            tracing::debug!(path = ask.path, "asking again");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Whether one that was reached before is away for a while: it does not let anybody connect, or has not joined its Swarm again.
+    fn is_waited_for(&self, is_away: bool) -> bool {
+        let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = is_away.then(|| since.unwrap_or_else(Instant::now));
+        !self.version.is_empty() && since.is_some_and(|since| since.elapsed() < AWAY)
+    }
+
+    /// Asks once, and tells whether it is away: then nothing was done, whatever was asked.
+    async fn ask_once(&self, ask: &Ask<'_>) -> (Result<Answer, SwarmError>, bool) {
         let mut request = Request::builder()
-            .method(ask.method)
+            .method(ask.method.clone())
             .uri(format!("{}{}", self.version, ask.path))
             .header("host", "docker")
             .header("content-type", ask.content);
         if let Some(login) = ask.login {
             request = request.header("x-registry-auth", auth_header(login));
         }
-        let request = request.body(Full::new(ask.body)).map_err(|error| self.garbled(&error.to_string()))?;
-        let exchange = async {
-            match &self.address {
-                Address::Unix(socket) => {
-                    let stream = UnixStream::connect(socket).await;
-                    self.exchange(stream.map_err(|error| self.cannot_open(socket, &error))?, request).await
-                }
-                Address::Tcp(authority) => {
-                    let stream = TcpStream::connect(authority).await;
-                    self.exchange(stream.map_err(|error| self.no_answer(&error))?, request).await
-                }
-                Address::Tls(authority, tls) => {
-                    let stream =
-                        TcpStream::connect(authority).await.map_err(|error| self.no_answer(&error))?;
-                    let stream = tls.shake_hands(stream).await.map_err(|error| self.broken(&error))?;
-                    self.exchange(stream, request).await
-                }
-                Address::Ssh(ssh) => {
-                    let tunnel = ssh.tunnel(ssh.address().socket()).await;
-                    self.exchange(tunnel.map_err(|error| self.no_tunnel(error))?, request).await
-                }
+        let request = match request.body(Full::new(ask.body.clone())) {
+            Ok(request) => request,
+            Err(error) => return (Err(self.garbled(&error.to_string())), false),
+        };
+        let opened = tokio::time::timeout(TIME_LIMIT, self.open()).await;
+        let stream = match opened.unwrap_or_else(|_elapsed| Err(self.silent(TIME_LIMIT))) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let is_away = matches!(error, SwarmError::NoAnswer { .. });
+                return (Err(error), is_away);
             }
         };
-        tokio::time::timeout(ask.time, exchange)
-            .await
-            .map_err(|_elapsed| self.no_answer(&format!("nothing within {} s", ask.time.as_secs())))?
+        let told = tokio::time::timeout(ask.time, self.exchange(stream, request)).await;
+        let told = told.unwrap_or_else(|_elapsed| Err(self.silent(ask.time)));
+        let is_away = told.as_ref().is_ok_and(Answer::is_of_no_manager);
+        (told, is_away)
     }
 
     /// A socket that was there before is gone while its engine restarts.
@@ -280,9 +327,16 @@ impl Engine {
         }
     }
 
-    /// A host that was reached before and is not now is like an engine that does not answer.
+    /// A host that is not reached is like an engine that does not answer, and so is a socket that was there before.
     fn no_tunnel(&self, error: SshError) -> SwarmError {
-        if let SshError::Unreachable { reason, .. } = &error { self.no_answer(reason) } else { error.into() }
+        let was_there = !self.version.is_empty();
+        match error {
+            SshError::Unreachable { reason, .. } => self.no_answer(&reason),
+            SshError::SocketAbsent { .. } | SshError::NoForwarding { .. } if was_there => {
+                self.no_answer(&error)
+            }
+            error => error.into(),
+        }
     }
 
     /// What TLS says is wrong is wrong every time; a connection that breaks off may be made again.
@@ -294,10 +348,11 @@ impl Engine {
         }
     }
 
-    async fn exchange<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, SwarmError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn exchange(
+        &self,
+        stream: Box<dyn Stream>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, SwarmError> {
         let failed = |error: hyper::Error| {
             let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
             match cause {
@@ -319,16 +374,27 @@ impl Engine {
 }
 
 impl Answer {
+    /// Whether it is no manager of a Swarm, as one says that has not joined its Swarm again: others are not connected to.
+    fn is_of_no_manager(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE && self.message().contains("not a swarm manager")
+    }
+
+    /// What it says about an error, if it does.
+    fn message(&self) -> String {
+        let said = serde_json::from_slice::<Value>(&self.body).ok();
+        let message = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str);
+        message.unwrap_or_default().chars().take(1000).collect()
+    }
+
     fn into_success(self, what: &str) -> Result<Bytes, SwarmError> {
         if self.status.is_success() {
             return Ok(self.body);
         }
-        let said = serde_json::from_slice::<Value>(&self.body).ok();
-        let message = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str);
+        let message = Some(self.message()).filter(|message| !message.is_empty());
         Err(SwarmError::Refused {
             what: what.to_owned(),
             status: self.status.as_u16(),
-            message: message.unwrap_or("it does not say why").chars().take(1000).collect(),
+            message: message.unwrap_or_else(|| "it does not say why".to_owned()),
         })
     }
 }
@@ -364,7 +430,63 @@ pub(crate) fn filtered(path: &str, filters: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::UnixListener;
+
     use super::*;
+
+    /// An engine that comes back to its socket after twenty seconds, and is no manager of its Swarm when it is asked first. Gives the
+    /// first lines of what it was asked.
+    async fn comes_back(socket: PathBuf) -> Vec<String> {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let listener = UnixListener::bind(socket).unwrap();
+        let mut asked = Vec::new();
+        for (status, body) in [(503, r#"{"message": "This node is not a swarm manager. So."}"#), (200, "{}")]
+        {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let mut first = String::new();
+            stream.read_line(&mut first).await.unwrap();
+            asked.push(first);
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        asked
+    }
+
+    fn reached(folder: &Path) -> Engine {
+        let socket = folder.join("docker.sock").to_str().unwrap().to_owned();
+        let (host, address) = (format!("unix://{socket}"), Address::Unix(socket));
+        Engine { host, address, version: "/v1.41".to_owned(), away_since: Arc::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_restarts_is_asked_again_also_to_change_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = reached(folder.path());
+        let returns = tokio::spawn(comes_back(folder.path().join("docker.sock")));
+        let told = engine.post("update a service", "/services/x/update", &json!({}), None).await;
+        assert_eq!(told.unwrap(), json!({}));
+        let asked = returns.await.unwrap();
+        assert_eq!(asked, ["POST /v1.41/services/x/update HTTP/1.1\r\n"; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_gone_for_good_is_waited_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = reached(folder.path());
+        let start = Instant::now();
+        for _ in 0..5 {
+            let told = engine.clone().change("update a service", "/services/x/update", &json!({})).await;
+            assert!(matches!(told, Err(SwarmError::NoAnswer { .. })), "{told:?}");
+        }
+        assert!((AWAY..AWAY * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+        let engine = Engine { version: String::new(), ..reached(folder.path()) };
+        let start = Instant::now();
+        let told = engine.get("ask for its version", "/version").await;
+        assert!(matches!(told, Err(SwarmError::SocketAbsent(_))) && start.elapsed().is_zero(), "{told:?}");
+    }
 
     #[test]
     fn versions_are_compared_as_numbers() {

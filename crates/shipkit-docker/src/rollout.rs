@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shipkit_core::Outcome;
-use shipkit_core::rollout::{Failure, Next, Observation, Purpose, Rollout, Status};
+use shipkit_core::rollout::{
+    Failure, FailureKind, Next, Observation, Purpose, Rollout, Status, why_not_still,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::engine::filtered;
@@ -150,6 +152,30 @@ impl Swarm {
         Ok(observation(applied, &service, &tasks))
     }
 
+    /// Why a service that had arrived does not run as it should any more, if that is so. What its node lost is waited for, until the
+    /// deadline: the Swarm starts it again.
+    ///
+    /// # Errors
+    /// When the Swarm cannot be asked any more.
+    pub async fn why_not_still(
+        &self,
+        applied: &Applied,
+        deadline: Duration,
+    ) -> Result<Option<String>, SwarmError> {
+        let start = Instant::now();
+        loop {
+            match self.observation(applied).await {
+                Ok(seen) => match why_not_still(&applied.service, &seen) {
+                    Some(_) if seen.may_come_back() && start.elapsed() < deadline => {}
+                    told => return Ok(told),
+                },
+                Err(error) if error.may_pass() && start.elapsed() < deadline => {}
+                Err(error) => return Err(error),
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// The last lines of the tasks that the change started and that failed. A log that cannot be read is empty: it is
     /// gone with its node or its container.
     ///
@@ -158,7 +184,11 @@ impl Swarm {
     pub async fn logs(&self, applied: &Applied) -> Result<Vec<TaskLog>, SwarmError> {
         let tasks = self.tasks(&applied.id).await?;
         let mut logs = Vec::new();
-        for failure in failures(applied, &tasks).into_iter().filter(|failed| !failed.is_rejected).take(LOGS) {
+        for failure in failures(applied, &tasks)
+            .into_iter()
+            .filter(|failed| failed.kind != FailureKind::Rejected)
+            .take(LOGS)
+        {
             let path = format!("/tasks/{}/logs?stdout=1&stderr=1&tail={LOG_LINES}", failure.task);
             let bytes = self.engine.get_bytes("show a log", &path).await.unwrap_or_default();
             logs.push(TaskLog { task: failure.task, lines: log_lines(&bytes) });
@@ -235,8 +265,18 @@ fn failures(applied: &Applied, tasks: &[Value]) -> Vec<Failure> {
     tasks.iter().filter(is_ours).filter_map(failure).collect()
 }
 
-/// What a node says that refuses tasks for a moment: its engine was restarted, and has not joined its Swarm again.
-const COMES_BACK: &str = "when swarm is not active";
+/// What became of a task in this state. A node whose engine restarts has lost its containers first, then does not know its networks
+/// and refuses new ones until it has joined its Swarm again: seen with Docker 20.10.
+fn kind(state: &str, error: &str) -> FailureKind {
+    let is_lost = error.starts_with("No such container: ")
+        || error.starts_with("error while removing network: unknown network ")
+        || error.ends_with("when swarm is not active");
+    match state {
+        _ if is_lost => FailureKind::Lost,
+        "rejected" => FailureKind::Rejected,
+        _ => FailureKind::Ended,
+    }
+}
 
 /// A task that ended although it should run; that its program ended well does not help a service.
 pub(crate) fn failure(task: &Value) -> Option<Failure> {
@@ -253,7 +293,7 @@ pub(crate) fn failure(task: &Value) -> Option<Failure> {
     };
     Some(Failure {
         task: text(task, &["ID"]).to_owned(),
-        is_rejected: state == "rejected" && !error.ends_with(COMES_BACK),
+        kind: kind(state, error),
         error: error.to_owned(),
         exit_code: at(task, &["Status", "ContainerStatus", "ExitCode"]).as_i64(),
     })
@@ -347,17 +387,23 @@ mod tests {
             task("t3", "new", "complete", "shutdown"),
         ];
         let seen = observation(&applied(), &service("new", "updating", "now"), &tasks);
-        let found: Vec<(&str, bool)> =
-            seen.failures.iter().map(|failed| (failed.task.as_str(), failed.is_rejected)).collect();
-        assert_eq!(found, [("t2", true), ("t3", false)]);
+        let found: Vec<(&str, FailureKind)> =
+            seen.failures.iter().map(|failed| (failed.task.as_str(), failed.kind)).collect();
+        assert_eq!(found, [("t2", FailureKind::Rejected), ("t3", FailureKind::Ended)]);
     }
 
     #[test]
-    fn a_node_whose_engine_comes_back_has_refused_nothing_for_good() {
-        let mut refused = task("t2", "new", "rejected", "shutdown");
-        refused["Status"]["Err"] = "cannot create a swarm scoped network when swarm is not active".into();
-        let failure = failure(&refused).unwrap();
-        assert!(!failure.is_rejected && failure.error.contains("swarm is not active"), "{failure:?}");
+    fn a_node_whose_engine_restarts_has_lost_tasks_and_refused_none_for_good() {
+        for (state, error) in [
+            ("rejected", "cannot create a swarm scoped network when swarm is not active"),
+            ("failed", "No such container: shop_api.1.wqc1x0r69hwofehgkzkmfasn0"),
+            ("failed", "error while removing network: unknown network shop id 6djl0ffz1efwwhpx2z7fz27xa"),
+        ] {
+            let mut lost = task("t2", "new", state, "shutdown");
+            lost["Status"]["Err"] = error.into();
+            let failure = failure(&lost).unwrap();
+            assert_eq!((failure.kind, failure.error.as_str()), (FailureKind::Lost, error));
+        }
     }
 
     #[test]

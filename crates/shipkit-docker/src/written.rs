@@ -1,6 +1,7 @@
 //! The last lines that the tasks of a stack wrote.
 
 use serde_json::Value;
+use shipkit_core::rollout::FailureKind;
 use shipkit_core::target::Written;
 
 use crate::error::SwarmError;
@@ -65,7 +66,8 @@ fn telling<'a>(service: &Value, tasks: &'a [Value]) -> Vec<(&'a Value, bool)> {
     }
     let has_failed = |task: &&Value| {
         // A rejected one has no container that could have written anything.
-        spec::fingerprint(at(task, &["Spec"])) == wanted && failure(task).is_some_and(|one| !one.is_rejected)
+        spec::fingerprint(at(task, &["Spec"])) == wanted
+            && failure(task).is_some_and(|one| one.kind != FailureKind::Rejected)
     };
     let failed = tasks.iter().rev().filter(has_failed).take(LOGS).map(|task| (task, true));
     failed.chain(meant).collect()

@@ -195,6 +195,26 @@ fn an_engine_that_is_restarted_in_the_middle_serves_again_when_it_returns() {
 }
 
 #[test]
+fn an_engine_that_is_restarted_between_two_services_loses_none_of_them() {
+    let mut bed = Bed::new("between");
+    let mut engine = bed.own_engine(None);
+    let one = bed.image(1, "good");
+    let first = bed.release(1, (&one, 1), (&one, 1));
+    let (second, _) = second(&mut bed, "good", "good");
+    let config = without_checks(&bed.config());
+    told(deploy(&bed, &config, &first).run(), 0, "1.1.0 runs in staging");
+    let gate = Gate::start(engine.host().strip_prefix("unix://").unwrap());
+    let held = gate.hold(FIRST_UPDATE + 1, Moment::Before);
+    let step = deploy(&bed, &config, &second).input("docker-host", &gate.host());
+    let child = step.start();
+    assert!(held.wait().unwrap().contains("/update?"));
+    engine.restart();
+    drop(held);
+    told(step.finish(child), 0, "1.2.0 runs in staging");
+    check_serves(&bed, "1.2.0", &[]);
+}
+
+#[test]
 fn a_node_whose_disk_is_full_keeps_the_release_before() {
     let mut bed = Bed::new("full");
     // Its Swarm takes 128 MB of these at once, for what it logs.

@@ -81,12 +81,23 @@ pub struct Observation {
 pub struct Failure {
     /// The task.
     pub task: String,
-    /// Whether it never started: the node refused it, as for an image that does not exist.
-    pub is_rejected: bool,
+    /// Who is to blame for it.
+    pub kind: FailureKind,
     /// What the target says about it.
     pub error: String,
     /// The exit code of its container, if one ran.
     pub exit_code: Option<i64>,
+}
+
+/// What became of a task that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It ran and ended, or did not become healthy.
+    Ended,
+    /// It never started: the node refused it, as for an image that does not exist.
+    Rejected,
+    /// Its node lost it or could not take it just then, as while the node's engine restarts: that says nothing about what it runs.
+    Lost,
 }
 
 /// What to do next.
@@ -116,6 +127,18 @@ pub enum Next {
         /// Why, in one sentence.
         cause: String,
     },
+}
+
+impl Observation {
+    /// Whether what is missing may come back by itself: nothing that the release is to blame for has failed.
+    #[must_use]
+    pub fn may_come_back(&self) -> bool {
+        self.blameworthy().next().is_none()
+    }
+
+    fn blameworthy(&self) -> impl Iterator<Item = &Failure> {
+        self.failures.iter().filter(|failure| failure.kind != FailureKind::Lost)
+    }
 }
 
 impl Rollout {
@@ -149,10 +172,10 @@ impl Rollout {
 
     /// Nothing has gone wrong as far as the target says.
     fn forward(&mut self, seen: &Observation, elapsed: Duration) -> Next {
-        if seen.failures.iter().any(|failure| failure.is_rejected) {
+        if seen.failures.iter().any(|failure| failure.kind == FailureKind::Rejected) {
             return self.failed(seen, "cannot start");
         }
-        if CRASH_LOOP <= seen.failures.len() {
+        if CRASH_LOOP <= seen.blameworthy().count() {
             return self.failed(seen, "keeps failing");
         }
         if self.is_converged(seen, elapsed) {
@@ -225,7 +248,7 @@ impl Rollout {
     /// most: later ones are often only its echo.
     fn cause(&self, seen: &Observation, what: &str) -> String {
         let service = &self.service;
-        match (seen.failures.first(), &seen.blocked) {
+        match (seen.blameworthy().next().or(seen.failures.first()), &seen.blocked) {
             (Some(failure), _) => format!("`{service}` {what}: {failure}"),
             (None, Some(blocked)) => format!("`{service}` {what}: {}", one_line(blocked)),
             (None, None) => format!("`{service}` {what}"),
@@ -237,20 +260,21 @@ impl Rollout {
 /// since is theirs to judge.
 #[must_use]
 pub fn why_not_still(service: &str, seen: &Observation) -> Option<String> {
-    if !seen.is_ours || (seen.wanted <= seen.ready && seen.failures.len() < CRASH_LOOP) {
+    if !seen.is_ours || (seen.wanted <= seen.ready && seen.blameworthy().count() < CRASH_LOOP) {
         return None;
     }
     let (ready, wanted) = (seen.ready, seen.wanted);
     let what = format!("`{service}` had arrived and does not run any more, {ready} of {wanted} tasks ready");
-    Some(seen.failures.first().map_or_else(|| what.clone(), |failure| format!("{what}: {failure}")))
+    let failure = seen.blameworthy().next().or(seen.failures.first());
+    Some(failure.map_or_else(|| what.clone(), |failure| format!("{what}: {failure}")))
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.is_rejected { "rejected" } else { "failed" };
+        let word = if self.kind == FailureKind::Rejected { "rejected" } else { "failed" };
         write!(f, "task {word}: {}", one_line(&self.error))?;
         match self.exit_code {
-            Some(code) if !self.is_rejected => write!(f, " (exit code {code})"),
+            Some(code) if self.kind == FailureKind::Ended => write!(f, " (exit code {code})"),
             Some(_) | None => Ok(()),
         }
     }
@@ -294,7 +318,8 @@ mod tests {
     }
 
     fn failure(is_rejected: bool, error: &str, exit_code: Option<i64>) -> Failure {
-        Failure { task: "t".to_owned(), is_rejected, error: error.to_owned(), exit_code }
+        let kind = if is_rejected { FailureKind::Rejected } else { FailureKind::Ended };
+        Failure { task: "t".to_owned(), kind, error: error.to_owned(), exit_code }
     }
 
     fn failing(status: Status, failures: &[Failure]) -> Observation {
@@ -336,6 +361,27 @@ mod tests {
     fn check(purpose: Purpose, seen: &Observation, seconds: u64, expected: Kind) {
         let next = rollout(purpose).next(seen, Duration::from_secs(seconds));
         assert_eq!(kind(&next), expected, "{next:?}");
+    }
+
+    #[test]
+    fn what_a_node_lost_is_waited_for_and_tells_the_least() {
+        let lost = Failure { kind: FailureKind::Lost, ..failure(false, "No such container: x", Some(0)) };
+        let crash = failure(false, "non-zero exit (5)", Some(5));
+        check(Purpose::Deploy, &failing(Status::Updating, &[lost.clone(), lost.clone()]), 1, Kind::Wait);
+        let twice = [lost.clone(), crash.clone(), crash.clone()];
+        let next = rollout(Purpose::Deploy).next(&failing(Status::Updating, &twice), Duration::ZERO);
+        assert_eq!(cause(next), "`api` keeps failing: task failed: non-zero exit (5) (exit code 5)");
+        let next =
+            rollout(Purpose::Deploy).next(&failing(Status::Updating, std::slice::from_ref(&lost)), DEADLINE);
+        let late =
+            "`api` did not converge within 60 s, 0 of 2 tasks ready: task failed: No such container: x";
+        assert_eq!(cause(next), late);
+        let short = |failures: &[Failure]| Observation {
+            failures: failures.to_vec(),
+            ..seen(Status::Completed, 1, 0)
+        };
+        assert!(short(&[]).may_come_back() && short(std::slice::from_ref(&lost)).may_come_back());
+        assert!(!short(&[lost, crash]).may_come_back());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use url::Url;
 pub(crate) const SOCKET: &str = "unix:///var/run/docker.sock";
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 /// nginx asks one server, once: what is lost behind it is lost in front of it.
-const NGINX: &str = "events {}
+const NGINX: &str = "events { worker_connections 4096; }
 error_log stderr;
 http {
     include /etc/nginx/shipkit/*.conf;

@@ -14,7 +14,7 @@ use crate::bed::{Bed, Step, ask_api, commit};
 use crate::front::Front;
 
 /// Stays the same while everything behind it is replaced. It asks again every second who `api` is, and sends no request twice.
-const EDGE: &str = "events {}
+const EDGE: &str = "events { worker_connections 4096; }
 error_log stderr;
 http {
     access_log off;

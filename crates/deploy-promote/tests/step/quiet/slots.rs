@@ -177,11 +177,11 @@ fn all_services_of_a_release_shift_and_fail_and_go_back_together() {
 #[test]
 fn a_release_that_is_slower_than_the_one_that_serves_gets_no_visitor() {
     let mut behind = Behind::new("slower");
-    let (one, two) = (behind.bed.answering(1, "good"), behind.bed.answering(2, "good"));
+    let (one, two) = (behind.bed.answering(1, "steady"), behind.bed.answering(2, "steady"));
     let lame = behind.bed.answering(2, "lame");
     let config = behind.config().replace("timeout: 30s", "timeout: 90s");
     let config = format!(
-        "{config}    - {{get: /items, service: api, expect: {{p95: 10s, max_regress: 10}}, retries: 0}}\n"
+        "{config}    - {{get: /items, service: api, expect: {{p95: 10s, max_regress: 2}}, retries: 0}}\n"
     );
     let first = behind.bed.release(1, (&one, 1), (&one, 1));
     let run = behind.deploy_by(&config, &first).run().ended(0, "1.1.0 serves in staging");
@@ -190,7 +190,7 @@ fn a_release_that_is_slower_than_the_one_that_serves_gets_no_visitor() {
 
     let second = behind.bed.release(2, (&lame, 2), (&two, 2));
     let run = behind.deploy_by(&config, &second).run();
-    let run = run.ended(1, "rolled back: `api` was not verified: get /items: p95 is over 4 times that of `");
+    let run = run.ended(1, "rolled back: `api` was not verified: get /items: p95 is over 2 times that of `");
     let told = format!("`{}_api` had ", behind.bed.stack);
     let cause = &run.outputs["cause"];
     assert!(cause.contains(&told) && cause.ends_with("; 1.1.0 serves"), "{run:#?}");
@@ -198,7 +198,7 @@ fn a_release_that_is_slower_than_the_one_that_serves_gets_no_visitor() {
 
     let third = behind.bed.release(3, (&two, 2), (&two, 2));
     let run = behind.deploy_by(&config, &third).run().ended(0, "1.3.0 serves in staging");
-    let said = "; before the shift: p95 is within 4 times that of `";
+    let said = "; before the shift: p95 is within 2 times that of `";
     assert!(run.stderr.contains(said) && run.stderr.contains(&told), "{}", run.stderr);
     behind.check("1.3.0", ["api-green", "web-green"]);
 }

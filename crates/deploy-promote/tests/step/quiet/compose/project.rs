@@ -16,7 +16,7 @@ use crate::bed::{Bed, Step, ask, running_with, wait};
 use crate::front::Front;
 use crate::quiet::QUIET;
 
-const NGINX: &str = "events {}
+const NGINX: &str = "events { worker_connections 4096; }
 error_log stderr;
 http {
     include /etc/nginx/shipkit/*.conf;
