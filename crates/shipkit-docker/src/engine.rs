@@ -329,13 +329,13 @@ impl Engine {
 
     /// A host that is not reached is like an engine that does not answer, and so is a socket that was there before.
     fn no_tunnel(&self, error: SshError) -> SwarmError {
-        let was_there = !self.version.is_empty();
-        match error {
-            SshError::Unreachable { reason, .. } => self.no_answer(&reason),
-            SshError::SocketAbsent { .. } | SshError::NoForwarding { .. } if was_there => {
-                self.no_answer(&error)
-            }
-            error => error.into(),
+        let is_gone = matches!(error, SshError::SocketAbsent { .. } | SshError::NoForwarding { .. });
+        if let SshError::Unreachable { reason, .. } = &error {
+            self.no_answer(reason)
+        } else if is_gone && !self.version.is_empty() {
+            self.no_answer(&error)
+        } else {
+            error.into()
         }
     }
 

@@ -142,10 +142,10 @@ fn a_registry_that_goes_down_before_the_nodes_pull_is_a_failed_rollout_that_goes
     check_serves(&bed, "1.1.0", &[]);
 }
 
-/// A step that goes to the Swarm through an sshd and this gate.
-fn over(step: Step, sshd: &Sshd, gate: &Gate) -> Step {
+/// A step that goes through an sshd to the Swarm at this socket.
+fn over(step: Step, sshd: &Sshd, socket: &str) -> Step {
     let key = std::fs::read_to_string(sshd.path("user")).unwrap();
-    let host = format!("{}{}", sshd.host(), gate.socket());
+    let host = format!("{}{socket}", sshd.host());
     let step = step.input("docker-host", &host).input("ssh-key", &key);
     step.input("ssh-known-hosts", &fingerprint(&sshd.path("host")))
 }
@@ -155,7 +155,7 @@ fn an_ssh_connection_that_is_cut_in_the_middle_is_made_again() {
     let (mut bed, _one) = serving("cut");
     let (second, _) = second(&mut bed, "good", "good");
     let (sshd, gate) = (Sshd::start(), Gate::start(ENGINE));
-    let step = over(bed.deploy(&second, "staging"), &sshd, &gate);
+    let step = over(bed.deploy(&second, "staging"), &sshd, &gate.socket());
     // The Swarm has made the update, and nobody hears of it.
     let run = meanwhile(&gate, Moment::After, step, || sshd.signal("KILL"));
     told(run, 0, "1.2.0 serves in staging");
@@ -167,7 +167,7 @@ fn a_server_that_is_not_reached_any_more_leaves_it_open_and_the_next_run_finishe
     let (mut bed, _one) = serving("lost");
     let (second, _) = second(&mut bed, "good", "good");
     let (sshd, gate) = (Sshd::start(), Gate::start(ENGINE));
-    let step = over(bed.deploy(&second, "staging"), &sshd, &gate);
+    let step = over(bed.deploy(&second, "staging"), &sshd, &gate.socket());
     let run = meanwhile(&gate, Moment::After, step, || drop(sshd));
     let run = told(run, 3, "nothing was rolled back, `deploy-promote rollback --environment staging`");
     assert_eq!(run.outputs["verdict"], "inconclusive");
@@ -185,7 +185,8 @@ fn an_engine_that_is_restarted_in_the_middle_serves_again_when_it_returns() {
     let (second, api) = second(&mut bed, "good", "good");
     let config = without_checks(&bed.config());
     told(deploy(&bed, &config, &first).run(), 0, "1.1.0 runs in staging");
-    let step = deploy(&bed, &config, &second);
+    let (sshd, host) = (Sshd::start(), engine.host());
+    let step = over(deploy(&bed, &config, &second), &sshd, host.strip_prefix("unix://").unwrap());
     let child = step.start();
     let image = || bed.inspect("api", "{{.Spec.TaskTemplate.ContainerSpec.Image}}");
     std::iter::repeat_with(image).find(|image| *image == api.to_string()).unwrap();

@@ -103,7 +103,7 @@ fn a_swarm_replaces_releases_without_a_loss_and_loses_requests_where_it_stops_fi
     deploy(&bed, &good, &first).run().ended(0, "1.1.0 serves in staging");
     let url = edge(&bed);
 
-    for _ in 0..rounds(6) {
+    for _ in 0..rounds(15) {
         for release in [&second, &first, &second] {
             let (run, report) = watched(&url, || deploy(&bed, &good, release).run());
             run.ended(0, "serves in staging");

@@ -99,7 +99,7 @@ fn behind_kamal_proxy_a_release_arrives_is_replaced_without_a_loss_and_comes_bac
 /// A rollback and three rollouts without a loss, again and again. The second release serves before and after, and each time the
 /// way back leads to the first.
 fn back_and_there_again(project: &Project, first: &Digest, second: &Digest) {
-    for _ in 0..load::rounds(6) {
+    for _ in 0..load::rounds(15) {
         let (run, report) = watched(project, || project.step("rollback").run());
         run.ended(0, "1.1.0 serves in staging again");
         check_lossless(&report, &[1, 2]);
