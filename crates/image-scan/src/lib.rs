@@ -2,11 +2,14 @@
 
 mod args;
 mod facts;
+mod inventory;
+mod layer;
 pub mod osv;
 mod report;
 mod reports;
 pub mod severity;
 mod source;
+mod tree;
 pub mod version;
 
 use std::path::Path;
@@ -23,7 +26,7 @@ use shipkit_core::{ImageRef, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Credentials, Manifest, Registry, Target};
 use shipkit_runner::{Failure, Runner, env};
-use source::Source;
+use source::{Contents, Source};
 
 /// How many images are read at once; one layer of each is in memory.
 const AT_ONCE: usize = 2;
@@ -58,16 +61,18 @@ async fn judged(
     runner: &Runner,
 ) -> Result<Vec<Judged>, Failure> {
     runner.say(&format!("reading {}", image.name));
-    let facts = image.source.facts(&image.manifest).await?;
+    let contents = image.source.images(&image.manifest).await?;
     let digests: Vec<_> = facts_digests(&image.manifest);
     let findings = reports::of(reports, &image.name, &digests)?;
     let policy = policy(config, &image.name)?;
-    let own: Vec<_> = facts
-        .iter()
-        .map(|facts| Judged {
+    let own: Vec<_> = contents
+        .into_iter()
+        .map(|Contents { facts, inventory, steps }| Judged {
             name: image.name.clone(),
-            platform: facts.platform.clone(),
-            judgement: judge(facts, findings.as_deref(), &policy),
+            judgement: judge(&facts, findings.as_deref(), &policy),
+            platform: facts.platform,
+            inventory,
+            steps,
         })
         .collect();
     if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
@@ -250,7 +255,7 @@ fn finish(judged: &[Judged], is_stored: bool, runner: &Runner) -> Result<Outcome
     runner.output("findings", &findings.to_string())?;
     runner.summary(&report::summary(&outcome, judged))?;
     if runner.is_json() {
-        runner.data(&report::json(judged).to_string());
+        runner.data(&report::whole(judged).to_string());
     } else {
         runner.say(&report::lines(judged));
     }

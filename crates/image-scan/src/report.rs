@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use shipkit_core::policy::{Finding, Judgement};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
+
+use crate::inventory::{Inventory, Package};
 
 /// How many blocking findings a report lists; all of them are in the evidence.
 const LISTED: usize = 50;
@@ -18,6 +21,10 @@ pub(crate) struct Judged {
     pub(crate) platform: String,
     /// What judging gave.
     pub(crate) judgement: Judgement,
+    /// Its packages.
+    pub(crate) inventory: Inventory,
+    /// What made each of its layers, the lowest first; none where that is not told.
+    pub(crate) steps: Vec<String>,
 }
 
 /// The verdict over all images, and the sentence for it.
@@ -46,6 +53,11 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
             )
             .ok();
         }
+    }
+    text.push('\n');
+    for image in judged {
+        let (name, platform) = (escape(&image.name), escape(&image.platform));
+        writeln!(text, "- {name} ({platform}) holds {}", escape(&held(&image.inventory))).ok();
     }
     let blocking: Vec<_> = judged
         .iter()
@@ -83,20 +95,64 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
         for (rule, outcome) in &image.judgement.rules {
             writeln!(text, "  {rule}: {} - {}", outcome.verdict, outcome.cause).ok();
         }
+        writeln!(text, "  it holds {}", held(&image.inventory)).ok();
     }
     text
 }
 
-/// The same for machines; also what the evidence keeps.
+/// What an image holds, in one sentence.
+fn held(inventory: &Inventory) -> String {
+    let counts = inventory.counts();
+    let counts: Vec<_> = counts.iter().map(|(ecosystem, count)| format!("{count} of {ecosystem}")).collect();
+    let counts =
+        if counts.is_empty() { "no packages".to_owned() } else { format!("packages: {}", counts.join(", ")) };
+    let doubts = inventory.doubts.iter().map(|doubt| format!("; {doubt}"));
+    format!("{counts}{}", doubts.collect::<String>())
+}
+
+/// The same for machines, without the packages themselves: what the evidence keeps.
 pub(crate) fn json(judged: &[Judged]) -> Value {
-    let images = judged.iter().map(|image| {
-        let rules = image.judgement.rules.iter().map(|(rule, outcome)| json!({"rule": rule, "verdict": outcome.verdict, "cause": outcome.cause}));
-        let blocking = image.judgement.blocking.iter().map(|finding| {
-            json!({"id": finding.id, "package": finding.package, "version": finding.version,
-                "severity": finding.severity.word(), "fixedIn": finding.fixed_in})
-        });
-        json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
-            "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(), "blocking": blocking.collect::<Vec<_>>()})
+    judged.iter().map(image).collect()
+}
+
+/// The same with all packages.
+pub(crate) fn whole(judged: &[Judged]) -> Value {
+    judged.iter().map(|one| with_packages(one, image(one))).collect()
+}
+
+fn with_packages(judged: &Judged, mut image: Value) -> Value {
+    let told = judged.inventory.packages.iter().map(|package| {
+        let made_by = judged.steps.get(package.layer).map(String::as_str);
+        json!(Told { package, made_by })
     });
-    images.collect()
+    if let Some(Value::Object(inventory)) = image.get_mut("inventory") {
+        inventory.insert("packages".to_owned(), told.collect());
+    }
+    image
+}
+
+/// A package with what made its layer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    #[serde(flatten)]
+    package: &'a Package,
+    made_by: Option<&'a str>,
+}
+
+fn image(image: &Judged) -> Value {
+    let rules = image.judgement.rules.iter();
+    let rules = rules
+        .map(|(rule, outcome)| json!({"rule": rule, "verdict": outcome.verdict, "cause": outcome.cause}));
+    let blocking = image.judgement.blocking.iter().map(|finding| {
+        json!({"id": finding.id, "package": finding.package, "version": finding.version,
+            "severity": finding.severity.word(), "fixedIn": finding.fixed_in})
+    });
+    let Inventory { system, owned, doubts, .. } = &image.inventory;
+    let system = system.as_ref().map(|system| &system.name);
+    let inventory =
+        json!({"system": system, "counts": image.inventory.counts(), "owned": owned, "doubts": doubts});
+    json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
+        "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(),
+        "blocking": blocking.collect::<Vec<_>>(), "inventory": inventory})
 }

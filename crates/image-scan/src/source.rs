@@ -1,7 +1,7 @@
-//! Where an image is read from, and what is read: manifests, configuration, and the size of every layer.
+//! Where an image is read from, and what is read: manifests, configuration, and every layer once.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use shipkit_core::exit::ExitCode;
@@ -12,15 +12,28 @@ use shipkit_registry::layout::Layout;
 use shipkit_registry::{Descriptor, Manifest, ManifestKind, Registry, Target};
 use shipkit_runner::Failure;
 
-use crate::facts;
+use crate::facts::{self, Configuration};
+use crate::inventory::Inventory;
+use crate::layer::{Layer, LayerError, Limits, Packing};
 
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 /// The largest layer that is read. One layer of an image at a time is in memory.
 const LAYER_LIMIT: u64 = 4 * 1024 * 1024 * 1024;
-/// The most bytes that one layer may unpack to; more is a compression bomb.
-const UNPACKED_LIMIT: u64 = 64 * 1024 * 1024 * 1024;
+/// What one layer may grow to: no real one is larger, and only bombs grow so much.
+const GROWTH: Limits =
+    Limits { unpacked: 64 * 1024 * 1024 * 1024, ratio: 200, ratio_from: 256 * 1024 * 1024 };
 /// The most platforms that one index may have.
 const PLATFORM_LIMIT: usize = 64;
+
+/// What there is to know about an image of one platform.
+pub(crate) struct Contents {
+    /// What rules are about.
+    pub(crate) facts: ImageFacts,
+    /// Its packages.
+    pub(crate) inventory: Inventory,
+    /// What made each of its layers, the lowest first; none where that is not told.
+    pub(crate) steps: Vec<String>,
+}
 
 /// A place to read images from.
 pub(crate) enum Source {
@@ -42,26 +55,26 @@ pub(crate) enum ImageError {
     /// A layer in a form that is not known.
     #[error("layer `{0}` has the media type `{1}`, which cannot be unpacked here")]
     MediaType(Digest, String),
-    /// A layer that cannot be unpacked.
-    #[error("layer `{0}` cannot be unpacked")]
-    Unpack(Digest, #[source] std::io::Error),
+    /// A layer that cannot be read.
+    #[error("layer `{0}` cannot be read")]
+    Layer(Digest, #[source] LayerError),
+    /// The configuration is about another one.
+    #[error("the configuration of `{image}` says that layer {number} is `{said}`, and it is `{found}`")]
+    OtherLayer { image: Digest, number: usize, said: String, found: Digest },
     /// The program ends before it is done.
     #[error("unpacking was stopped")]
     Stopped(#[source] tokio::task::JoinError),
-    /// A layer that unpacks to more than anything real.
-    #[error("layer `{0}` unpacks to more than {1} bytes")]
-    Bomb(Digest, u64),
 }
 
 impl Hint for ImageError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::MediaType(..) => Some("push the image with gzip layers (`compression=gzip`)".to_owned()),
+            Self::MediaType(..) => Some("push the image with gzip or zstd layers".to_owned()),
             Self::NoImage(..)
             | Self::Configuration(..)
-            | Self::Unpack(..)
-            | Self::Stopped(..)
-            | Self::Bomb(..) => None,
+            | Self::Layer(..)
+            | Self::OtherLayer { .. }
+            | Self::Stopped(..) => None,
         }
     }
 
@@ -72,10 +85,10 @@ impl Hint for ImageError {
 }
 
 impl Source {
-    /// The facts about the image of every platform that `manifest` stands for. Attestations are not images.
-    pub(crate) async fn facts(&self, manifest: &Manifest) -> Result<Vec<ImageFacts>, Failure> {
+    /// What there is to know about the image of every platform that `manifest` stands for. Attestations are not images.
+    pub(crate) async fn images(&self, manifest: &Manifest) -> Result<Vec<Contents>, Failure> {
         let ManifestKind::Index { manifests } = &manifest.kind else {
-            return Ok(vec![self.image_facts(manifest, &mut BTreeMap::new()).await?]);
+            return Ok(vec![self.contents(manifest, &mut BTreeMap::new()).await?]);
         };
         let is_image = |entry: &&Descriptor| {
             entry.platform.as_ref().is_none_or(|platform| platform.to_string() != "unknown/unknown")
@@ -89,20 +102,21 @@ impl Source {
             .into());
         }
         // Platforms share layers seldom, services of one release often; within one index each layer is read once.
-        let mut sizes = BTreeMap::new();
-        let mut facts = Vec::new();
+        let mut known = BTreeMap::new();
+        let mut found = Vec::new();
         for image in images {
             let manifest = self.manifest(image).await?;
-            facts.push(self.image_facts(&manifest, &mut sizes).await?);
+            found.push(self.contents(&manifest, &mut known).await?);
         }
-        Ok(facts)
+        Ok(found)
     }
 
-    async fn image_facts(
+    /// Reads an image whose layers may be `known` already.
+    async fn contents(
         &self,
         manifest: &Manifest,
-        sizes: &mut BTreeMap<Digest, u64>,
-    ) -> Result<ImageFacts, Failure> {
+        known: &mut BTreeMap<Digest, Arc<Layer>>,
+    ) -> Result<Contents, Failure> {
         let ManifestKind::Image { config, layers, artifact_type, .. } = &manifest.kind else {
             return Err(ImageError::NoImage(manifest.digest.clone(), "an index inside an index").into());
         };
@@ -110,22 +124,35 @@ impl Source {
             return Err(ImageError::NoImage(manifest.digest.clone(), "an artifact").into());
         }
         let bytes = self.blob(config, CONFIG_LIMIT).await?;
-        let mut unpacked: u64 = 0;
-        for layer in layers {
-            let size = if let Some(size) = sizes.get(&layer.digest) {
-                *size
-            } else {
-                let (layer, bytes) = (layer.clone(), self.blob(layer, LAYER_LIMIT).await?);
-                // Unpacking is work for a processor, which another image may use at the same time.
-                let unpacking = move || unpacked_size(&layer, &bytes, UNPACKED_LIMIT);
-                tokio::task::spawn_blocking(unpacking).await.map_err(ImageError::Stopped)??
+        let read = facts::read(&bytes);
+        let Configuration { mut facts, diff_ids, steps } =
+            read.map_err(|source| ImageError::Configuration(config.digest.clone(), source))?;
+        let mut all = Vec::new();
+        for descriptor in layers {
+            let layer = match known.get(&descriptor.digest) {
+                Some(layer) => Arc::clone(layer),
+                None => Arc::new(self.layer(descriptor).await?),
             };
-            sizes.insert(layer.digest.clone(), size);
-            unpacked = unpacked.saturating_add(size);
+            known.insert(descriptor.digest.clone(), Arc::clone(&layer));
+            all.push(layer);
         }
-        let compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
-        let facts = facts::read(&bytes, compressed, unpacked);
-        Ok(facts.map_err(|source| ImageError::Configuration(config.digest.clone(), source))?)
+        check(&manifest.digest, &diff_ids, &all)?;
+        facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
+        let inventory = tokio::task::spawn_blocking(move || Inventory::of(&all));
+        Ok(Contents { facts, inventory: inventory.await.map_err(ImageError::Stopped)?, steps })
+    }
+
+    async fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Failure> {
+        let (digest, media_type) = (descriptor.digest.clone(), descriptor.media_type.clone());
+        let Some(packing) = Packing::of(&media_type) else {
+            return Err(ImageError::MediaType(digest, media_type).into());
+        };
+        let (bytes, size) = (self.blob(descriptor, LAYER_LIMIT).await?, descriptor.size);
+        // Unpacking is work for a processor, which another image may use at the same time.
+        let reading = move || Layer::read(&*bytes, size, packing, GROWTH);
+        let read = tokio::task::spawn_blocking(reading).await.map_err(ImageError::Stopped)?;
+        Ok(read.map_err(|source| ImageError::Layer(digest, source))?)
     }
 
     /// The manifest that a descriptor points at.
@@ -146,73 +173,33 @@ impl Source {
     }
 }
 
-/// How many bytes a layer holds once unpacked. Its digest was checked when it was read.
-fn unpacked_size(layer: &Descriptor, bytes: &[u8], limit: u64) -> Result<u64, ImageError> {
-    let plain = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    match layer.media_type.as_str() {
-        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => {
-            return Ok(plain);
+/// Whether the layers are those that the configuration is about.
+fn check(image: &Digest, diff_ids: &[Digest], layers: &[Arc<Layer>]) -> Result<(), ImageError> {
+    for (number, layer) in layers.iter().enumerate() {
+        let said = diff_ids.get(number);
+        if said != Some(&layer.diff_id) {
+            let said = said.map_or_else(|| "none".to_owned(), ToString::to_string);
+            let (image, found) = (image.clone(), layer.diff_id.clone());
+            return Err(ImageError::OtherLayer { image, number, said, found });
         }
-        "application/vnd.oci.image.layer.v1.tar+gzip"
-        | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {}
-        other => return Err(ImageError::MediaType(layer.digest.clone(), other.to_owned())),
     }
-    // A gzip file may have several members one after the other.
-    let mut unpacked = flate2::read::MultiGzDecoder::new(bytes).take(limit.saturating_add(1));
-    let size = std::io::copy(&mut unpacked, &mut std::io::sink())
-        .map_err(|source| ImageError::Unpack(layer.digest.clone(), source))?;
-    if limit < size { Err(ImageError::Bomb(layer.digest.clone(), limit)) } else { Ok(size) }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
-    const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn size(media_type: &str, bytes: &[u8], limit: u64) -> Result<u64, ImageError> {
-        unpacked_size(&Descriptor::of(media_type, bytes), bytes, limit)
-    }
-
     #[test]
-    fn every_member_of_a_gzip_layer_counts() {
-        let two = [gzip(&[1; 1000]), gzip(&[2; 500])].concat();
-        assert_eq!(size(GZIP, &two, 10_000).unwrap(), 1500);
-        assert_eq!(size("application/vnd.docker.image.rootfs.diff.tar.gzip", &two, 10_000).unwrap(), 1500);
-    }
-
-    #[test]
-    fn a_plain_layer_is_as_large_as_it_is() {
-        for media_type in
-            ["application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"]
-        {
-            assert_eq!(size(media_type, &[0; 1536], 10_000).unwrap(), 1536);
+    fn layers_are_those_of_the_configuration_or_the_image_cannot_be_judged() {
+        let layer =
+            |text: &[u8]| Arc::new(Layer { entries: Vec::new(), diff_id: Digest::of(text), unpacked: 0 });
+        let (layers, image) = ([layer(b"a"), layer(b"b")], Digest::of(b"image"));
+        let ids = [Digest::of(b"a"), Digest::of(b"b")];
+        check(&image, &ids, &layers).unwrap();
+        for wrong in [&[][..], &ids[..1], &[ids[1].clone(), ids[0].clone()]] {
+            let error = check(&image, wrong, &layers).unwrap_err();
+            assert!(matches!(error, ImageError::OtherLayer { .. }) && error.exit_code() == ExitCode::Unknown);
         }
-    }
-
-    #[test]
-    fn a_layer_may_unpack_to_the_limit_and_not_to_one_byte_more() {
-        let bytes = gzip(&[0; 1000]);
-        assert_eq!(size(GZIP, &bytes, 1000).unwrap(), 1000);
-        assert!(matches!(size(GZIP, &bytes, 999), Err(ImageError::Bomb(_, 999))));
-    }
-
-    #[test]
-    fn a_layer_that_cannot_be_unpacked_has_no_size() {
-        let whole = gzip(&(0..=255).cycle().take(9000).collect::<Vec<u8>>());
-        assert!(matches!(size(GZIP, &whole[..whole.len() - 9], 10_000), Err(ImageError::Unpack(..))));
-        assert!(matches!(size(GZIP, b"", 10_000), Err(ImageError::Unpack(..))));
-        let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
-        let error = size(zstd, b"", 10_000).unwrap_err();
-        assert!(matches!(error, ImageError::MediaType(..)));
-        assert_eq!(error.exit_code(), ExitCode::Unknown);
     }
 }

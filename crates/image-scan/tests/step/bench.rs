@@ -63,6 +63,14 @@ pub(crate) fn good() -> Value {
             "Labels": {"org.opencontainers.image.base.name": "debian:12"}}})
 }
 
+/// The same of an image with these layers.
+pub(crate) fn of_layers(config: &Value, layers: &[&[u8]]) -> Value {
+    let mut config = config.clone();
+    let diff_ids: Vec<_> = layers.iter().map(|layer| Digest::of(layer)).collect();
+    config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
+    config
+}
+
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();

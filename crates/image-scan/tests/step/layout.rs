@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use shipkit_core::Digest;
 
-use crate::bench::{Bench, good, gzip};
+use crate::bench::{Bench, good, gzip, of_layers};
 use shipkit_tests::step::Done;
 
 /// The files of a layout that holds one image.
@@ -17,6 +17,7 @@ fn files(config: &Value) -> BTreeMap<String, Vec<u8>> {
         files.insert(format!("blobs/sha256/{}", digest.hex()), bytes);
         pointer
     };
+    let config = of_layers(config, &[&[0; 3000]]);
     let config = add("application/vnd.oci.image.config.v1+json", config.to_string().into_bytes());
     let layer = add("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&[0; 3000]));
     let media_type = "application/vnd.oci.image.manifest.v1+json";

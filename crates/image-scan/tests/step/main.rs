@@ -10,4 +10,5 @@
 mod bench;
 mod layout;
 mod pushed;
+mod real;
 mod reports;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shipkit_core::{Digest, Verdict};
 use shipkit_tests::server::registry::{Auth, Broken, Fault, Kind, Options, PASSWORD, Registry, USERNAME};
 
-use crate::bench::{Bench, good, gzip, scans};
+use crate::bench::{Bench, good, gzip, of_layers, scans};
 use shipkit_tests::step::Done;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -23,9 +23,9 @@ fn scan(bench: &Bench, registry: &Registry, digest: &Digest, more: &[(&str, &str
     bench.step(&[&[("INPUT_IMAGE", image.as_str())][..], more].concat())
 }
 
-/// An image whose one layer has this media type and these bytes.
-fn with_layer(registry: &Registry, media_type: &str, layer: &[u8]) -> Digest {
-    let config = good().to_string();
+/// An image whose one layer has this media type and these bytes, and unpacks to those.
+fn with_layer(registry: &Registry, media_type: &str, layer: &[u8], unpacked: &[u8]) -> Digest {
+    let config = of_layers(&good(), &[unpacked]).to_string();
     let layers = [
         json!({"mediaType": media_type, "size": layer.len(), "digest": registry.seed_blob("shop/api", layer.to_vec())}),
     ];
@@ -51,6 +51,7 @@ fn check(change: impl FnOnce(&mut Value), exit: i32, sentence: &str) {
     let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
     let mut config = good();
     change(&mut config);
+    let config = of_layers(&config, &[&[0; 2000]]);
     let digest = registry.seed_image("shop/api", &config, &[&gzip(&[0; 2000])]);
     let done = scan(&bench, &registry, &digest, &[]);
     done.check(exit, sentence);
@@ -80,7 +81,7 @@ fn every_rule_of_the_default_policy_can_fail() {
 #[test]
 fn the_evidence_says_who_when_and_what() {
     let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
-    let digest = registry.seed_image("shop/api", &good(), &[&gzip(&[0; 2000])]);
+    let digest = registry.seed_image("shop/api", &of_layers(&good(), &[&[0; 2000]]), &[&gzip(&[0; 2000])]);
     let done = scan(&bench, &registry, &digest, &[]);
     done.check(0, "there is no `./shipkit.yml`: the default policy is used");
     assert_eq!((done.output("verdict"), done.output("findings")), ("pass", "0"));
@@ -105,8 +106,10 @@ fn the_evidence_says_who_when_and_what() {
 #[test]
 fn the_budget_of_a_service_is_about_unpacked_bytes() {
     let registry = Registry::start(Options::default());
-    let layers = [gzip(&vec![0; 300_000]), [gzip(&vec![1; 500_000]), gzip(&vec![2; 200_000])].concat()];
-    let digest = registry.seed_image("shop/api", &good(), &[&layers[0], &layers[1]]);
+    let (small, large) = (vec![0; 300_000], vec![0; 700_000]);
+    let layers = [gzip(&small), [gzip(&large[..500_000]), gzip(&large[500_000..])].concat()];
+    let config = of_layers(&good(), &[&small, &large]);
+    let digest = registry.seed_image("shop/api", &config, &[&layers[0], &layers[1]]);
     for (budget, exit) in [("1000k", 0), ("999k", 1)] {
         let release = release(&registry, &digest);
         let bench = Bench::with_config(&format!(
@@ -207,26 +210,80 @@ fn an_image_without_a_configuration_is_not_judged() {
 }
 
 #[test]
-fn a_layer_that_cannot_be_unpacked_is_not_judged() {
+fn a_layer_that_cannot_be_unpacked_or_is_another_one_is_not_judged() {
     let registry = Registry::start(Options::default());
-    let whole = gzip(&(0..=255).cycle().take(9000).collect::<Vec<u8>>());
-    unreadable(&registry, &with_layer(&registry, GZIP, &whole[..whole.len() - 9]), "cannot be unpacked");
-    let zstd = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar+zstd", b"zstd");
-    unreadable(&registry, &zstd, "tar+zstd`, which cannot be unpacked here");
+    let plain: Vec<u8> = std::iter::repeat_n(0, 9000).collect();
+    let whole = gzip(&plain);
+    let cut = whole.get(..whole.len() - 9).unwrap();
+    unreadable(&registry, &with_layer(&registry, GZIP, cut, &plain), "cannot be read: it cannot be unpacked");
+    let zstd = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar+zstd", b"zstd", &plain);
+    unreadable(&registry, &zstd, "cannot be read: it cannot be unpacked");
+    let encrypted = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
+    let encrypted = with_layer(&registry, encrypted, &whole, &plain);
+    unreadable(&registry, &encrypted, "gzip+encrypted`, which cannot be unpacked here");
+    unreadable(&registry, &with_layer(&registry, GZIP, &whole, b"other"), "says that layer 0 is");
 }
 
 #[test]
-fn a_plain_tar_is_as_large_as_it_is() {
+fn a_plain_tar_is_as_large_as_it_is_and_zstd_is_unpacked() {
     let registry = Registry::start(Options::default());
-    let digest = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar", &[0; 2048]);
+    let plain = [0; 2048];
+    let digest = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar", &plain, &plain);
     scan(&Bench::new(), &registry, &digest, &[]).check(0, "2.0 kB compressed, 2.0 kB unpacked");
+    let packed = ruzstd::encoding::compress_to_vec(&plain[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let zstd = with_layer(&registry, "application/vnd.oci.image.layer.v1.tar+zstd", &packed, &plain);
+    scan(&Bench::new(), &registry, &zstd, &[]).check(0, " compressed, 2.0 kB unpacked");
+}
+
+/// The tar of one file.
+fn tar(path: &str, content: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len().try_into().unwrap());
+    header.set_mode(0o644);
+    builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn the_packages_of_an_image_are_told_with_the_step_that_brought_them() {
+    let registry = Registry::start(Options::default());
+    let system = tar("etc/os-release", "ID=alpine\nVERSION_ID=3.21.2\nPRETTY_NAME=\"Alpine Linux v3.21\"\n");
+    let installed = tar("lib/apk/db/installed", "P:libcrypto3\nV:3.3.2-r4\no:openssl\n\n");
+    let own = tar("app/node_modules/ws/package.json", r#"{"name": "ws", "version": "8.17.1"}"#);
+    let layers = [&system[..], &installed, &own];
+    let mut config = of_layers(&good(), &layers);
+    config["history"] = json!([{"created_by": "ADD alpine"}, {"created_by": "RUN apk add openssl"},
+        {"created_by": "USER app", "empty_layer": true}, {"created_by": "RUN npm ci"}]);
+    let packed = layers.map(gzip);
+    let digest = registry.seed_image("shop/api", &config, &[&packed[0], &packed[1], &packed[2]]);
+    let done = scan(&Bench::new(), &registry, &digest, &[]);
+    done.check(0, "it holds packages: 1 of Alpine:v3.21, 1 of npm");
+    assert!(
+        done.summary.contains("(linux/amd64) holds packages: 1 of Alpine:v3.21, 1 of npm"),
+        "{}",
+        done.summary
+    );
+    let kept = &scans(&registry.host(), "shop/api", &digest)[0].details[0]["inventory"];
+    let counts = json!({"Alpine:v3.21": 1, "npm": 1});
+    let short = json!({"system": "Alpine Linux v3.21", "counts": counts, "owned": 0, "doubts": []});
+    assert_eq!(*kept, short);
+    let done = scan(&Bench::new(), &registry, &digest, &[("INPUT_JSON", "true")]);
+    let told: Value = serde_json::from_str(&done.stdout).unwrap();
+    let packages = json!([
+        {"ecosystem": "Alpine:v3.21", "name": "libcrypto3", "version": "3.3.2-r4", "source": ["openssl", "3.3.2-r4"],
+            "layer": 1, "path": "lib/apk/db/installed", "madeBy": "RUN apk add openssl"},
+        {"ecosystem": "npm", "name": "ws", "version": "8.17.1", "layer": 2,
+            "path": "app/node_modules/ws/package.json", "madeBy": "RUN npm ci"},
+    ]);
+    assert_eq!(told[0]["inventory"]["packages"], packages);
 }
 
 #[test]
 fn other_bytes_than_the_digest_names_are_not_judged() {
     let registry = Registry::start(Options::default());
     let layer = gzip(&[0; 100]);
-    let digest = with_layer(&registry, GZIP, &layer);
+    let digest = with_layer(&registry, GZIP, &layer, &[0; 100]);
     registry.tamper("shop/api", &Digest::of(&layer), gzip(&[1; 100]));
     unreadable(&registry, &digest, "served other bytes than");
 }

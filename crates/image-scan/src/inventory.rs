@@ -1,0 +1,301 @@
+//! `Inventory`: the packages of an image, each with the layer that brought it.
+
+mod database;
+mod language;
+mod system;
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+use serde::Serialize;
+pub(crate) use system::System;
+
+use crate::layer::{Kind, Layer};
+use crate::tree::{Node, Tree};
+
+/// The most that is read of one file.
+const FILE: u64 = 16 * 1024 * 1024;
+/// The longest name of a package, and the longest version.
+const NAME: usize = 512;
+/// Of this mode somebody may run a file.
+const RUNS: u32 = 0o111;
+
+/// The packages of an image.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Inventory {
+    /// Which distribution it is; none in an image that has none.
+    pub(crate) system: Option<System>,
+    /// In the order of their names.
+    pub(crate) packages: Vec<Package>,
+    /// How many packages of languages belong to packages of the distribution, and are counted as those.
+    pub(crate) owned: usize,
+    /// What should have been read and could not be: then packages may be missing.
+    pub(crate) doubts: Vec<String>,
+}
+
+/// A package of an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Package {
+    /// As OSV names it: `Debian:12`, `Alpine:v3.21`, `npm`, `PyPI`, `Go`, `node`.
+    pub(crate) ecosystem: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Of a distribution: the name and version of what it was built from, by which advisories go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<(String, String)>,
+    /// The layer that brought it in this version, from 0.
+    pub(crate) layer: usize,
+    /// The file that says so.
+    pub(crate) path: String,
+}
+
+/// A package as one file tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installed {
+    name: Box<str>,
+    version: Box<str>,
+    source: Option<(Box<str>, Box<str>)>,
+}
+
+/// What a file says that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    System(System),
+    Dpkg(Vec<Installed>),
+    /// The files of one package of dpkg.
+    Files(Vec<Box<str>>),
+    Apk(Vec<Installed>, Vec<Box<str>>),
+    /// One package of a language or more, by the name of its ecosystem.
+    Language(&'static str, Vec<Installed>),
+    /// Why it cannot be understood.
+    Unreadable(String),
+}
+
+/// What a file is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    System,
+    Dpkg,
+    DpkgFiles,
+    Apk,
+    Npm,
+    Python,
+    Node,
+    /// It may be a program that names what it was built from.
+    Program,
+}
+
+impl Installed {
+    fn new(name: impl Into<Box<str>>, version: impl Into<Box<str>>) -> Result<Self, String> {
+        let (name, version) = (name.into(), version.into());
+        if name.is_empty() || version.is_empty() || NAME < name.len() || NAME < version.len() {
+            return Err(format!("`{name:.80}` in version `{version:.80}` is no package"));
+        }
+        Ok(Self { name, version, source: None })
+    }
+
+    fn built_from(self, name: impl Into<Box<str>>, version: impl Into<Box<str>>) -> Result<Self, String> {
+        let source = Self::new(name, version)?;
+        Ok(Self { source: Some((source.name, source.version)), ..self })
+    }
+}
+
+impl Wanted {
+    /// By its path from the root and its mode.
+    pub(crate) fn of(path: &str, mode: u32) -> Option<Self> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (above, of_folder) = folder.rsplit_once('/').unwrap_or(("", folder));
+        let is_module = || {
+            let is_in_modules = |folder: &str| folder == "node_modules" || folder.ends_with("/node_modules");
+            let is_scope = |folder: &str| {
+                let (above, scope) = folder.rsplit_once('/').unwrap_or(("", folder));
+                scope.starts_with('@') && is_in_modules(above)
+            };
+            is_in_modules(above) || is_scope(above)
+        };
+        match (folder, name) {
+            ("etc" | "usr/lib", "os-release") => Some(Self::System),
+            ("var/lib/dpkg", "status") => Some(Self::Dpkg),
+            ("var/lib/dpkg/status.d", name) if !has_extension(name, "md5sums") => Some(Self::Dpkg),
+            ("var/lib/dpkg/info", name) if has_extension(name, "list") => Some(Self::DpkgFiles),
+            ("lib/apk/db" | "usr/lib/apk/db", "installed") => Some(Self::Apk),
+            (_, "package.json") if is_module() => Some(Self::Npm),
+            (_, "METADATA") if has_extension(of_folder, "dist-info") => Some(Self::Python),
+            (_, "PKG-INFO") if has_extension(of_folder, "egg-info") => Some(Self::Python),
+            (_, name) if has_extension(name, "egg-info") => Some(Self::Python),
+            (_, "node_version.h") if folder.ends_with("include/node") => Some(Self::Node),
+            _ if mode & RUNS != 0 => Some(Self::Program),
+            _ => None,
+        }
+    }
+
+    /// What the file says; nothing where it is not what its path says.
+    ///
+    /// # Errors
+    /// When it cannot be read: then the layer cannot.
+    pub(crate) fn read(self, mut file: impl Read, size: u64) -> io::Result<Option<Found>> {
+        if self == Self::Program {
+            let mut head = Vec::new();
+            (&mut file).take(4).read_to_end(&mut head)?;
+            let modules = if head == b"\x7fELF" { language::go(file)? } else { None };
+            return Ok(modules.map(|modules| Found::Language("Go", modules)));
+        }
+        if FILE < size {
+            return Ok(Some(Found::Unreadable(format!("it is larger than {FILE} bytes"))));
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let one = |ecosystem| move |package| Found::Language(ecosystem, vec![package]);
+        let found = match self {
+            Self::System => System::read(&text).map(Found::System),
+            Self::Dpkg => database::dpkg(&text).map(Found::Dpkg),
+            Self::DpkgFiles => {
+                Ok(Found::Files(text.lines().map(|line| line.trim_start_matches('/').into()).collect()))
+            }
+            Self::Apk => database::apk(&text).map(|(packages, files)| Found::Apk(packages, files)),
+            Self::Npm => language::npm(&bytes).map(one("npm")),
+            Self::Python => language::python(&text).map(one("PyPI")),
+            Self::Node => {
+                system::node(&text).and_then(|version| Installed::new("node", version)).map(one("node"))
+            }
+            Self::Program => return Ok(None),
+        };
+        Ok(Some(found.unwrap_or_else(Found::Unreadable)))
+    }
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    name.strip_suffix(extension).is_some_and(|rest| rest.ends_with('.'))
+}
+
+impl Inventory {
+    /// What these layers bring, the lowest first.
+    pub(crate) fn of<L: Borrow<Layer>>(layers: &[L]) -> Self {
+        let layers: Vec<&Layer> = layers.iter().map(Borrow::borrow).collect();
+        let layers = &layers[..];
+        let tree = Tree::of(layers);
+        let found: BTreeMap<&str, (usize, &Found)> =
+            tree.files().filter_map(|(path, node)| Some((path, found(node)?))).collect();
+        // The one in `etc` is often a link to the other.
+        let systems = ["etc/os-release", "usr/lib/os-release"].into_iter().filter_map(|path| found.get(path));
+        let system = systems.into_iter().find_map(|(_, found)| match found {
+            Found::System(system) => Some(system.clone()),
+            Found::Dpkg(_)
+            | Found::Files(_)
+            | Found::Apk(..)
+            | Found::Language(..)
+            | Found::Unreadable(_) => None,
+        });
+        let mut inventory = Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new() };
+        inventory.take_databases(&found, layers);
+        let owned = owned(&found, &tree);
+        inventory.take_languages(&found, &owned);
+        inventory.packages.sort();
+        inventory.packages.dedup();
+        inventory
+    }
+
+    /// How many packages there are of each ecosystem.
+    pub(crate) fn counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for package in &self.packages {
+            *counts.entry(package.ecosystem.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
+    fn take_databases(&mut self, all: &BTreeMap<&str, (usize, &Found)>, layers: &[&Layer]) {
+        let mut has_database = false;
+        let ecosystem = self.system.as_ref().and_then(System::ecosystem);
+        for (path, (layer, found)) in all {
+            let (Found::Dpkg(packages) | Found::Apk(packages, _)) = found else { continue };
+            has_database |= !packages.is_empty();
+            let Some(ecosystem) = ecosystem.as_ref().filter(|_| !packages.is_empty()) else { continue };
+            let before = earlier(path, *layer, layers);
+            for installed in packages {
+                let package = Package::of(ecosystem, installed, path, *layer);
+                self.packages.push(Package { layer: since(installed, *layer, &before), ..package });
+            }
+        }
+        match &self.system {
+            Some(system) if ecosystem.is_none() => {
+                self.doubts.push(format!("packages of {} are not known here", system.name));
+            }
+            Some(system) if !has_database => {
+                self.doubts.push(format!("{} has no database of its packages", system.name));
+            }
+            None if has_database => {
+                self.doubts.push(
+                    "there is a database of packages, and nothing says of which distribution".to_owned(),
+                );
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn take_languages(&mut self, all: &BTreeMap<&str, (usize, &Found)>, owned: &BTreeSet<String>) {
+        for (path, (layer, found)) in all {
+            match found {
+                Found::Language(..) if owned.contains(*path) => self.owned += 1,
+                Found::Language(ecosystem, packages) => {
+                    self.packages
+                        .extend(packages.iter().map(|one| Package::of(ecosystem, one, path, *layer)));
+                }
+                // A folder of modules may hold what is none, as for tests: nobody can load that either.
+                Found::Unreadable(_) if path.ends_with("/package.json") => {}
+                Found::Unreadable(why) => self.doubts.push(format!("`{path}` cannot be read: {why}")),
+                Found::System(_) | Found::Dpkg(_) | Found::Files(_) | Found::Apk(..) => {}
+            }
+        }
+    }
+}
+
+impl Package {
+    fn of(ecosystem: &str, installed: &Installed, path: &str, layer: usize) -> Self {
+        let Installed { name, version, source } = installed;
+        let source = source.as_ref().map(|(name, version)| (name.to_string(), version.to_string()));
+        let (ecosystem, path) = (ecosystem.to_owned(), path.to_owned());
+        Self { ecosystem, name: name.to_string(), version: version.to_string(), source, layer, path }
+    }
+}
+
+fn found(node: Node<'_>) -> Option<(usize, &Found)> {
+    let Kind::File { found: Some(found), .. } = node.kind else { return None };
+    Some((node.layer, found))
+}
+
+/// The files of packages of the distribution, where links among folders lead.
+fn owned(all: &BTreeMap<&str, (usize, &Found)>, tree: &Tree<'_>) -> BTreeSet<String> {
+    let files = all.values().flat_map(|(_, found)| match found {
+        Found::Files(files) | Found::Apk(_, files) => &files[..],
+        Found::System(_) | Found::Dpkg(_) | Found::Language(..) | Found::Unreadable(_) => &[],
+    });
+    files.map(|path| tree.resolve(path)).collect()
+}
+
+/// The same database in the layers below, the nearest first.
+fn earlier<'layers>(
+    path: &str,
+    layer: usize,
+    layers: &[&'layers Layer],
+) -> Vec<(usize, BTreeSet<(&'layers str, &'layers str)>)> {
+    let of_layer = |(number, layer): (usize, &&'layers Layer)| {
+        let entry = layer.entries.iter().rev().find(|entry| &*entry.path == path)?;
+        let Kind::File { found: Some(found), .. } = &entry.kind else { return None };
+        let (Found::Dpkg(packages) | Found::Apk(packages, _)) = &**found else { return None };
+        Some((number, packages.iter().map(|one| (&*one.name, &*one.version)).collect()))
+    };
+    layers.iter().enumerate().take(layer).rev().filter_map(of_layer).collect()
+}
+
+/// The first layer since which a package has been there in this version.
+fn since(installed: &Installed, layer: usize, before: &[(usize, BTreeSet<(&str, &str)>)]) -> usize {
+    let is_there = |there: &BTreeSet<(&str, &str)>| there.contains(&(&*installed.name, &*installed.version));
+    before.iter().take_while(|(_, there)| is_there(there)).last().map_or(layer, |(number, _)| *number)
+}
+
+#[cfg(test)]
+mod tests;
