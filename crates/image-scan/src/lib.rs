@@ -26,9 +26,9 @@ use shipkit_core::{ImageRef, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Credentials, Manifest, Registry, Target};
 use shipkit_runner::{Failure, Runner, env};
-use source::{Contents, Source};
+use source::{Contents, Known, Source};
 
-/// How many images are read at once; one layer of each is in memory.
+/// How many images are read at once.
 const AT_ONCE: usize = 2;
 
 /// Judges what the command line names.
@@ -42,43 +42,53 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
     let images = images(&args, config.as_ref(), &runner).await?;
-    let judged: Vec<Vec<Judged>> = stream::iter(images)
-        .map(|image| judged(image, &args, config.as_ref(), &reports, &runner))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let scan = Scan {
+        args: &args,
+        config: config.as_ref(),
+        reports: &reports,
+        runner: &runner,
+        known: Known::default(),
+    };
+    let judged: Vec<Vec<Judged>> =
+        stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
     let judged = judged.into_iter().flatten().collect::<Vec<_>>();
     let is_stored = args.layout.is_none() && !args.dry_run;
     finish(&judged, is_stored, &runner)
 }
 
-/// Judges one image, every platform of it, and stores the verdict.
-async fn judged(
-    image: Image,
-    args: &Args,
-    config: Option<&Config>,
-    reports: &reports::Reports,
-    runner: &Runner,
-) -> Result<Vec<Judged>, Failure> {
-    runner.say(&format!("reading {}", image.name));
-    let contents = image.source.images(&image.manifest).await?;
-    let digests: Vec<_> = facts_digests(&image.manifest);
-    let findings = reports::of(reports, &image.name, &digests)?;
-    let policy = policy(config, &image.name)?;
-    let own: Vec<_> = contents
-        .into_iter()
-        .map(|Contents { facts, inventory, steps }| Judged {
-            name: image.name.clone(),
-            judgement: judge(&facts, findings.as_deref(), &policy),
-            platform: facts.platform,
-            inventory,
-            steps,
-        })
-        .collect();
-    if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
-        registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
+/// What is the same for all images of a run.
+struct Scan<'a> {
+    args: &'a Args,
+    config: Option<&'a Config>,
+    reports: &'a reports::Reports,
+    runner: &'a Runner,
+    known: Known,
+}
+
+impl Scan<'_> {
+    /// Judges one image, every platform of it, and stores the verdict.
+    async fn judged(&self, image: Image) -> Result<Vec<Judged>, Failure> {
+        let Self { args, config, reports, runner, known } = self;
+        runner.say(&format!("reading {}", image.name));
+        let contents = image.source.images(&image.manifest, known).await?;
+        let digests: Vec<_> = facts_digests(&image.manifest);
+        let findings = reports::of(reports, &image.name, &digests)?;
+        let policy = policy(*config, &image.name)?;
+        let own: Vec<_> = contents
+            .into_iter()
+            .map(|Contents { facts, inventory, steps }| Judged {
+                name: image.name.clone(),
+                judgement: judge(&facts, findings.as_deref(), &policy),
+                platform: facts.platform,
+                inventory,
+                steps,
+            })
+            .collect();
+        if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
+            registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
+        }
+        Ok(own)
     }
-    Ok(own)
 }
 
 /// One image to judge.

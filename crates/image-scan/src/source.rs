@@ -1,9 +1,10 @@
 //! Where an image is read from, and what is read: manifests, configuration, and every layer once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shipkit_core::exit::ExitCode;
 use shipkit_core::hint::Hint;
 use shipkit_core::policy::ImageFacts;
@@ -11,14 +12,15 @@ use shipkit_core::{Digest, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Descriptor, Manifest, ManifestKind, Registry, Target};
 use shipkit_runner::Failure;
+use tokio::sync::OnceCell;
 
 use crate::facts::{self, Configuration};
 use crate::inventory::Inventory;
 use crate::layer::{Layer, LayerError, Limits, Packing};
 
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
-/// The largest layer that is read. One layer of an image at a time is in memory.
-const LAYER_LIMIT: u64 = 4 * 1024 * 1024 * 1024;
+/// How many layers of an image are read at once: more than a machine has processors would not be faster.
+const AT_ONCE: usize = 3;
 /// What one layer may grow to: no real one is larger, and only bombs grow so much.
 const GROWTH: Limits =
     Limits { unpacked: 64 * 1024 * 1024 * 1024, ratio: 200, ratio_from: 256 * 1024 * 1024 };
@@ -86,9 +88,10 @@ impl Hint for ImageError {
 
 impl Source {
     /// What there is to know about the image of every platform that `manifest` stands for. Attestations are not images.
-    pub(crate) async fn images(&self, manifest: &Manifest) -> Result<Vec<Contents>, Failure> {
+    /// Layers that are `known` are not read again.
+    pub(crate) async fn images(&self, manifest: &Manifest, known: &Known) -> Result<Vec<Contents>, Failure> {
         let ManifestKind::Index { manifests } = &manifest.kind else {
-            return Ok(vec![self.contents(manifest, &mut BTreeMap::new()).await?]);
+            return Ok(vec![self.contents(manifest, known).await?]);
         };
         let is_image = |entry: &&Descriptor| {
             entry.platform.as_ref().is_none_or(|platform| platform.to_string() != "unknown/unknown")
@@ -101,22 +104,15 @@ impl Source {
             )
             .into());
         }
-        // Platforms share layers seldom, services of one release often; within one index each layer is read once.
-        let mut known = BTreeMap::new();
         let mut found = Vec::new();
         for image in images {
             let manifest = self.manifest(image).await?;
-            found.push(self.contents(&manifest, &mut known).await?);
+            found.push(self.contents(&manifest, known).await?);
         }
         Ok(found)
     }
 
-    /// Reads an image whose layers may be `known` already.
-    async fn contents(
-        &self,
-        manifest: &Manifest,
-        known: &mut BTreeMap<Digest, Arc<Layer>>,
-    ) -> Result<Contents, Failure> {
+    async fn contents(&self, manifest: &Manifest, known: &Known) -> Result<Contents, Failure> {
         let ManifestKind::Image { config, layers, artifact_type, .. } = &manifest.kind else {
             return Err(ImageError::NoImage(manifest.digest.clone(), "an index inside an index").into());
         };
@@ -127,15 +123,8 @@ impl Source {
         let read = facts::read(&bytes);
         let Configuration { mut facts, diff_ids, steps } =
             read.map_err(|source| ImageError::Configuration(config.digest.clone(), source))?;
-        let mut all = Vec::new();
-        for descriptor in layers {
-            let layer = match known.get(&descriptor.digest) {
-                Some(layer) => Arc::clone(layer),
-                None => Arc::new(self.layer(descriptor).await?),
-            };
-            known.insert(descriptor.digest.clone(), Arc::clone(&layer));
-            all.push(layer);
-        }
+        let reading = stream::iter(layers).map(|descriptor| known.layer(self, descriptor));
+        let all: Vec<Arc<Layer>> = reading.buffered(AT_ONCE).try_collect().await?;
         check(&manifest.digest, &diff_ids, &all)?;
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
@@ -148,11 +137,20 @@ impl Source {
         let Some(packing) = Packing::of(&media_type) else {
             return Err(ImageError::MediaType(digest, media_type).into());
         };
-        let (bytes, size) = (self.blob(descriptor, LAYER_LIMIT).await?, descriptor.size);
-        // Unpacking is work for a processor, which another image may use at the same time.
-        let reading = move || Layer::read(&*bytes, size, packing, GROWTH);
-        let read = tokio::task::spawn_blocking(reading).await.map_err(ImageError::Stopped)?;
-        Ok(read.map_err(|source| ImageError::Layer(digest, source))?)
+        let size = descriptor.size;
+        // Unpacking is work for a processor, which another layer may use at the same time.
+        let read = match self {
+            Self::Registry(registry, repository) => {
+                let reading =
+                    |pieces| tokio::task::spawn_blocking(move || Layer::read(pieces, size, packing, GROWTH));
+                registry.read_blob(repository, descriptor, reading).await?
+            }
+            Self::Layout(layout) => {
+                let blob = layout.read_blob(descriptor)?;
+                tokio::task::spawn_blocking(move || Layer::read(blob, size, packing, GROWTH)).await
+            }
+        };
+        Ok(read.map_err(ImageError::Stopped)?.map_err(|source| ImageError::Layer(digest, source))?)
     }
 
     /// The manifest that a descriptor points at.
@@ -170,6 +168,22 @@ impl Source {
             Self::Registry(registry, repository) => Ok(registry.blob(repository, descriptor, max).await?),
             Self::Layout(layout) => Ok(layout.blob(descriptor, max)?),
         }
+    }
+}
+
+/// The layers that were read: services of one release have many in common, and each is read once.
+#[derive(Default)]
+pub(crate) struct Known(Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Layer>>>>>);
+
+impl Known {
+    /// A layer that was read, is being read, or is read now.
+    async fn layer(&self, source: &Source, descriptor: &Descriptor) -> Result<Arc<Layer>, Failure> {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(descriptor.digest.clone()).or_default())
+        };
+        let read = async { source.layer(descriptor).await.map(Arc::new) };
+        cell.get_or_try_init(|| read).await.map(Arc::clone)
     }
 }
 

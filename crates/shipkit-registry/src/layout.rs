@@ -8,6 +8,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use shipkit_core::exit::ExitCode;
 use shipkit_core::{Digest, Hint};
 
@@ -31,6 +32,29 @@ pub struct Layout {
 struct Place {
     offset: u64,
     size: u64,
+}
+
+/// A blob of a layout. Its last read fails unless its bytes are those of its name.
+#[derive(Debug)]
+pub struct CheckedBlob {
+    file: io::Take<File>,
+    hash: Sha256,
+    digest: Digest,
+}
+
+impl io::Read for CheckedBlob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hash.update(buffer.get(..count).unwrap_or_default());
+        if count == 0 && !buffer.is_empty() {
+            let found = Digest::from_sha256(self.hash.clone().finalize().as_ref());
+            if found != self.digest {
+                let why = format!("it holds other bytes than its name says, those of `{found}`");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+        }
+        Ok(count)
+    }
 }
 
 /// Why a layout cannot be read.
@@ -167,15 +191,40 @@ impl Layout {
         Ok(bytes)
     }
 
+    /// The content of a descriptor of any size, for who needs it never whole.
+    ///
+    /// # Errors
+    /// When it is not there, or of another size than the descriptor says. That it holds other bytes is an error of the last read.
+    pub fn read_blob(&self, descriptor: &Descriptor) -> Result<CheckedBlob, LayoutError> {
+        let name = blob_name(&descriptor.digest);
+        let (file, size) = self.open_file(&name)?;
+        if size != descriptor.size {
+            return Err(LayoutError::WrongBytes { path: self.path.clone(), name });
+        }
+        Ok(CheckedBlob { file: file.take(size), hash: Sha256::new(), digest: descriptor.digest.clone() })
+    }
+
     /// Reads one file; `name` is one of ours.
     fn file(&self, name: &str, limit: u64) -> Result<Bytes, LayoutError> {
+        let (file, size) = self.open_file(name)?;
+        if limit < size {
+            return Err(LayoutError::TooLarge { path: self.path.clone(), name: name.to_owned(), limit });
+        }
+        let mut bytes = Vec::new();
+        let read = file.take(size).read_to_end(&mut bytes);
+        read.map_err(|source| LayoutError::Io { path: self.path.clone(), source })?;
+        Ok(bytes.into())
+    }
+
+    /// A file where it begins, and its size; `name` is one of ours.
+    fn open_file(&self, name: &str) -> Result<(File, u64), LayoutError> {
         let io = |source: io::Error| {
             if source.kind() == io::ErrorKind::NotFound {
                 return LayoutError::Missing { path: self.path.clone(), name: name.to_owned() };
             }
             LayoutError::Io { path: self.path.clone(), source }
         };
-        let (file, size) = match &self.places {
+        match &self.places {
             None => {
                 let path = self.path.join(name);
                 // A link could point at a device that never ends, or at a file that is nobody's business.
@@ -183,21 +232,15 @@ impl Layout {
                 if !meta.is_file() {
                     return Err(io(io::Error::other("it is not a regular file")));
                 }
-                (File::open(&path).map_err(io)?, meta.len())
+                Ok((File::open(&path).map_err(io)?, meta.len()))
             }
             Some(places) => {
                 let place = places.get(name).ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
                 let mut file = File::open(&self.path).map_err(io)?;
                 file.seek(SeekFrom::Start(place.offset)).map_err(io)?;
-                (file, place.size)
+                Ok((file, place.size))
             }
-        };
-        if limit < size {
-            return Err(LayoutError::TooLarge { path: self.path.clone(), name: name.to_owned(), limit });
         }
-        let mut bytes = Vec::new();
-        file.take(size).read_to_end(&mut bytes).map_err(io)?;
-        Ok(bytes.into())
     }
 
     fn unusable(&self, name: String, source: NotAManifest) -> LayoutError {

@@ -20,6 +20,7 @@ mod index;
 pub mod layout;
 mod listing;
 mod manifest;
+mod pieces;
 mod referrers;
 mod releases;
 mod retry;
@@ -39,6 +40,7 @@ pub use credentials::{Credentials, Login};
 pub use error::Error;
 pub use evidence::Evidence;
 pub use manifest::{Descriptor, MANIFEST_LIMIT, Manifest, ManifestKind, NotAManifest, Platform};
+pub use pieces::Pieces;
 pub use releases::version_tag;
 pub use tags::{Move, Tagged};
 

@@ -246,6 +246,25 @@ fn tar(path: &str, content: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_layer_that_services_have_in_common_is_read_once() {
+    let registry = Registry::start(Options::default());
+    let (common, own) = (tar("common", "x"), tar("own", "y"));
+    let image = |layers: &[&[u8]]| {
+        let packed: Vec<_> = layers.iter().map(|layer| gzip(layer)).collect();
+        let packed: Vec<&[u8]> = packed.iter().map(Vec::as_slice).collect();
+        registry.seed_image("shop/api", &of_layers(&good(), layers), &packed)
+    };
+    let (one, two) = (image(&[&common]), image(&[&common, &own]));
+    let index = index(&registry, &[(one, "linux", "amd64"), (two, "linux", "arm64")]);
+    scan(&Bench::new(), &registry, &index, &[]).check(0, "2.0 kB unpacked");
+    let asked = |layer: &[u8]| {
+        let digest = Digest::of(&gzip(layer)).to_string();
+        registry.requests().iter().filter(|request| request.path.ends_with(&digest)).count()
+    };
+    assert_eq!((asked(&common), asked(&own)), (1, 1));
+}
+
+#[test]
 fn the_packages_of_an_image_are_told_with_the_step_that_brought_them() {
     let registry = Registry::start(Options::default());
     let system = tar("etc/os-release", "ID=alpine\nVERSION_ID=3.21.2\nPRETTY_NAME=\"Alpine Linux v3.21\"\n");

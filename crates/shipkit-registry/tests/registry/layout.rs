@@ -1,5 +1,6 @@
 //! OCI layouts: a folder, a tar, and what a hostile one may try.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -81,6 +82,27 @@ fn other_bytes_than_the_name_says_are_refused() {
         assert!(matches!(error, LayoutError::WrongBytes { .. }), "{wrong}: {error}");
         assert_eq!(error.exit_code(), ExitCode::Unknown);
     }
+}
+
+#[test]
+fn a_blob_that_is_read_bit_by_bit_is_refused_at_its_end() {
+    let (folder, digest) = layout();
+    let path = folder.path().join("blobs/sha256").join(digest.hex());
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let read = |layout: &Layout| {
+        let mut text = String::new();
+        layout.read_blob(&layout.manifests()[0]).map(|mut blob| blob.read_to_string(&mut text).map(|_| text))
+    };
+    let out = tar(folder.path(), "ustar");
+    for path in [folder.path().to_owned(), out.path().join("image.tar")] {
+        assert_eq!(read(&Layout::open(path).unwrap()).unwrap().unwrap(), whole);
+    }
+    std::fs::write(&path, whole.replace("layers", "LAYERS")).unwrap();
+    let error = read(&Layout::open(folder.path()).unwrap()).unwrap().unwrap_err();
+    assert!(error.to_string().contains("other bytes than its name says"), "{error}");
+    std::fs::write(&path, format!("{whole} ")).unwrap();
+    let error = read(&Layout::open(folder.path()).unwrap()).unwrap_err();
+    assert!(matches!(error, LayoutError::WrongBytes { .. }), "{error}");
 }
 
 #[test]

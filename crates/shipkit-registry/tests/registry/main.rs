@@ -15,6 +15,7 @@ mod copy_faults;
 mod evidence;
 mod faults;
 mod layout;
+mod pieces;
 mod real;
 mod releases;
 mod tag_list;
