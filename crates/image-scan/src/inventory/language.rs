@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use memchr::memmem;
 use serde::Deserialize;
 
 use super::Installed;
@@ -74,7 +75,7 @@ pub(super) fn go(mut program: impl Read) -> io::Result<Option<Vec<Installed>>> {
             return Ok(None);
         }
         window.extend(chunk.get(..count).unwrap_or_default());
-        while let Some(at) = window.windows(GO_MAGIC.len()).position(|bytes| bytes == GO_MAGIC) {
+        while let Some(at) = memmem::find(&window, GO_MAGIC) {
             window.drain(..at);
             let wanted = u64::try_from(GO_LIMIT.saturating_sub(window.len())).unwrap_or(0);
             (&mut program).take(wanted).read_to_end(&mut window)?;

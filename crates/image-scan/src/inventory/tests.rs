@@ -1,3 +1,5 @@
+//! Images whose packages are found, each with its layer.
+
 use tar::{Builder, Header};
 
 use super::*;

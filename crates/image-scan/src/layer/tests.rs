@@ -1,3 +1,5 @@
+//! Layers that are read, and those that cannot be.
+
 use std::io::Write as _;
 
 use proptest::prelude::*;
