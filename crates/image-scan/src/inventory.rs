@@ -190,6 +190,7 @@ impl Inventory {
             | Found::Unreadable(_) => None,
         });
         let mut inventory = Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new() };
+        inventory.doubts.extend(tree.files().filter_map(|(path, node)| not_read(path, node.kind)));
         inventory.take_databases(&found, layers);
         let owned = owned(&found, &tree);
         inventory.take_languages(&found, &owned);
@@ -265,6 +266,13 @@ impl Package {
 fn found(node: Node<'_>) -> Option<(usize, &Found)> {
     let Kind::File { found: Some(found), .. } = node.kind else { return None };
     Some((node.layer, found))
+}
+
+/// Why nothing is known of a file that is looked for: all of them are read, but for a hard link to one that by its own path is none.
+fn not_read(path: &str, kind: &Kind) -> Option<String> {
+    let is_unread = matches!(kind, Kind::File { found: None, .. } | Kind::HardLink(_));
+    let is_wanted = is_unread && Wanted::of(path, 0).is_some();
+    is_wanted.then(|| format!("`{path}` is a hard link to a file that was not read"))
 }
 
 /// The files of packages of the distribution, where links among folders lead.

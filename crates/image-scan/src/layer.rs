@@ -127,6 +127,10 @@ impl Layer {
         packing: Packing,
         limits: Limits,
     ) -> Result<Self, LayerError> {
+        // Much may unpack to nothing, and takes its time as well.
+        if limits.unpacked < size {
+            return Err(LayerError::Large(limits.unpacked));
+        }
         match packing {
             Packing::Plain => Self::unpacked(packed, size, limits),
             // Of several members one after the other, as `gzip` has it.

@@ -31,7 +31,7 @@ impl<'layers> Tree<'layers> {
         tree
     }
 
-    /// The files below a folder, or all.
+    /// All that there is, in the order of paths.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Node<'layers>)> {
         self.nodes.iter().map(|(path, node)| (path.as_str(), *node))
     }

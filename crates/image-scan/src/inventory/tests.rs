@@ -9,14 +9,16 @@ const NO_LIMITS: Limits = Limits { unpacked: u64::MAX, ratio: u64::MAX, ratio_fr
 const DEBIAN: &str = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
 const ALPINE: &str = "ID=alpine\nVERSION_ID=3.21.2\n";
 
-/// A layer of files, and of links as `path -> to`.
+/// A layer of files, and of links as `path -> to` and `path = to`.
 fn layer(files: &[(&str, &str)]) -> Layer {
     let mut builder = Builder::new(Vec::new());
     for (path, content) in files {
         let mut header = Header::new_gnu();
         header.set_mode(0o644);
-        if let Some((path, to)) = path.split_once(" -> ") {
-            header.set_entry_type(tar::EntryType::Symlink);
+        let symlink = path.split_once(" -> ").map(|(path, to)| (path, to, tar::EntryType::Symlink));
+        let link = symlink.or(path.split_once(" = ").map(|(path, to)| (path, to, tar::EntryType::Link)));
+        if let Some((path, to, kind)) = link {
+            header.set_entry_type(kind);
             header.set_size(0);
             builder.append_link(&mut header, path, to).unwrap();
         } else {
@@ -185,6 +187,20 @@ fn what_may_be_missing_is_told() {
             ],
         ),
         (&[("a/node_modules/b/package.json", "no")], &[]),
+        (
+            &[
+                ("store/1", r#"{"name": "b", "version": "1"}"#),
+                ("a/node_modules/b/package.json = store/1", ""),
+            ],
+            &["`a/node_modules/b/package.json` is a hard link to a file that was not read"],
+        ),
+        (
+            &[
+                ("a/node_modules/b/package.json", "{}"),
+                ("c/node_modules/b/package.json = a/node_modules/b/package.json", ""),
+            ],
+            &[],
+        ),
         (&[("hello", "world")], &[]),
     ] {
         assert_eq!(told(files), expected, "{files:?}");

@@ -194,6 +194,11 @@ fn a_layer_may_become_as_large_as_is_allowed_and_not_a_byte_larger() {
         assert_eq!(large(size).unwrap().unpacked, size, "{packing:?}");
         assert!(matches!(large(size - 1), Err(LayerError::Large(limit)) if limit == size - 1), "{packing:?}");
     }
+    let nothing = gzip(b"").repeat(100);
+    assert!(matches!(
+        read(&nothing, Packing::Gzip, Limits { unpacked: 1000, ..NO_LIMITS }),
+        Err(LayerError::Large(1000))
+    ));
     let packed = gzip(&plain);
     let grown = |ratio, ratio_from| read(&packed, Packing::Gzip, Limits { ratio, ratio_from, ..NO_LIMITS });
     assert!(matches!(grown(10, 50_000), Err(LayerError::Bomb(10))));
