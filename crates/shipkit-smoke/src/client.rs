@@ -66,6 +66,13 @@ pub(crate) struct Ask {
     pub(crate) body: Option<String>,
 }
 
+/// A request as it goes over the wire, and where to.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    place: Arc<Place>,
+    request: Request<Full<Bytes>>,
+}
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -116,6 +123,11 @@ impl Ask {
     pub(crate) fn get(url: Url) -> Self {
         Self { method: Method::Get, url, headers: HeaderMap::new(), body: None }
     }
+
+    /// The same, ready to be sent.
+    pub(crate) fn prepared(&self) -> Result<Prepared, Bad> {
+        Ok(Prepared { place: Arc::new(Place::of(&self.url)?), request: request::of(self)? })
+    }
 }
 
 impl Client {
@@ -152,8 +164,12 @@ impl Client {
 
     /// The same, and more or less of the body is read.
     pub(crate) async fn ask_up_to(&self, limit: usize, ask: &Ask, deadline: Instant) -> Result<Answer, Bad> {
-        let sent = Sent { place: Place::of(&ask.url)?, start: Instant::now(), deadline };
-        self.answered(ask, sent).await?.read(self, limit).await
+        self.answered(ask.prepared()?, Instant::now(), deadline).await?.read(self, limit).await
+    }
+
+    /// The same for a request that is sent more than once.
+    pub(crate) async fn ask_again(&self, ask: Prepared, deadline: Instant) -> Result<Answer, Bad> {
+        self.answered(ask, Instant::now(), deadline).await?.read(self, BODY_LIMIT).await
     }
 
     /// Asks for another protocol on the connection of the request (RFC 9110 7.8). If the answer is 101, there is the connection.
@@ -163,7 +179,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<(Answer, Option<Upgraded>), Bad> {
         let start = Instant::now();
-        let answered = self.answered(ask, Sent { place: Place::of(&ask.url)?, start, deadline }).await?;
+        let answered = self.answered(ask.prepared()?, start, deadline).await?;
         if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return answered.read(self, BODY_LIMIT).await.map(|answer| (answer, None));
         }
@@ -180,8 +196,9 @@ impl Client {
         }
     }
 
-    async fn answered(&self, ask: &Ask, sent: Sent) -> Result<Answered, Bad> {
-        let mut request = request::of(ask)?;
+    async fn answered(&self, ask: Prepared, start: Instant, deadline: Instant) -> Result<Answered, Bad> {
+        let Prepared { place, mut request } = ask;
+        let sent = Sent { place, start, deadline };
         while let Some(mut connection) = self.kept.take(&sent.place) {
             let began = Instant::now();
             match timeout_at(sent.deadline, reused(&mut connection, request)).await {
@@ -218,7 +235,7 @@ impl Client {
 
 /// A request that is under way.
 struct Sent {
-    place: Place,
+    place: Arc<Place>,
     start: Instant,
     deadline: Instant,
 }

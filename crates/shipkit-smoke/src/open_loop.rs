@@ -4,10 +4,11 @@
 //! asks less while the target stands still, and sees a stall of a second as one slow request ("coordinated omission").
 
 use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use crate::class::Class;
 use crate::client::{Answer, Bad};
@@ -54,16 +55,17 @@ impl OpenLoop {
     {
         let start = Instant::now();
         let mut waiting = Waiting { asked: JoinSet::new(), due: Vec::new() };
-        let mut stop = std::pin::pin!(stop);
+        let mut stop = pin!(stop);
+        let mut clock = Clock::new(start, self.rate);
         'asking: for n in 0_u32.. {
-            let due = Duration::from_secs(u64::from(n)) / self.rate;
+            let due = clock.due(n);
             if self.duration.is_some_and(|duration| duration <= due) {
                 break;
             }
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                () = sleep_until(start + due) => {}
+                () = clock.tick(n) => {}
             }
             while let Some(joined) = waiting.asked.try_join_next() {
                 if let Some((probe, is_enough)) = waiting.settled(joined)
@@ -100,6 +102,44 @@ impl OpenLoop {
         let detail = format!("{} requests were waiting for their answers", self.at_once);
         Probe { due, done, seen: Err(Bad::new(Class::Dropped, detail)) }
     }
+}
+
+/// When requests are due.
+///
+/// The timer of the next one waits already while that of this one does: a timer that is due before all others makes tokio wake itself
+/// through the system, and without it that would be the case for each time limit of each request.
+struct Clock {
+    start: Instant,
+    rate: u32,
+    this: Pin<Box<Sleep>>,
+    next: Pin<Box<Sleep>>,
+}
+
+impl Clock {
+    fn new(start: Instant, rate: u32) -> Self {
+        let [this, next] = [0, 1].map(|n| Box::pin(sleep_until(start + due(n, rate))));
+        Self { start, rate, this, next }
+    }
+
+    /// When request `n` is due, from the start.
+    fn due(&self, n: u32) -> Duration {
+        due(n, self.rate)
+    }
+
+    /// Waits until request `n` is due; each is waited for, in order.
+    async fn tick(&mut self, n: u32) {
+        tokio::select! {
+            biased;
+            () = &mut self.this => {}
+            () = &mut self.next => {}
+        }
+        std::mem::swap(&mut self.this, &mut self.next);
+        self.next.as_mut().reset(self.start + due(n.saturating_add(2), self.rate));
+    }
+}
+
+fn due(n: u32, rate: u32) -> Duration {
+    Duration::from_secs(u64::from(n)) / rate
 }
 
 /// The requests that were sent and not counted yet.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::check::{Check, Http, Kind};
-use crate::client::{Ask, Client, Reuse};
+use crate::client::{Ask, Client, Prepared, Reuse};
 use crate::error::SmokeError;
 use crate::judge;
 use crate::open_loop::{OpenLoop, Settled, is_enough};
@@ -101,6 +101,11 @@ impl WatchOptions {
         let url = address(base, path, check).ok()?;
         Some(Self { rate: 1, duration: None, reads_revision, yields: true, ..Self::new(url) })
     }
+
+    fn unusable(&self, why: &str) -> SmokeError {
+        let (check, address) = ("watch".to_owned(), harmless(&self.url).to_string());
+        SmokeError::Address { check, address, why: why.to_owned() }
+    }
 }
 
 /// Asks until the duration is over or `stop` resolves; then answers still due are waited for, at most five seconds.
@@ -112,11 +117,7 @@ pub async fn watch(options: WatchOptions, stop: impl Future) -> Result<WatchRepo
         return Err(SmokeError::Rate(options.rate));
     }
     if !matches!(options.url.scheme(), "http" | "https") {
-        return Err(SmokeError::Address {
-            check: "watch".to_owned(),
-            address: harmless(&options.url).to_string(),
-            why: "only http and https can be asked".to_owned(),
-        });
+        return Err(options.unusable("only http and https can be asked"));
     }
     let prober = Prober::new(&options)?;
     let started = Timestamp::now();
@@ -163,7 +164,7 @@ struct Prober {
     new: Client,
     kept: Client,
     connections: Connections,
-    ask: Ask,
+    ask: Prepared,
     timeout: Duration,
     reads_revision: bool,
 }
@@ -171,11 +172,12 @@ struct Prober {
 impl Prober {
     fn new(options: &WatchOptions) -> Result<Self, SmokeError> {
         let client = |reuse| Client::new(options.ca_pem.as_deref(), reuse, options.timeout);
+        let ask = Ask::get(options.url.clone()).prepared();
         Ok(Self {
             new: client(Reuse::Never)?,
             kept: client(Reuse::Allowed)?,
             connections: options.connections,
-            ask: Ask::get(options.url.clone()),
+            ask: ask.map_err(|bad| options.unusable(&bad.detail))?,
             timeout: options.timeout,
             reads_revision: options.reads_revision,
         })
@@ -191,7 +193,7 @@ impl Prober {
         let (ask, reads_revision) = (self.ask.clone(), self.reads_revision);
         let deadline = due + self.timeout;
         async move {
-            let answer = client.ask(&ask, deadline).await;
+            let answer = client.ask_again(ask, deadline).await;
             let is_enough = answer.as_ref().is_ok_and(is_enough);
             let seen = answer.and_then(|answer| {
                 if reads_revision {

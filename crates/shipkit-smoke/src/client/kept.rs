@@ -1,13 +1,13 @@
 //! `Kept`: connections that may serve another request.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connect::{Connection, Place};
 
 /// Connections that wait, by where they lead. There are as many as ever were in use at once.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<HashMap<Place, Vec<Connection>>>);
+pub(super) struct Kept(Mutex<HashMap<Arc<Place>, Vec<Connection>>>);
 
 impl Kept {
     /// The one that was used last.
@@ -15,7 +15,7 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place)?.pop()
     }
 
-    pub(super) fn put(&self, place: Place, connection: Connection) {
+    pub(super) fn put(&self, place: Arc<Place>, connection: Connection) {
         if !connection.requests.is_closed() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_default().push(connection);
         }
