@@ -300,7 +300,7 @@ mod tests {
     /// Request `n` of those that are judged.
     fn probe(n: u64, took: Duration) -> Probe {
         let due = WARM_UP + ms(n * 50);
-        Probe { due, done: due + took, seen: Ok(None) }
+        Probe { due, late: Duration::ZERO, done: due + took, seen: Ok(None) }
     }
 
     fn lost(n: u64, class: Class) -> Probe {
@@ -381,7 +381,8 @@ mod tests {
 
     #[test]
     fn the_first_second_is_told_and_not_judged() {
-        let cold = |n: u64, seen| Probe { due: ms(n * 50), done: ms(n * 50 + 900), seen };
+        let cold =
+            |n: u64, seen| Probe { due: ms(n * 50), done: ms(n * 50 + 900), late: Duration::ZERO, seen };
         let failed = cold(0, Err(Bad::new(Class::Status(503), "x")));
         let warm_up = std::iter::once(failed).chain((1..20).map(|n| cold(n, Ok(None))));
         let (wanted, outcome, measured) = gauged(warm_up.chain((0..400).map(|n| probe(n, ms(1)))));

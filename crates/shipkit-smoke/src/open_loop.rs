@@ -67,6 +67,7 @@ impl OpenLoop {
                 _ = &mut stop => break,
                 () = clock.tick(n) => {}
             }
+            let late = start.elapsed().saturating_sub(due);
             while let Some(joined) = waiting.asked.try_join_next() {
                 if let Some((probe, is_enough)) = waiting.settled(joined)
                     && take(probe, is_enough).is_break()
@@ -76,14 +77,14 @@ impl OpenLoop {
             }
             if self.at_once <= waiting.due.len() {
                 // Whoever wants no more hears it from the next answer.
-                let _goes_on = take(self.dropped(due, start.elapsed()), false);
+                let _goes_on = take(self.dropped(due, late), false);
                 continue;
             }
-            waiting.due.push(due);
+            waiting.due.push((due, late));
             let asking = ask(n, start + due);
             waiting.asked.spawn(async move {
                 let Settled { seen, is_enough } = asking.await;
-                (Probe { due, done: start.elapsed(), seen }, is_enough)
+                (Probe { due, late, done: start.elapsed(), seen }, is_enough)
             });
         }
         let end = Instant::now() + self.drain;
@@ -92,15 +93,15 @@ impl OpenLoop {
             let _ends = waiting.settled(joined).map(|(probe, is_enough)| take(probe, is_enough));
         }
         let done = start.elapsed();
-        for due in waiting.due {
+        for (due, late) in waiting.due {
             let bad = Bad::new(Class::Timeout, "no answer by the end");
-            let _ends = take(Probe { due, done, seen: Err(bad) }, false);
+            let _ends = take(Probe { due, late, done, seen: Err(bad) }, false);
         }
     }
 
-    fn dropped(&self, due: Duration, done: Duration) -> Probe {
+    fn dropped(&self, due: Duration, late: Duration) -> Probe {
         let detail = format!("{} requests were waiting for their answers", self.at_once);
-        Probe { due, done, seen: Err(Bad::new(Class::Dropped, detail)) }
+        Probe { due, late, done: due + late, seen: Err(Bad::new(Class::Dropped, detail)) }
     }
 }
 
@@ -145,14 +146,15 @@ fn due(n: u32, rate: u32) -> Duration {
 /// The requests that were sent and not counted yet.
 struct Waiting {
     asked: JoinSet<(Probe, bool)>,
-    due: Vec<Duration>,
+    /// When they were due, and how much later they were sent.
+    due: Vec<(Duration, Duration)>,
 }
 
 impl Waiting {
     /// What became of a request, which does not wait any more. One that panicked waits until the end.
     fn settled(&mut self, joined: Result<(Probe, bool), JoinError>) -> Option<(Probe, bool)> {
         let (probe, is_enough) = joined.ok()?;
-        self.due.retain(|due| *due != probe.due);
+        self.due.retain(|(due, _)| *due != probe.due);
         Some((probe, is_enough))
     }
 }

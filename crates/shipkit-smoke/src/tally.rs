@@ -27,7 +27,7 @@ const LONGEST_MICROS: u64 = 60_000_000;
 #[serde(rename_all = "camelCase")]
 pub struct WatchReport {
     /// The verdict: `fail` if more requests failed than allowed, or if nobody was answered for longer than allowed; `inconclusive` if
-    /// none was scheduled.
+    /// none was scheduled, or if this machine was so late to ask that it may be its own fault.
     pub outcome: Outcome,
     /// When the first request was scheduled.
     pub started: Timestamp,
@@ -50,6 +50,9 @@ pub struct WatchReport {
     /// When that gap began, from the start.
     #[serde(rename = "longestGapAtMs", serialize_with = "millis")]
     pub longest_gap_at: Duration,
+    /// How long after its moment a request was sent at most, which is the fault of this machine and not of the target.
+    #[serde(rename = "lateMs", serialize_with = "millis")]
+    pub late: Duration,
     /// How long good answers took, counted from the moment at which the request was due.
     pub latency: Latency,
     /// How long they took, in order: see [`Measured::curve`](crate::Measured::curve).
@@ -70,6 +73,8 @@ pub(crate) struct Allowed {
     pub(crate) gap: Duration,
 }
 
+/// Who asks later than this has not seen what the target does meanwhile.
+const LATE: Duration = Duration::from_secs(1);
 /// Nobody was answered for so long while a release arrived: that is no hiccup.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -85,6 +90,9 @@ impl WatchReport {
         }
         if self.longest_gap_at.is_zero() && SILENCE <= self.longest_gap || self.answered == 0 {
             return Outcome::skipped("it had not been answering before");
+        }
+        if SILENCE <= self.longest_gap && LATE <= self.late {
+            return Outcome::skipped(self.outcome.cause.clone());
         }
         if SILENCE <= self.longest_gap && !may_stop {
             return Outcome::fail(format!("nobody was answered for {gap} ms while it rolled out: {seen}"));
@@ -145,6 +153,8 @@ pub struct Seen {
 pub(crate) struct Probe {
     /// When it was due, from the start.
     pub(crate) due: Duration,
+    /// How long after that it was sent.
+    pub(crate) late: Duration,
     /// When it was over, from the start.
     pub(crate) done: Duration,
     /// A good answer and the revision in it, if one is read.
@@ -162,6 +172,7 @@ pub(crate) struct Tally {
     micros: Option<Histogram<u64>>,
     revisions: Vec<Seen>,
     timeline: Timeline,
+    late: Duration,
     end: Duration,
 }
 
@@ -177,6 +188,7 @@ impl Tally {
             micros: Histogram::new_with_bounds(1, LONGEST_MICROS, 3).ok(),
             revisions: Vec::new(),
             timeline: Timeline::default(),
+            late: Duration::ZERO,
             end: Duration::ZERO,
         }
     }
@@ -184,6 +196,7 @@ impl Tally {
     pub(crate) fn take(&mut self, probe: Probe) {
         self.scheduled += 1;
         self.end = self.end.max(probe.done);
+        self.late = self.late.max(probe.late);
         match probe.seen {
             Ok(revision) => {
                 self.good.push(probe.done);
@@ -235,6 +248,7 @@ impl Tally {
             failed: self.failed,
             longest_gap,
             longest_gap_at,
+            late: self.late,
             latency: self.latency(),
             curve: self.curve(),
             timeline: self.timeline,
@@ -262,11 +276,14 @@ impl Tally {
             format!("{failed} of {scheduled} scheduled requests failed ({}), {gap}", classes.join(", "))
         };
         match failed {
-            _ if is_long => Outcome::fail(sentence),
-            0 => Outcome::pass(sentence),
-            _ if failed <= allowed.failures => {
+            0 if !is_long => Outcome::pass(sentence),
+            _ if failed <= allowed.failures && !is_long => {
                 Outcome::pass(format!("{sentence}; {} allowed", allowed.failures))
             }
+            _ if LATE <= self.late => Outcome::inconclusive(format!(
+                "this machine was up to {} ms late to ask, so it may be its own fault that {sentence}",
+                self.late.as_millis()
+            )),
             _ => Outcome::fail(sentence),
         }
     }
@@ -317,7 +334,16 @@ mod tests {
         let mut tally = Tally::new();
         for (due, done, seen) in probes {
             let seen = seen.map(|r| r.map(str::to_owned)).map_err(|class| Bad::new(class, "x"));
-            tally.take(Probe { due: ms(due), done: ms(done), seen });
+            tally.take(Probe { due: ms(due), late: Duration::ZERO, done: ms(done), seen });
+        }
+        tally.report(Timestamp::UNIX_EPOCH, Allowed { failures: 0, gap: ms(1000) })
+    }
+
+    /// One good answer, and one after so many seconds to a request that was sent so late.
+    fn late(late: u64, gap: u64) -> WatchReport {
+        let mut tally = Tally::new();
+        for (late, done) in [(0, 1), (late, gap)] {
+            tally.take(Probe { due: Duration::ZERO, late: ms(late), done: ms(done), seen: Ok(None) });
         }
         tally.report(Timestamp::UNIX_EPOCH, Allowed { failures: 0, gap: ms(1000) })
     }
@@ -369,6 +395,19 @@ mod tests {
         assert_eq!(verdict(1000).verdict, Verdict::Pass);
         let cause = "all 2 scheduled requests answered, longest gap between good answers 1001 ms, over the 1000 ms that are allowed";
         assert_eq!(verdict(1001), Outcome::fail(cause));
+    }
+
+    #[test]
+    fn who_asks_late_does_not_blame_the_target() {
+        assert_eq!(late(999, 2001).outcome.verdict, Verdict::Fail);
+        let report = late(1000, 2001);
+        let cause = "this machine was up to 1000 ms late to ask, so it may be its own fault that all 2 scheduled requests answered, \
+                     longest gap between good answers 2000 ms, over the 1000 ms that are allowed";
+        assert_eq!((report.late, report.outcome), (ms(1000), Outcome::inconclusive(cause)));
+        // Who was answered in time all the same has seen enough.
+        assert_eq!(late(1000, 1001).outcome.verdict, Verdict::Pass);
+        assert_eq!(late(1000, 11_000).of_rollout(false).verdict, Verdict::Skipped);
+        assert_eq!(late(999, 11_000).of_rollout(false).verdict, Verdict::Fail);
     }
 
     #[test]
