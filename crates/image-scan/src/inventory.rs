@@ -2,12 +2,14 @@
 
 mod database;
 mod language;
+mod modules;
 mod system;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use modules::Modules;
 use serde::Serialize;
 pub(crate) use system::System;
 
@@ -106,22 +108,15 @@ impl Wanted {
     /// By its path from the root and its mode.
     pub(crate) fn of(path: &str, mode: u32) -> Option<Self> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let (above, of_folder) = folder.rsplit_once('/').unwrap_or(("", folder));
-        let is_module = || {
-            let is_in_modules = |folder: &str| folder == "node_modules" || folder.ends_with("/node_modules");
-            let is_scope = |folder: &str| {
-                let (above, scope) = folder.rsplit_once('/').unwrap_or(("", folder));
-                scope.starts_with('@') && is_in_modules(above)
-            };
-            is_in_modules(above) || is_scope(above)
-        };
+        let of_folder = folder.rsplit('/').next().unwrap_or_default();
         match (folder, name) {
             ("etc" | "usr/lib", "os-release") => Some(Self::System),
             ("var/lib/dpkg", "status") => Some(Self::Dpkg),
             ("var/lib/dpkg/status.d", name) if !has_extension(name, "md5sums") => Some(Self::Dpkg),
             ("var/lib/dpkg/info", name) if has_extension(name, "list") => Some(Self::DpkgFiles),
             ("lib/apk/db" | "usr/lib/apk/db", "installed") => Some(Self::Apk),
-            (_, "package.json") if is_module() => Some(Self::Npm),
+            // Which of them are packages is known only when links are.
+            (_, "package.json") => Some(Self::Npm),
             (_, "METADATA") if has_extension(of_folder, "dist-info") => Some(Self::Python),
             (_, "PKG-INFO") if has_extension(of_folder, "egg-info") => Some(Self::Python),
             (_, name) if has_extension(name, "egg-info") => Some(Self::Python),
@@ -190,10 +185,15 @@ impl Inventory {
             | Found::Unreadable(_) => None,
         });
         let mut inventory = Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new() };
-        inventory.doubts.extend(tree.files().filter_map(|(path, node)| not_read(path, node.kind)));
+        let modules = Modules::of(&tree);
+        let is_wanted = |path: &str| is_wanted(path, &modules);
+        let doubts = tree.files().filter(|(path, _)| is_wanted(path));
+        inventory.doubts.extend(doubts.filter_map(|(path, node)| not_read(path, node.kind, &tree)));
         inventory.take_databases(&found, layers);
         let owned = owned(&found, &tree);
-        inventory.take_languages(&found, &owned);
+        let mut of_languages = found;
+        of_languages.retain(|path, _| !is_manifest(path) || modules.describes(path));
+        inventory.take_languages(&of_languages, &owned);
         inventory.packages.sort();
         inventory.packages.dedup();
         inventory
@@ -268,11 +268,24 @@ fn found(node: Node<'_>) -> Option<(usize, &Found)> {
     Some((node.layer, found))
 }
 
-/// Why nothing is known of a file that is looked for: all of them are read, but for a hard link to one that by its own path is none.
-fn not_read(path: &str, kind: &Kind) -> Option<String> {
-    let is_unread = matches!(kind, Kind::File { found: None, .. } | Kind::HardLink(_));
-    let is_wanted = is_unread && Wanted::of(path, 0).is_some();
-    is_wanted.then(|| format!("`{path}` is a hard link to a file that was not read"))
+/// Whether a file says what is installed, by where it is.
+fn is_wanted(path: &str, modules: &Modules) -> bool {
+    if is_manifest(path) { modules.describes(path) } else { Wanted::of(path, 0).is_some() }
+}
+
+fn is_manifest(path: &str) -> bool {
+    path == "package.json" || path.ends_with("/package.json")
+}
+
+/// Why nothing is known of a file that is looked for: all of them are read, but for a link to one that by its own path is none.
+fn not_read(path: &str, kind: &Kind, tree: &Tree<'_>) -> Option<String> {
+    let (link, target) = match kind {
+        Kind::Symlink(_) => ("link", tree.target(path)),
+        Kind::HardLink(_) | Kind::File { .. } => ("hard link", Some(kind)),
+        Kind::Folder | Kind::Other | Kind::Gone | Kind::Emptied => return None,
+    };
+    let is_unread = matches!(target, Some(Kind::File { found: None, .. } | Kind::HardLink(_)));
+    is_unread.then(|| format!("`{path}` is a {link} to a file that was not read"))
 }
 
 /// The files of packages of the distribution, where links among folders lead.

@@ -21,6 +21,13 @@ pub(crate) struct Node<'layers> {
     pub(crate) kind: &'layers Kind,
 }
 
+/// What to do with a link that a path ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Itself,
+    Followed,
+}
+
 impl<'layers> Tree<'layers> {
     /// What these layers leave, the lowest first (OCI image-spec, layer.md, "Applying Changesets").
     pub(crate) fn of(layers: &[&'layers Layer]) -> Self {
@@ -38,6 +45,20 @@ impl<'layers> Tree<'layers> {
 
     /// Where a path leads, when the links among its folders are followed; what it names itself is not.
     pub(crate) fn resolve(&self, path: &str) -> String {
+        self.walk(path, Last::Itself)
+    }
+
+    /// Where a path leads, when it may name a link itself, too.
+    pub(crate) fn follow(&self, path: &str) -> String {
+        self.walk(path, Last::Followed)
+    }
+
+    /// What there is at a path, when links to it are followed.
+    pub(crate) fn target(&self, path: &str) -> Option<&'layers Kind> {
+        self.nodes.get(&self.follow(path)).map(|node| node.kind)
+    }
+
+    fn walk(&self, path: &str, last: Last) -> String {
         let mut found = String::new();
         let mut ahead: Vec<String> = normal(path).rsplit('/').map(str::to_owned).collect();
         let mut hops = 0;
@@ -48,7 +69,7 @@ impl<'layers> Tree<'layers> {
             }
             let here = if found.is_empty() { part } else { format!("{found}/{part}") };
             match self.nodes.get(&here).map(|node| node.kind) {
-                Some(Kind::Symlink(to)) if !ahead.is_empty() && hops < HOPS => {
+                Some(Kind::Symlink(to)) if (last == Last::Followed || !ahead.is_empty()) && hops < HOPS => {
                     hops += 1;
                     if to.starts_with('/') {
                         found.clear();
@@ -184,6 +205,16 @@ mod tests {
         check(&[&["a/b/", "a/c -> ../d", "d/x"], &["a/c/x"]], &["d/x 1"]);
         // Into itself, and out of the root.
         check(&[&["a -> a", "b -> ../../b"], &["a/x", "b/y"]], &["a/x 1", "b/y 1"]);
+    }
+
+    #[test]
+    fn a_link_at_the_end_is_followed_where_that_is_asked_for() {
+        let layer = layer(&["a -> b/c", "b/c -> ../d", "d/x", "e -> e"]);
+        let tree = Tree::of(&[&layer]);
+        assert_eq!((tree.resolve("a"), tree.follow("a")), ("a".to_owned(), "d".to_owned()));
+        assert_eq!((tree.resolve("a/x"), tree.follow("a/x")), ("d/x".to_owned(), "d/x".to_owned()));
+        assert_eq!((tree.follow("e"), tree.target("e/x")), ("e".to_owned(), None));
+        assert!(matches!(tree.target("a/x"), Some(Kind::File { .. })));
     }
 
     #[test]

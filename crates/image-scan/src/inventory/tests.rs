@@ -63,13 +63,8 @@ fn what_is_looked_for_is_known_by_its_path() {
         ("var/lib/dpkg/info/libc6:amd64.list", Some(Wanted::DpkgFiles)),
         ("lib/apk/db/installed", Some(Wanted::Apk)),
         ("app/node_modules/ws/package.json", Some(Wanted::Npm)),
-        ("node_modules/ws/package.json", Some(Wanted::Npm)),
-        ("app/node_modules/@nestjs/core/package.json", Some(Wanted::Npm)),
-        ("app/node_modules/.pnpm/ws@8/node_modules/ws/package.json", Some(Wanted::Npm)),
-        ("app/node_modules/ws/dist/package.json", None),
-        ("app/node_modules/package.json", None),
-        ("app/@x/y/package.json", None),
-        ("app/package.json", None),
+        ("app/package.json", Some(Wanted::Npm)),
+        ("app/x.package.json", None),
         ("usr/lib/python3/dist-packages/x-1.dist-info/METADATA", Some(Wanted::Python)),
         ("usr/lib/python3/dist-packages/x.egg-info/PKG-INFO", Some(Wanted::Python)),
         ("usr/lib/python3/dist-packages/x-1.egg-info", Some(Wanted::Python)),
@@ -144,6 +139,58 @@ fn what_a_later_layer_removes_is_not_there() {
 }
 
 #[test]
+fn packages_are_found_where_links_among_folders_lead() {
+    let [ws, core, own] = ["ws", "@nestjs/core", "app"].map(|name| module(name, "1.0.0"));
+    for (files, expected) in [
+        (&[("app/node_modules -> ../deps", ""), ("deps/ws/package.json", &*ws)][..], &["ws"][..]),
+        (&[("opt/app -> /srv/app", ""), ("srv/app/node_modules/ws/package.json", &ws)], &["ws"]),
+        (
+            &[
+                ("app/node_modules/ws -> .pnpm/ws@1/node_modules/ws", ""),
+                ("app/node_modules/.pnpm/ws@1/node_modules/ws/package.json", &ws),
+            ],
+            &["ws"],
+        ),
+        (
+            &[("app/node_modules -> ../deps", ""), ("deps/@nestjs/core/package.json", &core)],
+            &["@nestjs/core"],
+        ),
+        (
+            &[
+                ("app/node_modules -> a", ""),
+                ("app/a -> ../b", ""),
+                ("b/@nestjs -> /nest", ""),
+                ("nest/core -> /store/core", ""),
+                ("b/ws -> /store/ws", ""),
+                ("store/core/package.json", &core),
+                ("store/ws/package.json", &ws),
+                ("store/other/package.json", &own),
+            ],
+            &["@nestjs/core", "ws"],
+        ),
+        // The application itself, a part of a package, and a link that leads nowhere.
+        (
+            &[
+                ("app/package.json", &own),
+                ("app/node_modules/x/dist/package.json", &ws),
+                ("b/node_modules -> b", ""),
+            ],
+            &[],
+        ),
+    ] {
+        let inventory = inventory(&[files]);
+        let names: Vec<_> = inventory.packages.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((names, &inventory.doubts[..]), (expected.to_vec(), &[][..]), "{files:?}");
+    }
+    // The link may come in a layer above, and go in one above that.
+    let deps = ("deps/ws/package.json", &*ws);
+    let linked = inventory(&[&[deps], &[("app/node_modules -> /deps", "")]]);
+    assert_eq!(said(&linked), ["npm ws 1.0.0 0"]);
+    let gone = inventory(&[&[deps], &[("app/node_modules -> /deps", "")], &[("app/.wh.node_modules", "")]]);
+    assert_eq!(said(&gone), [""; 0]);
+}
+
+#[test]
 fn files_of_many_packages_add_up_and_a_runtime_that_was_copied_is_seen() {
     let inventory = inventory(&[&[
         ("etc/os-release", DEBIAN),
@@ -201,6 +248,12 @@ fn what_may_be_missing_is_told() {
             ],
             &[],
         ),
+        (
+            &[("x/METADATA", "Name: x"), ("a/x-1.dist-info/METADATA -> ../../x/METADATA", "")],
+            &["`a/x-1.dist-info/METADATA` is a link to a file that was not read"],
+        ),
+        (&[("a/x-1.dist-info/METADATA -> nowhere", "")], &[]),
+        (&[("store/1", "{}"), ("app/package.json = store/1", "")], &[]),
         (&[("hello", "world")], &[]),
     ] {
         assert_eq!(told(files), expected, "{files:?}");
