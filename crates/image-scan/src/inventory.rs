@@ -1,8 +1,10 @@
 //! `Inventory`: the packages of an image, each with the layer that brought it.
 
+mod crates;
 mod database;
 mod language;
 mod modules;
+mod program;
 mod system;
 
 use std::borrow::Borrow;
@@ -40,7 +42,7 @@ pub(crate) struct Inventory {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Package {
-    /// As OSV names it: `Debian:12`, `Alpine:v3.21`, `npm`, `PyPI`, `Go`, `node`.
+    /// As OSV names it: `Debian:12`, `Alpine:v3.21`, `npm`, `PyPI`, `Go`, `crates.io`, `node`.
     pub(crate) ecosystem: String,
     pub(crate) name: String,
     pub(crate) version: String,
@@ -134,8 +136,7 @@ impl Wanted {
         if self == Self::Program {
             let mut head = Vec::new();
             (&mut file).take(4).read_to_end(&mut head)?;
-            let modules = if head == b"\x7fELF" { language::go(file)? } else { None };
-            return Ok(modules.map(|modules| Found::Language("Go", modules)));
+            return if head == b"\x7fELF" { program::read(file) } else { Ok(None) };
         }
         if FILE < size {
             return Ok(Some(Found::Unreadable(format!("it is larger than {FILE} bytes"))));
