@@ -2,6 +2,7 @@
 
 mod crates;
 mod database;
+mod java;
 mod language;
 mod modules;
 mod program;
@@ -42,7 +43,7 @@ pub(crate) struct Inventory {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Package {
-    /// As OSV names it: `Debian:12`, `Alpine:v3.21`, `npm`, `PyPI`, `Go`, `crates.io`, `node`.
+    /// As OSV names it: `Debian:12`, `Alpine:v3.21`, `npm`, `PyPI`, `Go`, `crates.io`, `Maven`, `node`.
     pub(crate) ecosystem: String,
     pub(crate) name: String,
     pub(crate) version: String,
@@ -73,6 +74,8 @@ pub(crate) enum Found {
     Apk(Vec<Installed>, Vec<Box<str>>),
     /// One package of a language or more, by the name of its ecosystem.
     Language(&'static str, Vec<Installed>),
+    /// Artifacts of Maven.
+    Java(java::Archive),
     /// Why it cannot be understood.
     Unreadable(String),
 }
@@ -87,6 +90,7 @@ pub(crate) enum Wanted {
     Npm,
     Python,
     Node,
+    Java,
     /// It may be a program that names what it was built from.
     Program,
 }
@@ -123,6 +127,9 @@ impl Wanted {
             (_, "PKG-INFO") if has_extension(of_folder, "egg-info") => Some(Self::Python),
             (_, name) if has_extension(name, "egg-info") => Some(Self::Python),
             (_, "node_version.h") if folder.ends_with("include/node") => Some(Self::Node),
+            // It belongs to each runtime of Java itself.
+            (_, "jrt-fs.jar") => None,
+            _ if java::is_archive(path) => Some(Self::Java),
             _ if mode & RUNS != 0 => Some(Self::Program),
             _ => None,
         }
@@ -137,6 +144,9 @@ impl Wanted {
             let mut head = Vec::new();
             (&mut file).take(4).read_to_end(&mut head)?;
             return if head == b"\x7fELF" { program::read(file) } else { Ok(None) };
+        }
+        if self == Self::Java {
+            return java::read(file, size).map(|archive| Some(Found::Java(archive)));
         }
         if FILE < size {
             return Ok(Some(Found::Unreadable(format!("it is larger than {FILE} bytes"))));
@@ -157,7 +167,7 @@ impl Wanted {
             Self::Node => {
                 system::node(&text).and_then(|version| Installed::new("node", version)).map(one("node"))
             }
-            Self::Program => return Ok(None),
+            Self::Java | Self::Program => return Ok(None),
         };
         Ok(Some(found.unwrap_or_else(Found::Unreadable)))
     }
@@ -183,6 +193,7 @@ impl Inventory {
             | Found::Files(_)
             | Found::Apk(..)
             | Found::Language(..)
+            | Found::Java(_)
             | Found::Unreadable(_) => None,
         });
         let mut inventory = Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new() };
@@ -239,18 +250,30 @@ impl Inventory {
     }
 
     fn take_languages(&mut self, all: &BTreeMap<&str, (usize, &Found)>, owned: &BTreeSet<String>) {
+        let (mut unnamed, mut first) = (0, None);
         for (path, (layer, found)) in all {
             match found {
-                Found::Language(..) if owned.contains(*path) => self.owned += 1,
+                Found::Language(..) | Found::Java(_) if owned.contains(*path) => self.owned += 1,
                 Found::Language(ecosystem, packages) => {
                     self.packages
                         .extend(packages.iter().map(|one| Package::of(ecosystem, one, path, *layer)));
+                }
+                Found::Java(java::Archive { packages, unnamed: count, unread }) => {
+                    self.packages.extend(packages.iter().map(|one| Package::of("Maven", one, path, *layer)));
+                    let unread = unread.iter().map(|why| format!("`{path}` cannot be read: {why}"));
+                    self.doubts.extend(unread);
+                    unnamed += count;
+                    first = first.or((0 < *count).then_some(path));
                 }
                 // A folder of modules may hold what is none, as for tests: nobody can load that either.
                 Found::Unreadable(_) if path.ends_with("/package.json") => {}
                 Found::Unreadable(why) => self.doubts.push(format!("`{path}` cannot be read: {why}")),
                 Found::System(_) | Found::Dpkg(_) | Found::Files(_) | Found::Apk(..) => {}
             }
+        }
+        if let Some(first) = first {
+            self.doubts
+                .push(format!("{unnamed} archives of Java do not say what they are, such as in `{first}`"));
         }
     }
 }
@@ -293,7 +316,9 @@ fn not_read(path: &str, kind: &Kind, tree: &Tree<'_>) -> Option<String> {
 fn owned(all: &BTreeMap<&str, (usize, &Found)>, tree: &Tree<'_>) -> BTreeSet<String> {
     let files = all.values().flat_map(|(_, found)| match found {
         Found::Files(files) | Found::Apk(_, files) => &files[..],
-        Found::System(_) | Found::Dpkg(_) | Found::Language(..) | Found::Unreadable(_) => &[],
+        Found::System(_) | Found::Dpkg(_) | Found::Language(..) | Found::Java(_) | Found::Unreadable(_) => {
+            &[]
+        }
     });
     files.map(|path| tree.resolve(path)).collect()
 }

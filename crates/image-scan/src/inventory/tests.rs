@@ -69,6 +69,9 @@ fn what_is_looked_for_is_known_by_its_path() {
         ("usr/lib/python3/dist-packages/x.egg-info/PKG-INFO", Some(Wanted::Python)),
         ("usr/lib/python3/dist-packages/x-1.egg-info", Some(Wanted::Python)),
         ("x/METADATA", None),
+        ("app/lib/x-1.jar", Some(Wanted::Java)),
+        ("app/x.war", Some(Wanted::Java)),
+        ("opt/java/lib/jrt-fs.jar", None),
         ("usr/local/include/node/node_version.h", Some(Wanted::Node)),
     ] {
         assert_eq!(Wanted::of(path, 0o644), expected, "{path}");
@@ -254,6 +257,10 @@ fn what_may_be_missing_is_told() {
         ),
         (&[("a/x-1.dist-info/METADATA -> nowhere", "")], &[]),
         (&[("store/1", "{}"), ("app/package.json = store/1", "")], &[]),
+        (
+            &[("app/x.jar", "hello")],
+            &["`app/x.jar` cannot be read: invalid Zip archive: Could not find EOCD"],
+        ),
         (&[("hello", "world")], &[]),
     ] {
         assert_eq!(told(files), expected, "{files:?}");
@@ -265,4 +272,17 @@ fn a_file_that_is_too_large_is_not_understood_and_not_kept() {
     let zeros = io::repeat(0).take(FILE + 1);
     let found = Wanted::Dpkg.read(zeros, FILE + 1).unwrap().unwrap();
     assert_eq!(found, Found::Unreadable("it is larger than 16777216 bytes".to_owned()));
+}
+
+#[test]
+fn archives_of_java_that_do_not_say_what_they_are_are_counted() {
+    let archive = |path: &str| {
+        let found = Found::Java(java::Archive { unnamed: 1, ..java::Archive::default() });
+        let kind = Kind::File { size: 1, is_setuid: false, found: Some(Box::new(found)) };
+        crate::layer::Entry { path: path.into(), kind }
+    };
+    let entries = vec![archive("a/x.jar"), archive("b/y.jar")];
+    let layer = Layer { entries, diff_id: shipkit_core::Digest::of(b""), unpacked: 0 };
+    let doubts = Inventory::of(&[layer]).doubts;
+    assert_eq!(doubts, ["2 archives of Java do not say what they are, such as in `a/x.jar`"]);
 }
