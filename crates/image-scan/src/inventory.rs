@@ -17,6 +17,7 @@ use serde::Serialize;
 pub(crate) use system::System;
 
 use crate::layer::{Kind, Layer};
+use crate::support::{Product, Support};
 use crate::tree::{Node, Tree};
 
 /// The most that is read of one file.
@@ -37,6 +38,8 @@ pub(crate) struct Inventory {
     pub(crate) owned: usize,
     /// What should have been read and could not be: then packages may be missing.
     pub(crate) doubts: Vec<String>,
+    /// Until when there are fixes for the distribution, and for runtimes that are not of it.
+    pub(crate) support: Vec<Support>,
 }
 
 /// A package of an image.
@@ -196,7 +199,8 @@ impl Inventory {
             | Found::Java(_)
             | Found::Unreadable(_) => None,
         });
-        let mut inventory = Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new() };
+        let mut inventory =
+            Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new(), support: Vec::new() };
         let modules = Modules::of(&tree);
         let is_wanted = |path: &str| is_wanted(path, &modules);
         let doubts = tree.files().filter(|(path, _)| is_wanted(path));
@@ -206,6 +210,7 @@ impl Inventory {
         let mut of_languages = found;
         of_languages.retain(|path, _| !is_manifest(path) || modules.describes(path));
         inventory.take_languages(&of_languages, &owned);
+        inventory.take_support(&tree, &owned);
         inventory.packages.sort();
         inventory.packages.dedup();
         inventory
@@ -247,6 +252,28 @@ impl Inventory {
             }
             Some(_) | None => {}
         }
+    }
+
+    fn take_support(&mut self, tree: &Tree<'_>, owned: &BTreeSet<String>) {
+        let of_system = self.system.as_ref().and_then(|system| {
+            let product = Product::of_system(&system.id)?;
+            Some(Support::of(product, &system.version, system.name.clone()))
+        });
+        let node = self.packages.iter().filter(|package| package.ecosystem == "node");
+        let node = node.map(|package| (Product::Node, "Node.js", package.version.as_str()));
+        // A file of the library of Python that is in each of its versions.
+        let library = tree.files().filter(|(path, _)| !owned.contains(*path));
+        let python = library.filter_map(|(path, _)| {
+            let (_, version) = path.strip_suffix("/os.py")?.rsplit_once("lib/python")?;
+            version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(version)
+        });
+        let python = python.map(|version| (Product::Python, "Python", version));
+        let runtimes = node.chain(python).map(|(product, name, version)| {
+            Support::of(product, version, format!("{name} {}", product.branch(version)))
+        });
+        self.support = of_system.into_iter().chain(runtimes).collect();
+        self.support.sort();
+        self.support.dedup();
     }
 
     fn take_languages(&mut self, all: &BTreeMap<&str, (usize, &Found)>, owned: &BTreeSet<String>) {

@@ -9,6 +9,7 @@ mod report;
 mod reports;
 pub mod severity;
 mod source;
+mod support;
 mod tree;
 pub mod version;
 
@@ -74,12 +75,14 @@ impl Scan<'_> {
         let digests: Vec<_> = facts_digests(&image.manifest);
         let findings = reports::of(reports, &image.name, &digests)?;
         let policy = policy(*config, &image.name)?;
+        let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let own: Vec<_> = contents
             .into_iter()
             .map(|Contents { facts, inventory, steps }| Judged {
                 name: image.name.clone(),
                 judgement: judge(&facts, findings.as_deref(), &policy),
                 platform: facts.platform,
+                ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
                 steps,
             })

@@ -9,6 +9,7 @@ use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
 
 use crate::inventory::{Inventory, Package};
+use crate::support::EndOfLife;
 
 /// How many blocking findings a report lists; all of them are in the evidence.
 const LISTED: usize = 50;
@@ -23,6 +24,8 @@ pub(crate) struct Judged {
     pub(crate) judgement: Judgement,
     /// Its packages.
     pub(crate) inventory: Inventory,
+    /// What in it has had no fixes for a while.
+    pub(crate) ended: Vec<EndOfLife>,
     /// What made each of its layers, the lowest first; none where that is not told.
     pub(crate) steps: Vec<String>,
 }
@@ -58,6 +61,9 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
     for image in judged {
         let (name, platform) = (escape(&image.name), escape(&image.platform));
         writeln!(text, "- {name} ({platform}) holds {}", escape(&held(&image.inventory))).ok();
+        for ended in image.ended.iter().map(without_fixes) {
+            writeln!(text, "- {name} ({platform}): {}", escape(&ended)).ok();
+        }
     }
     let blocking: Vec<_> = judged
         .iter()
@@ -96,6 +102,9 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
             writeln!(text, "  {rule}: {} - {}", outcome.verdict, outcome.cause).ok();
         }
         writeln!(text, "  it holds {}", held(&image.inventory)).ok();
+        for ended in image.ended.iter().map(without_fixes) {
+            writeln!(text, "  {ended}").ok();
+        }
     }
     text
 }
@@ -108,6 +117,10 @@ fn held(inventory: &Inventory) -> String {
         if counts.is_empty() { "no packages".to_owned() } else { format!("packages: {}", counts.join(", ")) };
     let doubts = inventory.doubts.iter().map(|doubt| format!("; {doubt}"));
     format!("{counts}{}", doubts.collect::<String>())
+}
+
+fn without_fixes(ended: &EndOfLife) -> String {
+    format!("{} has had no fixes since {}", ended.what, ended.since)
 }
 
 /// The same for machines, without the packages themselves: what the evidence keeps.
@@ -148,10 +161,14 @@ fn image(image: &Judged) -> Value {
         json!({"id": finding.id, "package": finding.package, "version": finding.version,
             "severity": finding.severity.word(), "fixedIn": finding.fixed_in})
     });
-    let Inventory { system, owned, doubts, .. } = &image.inventory;
+    let Inventory { system, owned, doubts, support, .. } = &image.inventory;
+    let support: Vec<_> = support
+        .iter()
+        .map(|one| json!({"what": one.what, "until": one.until.map(|until| until.to_string())}))
+        .collect();
     let system = system.as_ref().map(|system| &system.name);
-    let inventory =
-        json!({"system": system, "counts": image.inventory.counts(), "owned": owned, "doubts": doubts});
+    let inventory = json!({"system": system, "counts": image.inventory.counts(), "owned": owned,
+        "doubts": doubts, "support": support});
     json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
         "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(),
         "blocking": blocking.collect::<Vec<_>>(), "inventory": inventory})

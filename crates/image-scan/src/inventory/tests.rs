@@ -286,3 +286,30 @@ fn archives_of_java_that_do_not_say_what_they_are_are_counted() {
     let doubts = Inventory::of(&[layer]).doubts;
     assert_eq!(doubts, ["2 archives of Java do not say what they are, such as in `a/x.jar`"]);
 }
+
+#[test]
+fn a_distribution_and_the_runtimes_beside_it_have_an_end() {
+    let header =
+        "#define NODE_MAJOR_VERSION 18\n#define NODE_MINOR_VERSION 2\n#define NODE_PATCH_VERSION 0\n";
+    let inventory = inventory(&[&[
+        ("etc/os-release", DEBIAN),
+        ("var/lib/dpkg/status", &dpkg(&[("python3", "3.11.2-1")])),
+        ("var/lib/dpkg/info/python3.list", "/usr/lib/python3.11/os.py\n"),
+        ("usr/lib/python3.11/os.py", ""),
+        ("usr/local/lib/python3.9/os.py", ""),
+        ("usr/local/lib/python3.99/os.py", ""),
+        ("usr/local/lib/python3.9/x/os.py", ""),
+        ("usr/local/include/node/node_version.h", header),
+    ]]);
+    let said = inventory.support.iter().map(|one| match one.until {
+        Some(until) => format!("{} until {until}", one.what),
+        None => one.what.clone(),
+    });
+    let expected = [
+        "Debian GNU/Linux 12 (bookworm) until 2028-06-30",
+        "Node.js 18 until 2025-04-30",
+        "Python 3.9 until 2025-10-31",
+        "Python 3.99",
+    ];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+}

@@ -285,7 +285,8 @@ fn the_packages_of_an_image_are_told_with_the_step_that_brought_them() {
     );
     let kept = &scans(&registry.host(), "shop/api", &digest)[0].details[0]["inventory"];
     let counts = json!({"Alpine:v3.21": 1, "npm": 1});
-    let short = json!({"system": "Alpine Linux v3.21", "counts": counts, "owned": 0, "doubts": []});
+    let support = json!([{"what": "Alpine Linux v3.21", "until": "2026-11-01"}]);
+    let short = json!({"system": "Alpine Linux v3.21", "counts": counts, "owned": 0, "doubts": [], "support": support});
     assert_eq!(*kept, short);
     let done = scan(&Bench::new(), &registry, &digest, &[("INPUT_JSON", "true")]);
     let told: Value = serde_json::from_str(&done.stdout).unwrap();
@@ -296,6 +297,18 @@ fn the_packages_of_an_image_are_told_with_the_step_that_brought_them() {
             "path": "app/node_modules/ws/package.json", "madeBy": "RUN npm ci"},
     ]);
     assert_eq!(told[0]["inventory"]["packages"], packages);
+}
+
+#[test]
+fn a_distribution_without_fixes_is_told() {
+    let registry = Registry::start(Options::default());
+    let text = "ID=debian\nVERSION_ID=\"10\"\nPRETTY_NAME=\"Debian GNU/Linux 10 (buster)\"\n";
+    let system = tar("etc/os-release", text);
+    let digest = registry.seed_image("shop/api", &of_layers(&good(), &[&system]), &[&gzip(&system)]);
+    let done = scan(&Bench::new(), &registry, &digest, &[]);
+    let told = "Debian GNU/Linux 10 (buster) has had no fixes since 2024-06-30";
+    done.check(0, told);
+    assert!(done.summary.contains("no fixes since 2024-06-30"), "{}", done.summary);
 }
 
 #[test]
