@@ -27,6 +27,9 @@ const NAME: usize = 512;
 /// Of this mode somebody may run a file.
 const RUNS: u32 = 0o111;
 
+/// Where RPM has its database, in any of its forms.
+const RPM: [&str; 2] = ["var/lib/rpm", "usr/lib/sysimage/rpm"];
+
 /// The packages of an image.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Inventory {
@@ -206,6 +209,11 @@ impl Inventory {
         let doubts = tree.files().filter(|(path, _)| is_wanted(path));
         inventory.doubts.extend(doubts.filter_map(|(path, node)| not_read(path, node.kind, &tree)));
         inventory.take_databases(&found, layers);
+        if RPM.iter().any(|folder| tree.has_below(folder)) {
+            inventory
+                .doubts
+                .push("there is a database of RPM, and its packages cannot be read here".to_owned());
+        }
         let owned = owned(&found, &tree);
         let mut of_languages = found;
         of_languages.retain(|path, _| !is_manifest(path) || modules.describes(path));

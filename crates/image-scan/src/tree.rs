@@ -58,6 +58,12 @@ impl<'layers> Tree<'layers> {
         self.nodes.get(&self.follow(path)).map(|node| node.kind)
     }
 
+    /// Whether there is anything in a folder.
+    pub(crate) fn has_below(&self, folder: &str) -> bool {
+        let first = format!("{folder}/");
+        self.nodes.range(first.clone()..).next().is_some_and(|(path, _)| path.starts_with(&first))
+    }
+
     fn walk(&self, path: &str, last: Last) -> String {
         let mut found = String::new();
         let mut ahead: Vec<String> = normal(path).rsplit('/').map(str::to_owned).collect();

@@ -261,6 +261,14 @@ fn what_may_be_missing_is_told() {
             &[("app/x.jar", "hello")],
             &["`app/x.jar` cannot be read: invalid Zip archive: Could not find EOCD"],
         ),
+        (
+            &[("var/lib/rpm/rpmdb.sqlite", "")],
+            &["there is a database of RPM, and its packages cannot be read here"],
+        ),
+        (
+            &[("var/lib/rpm -> ../../usr/lib/sysimage/rpm", ""), ("usr/lib/sysimage/rpm/rpmdb.sqlite", "")],
+            &["there is a database of RPM, and its packages cannot be read here"],
+        ),
         (&[("hello", "world")], &[]),
     ] {
         assert_eq!(told(files), expected, "{files:?}");
