@@ -3,8 +3,6 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use sha2::{Digest as _, Sha256};
 use shipkit_core::Digest;
 use tar::{Archive, Entry as Header, EntryType};
@@ -15,6 +13,8 @@ use crate::inventory::{Found, Wanted};
 const PATH: usize = 4096;
 /// The longest description of the next entry: its path, in a form for long ones.
 const DESCRIPTION: u64 = 1024 * 1024;
+/// How far back a zstd frame may refer, as a power of two: 128 MiB of memory, which is what `zstd -d` allows as well.
+const WINDOW: u32 = 27;
 /// The most entries: each is kept, because a later layer may remove it.
 const ENTRIES: usize = 2_000_000;
 /// The name with which a layer says that a file of the layers below is gone (OCI image-spec, layer.md).
@@ -137,7 +137,10 @@ impl Layer {
             Packing::Gzip => {
                 Self::unpacked(flate2::bufread::MultiGzDecoder::new(BufReader::new(packed)), size, limits)
             }
-            Packing::Zstd => Self::unpacked(Frames::new(BufReader::new(packed)), size, limits),
+            Packing::Zstd => {
+                let frames = frames(BufReader::new(packed)).map_err(LayerError::Unpack)?;
+                Self::unpacked(frames, size, limits)
+            }
         }
     }
 
@@ -310,57 +313,10 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// The frames of a zstd file, one after the other (RFC 8878 3).
-struct Frames<R> {
-    packed: R,
-    decoder: FrameDecoder,
-    is_open: bool,
-}
-
-impl<R: BufRead> Frames<R> {
-    fn new(packed: R) -> Self {
-        Self { packed, decoder: FrameDecoder::new(), is_open: false }
-    }
-
-    /// Begins with the next frame; whether there is one.
-    fn open(&mut self) -> io::Result<bool> {
-        while !self.packed.fill_buf()?.is_empty() {
-            match self.decoder.init(&mut self.packed) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let length = u64::from(length);
-                    let skipped = io::copy(&mut (&mut self.packed).take(length), &mut io::sink())?;
-                    if skipped < length {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(error)),
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<R: BufRead> Read for Frames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.is_open && !self.open()? {
-                return Ok(0);
-            }
-            self.is_open = true;
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                let blocks = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.packed, blocks).map_err(io::Error::other)?;
-            }
-            let count = self.decoder.read(buffer)?;
-            if 0 < count || buffer.is_empty() {
-                return Ok(count);
-            }
-            self.is_open = false;
-        }
-    }
+fn frames<R: BufRead>(packed: R) -> io::Result<zstd::Decoder<'static, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(packed)?;
+    decoder.window_log_max(WINDOW)?;
+    Ok(decoder)
 }
 
 #[cfg(test)]

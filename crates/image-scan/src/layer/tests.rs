@@ -37,7 +37,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    zstd::encode_all(bytes, 1).unwrap()
 }
 
 fn read(packed: &[u8], packing: Packing, limits: Limits) -> Result<Layer, LayerError> {
@@ -181,6 +181,14 @@ fn what_is_cut_off_or_no_layer_is_an_error() {
         .sum();
     sparse[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     assert!(matches!(read(&sparse, Packing::Plain, NO_LIMITS), Err(LayerError::Sparse)));
+}
+
+#[test]
+fn a_zstd_layer_may_not_ask_for_more_memory_than_is_allowed() {
+    // A frame of unknown size whose window is 2^(10 + exponent) bytes (RFC 8878 3.1.1.1.2), and of it one empty block.
+    let frame = |exponent: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 1, 0, 0];
+    assert!(read(&frame(17), Packing::Zstd, NO_LIMITS).is_ok());
+    assert!(matches!(read(&frame(18), Packing::Zstd, NO_LIMITS), Err(LayerError::Unpack(_))));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn crates_of_rust_have_the_same_findings() {
 
 /// The records of an archive, as they are in it.
 fn texts(archive: &Path, every: usize) -> Vec<Vec<u8>> {
-    let unpacked = ruzstd::decoding::StreamingDecoder::new(std::fs::File::open(archive).unwrap()).unwrap();
+    let unpacked = zstd::Decoder::new(std::fs::File::open(archive).unwrap()).unwrap();
     let mut archive = tar::Archive::new(std::io::BufReader::with_capacity(1 << 20, unpacked));
     let mut texts = Vec::new();
     let is_file = |entry: &tar::Entry<'_, _>| entry.header().entry_type().is_file();
