@@ -1,5 +1,6 @@
 //! What `image-scan` does: reads images by digest, judges them by the policy, stores the verdict as evidence.
 
+pub mod advisories;
 mod args;
 mod facts;
 mod inventory;

@@ -7,6 +7,7 @@ mod standing;
 pub use finding::{Finding, findings};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+pub(crate) use standing::normal;
 pub use standing::{Doubt, Fix, Package, Standing};
 
 /// An advisory. Only what decides is read; details and references are not.
@@ -155,7 +156,7 @@ impl Record {
     }
 
     /// The vulnerabilities that an advisory such as `DSA-5000-1` is about, where it is no copy of one.
-    fn subjects(&self) -> &[String] {
+    pub(crate) fn subjects(&self) -> &[String] {
         let is_of_debian = ["DSA-", "DLA-", "DTSA-"].iter().any(|prefix| self.id.starts_with(prefix));
         match self.original() {
             Some(_) => &[],

@@ -162,6 +162,20 @@ impl Affected {
         }
     }
 
+    /// The listed versions that say more than the ranges do: those of which the ranges do not say already that they are affected, and so the
+    /// same of all that are equal to them. Maven's order has circles, and so there every version may tell something.
+    pub(crate) fn telling_versions(&self) -> impl Iterator<Item = &str> {
+        let scheme = Scheme::of_ecosystem(&self.package.ecosystem).filter(|scheme| *scheme != Scheme::Maven);
+        let is_known = move |version: &str| {
+            scheme.is_some_and(|scheme| {
+                let installed = Version::parse(scheme, version).ok();
+                let mut said = self.ranges.iter().filter(|range| range.kind != "GIT");
+                said.any(|range| matches!(range.standing(scheme, installed.as_ref()), Standing::Affected(_)))
+            })
+        };
+        self.versions.iter().map(String::as_str).filter(move |version| !is_known(version))
+    }
+
     /// Whether it is one of the listed versions, however it is written.
     fn lists(&self, scheme: Scheme, version: &Version) -> bool {
         let is_equal = |listed: &String| {
@@ -272,7 +286,7 @@ fn order(left: Option<&Version>, right: Option<&Version>) -> Ordering {
 }
 
 /// A name of a Python package as PEP 503 has it.
-fn normal(name: &str) -> String {
+pub(crate) fn normal(name: &str) -> String {
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
     words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
 }

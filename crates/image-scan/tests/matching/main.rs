@@ -7,6 +7,7 @@
 )]
 
 mod naive;
+mod sources;
 mod versions;
 
 use std::io::Write as _;

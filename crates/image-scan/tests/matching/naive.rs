@@ -68,7 +68,7 @@ fn crates_of_rust_have_the_same_findings() {
 }
 
 /// The records of an archive, as they are in it.
-fn texts(archive: &Path, every: usize) -> Vec<Vec<u8>> {
+pub(crate) fn texts(archive: &Path, every: usize) -> Vec<Vec<u8>> {
     let unpacked = zstd::Decoder::new(std::fs::File::open(archive).unwrap()).unwrap();
     let mut archive = tar::Archive::new(std::io::BufReader::with_capacity(1 << 20, unpacked));
     let mut texts = Vec::new();
@@ -83,7 +83,7 @@ fn texts(archive: &Path, every: usize) -> Vec<Vec<u8>> {
     texts
 }
 
-type Pair = (String, String, String);
+pub(crate) type Pair = (String, String, String);
 
 /// What the other one finds, in the order of the pairs.
 fn naive(texts: &[Vec<u8>], pairs: &[Pair]) -> Vec<Value> {
@@ -106,13 +106,13 @@ fn naive(texts: &[Vec<u8>], pairs: &[Pair]) -> Vec<Value> {
 }
 
 /// Records by package, and the versions that they name.
-struct Known<'records> {
+pub(crate) struct Known<'records> {
     records: BTreeMap<String, Vec<&'records Record>>,
     versions: BTreeMap<(&'records str, &'records str), BTreeSet<&'records str>>,
 }
 
 impl<'records> Known<'records> {
-    fn of(records: &'records [Record], family: &str) -> Self {
+    pub(crate) fn of(records: &'records [Record], family: &str) -> Self {
         let mut known = Self { records: BTreeMap::new(), versions: BTreeMap::new() };
         for record in records {
             let mut names = BTreeSet::new();
@@ -133,7 +133,7 @@ impl<'records> Known<'records> {
 
     /// Packages that records name, half of them by a version that one names, the others a little beside. Most malware is all versions of a package that
     /// has nothing else, and of which there are far more than of all others: these are every third.
-    fn pairs(&self) -> Vec<Pair> {
+    pub(crate) fn pairs(&self) -> Vec<Pair> {
         let mut random = Random(7);
         let packages: Vec<_> = self.versions.iter().filter(|(_, versions)| !versions.is_empty()).collect();
         let several: Vec<_> = packages.iter().filter(|(_, versions)| versions.len() > 2).copied().collect();
@@ -146,10 +146,14 @@ impl<'records> Known<'records> {
         (0..PAIRS).map(pair).collect()
     }
 
+    /// The records about packages that may have this name.
+    pub(crate) fn about(&self, name: &str) -> impl Iterator<Item = &'records Record> {
+        self.records.get(&key(name)).into_iter().flatten().copied()
+    }
+
     /// Ours, in the form of theirs.
     fn findings(&self, (ecosystem, name, version): &Pair) -> Value {
-        let records = self.records.get(&key(name)).into_iter().flatten().copied();
-        let found = findings(records, &Package { ecosystem, name, version });
+        let found = findings(self.about(name), &Package { ecosystem, name, version });
         let mut rows: Vec<_> = found
             .into_iter()
             .map(|finding| {
@@ -175,7 +179,7 @@ fn key(name: &str) -> String {
 }
 
 /// The versions that an entry names; of long lists only some.
-fn named(entry: &Affected) -> impl Iterator<Item = &str> {
+pub(crate) fn named(entry: &Affected) -> impl Iterator<Item = &str> {
     let events = entry.ranges.iter().filter(|range| range.kind != "GIT").flat_map(|range| &range.events);
     let in_events = events.flat_map(|event| {
         [&event.introduced, &event.fixed, &event.last_affected].into_iter().filter_map(Option::as_deref)

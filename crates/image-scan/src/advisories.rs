@@ -1,0 +1,217 @@
+//! `Advisories`: where the records about packages come from. What they mean for a package is for `osv` to say; all sources give
+//! records that mean the same.
+
+mod api;
+mod folder;
+mod index;
+mod wanted;
+
+use std::io;
+use std::time::Duration;
+
+pub use api::Api;
+pub use folder::Folder;
+pub use index::{Blob, Index};
+use shipkit_core::exit::ExitCode;
+use shipkit_core::hint::Hint;
+use wanted::Wanted;
+
+use crate::osv::{Package, Record};
+
+/// A source of advisories.
+#[derive(Debug)]
+pub enum Advisories {
+    /// The service of OSV.
+    Api(Api),
+    /// Files in the layout of the bucket of OSV.
+    Folder(Folder),
+    /// The same in a compact form.
+    Index(Index),
+}
+
+/// What a source has about packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Every record that may be about one of them, each with its entries about them, by ecosystem and then by id. Where sources are kept by
+    /// ecosystem, a record about packages of two ecosystems comes once for each.
+    pub records: Vec<Record>,
+    /// The records that cannot be understood, whatever they are about. Whoever judges has to tell of them.
+    pub unread: Vec<String>,
+}
+
+/// Why nobody can say what there is about the packages. It never means that there is nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvisoriesError {
+    /// A file or folder cannot be read.
+    #[error("`{place}` cannot be read")]
+    Read {
+        /// Its path.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is no archive of advisories.
+    #[error("`{place}` is no archive of advisories: {why}")]
+    Archive {
+        /// Its path.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// More than is read.
+    #[error("`{place}` has {what}")]
+    Large {
+        /// Its path.
+        place: String,
+        /// Which limit it exceeds.
+        what: &'static str,
+    },
+    /// A source without a word about an ecosystem.
+    #[error("`{place}` has no advisories for `{ecosystem}`, but for {there}")]
+    Missing {
+        /// What was asked for.
+        ecosystem: String,
+        /// What was looked at.
+        place: String,
+        /// What it has.
+        there: String,
+    },
+    /// It is hardly a matter of single records.
+    #[error("`{place}` has more than {count} records that cannot be understood, `{first}` among them")]
+    Unread {
+        /// What was looked at.
+        place: String,
+        /// How many are borne.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// A blob of an index that cannot be read.
+    #[error("the index of `{ecosystem}` cannot be read: {why}")]
+    Damaged {
+        /// What it is about.
+        ecosystem: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An address that is none, or to which packages should not be told.
+    #[error("`{0}` is no address of a service of advisories")]
+    Address(String),
+    /// No client can be made.
+    #[error("no HTTP client can be made")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No connection, or one that broke.
+    #[error("the service of advisories cannot be reached to {what}")]
+    Unreachable {
+        /// What it was asked.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The service does not answer the question.
+    #[error("the service of advisories refused to {what}: status {status}")]
+    Refused {
+        /// What it was asked.
+        what: &'static str,
+        /// Its answer.
+        status: u16,
+    },
+    /// An answer that is none.
+    #[error("the service of advisories answered nothing that can be understood when asked to {what}: {why}")]
+    Answer {
+        /// What it was asked.
+        what: &'static str,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// No answer in time.
+    #[error("the service of advisories has not answered for {0:?}")]
+    Late(Duration),
+    /// The program ends before it is done.
+    #[error("reading advisories was stopped")]
+    Stopped(#[source] tokio::task::JoinError),
+}
+
+impl Hint for AdvisoriesError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { ecosystem, .. } => {
+                Some(format!("add the advisories for `{ecosystem}`, or ask another source"))
+            }
+            Self::Damaged { .. } => Some("build the index again".to_owned()),
+            Self::Read { .. }
+            | Self::Archive { .. }
+            | Self::Large { .. }
+            | Self::Unread { .. }
+            | Self::Client(_)
+            | Self::Answer { .. }
+            | Self::Stopped(_) => None,
+            Self::Address(_) => Some(format!("give an `https` address, such as `{}`", Api::ADDRESS)),
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::Late(_) => {
+                Some("try again later, or use advisories that are kept nearby".to_owned())
+            }
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Address(_) => ExitCode::Usage,
+            // A gate that cannot fetch its advisories has not passed, and has not failed either.
+            Self::Read { .. }
+            | Self::Archive { .. }
+            | Self::Large { .. }
+            | Self::Missing { .. }
+            | Self::Unread { .. }
+            | Self::Damaged { .. }
+            | Self::Client(_)
+            | Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::Answer { .. }
+            | Self::Late(_)
+            | Self::Stopped(_) => ExitCode::Unknown,
+        }
+    }
+}
+
+impl Advisories {
+    /// What there is about packages. Records that were withdrawn are left out.
+    ///
+    /// # Errors
+    /// When that is not known for one of their ecosystems.
+    pub async fn about(&self, packages: &[Package<'_>]) -> Result<Known, AdvisoriesError> {
+        let wanted = Wanted::of(packages);
+        match self {
+            Self::Api(api) => api.about(packages).await,
+            Self::Folder(folder) => {
+                let folder = folder.clone();
+                aside(move || folder.about(&wanted)).await
+            }
+            Self::Index(index) => {
+                let index = index.clone();
+                aside(move || index.about(&wanted)).await
+            }
+        }
+    }
+}
+
+/// Reading files is no work for a thread on which others wait.
+async fn aside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, AdvisoriesError> + Send + 'static,
+) -> Result<T, AdvisoriesError> {
+    tokio::task::spawn_blocking(read).await.map_err(AdvisoriesError::Stopped)?
+}
+
+/// `Debian` of `Debian:12`.
+fn family(ecosystem: &str) -> &str {
+    ecosystem.split_once(':').map_or(ecosystem, |(family, _)| family)
+}
+
+/// Some of many names, for a message.
+fn some<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name:.80}`")).collect();
+    match names.get(..20) {
+        Some(first) if first.len() < names.len() => format!("{} and others", first.join(", ")),
+        _ if names.is_empty() => "none".to_owned(),
+        _ => names.join(", "),
+    }
+}

@@ -1,0 +1,218 @@
+//! `Index`: advisories in a compact form, one blob for each ecosystem or release, so that only what an image needs is read. Of a record it
+//! keeps what decides, the day it was published, and the beginning of its summary.
+
+mod build;
+mod cursor;
+mod entry;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use bytes::Bytes;
+use cursor::{Cursor, Damaged};
+use jiff::Timestamp;
+
+use super::wanted::{Family, Wanted};
+use super::{AdvisoriesError, Folder, Known, family, some};
+use crate::osv::Record;
+
+/// How a blob begins: what it is, and the version of its form.
+const MAGIC: &[u8] = b"shipkit-advisories-1\n";
+/// The most that a blob may unpack to: the largest real one has a tenth of that.
+const UNPACKED: u64 = 64 * 1024 * 1024;
+/// How far back its frame may refer, as a power of two.
+const WINDOW: u32 = 27;
+/// The most bytes that are read of a blob about the packages of one image.
+const ABOUT: usize = 16 * 1024 * 1024;
+
+/// Blobs by the ecosystem that they are about.
+#[derive(Debug, Clone, Default)]
+pub struct Index {
+    blobs: BTreeMap<String, Blob>,
+}
+
+/// One ecosystem of an index, or one release of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Such as `Debian:12`, `Alpine:v3.21`, `npm`.
+    pub ecosystem: String,
+    /// When it was built.
+    pub built: Timestamp,
+    /// When the newest of the records it was built from was changed; none where none of them says.
+    pub newest: Option<Timestamp>,
+    /// All of it, with what stands above.
+    pub bytes: Bytes,
+    /// Where its frame begins.
+    start: usize,
+}
+
+impl Index {
+    /// An index of these blobs. Only how they begin is read now.
+    ///
+    /// # Errors
+    /// When one is no such blob, or two are about the same ecosystem.
+    pub fn new(blobs: impl IntoIterator<Item = Bytes>) -> Result<Self, AdvisoriesError> {
+        let mut index = Self::default();
+        for bytes in blobs {
+            let blob = Blob::new(bytes).map_err(|damaged| damaged.of("an ecosystem"))?;
+            if let Some(blob) = index.blobs.insert(blob.ecosystem.clone(), blob) {
+                return Err(Damaged("there are two of them").of(&blob.ecosystem));
+            }
+        }
+        Ok(index)
+    }
+
+    /// Builds the blobs of these ecosystems. One that has releases stands for all of them: `Alpine` is every `Alpine:v3.21` that records
+    /// are about.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or has no record about one of them.
+    pub fn build(folder: &Folder, ecosystems: &[&str], now: Timestamp) -> Result<Vec<Blob>, AdvisoriesError> {
+        let mut blobs = Vec::new();
+        for ecosystem in ecosystems {
+            blobs.extend(build::blobs(folder, ecosystem, now)?);
+        }
+        Ok(blobs)
+    }
+
+    /// Its blobs, in the order of their ecosystems.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        self.blobs.values()
+    }
+
+    /// What it has about packages.
+    pub(super) fn about(&self, wanted: &Wanted) -> Result<Known, AdvisoriesError> {
+        let mut known = Known::default();
+        for (family, packages) in &wanted.families {
+            let mut records = BTreeMap::new();
+            for ecosystem in &packages.ecosystems {
+                let blob = self.blob(ecosystem)?;
+                let read = blob.read(ecosystem, packages, &mut records);
+                let unread = read.map_err(|damaged| damaged.of(ecosystem))?;
+                // All releases of a family were built from the same folder.
+                known.unread.retain(|name| !name.starts_with(&format!("{family}/")));
+                known.unread.extend(unread);
+            }
+            known.records.extend(records.into_values());
+        }
+        Ok(known)
+    }
+
+    fn blob(&self, ecosystem: &str) -> Result<&Blob, AdvisoriesError> {
+        let blob = self.blobs.get(ecosystem).or_else(|| self.blobs.get(family(ecosystem)));
+        blob.ok_or_else(|| AdvisoriesError::Missing {
+            ecosystem: ecosystem.to_owned(),
+            place: "the index".to_owned(),
+            there: some(self.blobs.keys().map(String::as_str)),
+        })
+    }
+}
+
+impl Damaged {
+    fn of(self, ecosystem: &str) -> AdvisoriesError {
+        AdvisoriesError::Damaged { ecosystem: ecosystem.to_owned(), why: self.0 }
+    }
+}
+
+impl Blob {
+    fn new(bytes: Bytes) -> Result<Self, Damaged> {
+        let mut head = Cursor::new(&bytes);
+        if head.bytes(MAGIC.len()).ok() != Some(MAGIC) {
+            return Err(Damaged("it does not begin as one"));
+        }
+        let ecosystem = head.text()?.to_owned();
+        let time = |text: &str| text.parse().map_err(|_no_time: jiff::Error| Damaged("a time in it is none"));
+        let built = time(head.text()?)?;
+        let newest = head.optional()?.map(time).transpose()?;
+        let start = bytes.len().saturating_sub(head.rest().len());
+        Ok(Self { ecosystem, built, newest, bytes, start })
+    }
+
+    /// Adds the records about packages; the names of those that could not be understood.
+    fn read(
+        &self,
+        asked: &str,
+        packages: &Family,
+        records: &mut BTreeMap<String, Record>,
+    ) -> Result<Vec<String>, Damaged> {
+        let body = unpacked(self.bytes.get(self.start..).unwrap_or_default())?;
+        let body = Body::read(&body)?;
+        let keys = packages.keys(asked);
+        let mut rows = Vec::new();
+        let mut at = body.rows;
+        for (key, size) in &body.packages {
+            let bytes = at.bytes(*size)?;
+            if keys.contains(*key) {
+                rows.push((*key, Cursor::new(bytes)));
+            }
+        }
+        let size = rows.iter().fold(0_usize, |sum, (_, row)| sum.saturating_add(row.rest().len()));
+        let mut left = ABOUT.checked_sub(size).ok_or(Damaged::LARGE)?;
+        for (key, mut row) in rows {
+            while !row.rest().is_empty() {
+                let number = row.number()?;
+                let affected = entry::read(&mut row, (&self.ecosystem, key))?;
+                let bytes = body.record(number)?;
+                left = left.checked_sub(bytes.len()).ok_or(Damaged::LARGE)?;
+                let record = entry::read_record(bytes)?;
+                records.entry(record.id.clone()).or_insert(record).affected.push(affected);
+            }
+        }
+        Ok(body.unread)
+    }
+}
+
+/// The parts of an unpacked blob.
+struct Body<'bytes> {
+    unread: Vec<String>,
+    /// The keys of the packages, and how many bytes of rows each has.
+    packages: Vec<(&'bytes str, usize)>,
+    /// Where each record begins.
+    starts: Vec<usize>,
+    rows: Cursor<'bytes>,
+    records: &'bytes [u8],
+}
+
+impl<'bytes> Body<'bytes> {
+    fn read(bytes: &'bytes [u8]) -> Result<Self, Damaged> {
+        let mut cursor = Cursor::new(bytes);
+        let unread = cursor.many(|cursor| cursor.text().map(str::to_owned))?;
+        let packages = cursor.many(|cursor| Ok((cursor.text()?, cursor.number()?)))?;
+        let sizes = cursor.many(Cursor::number)?;
+        let rows = packages.iter().fold(0_usize, |sum, (_, size)| sum.saturating_add(*size));
+        let rows = Cursor::new(cursor.bytes(rows)?);
+        let mut end = 0_usize;
+        let mut starts = Vec::with_capacity(sizes.len());
+        for size in sizes {
+            starts.push(end);
+            end = end.saturating_add(size);
+        }
+        let records = cursor.bytes(end)?;
+        if !cursor.rest().is_empty() {
+            return Err(Damaged("there is something behind its end"));
+        }
+        Ok(Self { unread, packages, starts, rows, records })
+    }
+
+    fn record(&self, number: usize) -> Result<&'bytes [u8], Damaged> {
+        let start = *self.starts.get(number).ok_or(Damaged("it names a record that it has not"))?;
+        let end = self.starts.get(number.saturating_add(1)).copied().unwrap_or(self.records.len());
+        self.records.get(start..end).ok_or(Damaged::SHORT)
+    }
+}
+
+fn unpacked(frame: &[u8]) -> Result<Vec<u8>, Damaged> {
+    let damaged = |_cause: std::io::Error| Damaged("it cannot be unpacked");
+    let mut decoder = zstd::Decoder::with_buffer(frame).map_err(damaged)?;
+    decoder.window_log_max(WINDOW).map_err(damaged)?;
+    let mut bytes = Vec::new();
+    decoder.take(UNPACKED + 1).read_to_end(&mut bytes).map_err(damaged)?;
+    if u64::try_from(bytes.len()).is_ok_and(|size| size <= UNPACKED) {
+        Ok(bytes)
+    } else {
+        Err(Damaged::LARGE)
+    }
+}
+
+#[cfg(test)]
+mod tests;
