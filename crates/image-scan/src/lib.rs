@@ -13,22 +13,26 @@ mod source;
 mod support;
 mod tree;
 pub mod version;
+mod vulnerabilities;
 
 use std::path::Path;
 
+use advisories::{Advisories, Api, Folder};
 pub use args::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use inventory::Inventory;
 use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
-use shipkit_core::policy::{ImageRule, Policy, Severity, judge};
+use shipkit_core::policy::{ImageRule, Policy, Severity, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{ImageRef, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Credentials, Manifest, Registry, Target};
 use shipkit_runner::{Failure, Runner, env};
 use source::{Contents, Known, Source};
+use vulnerabilities::{Sought, together};
 
 /// How many images are read at once.
 const AT_ONCE: usize = 2;
@@ -44,8 +48,10 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
     let images = images(&args, config.as_ref(), &runner).await?;
+    let advisories = advisories(&args, config.as_ref())?;
     let scan = Scan {
         args: &args,
+        advisories: advisories.as_ref(),
         config: config.as_ref(),
         reports: &reports,
         runner: &runner,
@@ -63,6 +69,7 @@ struct Scan<'a> {
     args: &'a Args,
     config: Option<&'a Config>,
     reports: &'a reports::Reports,
+    advisories: Option<&'a Advisories>,
     runner: &'a Runner,
     known: Known,
 }
@@ -70,29 +77,57 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Judges one image, every platform of it, and stores the verdict.
     async fn judged(&self, image: Image) -> Result<Vec<Judged>, Failure> {
-        let Self { args, config, reports, runner, known } = self;
+        let Self { args, config, reports, runner, known, .. } = self;
         runner.say(&format!("reading {}", image.name));
         let contents = image.source.images(&image.manifest, known).await?;
         let digests: Vec<_> = facts_digests(&image.manifest);
-        let findings = reports::of(reports, &image.name, &digests)?;
+        let reported = reports::of(reports, &image.name, &digests)?;
         let policy = policy(*config, &image.name)?;
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        let own: Vec<_> = contents
-            .into_iter()
-            .map(|Contents { facts, inventory, steps }| Judged {
+        let mut own = Vec::new();
+        for Contents { facts, inventory, steps } in contents {
+            let vulnerabilities = self.vulnerabilities(&inventory, reported.clone()).await?;
+            let judgement = judge(&facts, vulnerabilities.as_ref(), &policy);
+            own.push(Judged {
                 name: image.name.clone(),
-                judgement: judge(&facts, findings.as_deref(), &policy),
+                judgement,
                 platform: facts.platform,
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
                 steps,
-            })
-            .collect();
+            });
+        }
         if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
             registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
         }
         Ok(own)
     }
+
+    /// What advisories and the report of a scanner say; none if there is neither.
+    async fn vulnerabilities(
+        &self,
+        inventory: &Inventory,
+        reported: Option<Vulnerabilities>,
+    ) -> Result<Option<Vulnerabilities>, Failure> {
+        let Some(advisories) = self.advisories else { return Ok(reported) };
+        let sought = Sought::of(inventory);
+        let found = sought.vulnerabilities(&advisories.about(&sought.packages()).await?);
+        Ok(Some(match reported {
+            Some(reported) => together(found, reported),
+            None => found,
+        }))
+    }
+}
+
+/// Where advisories are looked up, if anywhere.
+fn advisories(args: &Args, config: Option<&Config>) -> Result<Option<Advisories>, Failure> {
+    let Some(source) = config.and_then(|config| config.scan.image.advisories.as_deref()) else {
+        return Ok(None);
+    };
+    Ok(Some(match source {
+        "osv" => Advisories::Api(Api::new(Api::ADDRESS)?),
+        folder => Advisories::Folder(Folder::new(args.directory.join(folder))),
+    }))
 }
 
 /// One image to judge.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shipkit_core::policy::Finding;
+use shipkit_core::policy::Vulnerabilities;
 use shipkit_core::policy::finding::Report;
 use shipkit_runner::Failure;
 
@@ -41,7 +41,11 @@ fn parse(file: &Path) -> Result<Report, Failure> {
 }
 
 /// The findings about one image. A report about other bytes is not about this image.
-pub(crate) fn of(reports: &Reports, name: &str, digests: &[String]) -> Result<Option<Vec<Finding>>, Failure> {
+pub(crate) fn of(
+    reports: &Reports,
+    name: &str,
+    digests: &[String],
+) -> Result<Option<Vulnerabilities>, Failure> {
     let Some(report) = reports.get(name).or_else(|| reports.get("")) else { return Ok(None) };
     if !report.is_about(digests.iter().map(String::as_str)) {
         return Err(Failure::unknown(format!(
@@ -52,5 +56,5 @@ pub(crate) fn of(reports: &Reports, name: &str, digests: &[String]) -> Result<Op
         ))
         .with_hint("scan the image by the digest of this release"));
     }
-    Ok(Some(report.findings.clone()))
+    Ok(Some(Vulnerabilities { findings: report.findings.clone(), doubts: Vec::new() }))
 }

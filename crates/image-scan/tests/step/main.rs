@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod advised;
 mod bench;
 mod layout;
 mod pushed;

@@ -236,7 +236,7 @@ fn a_plain_tar_is_as_large_as_it_is_and_zstd_is_unpacked() {
 }
 
 /// The tar of one file.
-fn tar(path: &str, content: &str) -> Vec<u8> {
+pub(crate) fn tar(path: &str, content: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len().try_into().unwrap());

@@ -307,6 +307,9 @@ pub(super) struct RawImageScan {
     pub(super) severity: Option<RawSeverity>,
     /// Whether findings without a fix are left out. Default: `true`.
     pub(super) ignore_unfixed: Option<bool>,
+    /// Where advisories about the packages of an image are looked up: `osv` for the service of OSV (which is told all packages), or a
+    /// folder in the checkout in the layout of the bucket of OSV. Without it, only reports of scanners are judged.
+    pub(super) advisories: Option<String>,
     /// A file with findings to ignore, each with reason and expiry.
     pub(super) ignore_file: Option<String>,
     /// The form of the report. Default: `sarif`.

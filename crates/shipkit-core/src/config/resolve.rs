@@ -363,6 +363,7 @@ fn scan(raw: Option<&RawScan>) -> Scan {
                 Some(RawSeverity::Critical) => Severity::Critical,
             },
             ignore_unfixed: image.ignore_unfixed.unwrap_or(true),
+            advisories: image.advisories,
             ignore_file: image.ignore_file,
             report: image.report.unwrap_or_default(),
         },

@@ -339,6 +339,8 @@ pub struct ImageScan {
     pub severity: Severity,
     /// Whether findings without a fix are left out.
     pub ignore_unfixed: bool,
+    /// Where advisories are looked up: `osv`, or a folder in the checkout.
+    pub advisories: Option<String>,
     /// A file with findings to ignore, each with reason and expiry.
     pub ignore_file: Option<String>,
     /// The form of the report.

@@ -30,6 +30,8 @@ pub struct Finding {
     pub severity: Severity,
     /// The version that mends it, where there is one.
     pub fixed_in: Option<String>,
+    /// The package itself is the attack: no policy lets that pass.
+    pub is_malware: bool,
 }
 
 /// A scanner's report about one image.
@@ -86,6 +88,11 @@ impl Severity {
             _ => Self::Unknown,
         }
     }
+}
+
+/// Whether a record is about a package that is itself the attack: as in github.com/ossf/malicious-packages.
+fn is_malware(id: &str) -> bool {
+    id.starts_with("MAL-")
 }
 
 #[derive(Deserialize)]
@@ -183,6 +190,7 @@ impl Report {
             report.results.into_iter().flatten().filter_map(|result| result.vulnerabilities).flatten();
         let findings = findings.map(|found| Finding {
             severity: Severity::from_word(&found.severity),
+            is_malware: is_malware(&found.id),
             id: found.id,
             package: found.pkg_name,
             version: found.installed_version,
@@ -195,6 +203,7 @@ impl Report {
     fn from_grype(report: Grype) -> Self {
         let findings = report.matches.into_iter().map(|found| Finding {
             severity: Severity::from_word(&found.vulnerability.severity),
+            is_malware: is_malware(&found.vulnerability.id),
             id: found.vulnerability.id,
             package: found.artifact.name,
             version: found.artifact.version,

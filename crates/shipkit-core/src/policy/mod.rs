@@ -38,6 +38,15 @@ pub enum ImageRule {
     PinnedBase,
 }
 
+/// What is known of the vulnerabilities of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vulnerabilities {
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// What could not be told, a clause each: where there is one, nobody knows that there is no more than what was found.
+    pub doubts: Vec<String>,
+}
+
 /// What an image must fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -74,13 +83,13 @@ impl ImageRule {
     }
 }
 
-/// Judges one image: its own rules, its size, and what a scanner reported about it (`None`: no scanner ran).
+/// Judges one image: its own rules, its size, and its vulnerabilities (`None`: nobody looked for any).
 #[must_use]
-pub fn judge(facts: &ImageFacts, findings: Option<&[Finding]>, policy: &Policy) -> Judgement {
+pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Policy) -> Judgement {
     let mut rules: Vec<_> = policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts))).collect();
     rules.push(("size", judge_size(facts, policy.size_limit)));
-    let blocking = findings.map(|findings| blocking(findings, policy)).unwrap_or_default();
-    rules.push(("vulnerabilities", judge_findings(findings, &blocking, policy)));
+    let blocking = known.map(|known| blocking(&known.findings, policy)).unwrap_or_default();
+    rules.push(("vulnerabilities", judge_vulnerabilities(known, &blocking, policy)));
     let verdict = Verdict::of_all(rules.iter().map(|(_, outcome)| outcome.verdict));
     let decisive = rules.iter().filter(|(_, outcome)| outcome.verdict == verdict);
     let cause = match verdict {
@@ -142,33 +151,50 @@ fn judge_size(facts: &ImageFacts, limit: Option<u64>) -> Outcome {
 
 fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
     let blocks = |finding: &&Finding| {
-        policy.severity <= finding.severity && (finding.fixed_in.is_some() || !policy.ignore_unfixed)
+        let is_bad =
+            policy.severity <= finding.severity && (finding.fixed_in.is_some() || !policy.ignore_unfixed);
+        is_bad || finding.is_malware
     };
     let mut blocking: Vec<_> = findings.iter().filter(blocks).cloned().collect();
-    blocking.sort_by(|a, b| (b.severity, &a.id, &a.package).cmp(&(a.severity, &b.id, &b.package)));
+    let badness = |finding: &Finding| (finding.is_malware, finding.severity);
+    blocking.sort_by(|a, b| (badness(b), &a.id, &a.package).cmp(&(badness(a), &b.id, &b.package)));
     blocking
 }
 
-fn judge_findings(findings: Option<&[Finding]>, blocking: &[Finding], policy: &Policy) -> Outcome {
-    let Some(findings) = findings else {
-        return Outcome::skipped("no scanner report was given");
+fn judge_vulnerabilities(known: Option<&Vulnerabilities>, blocking: &[Finding], policy: &Policy) -> Outcome {
+    let Some(Vulnerabilities { findings, doubts }) = known else {
+        return Outcome::skipped("neither advisories nor the report of a scanner were given");
     };
-    let Some(worst) = blocking.first() else {
-        let unknown = findings.iter().filter(|finding| finding.severity == Severity::Unknown).count();
-        return Outcome::pass(format!(
-            "{} findings, none blocks, {unknown} of unknown severity",
-            findings.len()
-        ));
-    };
-    let fix = worst.fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default();
-    Outcome::fail(format!(
-        "{} findings of {} and above, first {} in {} {}{fix}",
-        blocking.len(),
-        policy.severity.word(),
-        worst.id,
-        worst.package,
-        worst.version
-    ))
+    if let Some(worst) = blocking.first() {
+        return Outcome::fail(blocked(worst, blocking.len(), policy));
+    }
+    let unknown = findings.iter().filter(|finding| finding.severity == Severity::Unknown).count();
+    let found = format!("{} findings, none blocks, {unknown} of unknown severity", findings.len());
+    match &doubts[..] {
+        [] => Outcome::pass(found),
+        [doubt] => Outcome::inconclusive(format!(
+            "it cannot be told how many vulnerabilities it has: {doubt} ({found})"
+        )),
+        [doubt, more @ ..] => Outcome::inconclusive(format!(
+            "it cannot be told how many vulnerabilities it has: {doubt}, and {} more ({found})",
+            more.len()
+        )),
+    }
+}
+
+/// How many findings fail, and the worst of them.
+fn blocked(worst: &Finding, count: usize, policy: &Policy) -> String {
+    let Finding { id, package, version, fixed_in, is_malware, .. } = worst;
+    if *is_malware {
+        return format!(
+            "{package} {version} is malware ({id}): take it out, and change the secrets that it could read"
+        );
+    }
+    let fix = fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default();
+    format!(
+        "{count} findings of {} and above, first {id} in {package} {version}{fix}",
+        policy.severity.word()
+    )
 }
 
 #[cfg(test)]
@@ -206,7 +232,12 @@ mod tests {
             version: "1.2".to_owned(),
             severity,
             fixed_in: fixed_in.map(str::to_owned),
+            is_malware: false,
         }
+    }
+
+    fn known(findings: &[Finding]) -> Vulnerabilities {
+        Vulnerabilities { findings: findings.to_vec(), doubts: Vec::new() }
     }
 
     #[track_caller]
@@ -237,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_finding_blocks_by_severity_and_only_if_it_can_be_fixed() {
-        let verdict = |finding| judge(&good(), Some(&[finding]), &policy()).outcome.verdict;
+        let verdict = |finding| judge(&good(), Some(&known(&[finding])), &policy()).outcome.verdict;
         assert_eq!(verdict(finding(Severity::High, Some("1.3"))), Verdict::Fail);
         assert_eq!(verdict(finding(Severity::Critical, Some("1.3"))), Verdict::Fail);
         assert_eq!(verdict(finding(Severity::Critical, None)), Verdict::Pass);
@@ -248,7 +279,7 @@ mod tests {
     #[test]
     fn the_sentence_counts_and_names_the_worst() {
         let findings = [finding(Severity::High, Some("1.3")), finding(Severity::Critical, Some("1.4"))];
-        let judgement = judge(&good(), Some(&findings), &policy());
+        let judgement = judge(&good(), Some(&known(&findings)), &policy());
         assert_eq!(judgement.blocking.len(), 2);
         assert_eq!(
             judgement.outcome.cause,
@@ -257,9 +288,37 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_a_scanner_report_says_so() {
+    fn malware_blocks_whatever_the_policy_leaves_out() {
+        let malware =
+            Finding { id: "MAL-2026-1".to_owned(), is_malware: true, ..finding(Severity::Unknown, None) };
+        let judgement =
+            judge(&good(), Some(&known(&[finding(Severity::Critical, Some("2")), malware])), &policy());
+        assert_eq!(judgement.blocking.len(), 2);
+        assert_eq!(
+            judgement.outcome,
+            Outcome::fail(
+                "zlib 1.2 is malware (MAL-2026-1): take it out, and change the secrets that it could read"
+            )
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_no_pass_and_hides_no_failure() {
+        let outcome = |severity, doubts: &[&str]| {
+            let doubts = doubts.iter().map(|&doubt| doubt.to_owned()).collect();
+            let known = Vulnerabilities { findings: vec![finding(severity, Some("1.3"))], doubts };
+            judge(&good(), Some(&known), &policy()).outcome
+        };
+        let cause = "it cannot be told how many vulnerabilities it has: x is damaged, and 1 more (1 findings, none blocks, 0 of unknown severity)";
+        assert_eq!(outcome(Severity::Low, &["x is damaged", "y"]), Outcome::inconclusive(cause));
+        assert_eq!(outcome(Severity::Low, &["x"]).verdict, Verdict::Inconclusive);
+        assert_eq!(outcome(Severity::High, &["x"]).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn an_image_whose_vulnerabilities_nobody_looked_for_says_so() {
         let judgement = judge(&good(), None, &policy());
         let (_, outcome) = judgement.rules.last().unwrap();
-        assert_eq!(outcome, &Outcome::skipped("no scanner report was given"));
+        assert_eq!(outcome, &Outcome::skipped("neither advisories nor the report of a scanner were given"));
     }
 }

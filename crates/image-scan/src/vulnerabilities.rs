@@ -1,0 +1,227 @@
+//! `Sought`: what advisories say about the packages of an image.
+
+use std::collections::{BTreeSet, HashMap};
+
+use shipkit_core::policy::{Finding, Vulnerabilities};
+
+use crate::advisories::Known;
+use crate::inventory::Inventory;
+use crate::osv::{self, Doubt, Fix, Package, Record, Standing};
+
+/// The packages of an image as advisories name them, each once, and what is not known of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sought {
+    named: BTreeSet<(String, String, String)>,
+    doubts: Vec<String>,
+}
+
+impl Sought {
+    /// Packages that were built from one source are one. The runtime of a language has no advisories at OSV.
+    pub(crate) fn of(inventory: &Inventory) -> Self {
+        let is_listed = |ecosystem: &str| ecosystem != "node";
+        let packages = inventory.packages.iter().filter(|package| is_listed(&package.ecosystem));
+        let named = packages.map(|package| {
+            let own = (package.name.clone(), package.version.clone());
+            let (name, version) = package.source.clone().unwrap_or(own);
+            (package.ecosystem.clone(), name, version)
+        });
+        Self { named: named.collect(), doubts: inventory.doubts.clone() }
+    }
+
+    /// As a source of advisories is asked for them.
+    pub(crate) fn packages(&self) -> Vec<Package<'_>> {
+        let package = |(ecosystem, name, version)| Package { ecosystem, name, version };
+        self.named.iter().map(|(ecosystem, name, version)| package((ecosystem, name, version))).collect()
+    }
+
+    /// What records say about them.
+    pub(crate) fn vulnerabilities(&self, known: &Known) -> Vulnerabilities {
+        let mut by_name: HashMap<String, Vec<&Record>> = HashMap::new();
+        for record in &known.records {
+            // Spellings that may mean the same package come together here; which of them do is for the record to say.
+            let names: BTreeSet<_> =
+                record.affected.iter().map(|entry| osv::normal(&entry.package.name)).collect();
+            for name in names {
+                by_name.entry(name).or_default().push(record);
+            }
+        }
+        let unread = known.unread.iter().map(|name| format!("the advisory `{name}` cannot be understood"));
+        let mut vulnerabilities = Vulnerabilities {
+            findings: Vec::new(),
+            doubts: self.doubts.iter().cloned().chain(unread).collect(),
+        };
+        for package in self.packages() {
+            let records = by_name.get(&osv::normal(package.name)).into_iter().flatten().copied();
+            for finding in osv::findings(records, &package) {
+                take(&finding, &package, &mut vulnerabilities);
+            }
+        }
+        vulnerabilities
+    }
+}
+
+fn take(found: &osv::Finding<'_>, package: &Package<'_>, to: &mut Vulnerabilities) {
+    let id = found.names.first().copied().unwrap_or_default();
+    let fixed_in = match &found.standing {
+        Standing::NotAffected => return,
+        Standing::CannotTell(doubt) => {
+            to.doubts.push(format!("whether {} {} has {id} ({})", package.name, package.version, why(doubt)));
+            return;
+        }
+        Standing::Affected(Fix::In(version)) => Some(version.clone()),
+        Standing::Affected(Fix::After(version)) => Some(format!("a version after {version}")),
+        Standing::Affected(Fix::None) => None,
+    };
+    to.findings.push(Finding {
+        id: id.to_owned(),
+        package: package.name.to_owned(),
+        version: package.version.to_owned(),
+        severity: found.severity,
+        fixed_in,
+        is_malware: found.is_malware,
+    });
+}
+
+fn why(doubt: &Doubt) -> String {
+    match doubt {
+        Doubt::Ecosystem => "the order of its versions is not known here".to_owned(),
+        Doubt::Installed => "that is no version there".to_owned(),
+        Doubt::Listed(version) => format!("`{version}` is no version there"),
+        Doubt::NoVersions => "its record lists no versions".to_owned(),
+    }
+}
+
+/// What two sources found together: of one vulnerability in one package, the worse of both is kept.
+pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulnerabilities {
+    let mut both = first;
+    both.doubts.extend(second.doubts);
+    for finding in second.findings {
+        let same = |one: &&mut Finding| {
+            (&one.id, &one.package, &one.version) == (&finding.id, &finding.package, &finding.version)
+        };
+        match both.findings.iter_mut().find(same) {
+            Some(known) => {
+                known.severity = known.severity.max(finding.severity);
+                known.fixed_in = known.fixed_in.take().or(finding.fixed_in);
+            }
+            None => both.findings.push(finding),
+        }
+    }
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shipkit_core::policy::Severity;
+
+    use super::*;
+    use crate::inventory;
+
+    fn package(ecosystem: &str, name: &str, version: &str, source: Option<&str>) -> inventory::Package {
+        let text = str::to_owned;
+        inventory::Package {
+            ecosystem: text(ecosystem),
+            name: text(name),
+            version: text(version),
+            source: source.map(|source| (text(source), text(version))),
+            layer: 0,
+            path: text("x"),
+        }
+    }
+
+    fn inventory(packages: Vec<inventory::Package>, doubts: &[&str]) -> Inventory {
+        let doubts = doubts.iter().map(|&doubt| doubt.to_owned()).collect();
+        Inventory { system: None, packages, owned: 0, support: Vec::new(), doubts }
+    }
+
+    fn record(id: &str, ecosystem: &str, name: &str, events: &Value) -> Record {
+        let affected = json!([{"package": {"ecosystem": ecosystem, "name": name},
+            "ranges": [{"type": "ECOSYSTEM", "events": events}]}]);
+        let record = json!({"id": id, "affected": affected, "database_specific": {"severity": "HIGH"}});
+        Record::parse(record.to_string().as_bytes()).unwrap()
+    }
+
+    fn found(sought: &Sought, records: Vec<Record>) -> Vec<String> {
+        let known = Known { records, unread: Vec::new() };
+        let Vulnerabilities { findings, doubts } = sought.vulnerabilities(&known);
+        let told = findings.iter().map(|finding| {
+            let Finding { id, package, version, severity, fixed_in, is_malware } = finding;
+            format!("{id} {package} {version} {} {fixed_in:?} {is_malware}", severity.word())
+        });
+        told.chain(doubts).collect()
+    }
+
+    #[test]
+    fn packages_that_were_built_from_one_source_are_one_finding() {
+        let built = |name| package("Debian:12", name, "3.0.1-1", Some("openssl"));
+        let sought = Sought::of(&inventory(
+            vec![built("libssl3"), built("openssl"), package("node", "node", "20.1.0", None)],
+            &[],
+        ));
+        let fixed = json!([{"introduced": "0"}, {"fixed": "3.0.2-1"}]);
+        let records = vec![
+            record("CVE-1", "Debian:12", "openssl", &fixed),
+            record("CVE-2", "Debian:11", "openssl", &fixed),
+        ];
+        assert_eq!(found(&sought, records), ["CVE-1 openssl 3.0.1-1 HIGH Some(\"3.0.2-1\") false"]);
+    }
+
+    #[test]
+    fn names_are_those_of_the_ecosystem() {
+        let sought = Sought::of(&inventory(
+            vec![package("PyPI", "Jinja_2", "1.0", None), package("npm", "a.b", "1.0.0", None)],
+            &[],
+        ));
+        let all = json!([{"introduced": "0"}]);
+        let records = vec![
+            record("MAL-1", "PyPI", "jinja-2", &all),
+            record("GHSA-2", "npm", "a-b", &all),
+            record("GHSA-3", "npm", "a.b", &json!([{"introduced": "0"}, {"last_affected": "1.0.0"}])),
+        ];
+        let expected = [
+            "GHSA-3 a.b 1.0.0 HIGH Some(\"a version after 1.0.0\") false",
+            "MAL-1 Jinja_2 1.0 HIGH None true",
+        ];
+        let mut seen = found(&sought, records);
+        seen.sort();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_told() {
+        let sought = Sought::of(&inventory(vec![package("npm", "a", "latest", None)], &["x cannot be read"]));
+        let known = Known {
+            records: vec![record("GHSA-1", "npm", "a", &json!([{"introduced": "1.0.0"}]))],
+            unread: vec!["npm/GHSA-2.json".to_owned()],
+        };
+        let expected = [
+            "x cannot be read",
+            "the advisory `npm/GHSA-2.json` cannot be understood",
+            "whether a latest has GHSA-1 (that is no version there)",
+        ];
+        assert_eq!(
+            sought.vulnerabilities(&known),
+            Vulnerabilities { findings: Vec::new(), doubts: expected.map(str::to_owned).to_vec() }
+        );
+    }
+
+    #[test]
+    fn of_what_two_sources_found_the_worse_counts_once() {
+        let one = |severity, fixed_in: Option<&str>, id: &str| Finding {
+            id: id.to_owned(),
+            package: "a".to_owned(),
+            version: "1".to_owned(),
+            severity,
+            fixed_in: fixed_in.map(str::to_owned),
+            is_malware: false,
+        };
+        let known = |findings, doubt: &str| Vulnerabilities { findings, doubts: vec![doubt.to_owned()] };
+        let both = together(
+            known(vec![one(Severity::Low, None, "CVE-1")], "x"),
+            known(vec![one(Severity::High, Some("2"), "CVE-1"), one(Severity::Low, None, "CVE-2")], "y"),
+        );
+        let findings = vec![one(Severity::High, Some("2"), "CVE-1"), one(Severity::Low, None, "CVE-2")];
+        assert_eq!(both, Vulnerabilities { findings, doubts: vec!["x".to_owned(), "y".to_owned()] });
+    }
+}
