@@ -1,8 +1,9 @@
 //! `Support`: until when those who make a distribution or a runtime publish fixes for it.
 //!
-//! The table is of 2026-11-28. Debian and Ubuntu are by the package distro-info-data 0.58: Debian with LTS, and without what is paid for
-//! (ELTS, ESM). Alpine is by alpinelinux.org/releases, Node.js by `schedule.json` of nodejs/Release, Python by the Python Developer's
-//! Guide ("Status of Python versions"), whose months end on their last day. What is in none of them is left out: of that nothing is said.
+//! The table is of 2026-11-28. Debian and Ubuntu were compared with the package distro-info-data 0.58: Debian with LTS, and without what is
+//! paid for (ELTS, ESM). Who decides of the others is alpinelinux.org/releases, `schedule.json` of nodejs/Release, and the Python
+//! Developer's Guide ("Status of Python versions", whose months are taken to end on their last day); their days were not all compared
+//! with these. What is not in the table is left out: of that nothing is said.
 
 use jiff::civil::{Date, date};
 
