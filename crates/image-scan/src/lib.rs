@@ -21,6 +21,7 @@ use advisories::{Advisories, Api, Folder};
 pub use args::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
+use jiff::civil::Date;
 use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
@@ -82,8 +83,8 @@ impl Scan<'_> {
         let contents = image.source.images(&image.manifest, known).await?;
         let digests: Vec<_> = facts_digests(&image.manifest);
         let reported = reports::of(reports, &image.name, &digests)?;
-        let policy = policy(*config, &image.name)?;
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let policy = policy(*config, &image.name, today)?;
         let mut own = Vec::new();
         for Contents { facts, inventory, steps } in contents {
             let vulnerabilities = self.vulnerabilities(&inventory, reported.clone()).await?;
@@ -243,10 +244,17 @@ fn configuration(args: &Args, runner: &Runner) -> Result<Option<Config>, Failure
     Ok(None)
 }
 
-fn policy(config: Option<&Config>, name: &str) -> Result<Policy, Failure> {
+fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Failure> {
     let Some(config) = config else {
         let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
-        return Ok(Policy { rules, size_limit: None, severity: Severity::High, ignore_unfixed: true });
+        return Ok(Policy {
+            rules,
+            size_limit: None,
+            severity: Severity::High,
+            ignore_unfixed: true,
+            ignores: Vec::new(),
+            today,
+        });
     };
     let mut rules = Vec::new();
     let mut missing = Vec::new();
@@ -260,9 +268,6 @@ fn policy(config: Option<&Config>, name: &str) -> Result<Policy, Failure> {
             Rule::NoSecrets => missing.push("`no-secrets`"),
             Rule::Init => missing.push("`init`"),
         }
-    }
-    if config.scan.image.ignore_file.is_some() {
-        missing.push("`ignore_file`");
     }
     if !config.scan.source.is_empty() {
         missing.push("`source`");
@@ -280,6 +285,8 @@ fn policy(config: Option<&Config>, name: &str) -> Result<Policy, Failure> {
         size_limit: config.services.get(name).and_then(|service| service.size_limit),
         severity: config.scan.image.severity,
         ignore_unfixed: config.scan.image.ignore_unfixed,
+        ignores: config.scan.image.ignores.clone(),
+        today,
     })
 }
 

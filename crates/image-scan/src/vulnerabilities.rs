@@ -61,7 +61,8 @@ impl Sought {
 }
 
 fn take(found: &osv::Finding<'_>, package: &Package<'_>, to: &mut Vulnerabilities) {
-    let id = found.names.first().copied().unwrap_or_default();
+    let mut names = found.names.iter().copied();
+    let id = names.next().unwrap_or_default();
     let fixed_in = match &found.standing {
         Standing::NotAffected => return,
         Standing::CannotTell(doubt) => {
@@ -74,6 +75,7 @@ fn take(found: &osv::Finding<'_>, package: &Package<'_>, to: &mut Vulnerabilitie
     };
     to.findings.push(Finding {
         id: id.to_owned(),
+        aliases: names.map(str::to_owned).collect(),
         package: package.name.to_owned(),
         version: package.version.to_owned(),
         severity: found.severity,
@@ -97,7 +99,10 @@ pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulne
     both.doubts.extend(second.doubts);
     for finding in second.findings {
         let same = |one: &&mut Finding| {
-            (&one.id, &one.package, &one.version) == (&finding.id, &finding.package, &finding.version)
+            let is_named = one.id == finding.id
+                || one.aliases.contains(&finding.id)
+                || finding.aliases.contains(&one.id);
+            is_named && (&one.package, &one.version) == (&finding.package, &finding.version)
         };
         match both.findings.iter_mut().find(same) {
             Some(known) => {
@@ -146,7 +151,7 @@ mod tests {
         let known = Known { records, unread: Vec::new() };
         let Vulnerabilities { findings, doubts } = sought.vulnerabilities(&known);
         let told = findings.iter().map(|finding| {
-            let Finding { id, package, version, severity, fixed_in, is_malware } = finding;
+            let Finding { id, package, version, severity, fixed_in, is_malware, .. } = finding;
             format!("{id} {package} {version} {} {fixed_in:?} {is_malware}", severity.word())
         });
         told.chain(doubts).collect()
@@ -210,6 +215,7 @@ mod tests {
     fn of_what_two_sources_found_the_worse_counts_once() {
         let one = |severity, fixed_in: Option<&str>, id: &str| Finding {
             id: id.to_owned(),
+            aliases: (id == "CVE-1").then(|| "GHSA-1".to_owned()).into_iter().collect(),
             package: "a".to_owned(),
             version: "1".to_owned(),
             severity,
@@ -219,7 +225,7 @@ mod tests {
         let known = |findings, doubt: &str| Vulnerabilities { findings, doubts: vec![doubt.to_owned()] };
         let both = together(
             known(vec![one(Severity::Low, None, "CVE-1")], "x"),
-            known(vec![one(Severity::High, Some("2"), "CVE-1"), one(Severity::Low, None, "CVE-2")], "y"),
+            known(vec![one(Severity::High, Some("2"), "GHSA-1"), one(Severity::Low, None, "CVE-2")], "y"),
         );
         let findings = vec![one(Severity::High, Some("2"), "CVE-1"), one(Severity::Low, None, "CVE-2")];
         assert_eq!(both, Vulnerabilities { findings, doubts: vec!["x".to_owned(), "y".to_owned()] });

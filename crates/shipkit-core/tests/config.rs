@@ -327,6 +327,32 @@ fn a_mirror_is_read_as_the_registry_is_and_only_where_images_go() {
 }
 
 #[test]
+fn what_is_accepted_has_a_name_a_reason_and_a_last_day() {
+    let read = |entry: &str| {
+        let text = format!(
+            "version: 1\nname: shop\nservices: {{api: {{build: {{}}}}}}\nscan: {{image: {{ignore: [{entry}]}}}}\nenvironments: {{staging: {{}}}}\n"
+        );
+        match parse(&text) {
+            Ok(config) => format!("{:?}", config.scan.image.ignores),
+            Err(error) => error.to_string(),
+        }
+    };
+    let whole = read("{id: CVE-1, package: zlib, reason: unused, owner: me, until: 2027-01-31}");
+    let expected = "[Ignore { id: \"CVE-1\", package: Some(\"zlib\"), reason: \"unused\", owner: Some(\"me\"), until: 2027-01-31 }]";
+    assert_eq!(whole, expected);
+    for (entry, problem) in [
+        ("{id: CVE-1, reason: unused, until: 2027-02-29}", "`2027-02-29` is no day"),
+        ("{id: CVE-1, reason: ' ', until: 2027-01-31}", "an entry without `reason` accepts nothing"),
+        ("{id: '', reason: unused, until: 2027-01-31}", "an entry without `id` accepts nothing"),
+        ("{id: CVE-1, until: 2027-01-31}", "reason"),
+        ("{id: CVE-1, reason: unused}", "until"),
+    ] {
+        let said = read(entry);
+        assert!(said.contains(problem) && said.contains("scan.image.ignore[0]"), "{entry}: {said}");
+    }
+}
+
+#[test]
 fn a_health_check_is_a_text_or_a_list_as_in_compose() {
     let test = |text: &str| {
         let services = format!("services: {{api: {{build: {{}}, healthcheck: {{test: {text}}}}}}}");

@@ -94,3 +94,17 @@ fn what_cannot_be_looked_up_is_not_judged() {
     done.check(3, "it cannot be told how many vulnerabilities it has");
     assert_eq!(done.output("verdict"), "inconclusive");
 }
+
+#[test]
+fn what_is_accepted_passes_until_its_last_day() {
+    let fixed = json!([{"introduced": "0"}, {"fixed": "3.3.3-r0"}]);
+    let advisories = [openssl("HIGH", &fixed), ws("GHSA-1", "LOW")];
+    let accept = |more: &str| {
+        judge(&advisories, &format!(", ignore: [{{id: ALPINE-CVE-2026-1, reason: unused, {more}}}]"))
+    };
+    accept("until: 2026-05-06").check(0, "2 findings, none blocks, 0 of unknown severity, 1 accepted");
+    accept("until: 2026-05-06, package: libssl3").check(1, "first ALPINE-CVE-2026-1 in openssl");
+    accept("until: 2026-05-05, owner: team")
+        .check(1, "ALPINE-CVE-2026-1 was accepted until 2026-05-05 (unused; ask team)");
+    accept("until: soon").check(2, "`soon` is no day");
+}

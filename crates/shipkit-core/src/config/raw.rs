@@ -310,10 +310,26 @@ pub(super) struct RawImageScan {
     /// Where advisories about the packages of an image are looked up: `osv` for the service of OSV (which is told all packages), or a
     /// folder in the checkout in the layout of the bucket of OSV. Without it, only reports of scanners are judged.
     pub(super) advisories: Option<String>,
-    /// A file with findings to ignore, each with reason and expiry.
-    pub(super) ignore_file: Option<String>,
+    /// Findings that are accepted, each with a reason and until a day: after that they count again, and the entry fails.
+    pub(super) ignore: Option<Vec<RawIgnore>>,
     /// The form of the report. Default: `sarif`.
     pub(super) report: Option<ReportFormat>,
+}
+
+/// A finding that is accepted.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RawIgnore {
+    /// The vulnerability, by any of its names: `CVE-2026-1234`, `GHSA-...`.
+    pub(super) id: String,
+    /// The only package in which it is accepted; with distributions the source package. Without it, any.
+    pub(super) package: Option<String>,
+    /// Why it is accepted.
+    pub(super) reason: String,
+    /// Who answers for that.
+    pub(super) owner: Option<String>,
+    /// The last day on which it is accepted: `2027-01-31`.
+    pub(super) until: String,
 }
 
 /// How bad a finding is.

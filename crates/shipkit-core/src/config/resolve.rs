@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::compose::Taken;
 use super::error::{ConfigError, Problem};
 use super::raw::{
-    RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawImageScan, RawOrder, RawScan,
-    RawService, RawSeverity, RawTags, RawTest, RawUpdate,
+    RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawIgnore, RawImageScan, RawOrder,
+    RawScan, RawService, RawSeverity, RawTags, RawTest, RawUpdate,
 };
 use super::template::{BadTemplate, Part};
 use super::types::{
@@ -17,7 +17,7 @@ use super::types::{
 use super::values::{HealthTest, Span, Text, Texts};
 use super::yaml::{Document, join};
 use super::{Needed, compose, environment, mirrors, rules, test_rules};
-use crate::policy::Severity;
+use crate::policy::{Ignore, Severity};
 use crate::target::{EndpointMode, Order};
 
 /// What is known while a file is resolved, and what has been found wrong with it.
@@ -190,7 +190,7 @@ impl RawConfig {
             compose: context.compose.map(Taken::origin),
             groups: self.groups.clone().unwrap_or_default(),
             group: None,
-            scan: scan(self.scan.as_ref()),
+            scan: scan(&mut context, self.scan.as_ref()),
             environments: environment::all(&mut context, self),
         };
         rules::config(&mut context, &config);
@@ -351,9 +351,31 @@ fn deploy(raw: Option<&RawDeploy>) -> Deploy {
     }
 }
 
-fn scan(raw: Option<&RawScan>) -> Scan {
+fn ignore(context: &mut Context<'_>, index: usize, raw: RawIgnore) -> Option<Ignore> {
+    let path = format!("scan.image.ignore[{index}]");
+    for (key, value) in [("id", &raw.id), ("reason", &raw.reason)] {
+        if value.trim().is_empty() {
+            context.wrong(&join(&path, key), format!("an entry without `{key}` accepts nothing"), None);
+        }
+    }
+    let Ok(until) = raw.until.parse() else {
+        let message = format!("`{}` is no day", raw.until);
+        context.wrong(
+            &join(&path, "until"),
+            message,
+            Some("write the year, the month and the day: `2027-01-31`"),
+        );
+        return None;
+    };
+    let RawIgnore { id, package, reason, owner, .. } = raw;
+    Some(Ignore { id, package, reason, owner, until })
+}
+
+fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
     let raw = raw.cloned().unwrap_or_default();
     let image: RawImageScan = raw.image.unwrap_or_default();
+    let ignores = image.ignore.unwrap_or_default().into_iter().enumerate();
+    let ignores = ignores.filter_map(|(index, raw)| ignore(context, index, raw)).collect();
     Scan {
         image: ImageScan {
             severity: match image.severity {
@@ -364,7 +386,7 @@ fn scan(raw: Option<&RawScan>) -> Scan {
             },
             ignore_unfixed: image.ignore_unfixed.unwrap_or(true),
             advisories: image.advisories,
-            ignore_file: image.ignore_file,
+            ignores,
             report: image.report.unwrap_or_default(),
         },
         source: raw.source.map(|source| list(source.run.as_ref())).unwrap_or_default(),

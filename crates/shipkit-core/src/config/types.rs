@@ -13,7 +13,7 @@ use super::hook::{BackupJob, Migrate};
 use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
-use crate::policy::Severity;
+use crate::policy::{Ignore, Severity};
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -341,8 +341,8 @@ pub struct ImageScan {
     pub ignore_unfixed: bool,
     /// Where advisories are looked up: `osv`, or a folder in the checkout.
     pub advisories: Option<String>,
-    /// A file with findings to ignore, each with reason and expiry.
-    pub ignore_file: Option<String>,
+    /// Findings that are accepted.
+    pub ignores: Vec<Ignore>,
     /// The form of the report.
     pub report: ReportFormat,
 }

@@ -22,6 +22,8 @@ pub enum Severity {
 pub struct Finding {
     /// `CVE-2026-1234`, `GHSA-...`.
     pub id: String,
+    /// Other names of the same vulnerability.
+    pub aliases: Vec<String>,
     /// The package it is in.
     pub package: String,
     /// The version that is installed.
@@ -140,9 +142,18 @@ struct GrypeSource {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct GrypeMatch {
     vulnerability: GrypeVulnerability,
     artifact: GrypeArtifact,
+    /// The same vulnerability elsewhere: the CVE of a GHSA.
+    #[serde(default)]
+    related_vulnerabilities: Vec<GrypeRelated>,
+}
+
+#[derive(Deserialize)]
+struct GrypeRelated {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +203,7 @@ impl Report {
             severity: Severity::from_word(&found.severity),
             is_malware: is_malware(&found.id),
             id: found.id,
+            aliases: Vec::new(),
             package: found.pkg_name,
             version: found.installed_version,
             fixed_in: Some(found.fixed_version).filter(|version| !version.is_empty()),
@@ -205,6 +217,7 @@ impl Report {
             severity: Severity::from_word(&found.vulnerability.severity),
             is_malware: is_malware(&found.vulnerability.id),
             id: found.vulnerability.id,
+            aliases: found.related_vulnerabilities.into_iter().map(|related| related.id).collect(),
             package: found.artifact.name,
             version: found.artifact.version,
             fixed_in: found.vulnerability.fix.and_then(|fix| fix.versions.into_iter().next()),

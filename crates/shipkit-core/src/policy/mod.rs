@@ -1,11 +1,14 @@
 //! What is known about an image, and the policy that judges it into a verdict.
 
 pub mod finding;
+pub mod ignore;
 pub mod size;
 
 use std::collections::BTreeMap;
 
 pub use finding::{Finding, Severity};
+pub use ignore::Ignore;
+use jiff::civil::Date;
 pub use size::human;
 
 use crate::verdict::{Outcome, Verdict};
@@ -58,6 +61,10 @@ pub struct Policy {
     pub severity: Severity,
     /// Whether findings without a fix are left out.
     pub ignore_unfixed: bool,
+    /// Findings that are accepted.
+    pub ignores: Vec<Ignore>,
+    /// By which the last days of those are over or not.
+    pub today: Date,
 }
 
 /// What judging gave: every rule with its outcome, in a stable order.
@@ -69,6 +76,13 @@ pub struct Judgement {
     pub rules: Vec<(&'static str, Outcome)>,
     /// The findings that fail, worst first.
     pub blocking: Vec<Finding>,
+}
+
+impl Policy {
+    /// Whether a finding may stay today.
+    fn accepts(&self, finding: &Finding) -> bool {
+        self.ignores.iter().any(|ignore| ignore.is_about(finding) && !ignore.is_over(self.today))
+    }
 }
 
 impl ImageRule {
@@ -90,6 +104,9 @@ pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Polic
     rules.push(("size", judge_size(facts, policy.size_limit)));
     let blocking = known.map(|known| blocking(&known.findings, policy)).unwrap_or_default();
     rules.push(("vulnerabilities", judge_vulnerabilities(known, &blocking, policy)));
+    if !policy.ignores.is_empty() {
+        rules.push(("ignores", judge_ignores(known, policy)));
+    }
     let verdict = Verdict::of_all(rules.iter().map(|(_, outcome)| outcome.verdict));
     let decisive = rules.iter().filter(|(_, outcome)| outcome.verdict == verdict);
     let cause = match verdict {
@@ -153,7 +170,7 @@ fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
     let blocks = |finding: &&Finding| {
         let is_bad =
             policy.severity <= finding.severity && (finding.fixed_in.is_some() || !policy.ignore_unfixed);
-        is_bad || finding.is_malware
+        is_bad && !policy.accepts(finding) || finding.is_malware
     };
     let mut blocking: Vec<_> = findings.iter().filter(blocks).cloned().collect();
     let badness = |finding: &Finding| (finding.is_malware, finding.severity);
@@ -169,7 +186,11 @@ fn judge_vulnerabilities(known: Option<&Vulnerabilities>, blocking: &[Finding], 
         return Outcome::fail(blocked(worst, blocking.len(), policy));
     }
     let unknown = findings.iter().filter(|finding| finding.severity == Severity::Unknown).count();
-    let found = format!("{} findings, none blocks, {unknown} of unknown severity", findings.len());
+    let accepted = match findings.iter().filter(|finding| policy.accepts(finding)).count() {
+        0 => String::new(),
+        count => format!(", {count} accepted"),
+    };
+    let found = format!("{} findings, none blocks, {unknown} of unknown severity{accepted}", findings.len());
     match &doubts[..] {
         [] => Outcome::pass(found),
         [doubt] => Outcome::inconclusive(format!(
@@ -180,6 +201,25 @@ fn judge_vulnerabilities(known: Option<&Vulnerabilities>, blocking: &[Finding], 
             more.len()
         )),
     }
+}
+
+/// One that is over has to go or to be renewed; one about nothing may go.
+fn judge_ignores(known: Option<&Vulnerabilities>, policy: &Policy) -> Outcome {
+    let over: Vec<_> =
+        policy.ignores.iter().filter(|one| one.is_over(policy.today)).map(Ignore::ended).collect();
+    if !over.is_empty() {
+        return Outcome::fail(over.join("; "));
+    }
+    let Some(known) = known else {
+        return Outcome::skipped("nobody looked for what they are about");
+    };
+    let is_unused = |one: &&Ignore| !known.findings.iter().any(|finding| one.is_about(finding));
+    let unused: Vec<_> = policy.ignores.iter().filter(is_unused).map(Ignore::what).collect();
+    let used = policy.ignores.len().saturating_sub(unused.len());
+    if unused.is_empty() {
+        return Outcome::pass(format!("all {used} are needed"));
+    }
+    Outcome::pass(format!("{used} needed here, and {} not: {}", unused.len(), unused.join(", ")))
 }
 
 /// How many findings fail, and the worst of them.
@@ -199,6 +239,8 @@ fn blocked(worst: &Finding, count: usize, policy: &Policy) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::civil::date;
+
     use super::*;
 
     fn good() -> ImageFacts {
@@ -222,12 +264,15 @@ mod tests {
             size_limit: Some(30_000_000),
             severity: Severity::High,
             ignore_unfixed: true,
+            ignores: Vec::new(),
+            today: date(2026, 5, 6),
         }
     }
 
     fn finding(severity: Severity, fixed_in: Option<&str>) -> Finding {
         Finding {
             id: "CVE-2026-1".to_owned(),
+            aliases: vec!["GHSA-1".to_owned()],
             package: "zlib".to_owned(),
             version: "1.2".to_owned(),
             severity,
@@ -313,6 +358,47 @@ mod tests {
         assert_eq!(outcome(Severity::Low, &["x is damaged", "y"]), Outcome::inconclusive(cause));
         assert_eq!(outcome(Severity::Low, &["x"]).verdict, Verdict::Inconclusive);
         assert_eq!(outcome(Severity::High, &["x"]).verdict, Verdict::Fail);
+    }
+
+    fn ignore(id: &str, package: Option<&str>, until: Date) -> Ignore {
+        let (package, owner) = (package.map(str::to_owned), Some("team-api".to_owned()));
+        Ignore { id: id.to_owned(), package, reason: "it is never called".to_owned(), owner, until }
+    }
+
+    /// What is said of a finding that blocks, and of the ignores.
+    fn ignored(ignores: Vec<Ignore>, finding: Finding) -> (Verdict, Outcome) {
+        let policy = Policy { ignores, ..policy() };
+        let mut judgement = judge(&good(), Some(&known(&[finding])), &policy);
+        let (word, said) = judgement.rules.pop().unwrap();
+        assert_eq!(word, "ignores");
+        (judgement.rules.pop().unwrap().1.verdict, said)
+    }
+
+    #[test]
+    fn what_is_accepted_blocks_again_after_its_last_day() {
+        let (today, high) = (policy().today, || finding(Severity::High, Some("1.3")));
+        let needed = Outcome::pass("all 1 are needed");
+        for (id, package) in [("CVE-2026-1", None), ("GHSA-1", None), ("CVE-2026-1", Some("zlib"))] {
+            assert_eq!(ignored(vec![ignore(id, package, today)], high()), (Verdict::Pass, needed.clone()));
+        }
+        let ended = "CVE-2026-1 was accepted until 2026-05-05 (it is never called; ask team-api)";
+        let over = ignored(vec![ignore("CVE-2026-1", None, date(2026, 5, 5))], high());
+        assert_eq!(over, (Verdict::Fail, Outcome::fail(ended)));
+    }
+
+    #[test]
+    fn what_is_not_about_a_finding_is_told_and_hides_nothing() {
+        let (today, high) = (policy().today, || finding(Severity::High, Some("1.3")));
+        for (id, package, said) in [
+            ("CVE-2026-1", Some("zlib1g"), "CVE-2026-1 in zlib1g"),
+            ("CVE-2026-10", None, "CVE-2026-10"),
+            ("CVE-2026", None, "CVE-2026"),
+        ] {
+            let unused = Outcome::pass(format!("0 needed here, and 1 not: {said}"));
+            assert_eq!(ignored(vec![ignore(id, package, today)], high()), (Verdict::Fail, unused));
+        }
+        let malware = Finding { is_malware: true, ..high() };
+        assert_eq!(ignored(vec![ignore("CVE-2026-1", None, today)], malware).0, Verdict::Fail);
     }
 
     #[test]
