@@ -2,6 +2,7 @@
 
 pub mod advisories;
 mod args;
+mod before;
 mod facts;
 mod inventory;
 mod layer;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use advisories::{Advisories, Api, Folder};
 pub use args::Args;
+use before::{Before, bases, pushed};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
@@ -26,11 +28,11 @@ use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
-use shipkit_core::policy::{ImageRule, Policy, Severity, Vulnerabilities, judge};
+use shipkit_core::policy::{Baseline, ImageRule, Policy, Severity, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
-use shipkit_core::{ImageRef, Repository};
+use shipkit_core::{Digest, ImageRef, Release, Repository};
 use shipkit_registry::layout::Layout;
-use shipkit_registry::{Credentials, Manifest, Registry, Target};
+use shipkit_registry::{Credentials, Manifest, Registry};
 use shipkit_runner::{Failure, Runner, env};
 use source::{Contents, Known, Source};
 use vulnerabilities::{Sought, together};
@@ -48,11 +50,13 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     }
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
-    let images = images(&args, config.as_ref(), &runner).await?;
+    let (images, release) = images(&args, config.as_ref(), &runner).await?;
+    let before = before(&args, config.as_ref(), release.as_ref(), &runner).await?;
     let advisories = advisories(&args, config.as_ref())?;
     let scan = Scan {
         args: &args,
         advisories: advisories.as_ref(),
+        before,
         config: config.as_ref(),
         reports: &reports,
         runner: &runner,
@@ -71,6 +75,7 @@ struct Scan<'a> {
     config: Option<&'a Config>,
     reports: &'a reports::Reports,
     advisories: Option<&'a Advisories>,
+    before: Before,
     runner: &'a Runner,
     known: Known,
 }
@@ -86,9 +91,13 @@ impl Scan<'_> {
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let policy = policy(*config, &image.name, today)?;
         let mut own = Vec::new();
-        for Contents { facts, inventory, steps } in contents {
-            let vulnerabilities = self.vulnerabilities(&inventory, reported.clone()).await?;
-            let judgement = judge(&facts, vulnerabilities.as_ref(), &policy);
+        for contents in contents {
+            let client = |repository: &Repository| client(args, *config, runner, repository);
+            let of_image = (image.name.as_str(), &contents);
+            let old = self.before.inventory(of_image, &image.bases, client, known).await?;
+            let Contents { facts, inventory, steps, .. } = contents;
+            let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
+            let judgement = judge(&facts, vulnerabilities.as_ref(), baseline.as_ref(), &policy);
             own.push(Judged {
                 name: image.name.clone(),
                 judgement,
@@ -104,20 +113,52 @@ impl Scan<'_> {
         Ok(own)
     }
 
-    /// What advisories and the report of a scanner say; none if there is neither.
-    async fn vulnerabilities(
+    /// What advisories and the report of a scanner say, none if there is neither; and of what was there before the same advisories, which
+    /// may have changed since it was judged.
+    async fn matched(
         &self,
         inventory: &Inventory,
+        before: Option<(String, Inventory)>,
         reported: Option<Vulnerabilities>,
-    ) -> Result<Option<Vulnerabilities>, Failure> {
-        let Some(advisories) = self.advisories else { return Ok(reported) };
+    ) -> Result<(Option<Vulnerabilities>, Option<Baseline>), Failure> {
         let sought = Sought::of(inventory);
-        let found = sought.vulnerabilities(&advisories.about(&sought.packages()).await?);
-        Ok(Some(match reported {
-            Some(reported) => together(found, reported),
-            None => found,
-        }))
+        let old = before.map(|(what, inventory)| (what, Sought::of(&inventory), inventory));
+        let known = match self.advisories {
+            Some(advisories) => {
+                let of_both = Sought::all([&sought].into_iter().chain(old.as_ref().map(|(_, old, _)| old)));
+                Some(advisories.about(&of_both.packages()).await?)
+            }
+            None => None,
+        };
+        let baseline = old.map(|(what, old, inventory)| Baseline {
+            what,
+            findings: known.as_ref().map(|known| old.vulnerabilities(known).findings).unwrap_or_default(),
+            packages: old.named_or_built(&inventory),
+        });
+        let found = known.map(|known| sought.vulnerabilities(&known));
+        let vulnerabilities = match (found, reported) {
+            (Some(found), Some(reported)) => Some(together(found, reported)),
+            (found, reported) => found.or(reported),
+        };
+        Ok((vulnerabilities, baseline))
     }
+}
+
+/// What images are compared with, if the configuration says so.
+async fn before(
+    args: &Args,
+    config: Option<&Config>,
+    judged: Option<&(Digest, Release)>,
+    runner: &Runner,
+) -> Result<Before, Failure> {
+    let Some((config, wanted)) =
+        config.and_then(|config| Some((config, config.scan.image.baseline.as_ref()?)))
+    else {
+        return Ok(Before::Nothing);
+    };
+    let repository = releases(args, Some(config), runner)?;
+    let home = (client(args, Some(config), runner, &repository)?, repository);
+    Before::find(wanted, home, judged.map(|(digest, _)| digest), runner).await
 }
 
 /// Where advisories are looked up, if anywhere.
@@ -136,46 +177,67 @@ struct Image {
     name: String,
     source: Source,
     manifest: Manifest,
+    /// What it may have been built upon.
+    bases: Vec<ImageRef>,
 }
 
-async fn images(args: &Args, config: Option<&Config>, runner: &Runner) -> Result<Vec<Image>, Failure> {
+/// The images to judge, and the release that they are of, if they are of one.
+async fn images(
+    args: &Args,
+    config: Option<&Config>,
+    runner: &Runner,
+) -> Result<(Vec<Image>, Option<(Digest, Release)>), Failure> {
     if let Some(path) = &args.layout {
-        return layouts(path);
+        return Ok((layouts(path)?, None));
     }
-    let client = |repository: &Repository| {
-        let (username, password) = (args.registry_username.as_deref(), args.registry_password.as_ref());
-        let docker_config = runner.env().docker_config();
-        let credentials = Credentials::new(repository.registry(), username, password, docker_config);
-        Registry::new(credentials).map_err(Failure::from)
-    };
     if let Some(image) = &args.image {
         // Size limits and reports are those of the service, also where its image is named by itself.
         let repository = runner.env().get(env::GITHUB_REPOSITORY);
         let service = config.and_then(|config| service_of(&image.repository, repository, config));
         let name = service.unwrap_or_else(|| image.repository.path()).to_owned();
-        return Ok(vec![pushed(&client(&image.repository)?, name, image).await?]);
+        let (source, manifest) = pushed(&client(args, config, runner, &image.repository)?, image).await?;
+        return Ok((vec![Image { name, source, manifest, bases: Vec::new() }], None));
     }
-    let repository = match (&args.repository, config) {
-        (Some(repository), _) => repository.clone(),
-        (None, Some(config)) => release_repository(runner.env().get(env::GITHUB_REPOSITORY), config)?,
-        (None, None) => {
-            return Err(Failure::usage("the repository of the release is not known")
-                .with_hint("give it with `--repository`"));
-        }
-    };
-    let registry = client(&repository)?;
+    let repository = releases(args, config, runner)?;
+    let registry = client(args, config, runner, &repository)?;
     let name = args.release.as_deref().unwrap_or_default();
-    let release = registry.release(&repository, &registry.find_release(&repository, name).await?).await?;
+    let digest = registry.find_release(&repository, name).await?;
+    let release = registry.release(&repository, &digest).await?;
     let mut images = Vec::new();
     for (name, service) in &release.services {
-        images.push(pushed(&registry, name.clone(), &service.image()).await?);
+        let (source, manifest) = pushed(&registry, &service.image()).await?;
+        images.push(Image { name: name.clone(), source, manifest, bases: bases(&release, name) });
     }
-    Ok(images)
+    Ok((images, Some((digest, release))))
 }
 
-async fn pushed(registry: &Registry, name: String, image: &ImageRef) -> Result<Image, Failure> {
-    let manifest = registry.manifest(&image.repository, &Target::Digest(image.digest.clone())).await?;
-    Ok(Image { name, source: Source::Registry(registry.clone(), image.repository.clone()), manifest })
+/// A client for a registry. The login is for that of the images, or else of the releases, and no other one sees it.
+fn client(
+    args: &Args,
+    config: Option<&Config>,
+    runner: &Runner,
+    repository: &Repository,
+) -> Result<Registry, Failure> {
+    let of_image = args.image.as_ref().map(|image| image.repository.clone());
+    let own = of_image.or_else(|| releases(args, config, runner).ok());
+    let (username, password) = match own {
+        Some(own) if own.registry() == repository.registry() => {
+            (args.registry_username.as_deref(), args.registry_password.as_ref())
+        }
+        Some(_) | None => (None, None),
+    };
+    let docker_config = runner.env().docker_config();
+    Ok(Registry::new(Credentials::new(repository.registry(), username, password, docker_config))?)
+}
+
+/// The repository of releases.
+fn releases(args: &Args, config: Option<&Config>, runner: &Runner) -> Result<Repository, Failure> {
+    match (&args.repository, config) {
+        (Some(repository), _) => Ok(repository.clone()),
+        (None, Some(config)) => Ok(release_repository(runner.env().get(env::GITHUB_REPOSITORY), config)?),
+        (None, None) => Err(Failure::usage("the repository of the release is not known")
+            .with_hint("give it with `--repository`")),
+    }
 }
 
 /// One layout, or every `<service>.tar` in a folder, as `build-tag plan` has a pull request build them.
@@ -217,7 +279,7 @@ fn layout(name: String, path: &Path) -> Result<Image, Failure> {
         )));
     };
     let manifest = layout.manifest(descriptor)?;
-    Ok(Image { name, source: Source::Layout(layout), manifest })
+    Ok(Image { name, source: Source::Layout(layout), manifest, bases: Vec::new() })
 }
 
 /// The digests that a scanner may have written into its report about this image.
@@ -309,6 +371,14 @@ fn finish(judged: &[Judged], is_stored: bool, runner: &Runner) -> Result<Outcome
     let outcome = report::outcome(judged);
     let findings: usize = judged.iter().map(|image| image.judgement.blocking.len()).sum();
     runner.output("findings", &findings.to_string())?;
+    let compared: Vec<_> = judged.iter().filter_map(|image| image.judgement.compared.as_ref()).collect();
+    if !compared.is_empty() {
+        let (new, fixed) = compared.iter().fold((0_usize, 0_usize), |(new, fixed), one| {
+            (new.saturating_add(one.new.len()), fixed.saturating_add(one.fixed.len()))
+        });
+        runner.output("new", &new.to_string())?;
+        runner.output("fixed", &fixed.to_string())?;
+    }
     runner.summary(&report::summary(&outcome, judged))?;
     if runner.is_json() {
         runner.data(&report::whole(judged).to_string());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use shipkit_core::policy::{Finding, Judgement};
+use shipkit_core::policy::{Compared, Finding, Judgement};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
 
@@ -13,6 +13,9 @@ use crate::support::EndOfLife;
 
 /// How many blocking findings a report lists; all of them are in the evidence.
 const LISTED: usize = 50;
+
+/// How many findings the sentence about a change names.
+const CHANGED: usize = 5;
 
 /// One image of one platform, judged.
 pub(crate) struct Judged {
@@ -61,6 +64,9 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
     for image in judged {
         let (name, platform) = (escape(&image.name), escape(&image.platform));
         writeln!(text, "- {name} ({platform}) holds {}", escape(&held(&image.inventory))).ok();
+        if let Some(compared) = &image.judgement.compared {
+            writeln!(text, "- {name} ({platform}): {}", escape(&change(compared))).ok();
+        }
         for ended in image.ended.iter().map(without_fixes) {
             writeln!(text, "- {name} ({platform}): {}", escape(&ended)).ok();
         }
@@ -102,6 +108,9 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
             writeln!(text, "  {rule}: {} - {}", outcome.verdict, outcome.cause).ok();
         }
         writeln!(text, "  it holds {}", held(&image.inventory)).ok();
+        if let Some(compared) = &image.judgement.compared {
+            writeln!(text, "  {}", change(compared)).ok();
+        }
         for ended in image.ended.iter().map(without_fixes) {
             writeln!(text, "  {ended}").ok();
         }
@@ -117,6 +126,24 @@ fn held(inventory: &Inventory) -> String {
         if counts.is_empty() { "no packages".to_owned() } else { format!("packages: {}", counts.join(", ")) };
     let doubts = inventory.doubts.iter().map(|doubt| format!("; {doubt}"));
     format!("{counts}{}", doubts.collect::<String>())
+}
+
+/// What a change brought and took away, in one sentence.
+fn change(compared: &Compared) -> String {
+    let Compared { what, old, new, fixed } = compared;
+    let named = |findings: &[Finding]| {
+        let named = findings.iter().take(CHANGED).map(|one| format!("{} in {}", one.id, one.package));
+        let more = findings.len().saturating_sub(CHANGED);
+        let more = (0 < more).then(|| format!("and {more} more"));
+        let named = named.chain(more).collect::<Vec<_>>().join(", ");
+        if named.is_empty() { named } else { format!(" ({named})") }
+    };
+    let (brought, gone) = (named(new), named(fixed));
+    format!(
+        "compared with {what}: {} findings new{brought}, {} gone{gone}, {old} as before",
+        new.len(),
+        fixed.len()
+    )
 }
 
 fn without_fixes(ended: &EndOfLife) -> String {
@@ -161,6 +188,15 @@ fn image(image: &Judged) -> Value {
         json!({"id": finding.id, "package": finding.package, "version": finding.version,
             "severity": finding.severity.word(), "fixedIn": finding.fixed_in})
     });
+    let ids = |findings: &[Finding]| -> Value {
+        findings
+            .iter()
+            .map(|one| json!({"id": one.id, "package": one.package, "version": one.version}))
+            .collect()
+    };
+    let compared = image.judgement.compared.as_ref().map(|Compared { what, old, new, fixed }| {
+        json!({"with": what, "old": old, "new": ids(new), "fixed": ids(fixed)})
+    });
     let Inventory { system, owned, doubts, support, .. } = &image.inventory;
     let support: Vec<_> = support
         .iter()
@@ -171,5 +207,5 @@ fn image(image: &Judged) -> Value {
         "doubts": doubts, "support": support});
     json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
         "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(),
-        "blocking": blocking.collect::<Vec<_>>(), "inventory": inventory})
+        "blocking": blocking.collect::<Vec<_>>(), "compared": compared, "inventory": inventory})
 }

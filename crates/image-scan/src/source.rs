@@ -35,6 +35,8 @@ pub(crate) struct Contents {
     pub(crate) inventory: Inventory,
     /// What made each of its layers, the lowest first; none where that is not told.
     pub(crate) steps: Vec<String>,
+    /// Its layers, the lowest first.
+    pub(crate) layers: Vec<Arc<Layer>>,
 }
 
 /// A place to read images from.
@@ -112,24 +114,57 @@ impl Source {
         Ok(found)
     }
 
-    async fn contents(&self, manifest: &Manifest, known: &Known) -> Result<Contents, Failure> {
-        let ManifestKind::Image { config, layers, artifact_type, .. } = &manifest.kind else {
-            return Err(ImageError::NoImage(manifest.digest.clone(), "an index inside an index").into());
-        };
-        if artifact_type.is_some() {
-            return Err(ImageError::NoImage(manifest.digest.clone(), "an artifact").into());
+    /// What there is to know about the image of one platform, if there is one.
+    pub(crate) async fn of_platform(
+        &self,
+        manifest: &Manifest,
+        platform: &str,
+        known: &Known,
+    ) -> Result<Option<Contents>, Failure> {
+        let Some(manifest) = self.manifest_of(manifest, platform).await? else { return Ok(None) };
+        let contents = self.contents(&manifest, known).await?;
+        Ok((contents.facts.platform == platform).then_some(contents))
+    }
+
+    /// The digests of the tars of the layers of the image of one platform, if there is one.
+    pub(crate) async fn diff_ids(
+        &self,
+        manifest: &Manifest,
+        platform: &str,
+    ) -> Result<Option<Vec<Digest>>, Failure> {
+        let Some(manifest) = self.manifest_of(manifest, platform).await? else { return Ok(None) };
+        let (config, _) = parts(&manifest)?;
+        Ok(Some(self.configuration(config).await?.diff_ids))
+    }
+
+    async fn manifest_of(&self, manifest: &Manifest, platform: &str) -> Result<Option<Manifest>, Failure> {
+        let ManifestKind::Index { manifests } = &manifest.kind else { return Ok(Some(manifest.clone())) };
+        let is_meant =
+            |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|found| found.to_string() == platform);
+        match manifests.iter().find(is_meant) {
+            Some(entry) => Ok(Some(self.manifest(entry).await?)),
+            None => Ok(None),
         }
-        let bytes = self.blob(config, CONFIG_LIMIT).await?;
-        let read = facts::read(&bytes);
-        let Configuration { mut facts, diff_ids, steps } =
-            read.map_err(|source| ImageError::Configuration(config.digest.clone(), source))?;
+    }
+
+    async fn contents(&self, manifest: &Manifest, known: &Known) -> Result<Contents, Failure> {
+        let (config, layers) = parts(manifest)?;
+        let Configuration { mut facts, diff_ids, steps } = self.configuration(config).await?;
         let reading = stream::iter(layers).map(|descriptor| known.layer(self, descriptor));
         let all: Vec<Arc<Layer>> = reading.buffered(AT_ONCE).try_collect().await?;
         check(&manifest.digest, &diff_ids, &all)?;
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
-        let inventory = tokio::task::spawn_blocking(move || Inventory::of(&all));
-        Ok(Contents { facts, inventory: inventory.await.map_err(ImageError::Stopped)?, steps })
+        let of_inventory = all.clone();
+        let inventory = tokio::task::spawn_blocking(move || Inventory::of(&of_inventory));
+        let inventory = inventory.await.map_err(ImageError::Stopped)?;
+        Ok(Contents { facts, inventory, steps, layers: all })
+    }
+
+    async fn configuration(&self, config: &Descriptor) -> Result<Configuration, Failure> {
+        let bytes = self.blob(config, CONFIG_LIMIT).await?;
+        let read = facts::read(&bytes);
+        Ok(read.map_err(|source| ImageError::Configuration(config.digest.clone(), source))?)
     }
 
     async fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Failure> {
@@ -184,6 +219,16 @@ impl Known {
         };
         let read = async { source.layer(descriptor).await.map(Arc::new) };
         cell.get_or_try_init(|| read).await.map(Arc::clone)
+    }
+}
+
+/// The configuration and the layers of the image of one platform.
+fn parts(manifest: &Manifest) -> Result<(&Descriptor, &[Descriptor]), ImageError> {
+    let no_image = |why| ImageError::NoImage(manifest.digest.clone(), why);
+    match &manifest.kind {
+        ManifestKind::Index { .. } => Err(no_image("an index inside an index")),
+        ManifestKind::Image { artifact_type: Some(_), .. } => Err(no_image("an artifact")),
+        ManifestKind::Image { config, layers, .. } => Ok((config, layers)),
     }
 }
 

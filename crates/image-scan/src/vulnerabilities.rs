@@ -28,6 +28,19 @@ impl Sought {
         Self { named: named.collect(), doubts: inventory.doubts.clone() }
     }
 
+    /// The packages of all of these.
+    pub(crate) fn all<'a>(several: impl IntoIterator<Item = &'a Self>) -> Self {
+        let named = several.into_iter().flat_map(|sought| sought.named.iter().cloned());
+        Self { named: named.collect(), doubts: Vec::new() }
+    }
+
+    /// Names and versions of the packages, by those of their sources and by their own: scanners report either.
+    pub(crate) fn named_or_built(&self, inventory: &Inventory) -> BTreeSet<(String, String)> {
+        let named = self.named.iter().map(|(_, name, version)| (name.clone(), version.clone()));
+        let built = inventory.packages.iter().map(|one| (one.name.clone(), one.version.clone()));
+        named.chain(built).collect()
+    }
+
     /// As a source of advisories is asked for them.
     pub(crate) fn packages(&self) -> Vec<Package<'_>> {
         let package = |(ecosystem, name, version)| Package { ecosystem, name, version };
@@ -99,10 +112,7 @@ pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulne
     both.doubts.extend(second.doubts);
     for finding in second.findings {
         let same = |one: &&mut Finding| {
-            let is_named = one.id == finding.id
-                || one.aliases.contains(&finding.id)
-                || finding.aliases.contains(&one.id);
-            is_named && (&one.package, &one.version) == (&finding.package, &finding.version)
+            one.is_one_with(&finding) && (&one.package, &one.version) == (&finding.package, &finding.version)
         };
         match both.findings.iter_mut().find(same) {
             Some(known) => {

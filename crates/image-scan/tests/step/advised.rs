@@ -8,7 +8,7 @@ use crate::bench::{Bench, good, gzip, of_layers, scans};
 use crate::pushed::tar;
 
 /// An advisory about one package.
-fn advisory(id: &str, (ecosystem, name): (&str, &str), severity: &str, events: &Value) -> Value {
+pub(crate) fn advisory(id: &str, (ecosystem, name): (&str, &str), severity: &str, events: &Value) -> Value {
     json!({"id": id, "modified": "2026-05-01T00:00:00Z", "affected": [
         {"package": {"ecosystem": ecosystem, "name": name}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}],
         "database_specific": {"severity": severity}})

@@ -9,6 +9,7 @@
 
 mod advised;
 mod bench;
+mod compared;
 mod layout;
 mod pushed;
 mod real;

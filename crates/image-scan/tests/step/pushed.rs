@@ -127,9 +127,14 @@ fn the_budget_of_a_service_is_about_unpacked_bytes() {
 
 /// Stores a release of one service.
 fn release(registry: &Registry, digest: &Digest) -> String {
+    release_of(registry, digest, "1.2.3")
+}
+
+/// Stores a release of one service with this version.
+pub(crate) fn release_of(registry: &Registry, digest: &Digest, version: &str) -> String {
     let release = shipkit_core::Release {
         name: "shop".to_owned(),
-        version: "1.2.3".to_owned(),
+        version: version.to_owned(),
         commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
         git_ref: "refs/heads/main".to_owned(),
         created: "2026-01-02T03:04:05Z".parse().unwrap(),

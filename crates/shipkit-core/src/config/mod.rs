@@ -48,8 +48,8 @@ pub use template::Part;
 pub use types::{
     Analysis, Approval, Build, BuildArg, BuildContext, Cache, Canary, Config, Deploy, EndToEnd, Environment,
     EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, OnInconclusive,
-    Query, ReportFormat, Rollback, Rule, Scan, Service, Source, Strategy, TagKind, Tags, Test, TestService,
-    Threshold, UpdateConfig,
+    Query, ReportFormat, Rollback, Rule, Scan, ScanBaseline, Service, Source, Strategy, TagKind, Tags, Test,
+    TestService, Threshold, UpdateConfig,
 };
 pub use units::{BadUnit, BasisPoints, duration, percent, size};
 

@@ -310,6 +310,9 @@ pub(super) struct RawImageScan {
     /// Where advisories about the packages of an image are looked up: `osv` for the service of OSV (which is told all packages), or a
     /// folder in the checkout in the layout of the bucket of OSV. Without it, only reports of scanners are judged.
     pub(super) advisories: Option<String>,
+    /// What an image is compared with, so that only findings that are new fail: the name of an environment, for the release that it has;
+    /// `last-release`, for the newest one with a version; or `base-image`.
+    pub(super) baseline: Option<String>,
     /// Findings that are accepted, each with a reason and until a day: after that they count again, and the entry fails.
     pub(super) ignore: Option<Vec<RawIgnore>>,
     /// The form of the report. Default: `sarif`.

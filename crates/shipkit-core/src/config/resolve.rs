@@ -12,7 +12,7 @@ use super::raw::{
 use super::template::{BadTemplate, Part};
 use super::types::{
     Build, BuildArg, BuildContext, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest,
-    Metrics, Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
+    Metrics, Rule, Scan, ScanBaseline, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
 };
 use super::values::{HealthTest, Span, Text, Texts};
 use super::yaml::{Document, join};
@@ -386,6 +386,11 @@ fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
             },
             ignore_unfixed: image.ignore_unfixed.unwrap_or(true),
             advisories: image.advisories,
+            baseline: image.baseline.map(|text| match text.as_str() {
+                "last-release" => ScanBaseline::LastRelease,
+                "base-image" => ScanBaseline::BaseImage,
+                _ => ScanBaseline::Environment(text),
+            }),
             ignores,
             report: image.report.unwrap_or_default(),
         },

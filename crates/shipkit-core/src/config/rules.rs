@@ -13,7 +13,7 @@ use super::resolve::Context;
 use super::target::TargetKind;
 use super::target_rules::{prometheus, target};
 use super::test_rules::is_variable;
-use super::types::{Build, BuildContext, Config, Environment, Service, Source, Strategy};
+use super::types::{Build, BuildContext, Config, Environment, ScanBaseline, Service, Source, Strategy};
 use super::yaml::join;
 use crate::plan::{is_supported, release_name};
 use crate::reference::{ImageName, Repository};
@@ -150,8 +150,20 @@ pub(super) fn config(context: &mut Context<'_>, config: &Config) {
         );
     }
     groups(context, config);
+    baseline(context, config);
     for one in &config.environments {
         environment(context, one, config);
+    }
+}
+
+/// An environment that images are compared with is one of the file.
+fn baseline(context: &mut Context<'_>, config: &Config) {
+    let Some(ScanBaseline::Environment(name)) = &config.scan.image.baseline else { return };
+    let names: Vec<_> = config.environments.iter().map(|environment| environment.name.as_str()).collect();
+    if !names.contains(&name.as_str()) {
+        let known = [&names[..], &["last-release", "base-image"]].concat();
+        let message = format!("there is no environment `{name}`");
+        context.wrong("scan.image.baseline", message, suggestion(name, &known).as_deref());
     }
 }
 

@@ -341,10 +341,23 @@ pub struct ImageScan {
     pub ignore_unfixed: bool,
     /// Where advisories are looked up: `osv`, or a folder in the checkout.
     pub advisories: Option<String>,
+    /// What an image is compared with, so that only what is new fails.
+    pub baseline: Option<ScanBaseline>,
     /// Findings that are accepted.
     pub ignores: Vec<Ignore>,
     /// The form of the report.
     pub report: ReportFormat,
+}
+
+/// What images are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScanBaseline {
+    /// What an environment has.
+    Environment(String),
+    /// The newest release with a version.
+    LastRelease,
+    /// The image that it was built upon.
+    BaseImage,
 }
 
 /// The form of a scan report.

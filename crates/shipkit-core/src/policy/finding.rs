@@ -36,6 +36,15 @@ pub struct Finding {
     pub is_malware: bool,
 }
 
+impl Finding {
+    /// Whether both are about one vulnerability, by any of its names.
+    #[must_use]
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        let names = || std::iter::once(&self.id).chain(&self.aliases);
+        names().any(|name| *name == other.id || other.aliases.contains(name))
+    }
+}
+
 /// A scanner's report about one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {

@@ -1,11 +1,13 @@
 //! What is known about an image, and the policy that judges it into a verdict.
 
+pub mod baseline;
 pub mod finding;
 pub mod ignore;
 pub mod size;
 
 use std::collections::BTreeMap;
 
+pub use baseline::{Baseline, Compared};
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
@@ -76,6 +78,8 @@ pub struct Judgement {
     pub rules: Vec<(&'static str, Outcome)>,
     /// The findings that fail, worst first.
     pub blocking: Vec<Finding>,
+    /// What became of the findings of the baseline, where there is one.
+    pub compared: Option<Compared>,
 }
 
 impl Policy {
@@ -97,13 +101,22 @@ impl ImageRule {
     }
 }
 
-/// Judges one image: its own rules, its size, and its vulnerabilities (`None`: nobody looked for any).
+/// Judges one image: its own rules, its size, and its vulnerabilities (`None`: nobody looked for any). With a baseline, those that
+/// it had already do not fail.
 #[must_use]
-pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Policy) -> Judgement {
+pub fn judge(
+    facts: &ImageFacts,
+    known: Option<&Vulnerabilities>,
+    baseline: Option<&Baseline>,
+    policy: &Policy,
+) -> Judgement {
     let mut rules: Vec<_> = policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts))).collect();
     rules.push(("size", judge_size(facts, policy.size_limit)));
-    let blocking = known.map(|known| blocking(&known.findings, policy)).unwrap_or_default();
-    rules.push(("vulnerabilities", judge_vulnerabilities(known, &blocking, policy)));
+    let findings = known.map(|known| &known.findings[..]).unwrap_or_default();
+    let compared = baseline.map(|baseline| baseline.compare(findings));
+    let blocking = blocking(compared.as_ref().map_or(findings, |compared| &compared.new), policy);
+    let outcome = judge_vulnerabilities(known, &blocking, compared.as_ref(), policy);
+    rules.push(("vulnerabilities", outcome));
     if !policy.ignores.is_empty() {
         rules.push(("ignores", judge_ignores(known, policy)));
     }
@@ -117,7 +130,7 @@ pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Polic
             decisive.map(|(_, outcome)| outcome.cause.as_str()).collect::<Vec<_>>().join("; ")
         }
     };
-    Judgement { outcome: Outcome { verdict, cause }, rules, blocking }
+    Judgement { outcome: Outcome { verdict, cause }, rules, blocking, compared }
 }
 
 fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
@@ -178,19 +191,27 @@ fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
     blocking
 }
 
-fn judge_vulnerabilities(known: Option<&Vulnerabilities>, blocking: &[Finding], policy: &Policy) -> Outcome {
+fn judge_vulnerabilities(
+    known: Option<&Vulnerabilities>,
+    blocking: &[Finding],
+    compared: Option<&Compared>,
+    policy: &Policy,
+) -> Outcome {
     let Some(Vulnerabilities { findings, doubts }) = known else {
         return Outcome::skipped("neither advisories nor the report of a scanner were given");
     };
     if let Some(worst) = blocking.first() {
-        return Outcome::fail(blocked(worst, blocking.len(), policy));
+        let since = compared.map(Compared::since).unwrap_or_default();
+        return Outcome::fail(format!("{}{since}", blocked(worst, blocking.len(), policy)));
     }
     let unknown = findings.iter().filter(|finding| finding.severity == Severity::Unknown).count();
     let accepted = match findings.iter().filter(|finding| policy.accepts(finding)).count() {
         0 => String::new(),
         count => format!(", {count} accepted"),
     };
-    let found = format!("{} findings, none blocks, {unknown} of unknown severity{accepted}", findings.len());
+    let old = compared.map(Compared::before).unwrap_or_default();
+    let found =
+        format!("{} findings, none blocks, {unknown} of unknown severity{accepted}{old}", findings.len());
     match &doubts[..] {
         [] => Outcome::pass(found),
         [doubt] => Outcome::inconclusive(format!(
@@ -289,7 +310,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut ImageFacts), failing: &str) {
         let mut facts = good();
         change(&mut facts);
-        let judgement = judge(&facts, None, &policy());
+        let judgement = judge(&facts, None, None, &policy());
         let fails = judgement.rules.iter().filter(|(_, outcome)| outcome.verdict == Verdict::Fail);
         assert_eq!(fails.map(|(word, _)| *word).collect::<Vec<_>>().join(","), failing);
         assert_eq!(judgement.outcome.verdict, if failing.is_empty() { Verdict::Pass } else { Verdict::Fail });
@@ -313,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_finding_blocks_by_severity_and_only_if_it_can_be_fixed() {
-        let verdict = |finding| judge(&good(), Some(&known(&[finding])), &policy()).outcome.verdict;
+        let verdict = |finding| judge(&good(), Some(&known(&[finding])), None, &policy()).outcome.verdict;
         assert_eq!(verdict(finding(Severity::High, Some("1.3"))), Verdict::Fail);
         assert_eq!(verdict(finding(Severity::Critical, Some("1.3"))), Verdict::Fail);
         assert_eq!(verdict(finding(Severity::Critical, None)), Verdict::Pass);
@@ -324,7 +345,7 @@ mod tests {
     #[test]
     fn the_sentence_counts_and_names_the_worst() {
         let findings = [finding(Severity::High, Some("1.3")), finding(Severity::Critical, Some("1.4"))];
-        let judgement = judge(&good(), Some(&known(&findings)), &policy());
+        let judgement = judge(&good(), Some(&known(&findings)), None, &policy());
         assert_eq!(judgement.blocking.len(), 2);
         assert_eq!(
             judgement.outcome.cause,
@@ -337,7 +358,7 @@ mod tests {
         let malware =
             Finding { id: "MAL-2026-1".to_owned(), is_malware: true, ..finding(Severity::Unknown, None) };
         let judgement =
-            judge(&good(), Some(&known(&[finding(Severity::Critical, Some("2")), malware])), &policy());
+            judge(&good(), Some(&known(&[finding(Severity::Critical, Some("2")), malware])), None, &policy());
         assert_eq!(judgement.blocking.len(), 2);
         assert_eq!(
             judgement.outcome,
@@ -352,7 +373,7 @@ mod tests {
         let outcome = |severity, doubts: &[&str]| {
             let doubts = doubts.iter().map(|&doubt| doubt.to_owned()).collect();
             let known = Vulnerabilities { findings: vec![finding(severity, Some("1.3"))], doubts };
-            judge(&good(), Some(&known), &policy()).outcome
+            judge(&good(), Some(&known), None, &policy()).outcome
         };
         let cause = "it cannot be told how many vulnerabilities it has: x is damaged, and 1 more (1 findings, none blocks, 0 of unknown severity)";
         assert_eq!(outcome(Severity::Low, &["x is damaged", "y"]), Outcome::inconclusive(cause));
@@ -368,7 +389,7 @@ mod tests {
     /// What is said of a finding that blocks, and of the ignores.
     fn ignored(ignores: Vec<Ignore>, finding: Finding) -> (Verdict, Outcome) {
         let policy = Policy { ignores, ..policy() };
-        let mut judgement = judge(&good(), Some(&known(&[finding])), &policy);
+        let mut judgement = judge(&good(), Some(&known(&[finding])), None, &policy);
         let (word, said) = judgement.rules.pop().unwrap();
         assert_eq!(word, "ignores");
         (judgement.rules.pop().unwrap().1.verdict, said)
@@ -403,7 +424,7 @@ mod tests {
 
     #[test]
     fn an_image_whose_vulnerabilities_nobody_looked_for_says_so() {
-        let judgement = judge(&good(), None, &policy());
+        let judgement = judge(&good(), None, None, &policy());
         let (_, outcome) = judgement.rules.last().unwrap();
         assert_eq!(outcome, &Outcome::skipped("neither advisories nor the report of a scanner were given"));
     }
