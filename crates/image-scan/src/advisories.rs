@@ -2,6 +2,7 @@
 //! records that mean the same.
 
 mod api;
+mod artifact;
 mod folder;
 mod index;
 mod wanted;
@@ -10,8 +11,10 @@ use std::io;
 use std::time::Duration;
 
 pub use api::Api;
+pub use artifact::{Artifact, push};
 pub use folder::Folder;
 pub use index::{Blob, Index};
+use jiff::Timestamp;
 use shipkit_core::exit::ExitCode;
 use shipkit_core::hint::Hint;
 use wanted::Wanted;
@@ -27,12 +30,15 @@ pub enum Advisories {
     Folder(Folder),
     /// The same in a compact form.
     Index(Index),
+    /// That at a registry.
+    Artifact(Artifact),
 }
 
 /// What a source has about packages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Every record that may be about one of them, each with its entries about them, by ecosystem and then by id. Where sources are kept by
+    /// Every record that may be about one of them in the version that it has, perhaps with others about them, each with its entries about
+    /// them, by ecosystem and then by id. Where sources are kept by
     /// ecosystem, a record about packages of two ecosystems comes once for each.
     pub records: Vec<Record>,
     /// The records that cannot be understood, whatever they are about. Whoever judges has to tell of them.
@@ -94,6 +100,20 @@ pub enum AdvisoriesError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An artifact of another kind, or an image.
+    #[error("`{0}` is no index of advisories")]
+    NoIndex(String),
+    /// What became known since is not in it.
+    #[error("the advisories of `{place}` are of {built}, more than 30 days ago")]
+    Old {
+        /// The index.
+        place: String,
+        /// When it was built.
+        built: Timestamp,
+    },
+    /// A registry that does not give it.
+    #[error(transparent)]
+    Registry(#[from] shipkit_registry::Error),
     /// An address that is none, or to which packages should not be told.
     #[error("`{0}` is no address of a service of advisories")]
     Address(String),
@@ -139,6 +159,11 @@ impl Hint for AdvisoriesError {
                 Some(format!("add the advisories for `{ecosystem}`, or ask another source"))
             }
             Self::Damaged { .. } => Some("build the index again".to_owned()),
+            Self::NoIndex(_) => Some("name one that `image-scan index build` has stored".to_owned()),
+            Self::Old { .. } => {
+                Some("build the index again, and write its digest into `scan.image.advisories`".to_owned())
+            }
+            Self::Registry(error) => error.hint(),
             Self::Read { .. }
             | Self::Archive { .. }
             | Self::Large { .. }
@@ -155,7 +180,8 @@ impl Hint for AdvisoriesError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Address(_) => ExitCode::Usage,
+            Self::Address(_) | Self::NoIndex(_) => ExitCode::Usage,
+            Self::Registry(error) => error.exit_code(),
             // A gate that cannot fetch its advisories has not passed, and has not failed either.
             Self::Read { .. }
             | Self::Archive { .. }
@@ -163,6 +189,7 @@ impl Hint for AdvisoriesError {
             | Self::Missing { .. }
             | Self::Unread { .. }
             | Self::Damaged { .. }
+            | Self::Old { .. }
             | Self::Client(_)
             | Self::Unreachable { .. }
             | Self::Refused { .. }
@@ -188,6 +215,10 @@ impl Advisories {
             }
             Self::Index(index) => {
                 let index = index.clone();
+                aside(move || index.about(&wanted)).await
+            }
+            Self::Artifact(artifact) => {
+                let index = artifact.index(&wanted).await?;
                 aside(move || index.about(&wanted)).await
             }
         }

@@ -18,7 +18,7 @@ mod vulnerabilities;
 
 use std::path::Path;
 
-use advisories::{Advisories, Api, Folder};
+use advisories::{Advisories, Api, Artifact, Folder};
 pub use args::Args;
 use before::{Before, bases, pushed};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -52,7 +52,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let reports = reports::read(&args.reports)?;
     let (images, release) = images(&args, config.as_ref(), &runner).await?;
     let before = before(&args, config.as_ref(), release.as_ref(), &runner).await?;
-    let advisories = advisories(&args, config.as_ref())?;
+    let advisories = advisories(&args, config.as_ref(), &runner).await?;
     let scan = Scan {
         args: &args,
         advisories: advisories.as_ref(),
@@ -162,14 +162,24 @@ async fn before(
 }
 
 /// Where advisories are looked up, if anywhere.
-fn advisories(args: &Args, config: Option<&Config>) -> Result<Option<Advisories>, Failure> {
+async fn advisories(
+    args: &Args,
+    config: Option<&Config>,
+    runner: &Runner,
+) -> Result<Option<Advisories>, Failure> {
     let Some(source) = config.and_then(|config| config.scan.image.advisories.as_deref()) else {
         return Ok(None);
     };
-    Ok(Some(match source {
-        "osv" => Advisories::Api(Api::new(Api::ADDRESS)?),
-        folder => Advisories::Folder(Folder::new(args.directory.join(folder))),
-    }))
+    if source == "osv" {
+        return Ok(Some(Advisories::Api(Api::new(Api::ADDRESS)?)));
+    }
+    // No folder has such a name but by a very bad accident.
+    if source.contains("@sha256:") {
+        let index: ImageRef = source.parse().map_err(Failure::usage)?;
+        let registry = client(args, config, runner, &index.repository)?;
+        return Ok(Some(Advisories::Artifact(Artifact::open(registry, index, runner.now()).await?)));
+    }
+    Ok(Some(Advisories::Folder(Folder::new(args.directory.join(source)))))
 }
 
 /// One image to judge.

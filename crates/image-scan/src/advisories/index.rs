@@ -80,7 +80,7 @@ impl Index {
         self.blobs.values()
     }
 
-    /// What it has about packages.
+    /// What it has about packages in the versions that they have.
     pub(super) fn about(&self, wanted: &Wanted) -> Result<Known, AdvisoriesError> {
         let mut known = Known::default();
         for (family, packages) in &wanted.families {
@@ -137,25 +137,24 @@ impl Blob {
     ) -> Result<Vec<String>, Damaged> {
         let body = unpacked(self.bytes.get(self.start..).unwrap_or_default())?;
         let body = Body::read(&body)?;
-        let keys = packages.keys(asked);
-        let mut rows = Vec::new();
+        let wanted = packages.of_ecosystem(asked);
+        let mut left = ABOUT;
         let mut at = body.rows;
         for (key, size) in &body.packages {
             let bytes = at.bytes(*size)?;
-            if keys.contains(*key) {
-                rows.push((*key, Cursor::new(bytes)));
-            }
-        }
-        let size = rows.iter().fold(0_usize, |sum, (_, row)| sum.saturating_add(row.rest().len()));
-        let mut left = ABOUT.checked_sub(size).ok_or(Damaged::LARGE)?;
-        for (key, mut row) in rows {
-            while !row.rest().is_empty() {
-                let number = row.number()?;
-                let affected = entry::read(&mut row, (&self.ecosystem, key))?;
+            let Some(installed) = wanted.get(*key) else { continue };
+            left = left.checked_sub(*size).ok_or(Damaged::LARGE)?;
+            let mut rows = Cursor::new(bytes);
+            while !rows.rest().is_empty() {
+                let (number, entry) = (rows.number()?, entry::read(&mut rows, (&self.ecosystem, key))?);
+                // Most that is known is not about the version, and then the record need not be read.
+                if installed.iter().all(|one| one.is_without(&entry)) {
+                    continue;
+                }
                 let bytes = body.record(number)?;
                 left = left.checked_sub(bytes.len()).ok_or(Damaged::LARGE)?;
                 let record = entry::read_record(bytes)?;
-                records.entry(record.id.clone()).or_insert(record).affected.push(affected);
+                records.entry(record.id.clone()).or_insert(record).affected.push(entry);
             }
         }
         Ok(body.unread)

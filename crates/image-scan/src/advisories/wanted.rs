@@ -1,9 +1,9 @@
 //! `Wanted`: the packages that advisories are looked for, by ecosystem and name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::family;
-use crate::osv::{Affected, Named, Package, Record, normal};
+use crate::osv::{Affected, Package, Record, Standing, normal};
 
 /// Packages by family of ecosystems.
 #[derive(Debug, Default)]
@@ -17,7 +17,15 @@ pub(crate) struct Wanted {
 pub(crate) struct Family {
     /// Each with its release.
     pub(crate) ecosystems: BTreeSet<String>,
-    by_key: HashMap<String, Vec<Named>>,
+    by_key: HashMap<String, Vec<Installed>>,
+}
+
+/// A package of an image.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Installed {
+    ecosystem: String,
+    name: String,
+    version: String,
 }
 
 impl Wanted {
@@ -26,11 +34,11 @@ impl Wanted {
         for package in packages {
             let of_family = wanted.families.entry(family(package.ecosystem).to_owned()).or_default();
             of_family.ecosystems.insert(package.ecosystem.to_owned());
-            let named = of_family.by_key.entry(normal(package.name)).or_default();
-            let named_so = |one: &Named| one.ecosystem == package.ecosystem && one.name == package.name;
-            if !named.iter().any(named_so) {
-                let (ecosystem, name) = (package.ecosystem.to_owned(), package.name.to_owned());
-                named.push(Named { ecosystem, name });
+            let known = of_family.by_key.entry(normal(package.name)).or_default();
+            if !known.iter().any(|one| one.package() == *package) {
+                let [ecosystem, name, version] =
+                    [package.ecosystem, package.name, package.version].map(str::to_owned);
+                known.push(Installed { ecosystem, name, version });
             }
         }
         wanted
@@ -38,10 +46,13 @@ impl Wanted {
 }
 
 impl Family {
-    /// The keys of the packages of one ecosystem.
-    pub(crate) fn keys(&self, ecosystem: &str) -> HashSet<String> {
-        let named = self.by_key.values().flatten().filter(|named| named.ecosystem == ecosystem);
-        named.map(|named| key(ecosystem, &named.name)).collect()
+    /// The packages of one ecosystem, by the name under which an index has them.
+    pub(crate) fn of_ecosystem(&self, ecosystem: &str) -> HashMap<String, Vec<&Installed>> {
+        let mut by_key: HashMap<_, Vec<_>> = HashMap::new();
+        for one in self.by_key.values().flatten().filter(|one| one.ecosystem == ecosystem) {
+            by_key.entry(key(ecosystem, &one.name)).or_default().push(one);
+        }
+        by_key
     }
 
     /// A record with its entries about these packages, if it has any.
@@ -51,8 +62,20 @@ impl Family {
     }
 
     fn is_in(&self, entry: &Affected) -> bool {
-        let mut named = self.by_key.get(&normal(&entry.package.name)).into_iter().flatten();
-        named.any(|Named { ecosystem, name }| entry.is_about(&Package { ecosystem, name, version: "" }))
+        let mut known = self.by_key.get(&normal(&entry.package.name)).into_iter().flatten();
+        known.any(|one| entry.is_about(&one.package()))
+    }
+}
+
+impl Installed {
+    fn package(&self) -> Package<'_> {
+        Package { ecosystem: &self.ecosystem, name: &self.name, version: &self.version }
+    }
+
+    /// Whether an entry says for sure that this one is without what it is about.
+    pub(crate) fn is_without(&self, entry: &Affected) -> bool {
+        let package = self.package();
+        !entry.is_about(&package) || entry.standing(&package) == Standing::NotAffected
     }
 }
 

@@ -132,7 +132,8 @@ impl Affected {
         is_named && !listed.is_empty() && (listed == asked || listed == family)
     }
 
-    fn standing(&self, package: &Package<'_>) -> Standing {
+    /// What it says about a package that it is about.
+    pub(crate) fn standing(&self, package: &Package<'_>) -> Standing {
         let is_written = self.versions.iter().any(|version| version == package.version);
         let Some(scheme) = Scheme::of_ecosystem(package.ecosystem) else {
             return if is_written {

@@ -307,8 +307,8 @@ pub(super) struct RawImageScan {
     pub(super) severity: Option<RawSeverity>,
     /// Whether findings without a fix are left out. Default: `true`.
     pub(super) ignore_unfixed: Option<bool>,
-    /// Where advisories about the packages of an image are looked up: `osv` for the service of OSV (which is told all packages), or a
-    /// folder in the checkout in the layout of the bucket of OSV. Without it, only reports of scanners are judged.
+    /// Where advisories about the packages of an image are looked up: `osv` for the service of OSV (which is told all packages), an index
+    /// at a registry by digest, as `image-scan index build` stores it, or a folder in the checkout in the layout of the bucket of OSV. Without it, only reports of scanners are judged.
     pub(super) advisories: Option<String>,
     /// What an image is compared with, so that only findings that are new fail: the name of an environment, for the release that it has;
     /// `last-release`, for the newest one with a version; or `base-image`.

@@ -36,7 +36,7 @@ fn open(blobs: &[Blob]) -> Index {
 }
 
 fn about(index: &Index, packages: &[(&str, &str)]) -> Result<Known, AdvisoriesError> {
-    let package = |(ecosystem, name)| Package { ecosystem, name, version: "1" };
+    let package = |(ecosystem, name)| Package { ecosystem, name, version: "0.5" };
     index.about(&Wanted::of(&packages.iter().copied().map(package).collect::<Vec<_>>()))
 }
 
@@ -104,6 +104,27 @@ fn an_entry_without_a_release_is_in_the_blob_of_each_and_python_names_have_one_s
     let known = about(&index, &[("PyPI", "zope_interface")]).unwrap();
     let package = Package { ecosystem: "PyPI", name: "zope-interface", version: "1" };
     assert_eq!(findings(&known.records, &package).len(), 1);
+}
+
+#[test]
+fn what_is_not_about_the_version_is_left_out() {
+    let of = |id: &str, name: &str, events: Value| ("npm", record(id, &[entry("npm", name, &events)]));
+    let records = [
+        of("CVE-1", "a", json!([{"introduced": "0.6"}])),
+        of("CVE-2", "a", json!([{"introduced": "0"}, {"fixed": "0.5"}])),
+        of("CVE-3", "b", json!([{"introduced": "0.6"}])),
+        of("CVE-4", "b", json!([{"introduced": "0"}])),
+        of("CVE-5", "c", json!([])),
+        of("CVE-6", "d", json!([{"introduced": "0"}, {"fixed": "latest"}])),
+    ];
+    let index = open(&build(&records, &["npm"]).unwrap());
+    let ids = |name| {
+        let known = about(&index, &[("npm", name)]).unwrap();
+        known.records.into_iter().map(|record| record.id).collect::<Vec<_>>()
+    };
+    assert_eq!(["a", "b", "e"].map(ids), [vec![], vec!["CVE-4".to_owned()], vec![]]);
+    // What cannot be told is not left out.
+    assert_eq!(["c", "d"].map(ids), [["CVE-5"], ["CVE-6"]]);
 }
 
 #[test]
