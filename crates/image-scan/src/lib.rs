@@ -5,12 +5,14 @@ mod args;
 mod facts;
 mod inventory;
 mod layer;
+mod leaks;
 pub mod osv;
 mod report;
 mod reports;
 pub mod severity;
 mod source;
 mod support;
+mod traces;
 mod tree;
 pub mod version;
 mod vulnerabilities;
@@ -93,6 +95,7 @@ impl Scan<'_> {
                 name: image.name.clone(),
                 judgement,
                 platform: facts.platform,
+                traces: facts.traces,
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
                 steps,
@@ -249,6 +252,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
         return Ok(Policy {
             rules,
+            port: None,
             size_limit: None,
             severity: Severity::High,
             ignore_unfixed: true,
@@ -265,7 +269,10 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             Rule::PinnedBase => rules.push(ImageRule::PinnedBase),
             Rule::ReadOnly => missing.push("`read-only`"),
             Rule::NoNewPrivileges => missing.push("`no-new-privileges`"),
-            Rule::NoSecrets => missing.push("`no-secrets`"),
+            Rule::NoSecrets => rules.push(ImageRule::NoSecrets),
+            Rule::NoSetuid => rules.push(ImageRule::NoSetuid),
+            Rule::NoPackageCache => rules.push(ImageRule::NoPackageCache),
+            Rule::ExposedPorts => rules.push(ImageRule::ExposedPorts),
             Rule::Init => missing.push("`init`"),
         }
     }
@@ -282,6 +289,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
     }
     Ok(Policy {
         rules,
+        port: config.services.get(name).and_then(|service| service.port),
         size_limit: config.services.get(name).and_then(|service| service.size_limit),
         severity: config.scan.image.severity,
         ignore_unfixed: config.scan.image.ignore_unfixed,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shipkit_core::exit::ExitCode;
 use shipkit_core::hint::Hint;
-use shipkit_core::policy::ImageFacts;
+use shipkit_core::policy::{ImageFacts, Traces};
 use shipkit_core::{Digest, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Descriptor, Manifest, ManifestKind, Registry, Target};
@@ -17,6 +17,8 @@ use tokio::sync::OnceCell;
 use crate::facts::{self, Configuration};
 use crate::inventory::Inventory;
 use crate::layer::{Layer, LayerError, Limits, Packing};
+use crate::traces;
+use crate::tree::Tree;
 
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 /// How many layers of an image are read at once: more than a machine has processors would not be faster.
@@ -128,8 +130,17 @@ impl Source {
         check(&manifest.digest, &diff_ids, &all)?;
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
-        let inventory = tokio::task::spawn_blocking(move || Inventory::of(&all));
-        Ok(Contents { facts, inventory: inventory.await.map_err(ImageError::Stopped)?, steps })
+        let looking = tokio::task::spawn_blocking(move || {
+            let layers: Vec<&Layer> = all.iter().map(AsRef::as_ref).collect();
+            let tree = Tree::of(&layers);
+            let inventory = Inventory::of(&layers, &tree);
+            let Traces { leaks, .. } = std::mem::take(&mut facts.traces);
+            facts.traces = traces::of(&layers, &tree, &inventory, &steps);
+            // Those of the configuration come first.
+            facts.traces.leaks.splice(..0, leaks);
+            Contents { facts, inventory, steps }
+        });
+        Ok(looking.await.map_err(ImageError::Stopped)?)
     }
 
     async fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Failure> {

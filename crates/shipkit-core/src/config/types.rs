@@ -374,8 +374,14 @@ pub enum Rule {
     ReadOnly,
     /// It may not gain privileges when it runs.
     NoNewPrivileges,
-    /// No secret is in its layers or settings.
+    /// No secret is in its settings, its history or any of its layers, deleted ones included.
     NoSecrets,
+    /// Only packages of the system bring files with setuid or setgid.
+    NoSetuid,
+    /// No cache of apt, apk, dnf, pip, npm, yarn or pnpm is left.
+    NoPackageCache,
+    /// It exposes no port by which machines are administered, and none but the `port` of the service, where that is named.
+    ExposedPorts,
     /// An init process reaps children.
     Init,
 }

@@ -3,6 +3,7 @@
 pub mod finding;
 pub mod ignore;
 pub mod size;
+pub mod traces;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
 pub use size::human;
+pub use traces::{Cache, Leak, Origin, Place, Port, Traces, Wasted};
 
 use crate::verdict::{Outcome, Verdict};
 
@@ -24,6 +26,10 @@ pub struct ImageFacts {
     pub has_healthcheck: bool,
     /// `config.Labels`.
     pub labels: BTreeMap<String, String>,
+    /// `config.ExposedPorts`.
+    pub ports: Vec<Port>,
+    /// What the steps of its build left in it.
+    pub traces: Traces,
     /// Bytes of all layers as the registry stores them: what a pull moves.
     pub compressed: u64,
     /// Bytes of all layers unpacked: what the disk holds. Tar framing included, files hidden by later layers too.
@@ -39,6 +45,14 @@ pub enum ImageRule {
     Healthcheck,
     /// Its base, where a label names it, is not `latest`.
     PinnedBase,
+    /// No secret is in its settings, its history or any of its layers.
+    NoSecrets,
+    /// Only packages of the system bring files with setuid or setgid.
+    NoSetuid,
+    /// No cache of a package manager is left.
+    NoPackageCache,
+    /// It exposes no port of administrators, and none but that of the service.
+    ExposedPorts,
 }
 
 /// What is known of the vulnerabilities of an image.
@@ -55,6 +69,8 @@ pub struct Vulnerabilities {
 pub struct Policy {
     /// Rules about the image.
     pub rules: Vec<ImageRule>,
+    /// The port that the service listens on, where that is known.
+    pub port: Option<u16>,
     /// The most bytes it may have unpacked.
     pub size_limit: Option<u64>,
     /// Findings of this severity and above fail.
@@ -93,6 +109,10 @@ impl ImageRule {
             Self::NonRoot => "non-root",
             Self::Healthcheck => "healthcheck",
             Self::PinnedBase => "pinned-base",
+            Self::NoSecrets => "no-secrets",
+            Self::NoSetuid => "no-setuid",
+            Self::NoPackageCache => "no-package-cache",
+            Self::ExposedPorts => "exposed-ports",
         }
     }
 }
@@ -100,7 +120,8 @@ impl ImageRule {
 /// Judges one image: its own rules, its size, and its vulnerabilities (`None`: nobody looked for any).
 #[must_use]
 pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Policy) -> Judgement {
-    let mut rules: Vec<_> = policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts))).collect();
+    let mut rules: Vec<_> =
+        policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts, policy))).collect();
     rules.push(("size", judge_size(facts, policy.size_limit)));
     let blocking = known.map(|known| blocking(&known.findings, policy)).unwrap_or_default();
     rules.push(("vulnerabilities", judge_vulnerabilities(known, &blocking, policy)));
@@ -120,7 +141,7 @@ pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Polic
     Judgement { outcome: Outcome { verdict, cause }, rules, blocking }
 }
 
-fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
+fn judge_rule(rule: ImageRule, facts: &ImageFacts, policy: &Policy) -> Outcome {
     match rule {
         ImageRule::NonRoot => {
             // `User` is `name|uid[:group]`; the group does not make it root.
@@ -143,6 +164,10 @@ fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
             Some(base) => Outcome::pass(format!("base `{base}`")),
             None => Outcome::pass("no label names its base"),
         },
+        ImageRule::NoSecrets => traces::secrets(&facts.traces),
+        ImageRule::NoSetuid => traces::setuid(&facts.traces),
+        ImageRule::NoPackageCache => traces::caches(&facts.traces),
+        ImageRule::ExposedPorts => traces::ports(&facts.ports, policy.port),
     }
 }
 
@@ -249,6 +274,8 @@ mod tests {
             user: "app:app".to_owned(),
             has_healthcheck: true,
             labels: label("debian:bookworm"),
+            ports: vec![Port("8080/tcp".to_owned())],
+            traces: Traces::default(),
             compressed: 10_000_000,
             unpacked: 30_000_000,
         }
@@ -260,7 +287,16 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
-            rules: vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase],
+            rules: vec![
+                ImageRule::NonRoot,
+                ImageRule::Healthcheck,
+                ImageRule::PinnedBase,
+                ImageRule::NoSecrets,
+                ImageRule::NoSetuid,
+                ImageRule::NoPackageCache,
+                ImageRule::ExposedPorts,
+            ],
+            port: Some(8080),
             size_limit: Some(30_000_000),
             severity: Severity::High,
             ignore_unfixed: true,
@@ -309,6 +345,12 @@ mod tests {
         for base in ["scratch", "localhost:5000/debian:12", "debian@sha256:ab", "debian:latest@sha256:ab"] {
             check(|facts| facts.labels = label(base), "");
         }
+        let leak = Leak { what: "a token", place: Place::Variable("X".to_owned()) };
+        check(|facts| facts.traces.leaks.push(leak), "no-secrets");
+        check(|facts| facts.traces.setuid.push("app/x".to_owned()), "no-setuid");
+        let cache = Cache { of: "apt", path: "var/lib/apt/lists".to_owned(), bytes: 1 };
+        check(|facts| facts.traces.caches.push(cache), "no-package-cache");
+        check(|facts| facts.ports.push(Port("8081/tcp".to_owned())), "exposed-ports");
     }
 
     #[test]
