@@ -94,6 +94,7 @@ pub(crate) fn read(config: &[u8]) -> Result<Configuration, serde_json::Error> {
         traces,
         compressed: 0,
         unpacked: 0,
+        layers: 0,
     };
     Ok(Configuration { facts, diff_ids, steps })
 }

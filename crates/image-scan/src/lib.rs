@@ -28,7 +28,7 @@ use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
-use shipkit_core::policy::{ImageRule, Policy, Severity, Vulnerabilities, judge};
+use shipkit_core::policy::{Budget, ImageRule, Policy, Severity, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{ImageRef, Repository};
 use shipkit_registry::layout::Layout;
@@ -253,7 +253,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         return Ok(Policy {
             rules,
             port: None,
-            size_limit: None,
+            budget: Budget::default(),
             severity: Severity::High,
             ignore_unfixed: true,
             ignores: Vec::new(),
@@ -287,10 +287,14 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         ))
         .with_hint("take it out of `scan` in shipkit.yml"));
     }
+    let (service, limits) = (config.services.get(name), config.scan.image.limits);
     Ok(Policy {
         rules,
-        port: config.services.get(name).and_then(|service| service.port),
-        size_limit: config.services.get(name).and_then(|service| service.size_limit),
+        port: service.and_then(|service| service.port),
+        budget: Budget {
+            unpacked: service.and_then(|service| service.size_limit).or(limits.unpacked),
+            ..limits
+        },
         severity: config.scan.image.severity,
         ignore_unfixed: config.scan.image.ignore_unfixed,
         ignores: config.scan.image.ignores.clone(),

@@ -128,6 +128,7 @@ impl Source {
         let reading = stream::iter(layers).map(|descriptor| known.layer(self, descriptor));
         let all: Vec<Arc<Layer>> = reading.buffered(AT_ONCE).try_collect().await?;
         check(&manifest.digest, &diff_ids, &all)?;
+        facts.layers = u64::try_from(all.len()).unwrap_or(u64::MAX);
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
         let looking = tokio::task::spawn_blocking(move || {

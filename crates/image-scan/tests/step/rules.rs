@@ -91,3 +91,30 @@ fn rights_caches_and_ports_are_judged_where_they_are_asked_for() {
     let done = judge("{policy: [non-root]}", |_| (), &[&setuid, &cache]);
     done.check(0, "`api` (linux/amd64): ");
 }
+
+#[test]
+fn every_budget_is_about_every_image_and_says_what_is_over() {
+    let large = "x".repeat(20_000);
+    let layers = [tar("app/a", &large), tar("app/.wh.a", ""), tar("app/b", "1")];
+    let layers = layers.each_ref().map(Vec::as_slice);
+    let history =
+        json!([{"created_by": "COPY a /app"}, {"created_by": "RUN rm a"}, {"created_by": "COPY b /app"}]);
+    let limits = |limits: &str| {
+        let scan = format!("{{image: {{limits: {{{limits}}}}}}}");
+        judge(&scan, |config| config["history"] = history.clone(), &layers)
+    };
+    let fits = limits("compressed: 1k");
+    fits.check(0, "unpacked");
+    assert!(fits.summary.contains("unpacked, budget 1.0 kB compressed"), "{}", fits.summary);
+    limits("compressed: 100").check(1, "it is larger than its budget of 100 B compressed");
+    limits("unpacked: 20k").check(1, "it is larger than its budget of 20.0 kB unpacked");
+    limits("unpacked: 1M, wasted: 20k, layers: 3").check(0, "unpacked");
+    limits("wasted: 19k").check(
+        1,
+        "later layers replace or remove 20.0 kB of its files, over the budget of 19.0 kB; most of it is 20.0 kB in `app/a` \
+         (layer 0, made by `COPY a /app`)",
+    );
+    limits("layers: 2").check(1, "it has 3 layers, over the budget of 2");
+    limits("wasted: much").check(2, "scan.image.limits.wasted: `much` is not a size");
+    limits("wasted_bytes: 1k").check(2, "wasted_bytes");
+}

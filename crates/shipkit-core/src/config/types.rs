@@ -13,7 +13,7 @@ use super::hook::{BackupJob, Migrate};
 use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
-use crate::policy::{Ignore, Severity};
+use crate::policy::{Budget, Ignore, Severity};
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -343,6 +343,8 @@ pub struct ImageScan {
     pub advisories: Option<String>,
     /// Findings that are accepted.
     pub ignores: Vec<Ignore>,
+    /// How large every image may be.
+    pub limits: Budget,
     /// The form of the report.
     pub report: ReportFormat,
 }

@@ -1,5 +1,6 @@
 //! What is known about an image, and the policy that judges it into a verdict.
 
+pub mod budget;
 pub mod finding;
 pub mod ignore;
 pub mod size;
@@ -7,6 +8,7 @@ pub mod traces;
 
 use std::collections::BTreeMap;
 
+pub use budget::Budget;
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
@@ -34,6 +36,8 @@ pub struct ImageFacts {
     pub compressed: u64,
     /// Bytes of all layers unpacked: what the disk holds. Tar framing included, files hidden by later layers too.
     pub unpacked: u64,
+    /// How many layers it has.
+    pub layers: u64,
 }
 
 /// A rule about the image itself.
@@ -71,8 +75,8 @@ pub struct Policy {
     pub rules: Vec<ImageRule>,
     /// The port that the service listens on, where that is known.
     pub port: Option<u16>,
-    /// The most bytes it may have unpacked.
-    pub size_limit: Option<u64>,
+    /// How large it may be.
+    pub budget: Budget,
     /// Findings of this severity and above fail.
     pub severity: Severity,
     /// Whether findings without a fix are left out.
@@ -122,7 +126,9 @@ impl ImageRule {
 pub fn judge(facts: &ImageFacts, known: Option<&Vulnerabilities>, policy: &Policy) -> Judgement {
     let mut rules: Vec<_> =
         policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts, policy))).collect();
-    rules.push(("size", judge_size(facts, policy.size_limit)));
+    rules.push(("size", budget::size(facts, &policy.budget)));
+    rules.extend(policy.budget.wasted.map(|limit| ("wasted", budget::wasted(facts, limit))));
+    rules.extend(policy.budget.layers.map(|limit| ("layers", budget::layers(facts, limit))));
     let blocking = known.map(|known| blocking(&known.findings, policy)).unwrap_or_default();
     rules.push(("vulnerabilities", judge_vulnerabilities(known, &blocking, policy)));
     if !policy.ignores.is_empty() {
@@ -178,17 +184,6 @@ fn is_latest(reference: &str) -> bool {
         return false;
     }
     name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
-}
-
-fn judge_size(facts: &ImageFacts, limit: Option<u64>) -> Outcome {
-    let both = format!("{} compressed, {} unpacked", human(facts.compressed), human(facts.unpacked));
-    match limit {
-        Some(limit) if limit < facts.unpacked => {
-            Outcome::fail(format!("it is larger than its budget of {} unpacked: {both}", human(limit)))
-        }
-        Some(limit) => Outcome::pass(format!("{both}, budget {}", human(limit))),
-        None => Outcome::pass(both),
-    }
 }
 
 fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
@@ -278,6 +273,7 @@ mod tests {
             traces: Traces::default(),
             compressed: 10_000_000,
             unpacked: 30_000_000,
+            layers: 30,
         }
     }
 
@@ -297,7 +293,12 @@ mod tests {
                 ImageRule::ExposedPorts,
             ],
             port: Some(8080),
-            size_limit: Some(30_000_000),
+            budget: Budget {
+                unpacked: Some(30_000_000),
+                wasted: Some(1_000),
+                layers: Some(30),
+                ..Budget::default()
+            },
             severity: Severity::High,
             ignore_unfixed: true,
             ignores: Vec::new(),
@@ -339,6 +340,8 @@ mod tests {
         }
         check(|facts| facts.has_healthcheck = false, "healthcheck");
         check(|facts| facts.unpacked += 1, "size");
+        check(|facts| facts.traces.wasted = 1_001, "wasted");
+        check(|facts| facts.layers += 1, "layers");
         for base in ["debian", "debian:latest", "localhost:5000/debian", "ghcr.io/a/b:latest"] {
             check(|facts| facts.labels = label(base), "pinned-base");
         }

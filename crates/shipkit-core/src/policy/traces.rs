@@ -124,7 +124,7 @@ fn short(step: &str) -> String {
 }
 
 /// The first of them in words, and how many more there are.
-fn listed<T: fmt::Display>(all: &[T]) -> String {
+pub(super) fn listed<T: fmt::Display>(all: &[T]) -> String {
     let first = all.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join("; ");
     match all.len().saturating_sub(NAMED) {
         0 => first,
