@@ -8,6 +8,7 @@ use shipkit_runner::{Failure, Runner};
 
 use crate::inventory::Inventory;
 use crate::source::{Contents, Known, Source};
+use crate::tree::Tree;
 
 /// What images are compared with.
 pub(crate) enum Before {
@@ -74,8 +75,8 @@ impl Before {
                     Failure::unknown(format!("which image `{name}` was built upon is not known"))
                         .with_hint("label it with `org.opencontainers.image.base.name` and `.digest`, or compare it with an environment")
                 })?;
-                let layers = contents.layers.iter().take(count).cloned().collect::<Vec<_>>();
-                Ok(Some((format!("its base `{base}`"), Inventory::of(&layers))))
+                let layers: Vec<_> = contents.layers.iter().take(count).map(AsRef::as_ref).collect();
+                Ok(Some((format!("its base `{base}`"), Inventory::of(&layers, &Tree::of(&layers)))))
             }
         }
     }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use shipkit_core::Digest;
-use shipkit_core::policy::ImageFacts;
+use shipkit_core::policy::{ImageFacts, Port, Traces};
+
+use crate::leaks::Said;
 
 #[derive(Deserialize)]
 struct RawImage {
@@ -35,7 +38,7 @@ pub(crate) struct Configuration {
     pub(crate) facts: ImageFacts,
     /// The digests of the tars of its layers, the lowest first.
     pub(crate) diff_ids: Vec<Digest>,
-    /// What made each of them, where it says that for all.
+    /// What made each of them, where it says that for all. No secret stands there.
     pub(crate) steps: Vec<String>,
 }
 
@@ -44,6 +47,8 @@ pub(crate) struct Configuration {
 struct RawConfig {
     user: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    env: Option<Vec<String>>,
+    exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
     // Not in the OCI spec; Docker and BuildKit write it into OCI images too.
     healthcheck: Option<RawHealthcheck>,
 }
@@ -70,18 +75,27 @@ pub(crate) fn read(config: &[u8]) -> Result<Configuration, serde_json::Error> {
     // `["NONE"]` switches off what a base image states; an empty list inherits, and there is nothing left to inherit.
     let check = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
     let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
+    let (labels, environment) = (config.labels.unwrap_or_default(), config.env.unwrap_or_default());
+    let history = image.history.unwrap_or_default();
+    let steps = history.iter().filter_map(|step| step.created_by.as_deref()).collect();
+    let said = Said { environment: &environment, labels: &labels, steps };
+    let diff_ids = image.rootfs.unwrap_or_default().diff_ids;
+    let made = history.iter().filter(|step| !step.empty_layer);
+    let steps: Vec<_> =
+        made.map(|step| said.without_secrets(step.created_by.as_deref().unwrap_or_default())).collect();
+    let steps = if steps.len() == diff_ids.len() { steps } else { Vec::new() };
+    let traces = Traces { leaks: said.leaks(), ..Traces::default() };
     let facts = ImageFacts {
         platform,
         user: config.user.unwrap_or_default(),
         has_healthcheck,
-        labels: config.labels.unwrap_or_default(),
+        labels,
+        ports: config.exposed_ports.unwrap_or_default().into_keys().map(Port).collect(),
+        traces,
         compressed: 0,
         unpacked: 0,
+        layers: 0,
     };
-    let diff_ids = image.rootfs.unwrap_or_default().diff_ids;
-    let made = image.history.unwrap_or_default().into_iter().filter(|step| !step.empty_layer);
-    let steps: Vec<_> = made.map(|step| step.created_by.unwrap_or_default()).collect();
-    let steps = if steps.len() == diff_ids.len() { steps } else { Vec::new() };
     Ok(Configuration { facts, diff_ids, steps })
 }
 

@@ -8,12 +8,12 @@ mod modules;
 mod program;
 mod system;
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use modules::Modules;
 use serde::Serialize;
+use shipkit_core::leak::SecretFile;
 pub(crate) use system::System;
 
 use crate::layer::{Kind, Layer};
@@ -22,13 +22,15 @@ use crate::tree::{Node, Tree};
 
 /// The most that is read of one file.
 const FILE: u64 = 16 * 1024 * 1024;
+/// The most that is read of a file that may hold a secret: those that people write are short.
+const SECRET: u64 = 1024 * 1024;
 /// The longest name of a package, and the longest version.
 const NAME: usize = 512;
 /// Of this mode somebody may run a file.
 const RUNS: u32 = 0o111;
 
 /// Where RPM has its database, in any of its forms.
-const RPM: [&str; 2] = ["var/lib/rpm", "usr/lib/sysimage/rpm"];
+pub(crate) const RPM: [&str; 2] = ["var/lib/rpm", "usr/lib/sysimage/rpm"];
 
 /// The packages of an image.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +84,8 @@ pub(crate) enum Found {
     Language(&'static str, Vec<Installed>),
     /// Artifacts of Maven.
     Java(java::Archive),
+    /// It holds a secret, of this kind.
+    Secret(&'static str),
     /// Why it cannot be understood.
     Unreadable(String),
 }
@@ -97,6 +101,8 @@ pub(crate) enum Wanted {
     Python,
     Node,
     Java,
+    /// It may hold a secret, and is no package.
+    Secret(SecretFile),
     /// It may be a program that names what it was built from.
     Program,
 }
@@ -136,8 +142,10 @@ impl Wanted {
             // It belongs to each runtime of Java itself.
             (_, "jrt-fs.jar") => None,
             _ if java::is_archive(path) => Some(Self::Java),
-            _ if mode & RUNS != 0 => Some(Self::Program),
-            _ => None,
+            _ => {
+                let secret = SecretFile::of(path).map(Self::Secret);
+                secret.or_else(|| (mode & RUNS != 0).then_some(Self::Program))
+            }
         }
     }
 
@@ -153,6 +161,12 @@ impl Wanted {
         }
         if self == Self::Java {
             return java::read(file, size).map(|archive| Some(Found::Java(archive)));
+        }
+        if let Self::Secret(secret) = self {
+            let mut bytes = Vec::new();
+            file.take(SECRET).read_to_end(&mut bytes)?;
+            let is_one = secret.holds(&String::from_utf8_lossy(&bytes));
+            return Ok(is_one.then(|| Found::Secret(secret.what())));
         }
         if FILE < size {
             return Ok(Some(Found::Unreadable(format!("it is larger than {FILE} bytes"))));
@@ -173,7 +187,7 @@ impl Wanted {
             Self::Node => {
                 system::node(&text).and_then(|version| Installed::new("node", version)).map(one("node"))
             }
-            Self::Java | Self::Program => return Ok(None),
+            Self::Java | Self::Program | Self::Secret(_) => return Ok(None),
         };
         Ok(Some(found.unwrap_or_else(Found::Unreadable)))
     }
@@ -184,11 +198,8 @@ fn has_extension(name: &str, extension: &str) -> bool {
 }
 
 impl Inventory {
-    /// What these layers bring, the lowest first.
-    pub(crate) fn of<L: Borrow<Layer>>(layers: &[L]) -> Self {
-        let layers: Vec<&Layer> = layers.iter().map(Borrow::borrow).collect();
-        let layers = &layers[..];
-        let tree = Tree::of(layers);
+    /// What these layers bring, the lowest first, of which the tree is.
+    pub(crate) fn of(layers: &[&Layer], tree: &Tree<'_>) -> Self {
         let found: BTreeMap<&str, (usize, &Found)> =
             tree.files().filter_map(|(path, node)| Some((path, found(node)?))).collect();
         // The one in `etc` is often a link to the other.
@@ -200,25 +211,26 @@ impl Inventory {
             | Found::Apk(..)
             | Found::Language(..)
             | Found::Java(_)
+            | Found::Secret(_)
             | Found::Unreadable(_) => None,
         });
         let mut inventory =
             Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new(), support: Vec::new() };
-        let modules = Modules::of(&tree);
+        let modules = Modules::of(tree);
         let is_wanted = |path: &str| is_wanted(path, &modules);
         let doubts = tree.files().filter(|(path, _)| is_wanted(path));
-        inventory.doubts.extend(doubts.filter_map(|(path, node)| not_read(path, node.kind, &tree)));
+        inventory.doubts.extend(doubts.filter_map(|(path, node)| not_read(path, node.kind, tree)));
         inventory.take_databases(&found, layers);
         if RPM.iter().any(|folder| tree.has_below(folder)) {
             inventory
                 .doubts
                 .push("there is a database of RPM, and its packages cannot be read here".to_owned());
         }
-        let owned = owned(&found, &tree);
+        let owned = owned(&found, tree);
         let mut of_languages = found;
         of_languages.retain(|path, _| !is_manifest(path) || modules.describes(path));
         inventory.take_languages(&of_languages, &owned);
-        inventory.take_support(&tree, &owned);
+        inventory.take_support(tree, &owned);
         inventory.packages.sort();
         inventory.packages.dedup();
         inventory
@@ -303,7 +315,7 @@ impl Inventory {
                 // A folder of modules may hold what is none, as for tests: nobody can load that either.
                 Found::Unreadable(_) if path.ends_with("/package.json") => {}
                 Found::Unreadable(why) => self.doubts.push(format!("`{path}` cannot be read: {why}")),
-                Found::System(_) | Found::Dpkg(_) | Found::Files(_) | Found::Apk(..) => {}
+                Found::System(_) | Found::Dpkg(_) | Found::Files(_) | Found::Apk(..) | Found::Secret(_) => {}
             }
         }
         if let Some(first) = first {
@@ -329,7 +341,21 @@ fn found(node: Node<'_>) -> Option<(usize, &Found)> {
 
 /// Whether a file says what is installed, by where it is.
 fn is_wanted(path: &str, modules: &Modules) -> bool {
-    if is_manifest(path) { modules.describes(path) } else { Wanted::of(path, 0).is_some() }
+    match Wanted::of(path, 0) {
+        Some(Wanted::Npm) => modules.describes(path),
+        // Nothing is installed by it, and what a link to it leads to is looked at by its own name.
+        Some(Wanted::Secret(_)) | None => false,
+        Some(
+            Wanted::System
+            | Wanted::Dpkg
+            | Wanted::DpkgFiles
+            | Wanted::Apk
+            | Wanted::Python
+            | Wanted::Node
+            | Wanted::Java
+            | Wanted::Program,
+        ) => true,
+    }
 }
 
 fn is_manifest(path: &str) -> bool {
@@ -351,9 +377,12 @@ fn not_read(path: &str, kind: &Kind, tree: &Tree<'_>) -> Option<String> {
 fn owned(all: &BTreeMap<&str, (usize, &Found)>, tree: &Tree<'_>) -> BTreeSet<String> {
     let files = all.values().flat_map(|(_, found)| match found {
         Found::Files(files) | Found::Apk(_, files) => &files[..],
-        Found::System(_) | Found::Dpkg(_) | Found::Language(..) | Found::Java(_) | Found::Unreadable(_) => {
-            &[]
-        }
+        Found::System(_)
+        | Found::Dpkg(_)
+        | Found::Language(..)
+        | Found::Java(_)
+        | Found::Secret(_)
+        | Found::Unreadable(_) => &[],
     });
     files.map(|path| tree.resolve(path)).collect()
 }

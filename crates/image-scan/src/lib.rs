@@ -6,12 +6,14 @@ mod before;
 mod facts;
 mod inventory;
 mod layer;
+mod leaks;
 pub mod osv;
 mod report;
 mod reports;
 pub mod severity;
 mod source;
 mod support;
+mod traces;
 mod tree;
 pub mod version;
 mod vulnerabilities;
@@ -28,7 +30,7 @@ use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
-use shipkit_core::policy::{Baseline, ImageRule, Policy, Severity, Vulnerabilities, judge};
+use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
 use shipkit_registry::layout::Layout;
@@ -102,6 +104,7 @@ impl Scan<'_> {
                 name: image.name.clone(),
                 judgement,
                 platform: facts.platform,
+                traces: facts.traces,
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
                 steps,
@@ -321,7 +324,8 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
         return Ok(Policy {
             rules,
-            size_limit: None,
+            port: None,
+            budget: Budget::default(),
             severity: Severity::High,
             ignore_unfixed: true,
             ignores: Vec::new(),
@@ -337,7 +341,10 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             Rule::PinnedBase => rules.push(ImageRule::PinnedBase),
             Rule::ReadOnly => missing.push("`read-only`"),
             Rule::NoNewPrivileges => missing.push("`no-new-privileges`"),
-            Rule::NoSecrets => missing.push("`no-secrets`"),
+            Rule::NoSecrets => rules.push(ImageRule::NoSecrets),
+            Rule::NoSetuid => rules.push(ImageRule::NoSetuid),
+            Rule::NoPackageCache => rules.push(ImageRule::NoPackageCache),
+            Rule::ExposedPorts => rules.push(ImageRule::ExposedPorts),
             Rule::Init => missing.push("`init`"),
         }
     }
@@ -352,9 +359,14 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         ))
         .with_hint("take it out of `scan` in shipkit.yml"));
     }
+    let (service, limits) = (config.services.get(name), config.scan.image.limits);
     Ok(Policy {
         rules,
-        size_limit: config.services.get(name).and_then(|service| service.size_limit),
+        port: service.and_then(|service| service.port),
+        budget: Budget {
+            unpacked: service.and_then(|service| service.size_limit).or(limits.unpacked),
+            ..limits
+        },
         severity: config.scan.image.severity,
         ignore_unfixed: config.scan.image.ignore_unfixed,
         ignores: config.scan.image.ignores.clone(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use shipkit_core::policy::{Compared, Finding, Judgement};
+use shipkit_core::policy::{Compared, Finding, Judgement, Leak, Origin, Place, Traces};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
 
@@ -25,6 +25,8 @@ pub(crate) struct Judged {
     pub(crate) platform: String,
     /// What judging gave.
     pub(crate) judgement: Judgement,
+    /// What the steps of its build left in it.
+    pub(crate) traces: Traces,
     /// Its packages.
     pub(crate) inventory: Inventory,
     /// What in it has had no fixes for a while.
@@ -207,5 +209,29 @@ fn image(image: &Judged) -> Value {
         "doubts": doubts, "support": support});
     json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
         "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(),
-        "blocking": blocking.collect::<Vec<_>>(), "compared": compared, "inventory": inventory})
+        "blocking": blocking.collect::<Vec<_>>(), "compared": compared, "inventory": inventory, "traces": traces(&image.traces)})
+}
+
+/// What a build left; of a kind no more than anybody reads.
+fn traces(traces: &Traces) -> Value {
+    let wasted = traces.most_wasted.iter().map(|one| {
+        let Origin { layer, made_by } = &one.origin;
+        json!({"path": one.path, "bytes": one.bytes, "layer": layer, "madeBy": made_by})
+    });
+    let caches = traces.caches.iter().map(|one| json!({"of": one.of, "path": one.path, "bytes": one.bytes}));
+    json!({"leaks": traces.leaks.iter().take(LISTED).map(leak).collect::<Vec<_>>(),
+        "setuid": traces.setuid.iter().take(LISTED).collect::<Vec<_>>(), "caches": caches.collect::<Vec<_>>(),
+        "wasted": traces.wasted, "mostWasted": wasted.collect::<Vec<_>>()})
+}
+
+fn leak(leak: &Leak) -> Value {
+    let what = leak.what;
+    match &leak.place {
+        Place::Variable(name) => json!({"what": what, "variable": name}),
+        Place::Label(name) => json!({"what": what, "label": name}),
+        Place::Step(step) => json!({"what": what, "step": step}),
+        Place::File { path, origin: Origin { layer, made_by }, is_gone } => {
+            json!({"what": what, "path": path, "layer": layer, "madeBy": made_by, "isGone": is_gone})
+        }
+    }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shipkit_core::exit::ExitCode;
 use shipkit_core::hint::Hint;
-use shipkit_core::policy::ImageFacts;
+use shipkit_core::policy::{ImageFacts, Traces};
 use shipkit_core::{Digest, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Descriptor, Manifest, ManifestKind, Registry, Target};
@@ -17,6 +17,8 @@ use tokio::sync::OnceCell;
 use crate::facts::{self, Configuration};
 use crate::inventory::Inventory;
 use crate::layer::{Layer, LayerError, Limits, Packing};
+use crate::traces;
+use crate::tree::Tree;
 
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 /// How many layers of an image are read at once: more than a machine has processors would not be faster.
@@ -153,12 +155,20 @@ impl Source {
         let reading = stream::iter(layers).map(|descriptor| known.layer(self, descriptor));
         let all: Vec<Arc<Layer>> = reading.buffered(AT_ONCE).try_collect().await?;
         check(&manifest.digest, &diff_ids, &all)?;
+        facts.layers = u64::try_from(all.len()).unwrap_or(u64::MAX);
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
-        let of_inventory = all.clone();
-        let inventory = tokio::task::spawn_blocking(move || Inventory::of(&of_inventory));
-        let inventory = inventory.await.map_err(ImageError::Stopped)?;
-        Ok(Contents { facts, inventory, steps, layers: all })
+        let looking = tokio::task::spawn_blocking(move || {
+            let layers: Vec<&Layer> = all.iter().map(AsRef::as_ref).collect();
+            let tree = Tree::of(&layers);
+            let inventory = Inventory::of(&layers, &tree);
+            let Traces { leaks, .. } = std::mem::take(&mut facts.traces);
+            facts.traces = traces::of(&layers, &tree, &inventory, &steps);
+            // Those of the configuration come first.
+            facts.traces.leaks.splice(..0, leaks);
+            Contents { facts, inventory, steps, layers: all }
+        });
+        Ok(looking.await.map_err(ImageError::Stopped)?)
     }
 
     async fn configuration(&self, config: &Descriptor) -> Result<Configuration, Failure> {

@@ -13,6 +13,7 @@ pub mod explained;
 pub mod hint;
 pub mod history;
 pub mod journal;
+pub mod leak;
 pub mod lease;
 pub mod manifests;
 pub mod meta;

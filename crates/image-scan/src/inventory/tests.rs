@@ -43,7 +43,8 @@ fn module(name: &str, version: &str) -> String {
 
 fn inventory(layers: &[&[(&str, &str)]]) -> Inventory {
     let layers: Vec<_> = layers.iter().map(|files| layer(files)).collect();
-    Inventory::of(&layers)
+    let layers: Vec<_> = layers.iter().collect();
+    Inventory::of(&layers, &Tree::of(&layers))
 }
 
 fn said(inventory: &Inventory) -> Vec<String> {
@@ -73,10 +74,12 @@ fn what_is_looked_for_is_known_by_its_path() {
         ("app/x.war", Some(Wanted::Java)),
         ("opt/java/lib/jrt-fs.jar", None),
         ("usr/local/include/node/node_version.h", Some(Wanted::Node)),
+        ("app/.env", Some(Wanted::Secret(SecretFile::Env))),
     ] {
         assert_eq!(Wanted::of(path, 0o644), expected, "{path}");
     }
     assert_eq!(Wanted::of("usr/bin/x", 0o755), Some(Wanted::Program));
+    assert_eq!(Wanted::of("app/.env", 0o755), Some(Wanted::Secret(SecretFile::Env)));
 }
 
 #[test]
@@ -291,7 +294,7 @@ fn archives_of_java_that_do_not_say_what_they_are_are_counted() {
     };
     let entries = vec![archive("a/x.jar"), archive("b/y.jar")];
     let layer = Layer { entries, diff_id: shipkit_core::Digest::of(b""), unpacked: 0 };
-    let doubts = Inventory::of(&[layer]).doubts;
+    let doubts = Inventory::of(&[&layer], &Tree::of(&[&layer])).doubts;
     assert_eq!(doubts, ["2 archives of Java do not say what they are, such as in `a/x.jar`"]);
 }
 

@@ -78,6 +78,16 @@ fn a_tar_is_judged_by_the_service_it_is_named_after() {
     bench.write("other.tar", tar(&files(&good())));
     scan(&bench, "api.tar").check(1, "`api` (linux/amd64): it is larger than its budget");
     scan(&bench, "other.tar").check(0, "`other` (linux/amd64): ");
+    // What is said of a service goes before what is said of every image.
+    for (own, all, verdicts) in [("2k", "1M", (1, 0)), ("1M", "2k", (0, 1))] {
+        let bench = Bench::with_config(&format!(
+            "services: {{api: {{build: {{}}, size_limit: {own}}}}}\nscan: {{image: {{limits: {{unpacked: {all}}}}}}}"
+        ));
+        bench.write("api.tar", tar(&files(&good())));
+        bench.write("other.tar", tar(&files(&good())));
+        scan(&bench, "api.tar").check(verdicts.0, "unpacked");
+        scan(&bench, "other.tar").check(verdicts.1, "unpacked");
+    }
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod layout;
 mod pushed;
 mod real;
 mod reports;
+mod rules;

@@ -396,8 +396,8 @@ fn what_is_asked_wrongly_is_exit_2() {
     bench.step(&[("INPUT_IMAGE", &image), ("INPUT_LAYOUT", ".")]).check(2, "cannot be used with");
     let other = [("INPUT_IMAGE", image.as_str()), ("INPUT_CONFIG", "other.yml")];
     bench.step(&other).check(2, "the configuration `./other.yml` cannot be read");
-    let asks = Bench::with_config("services: {api: {build: {}}}\nscan: {policy: [no-secrets]}");
+    let asks = Bench::with_config("services: {api: {build: {}}}\nscan: {policy: [read-only]}");
     let registry = Registry::start(Options::default());
     let digest = registry.seed_image("shop/api", &good(), &[]);
-    scan(&asks, &registry, &digest, &[]).check(2, "asks for `no-secrets`, which this version cannot judge");
+    scan(&asks, &registry, &digest, &[]).check(2, "asks for `read-only`, which this version cannot judge");
 }

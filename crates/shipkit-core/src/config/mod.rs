@@ -14,6 +14,7 @@ mod mirrors;
 mod raw;
 mod raw_check;
 mod raw_expect;
+mod raw_limits;
 mod request;
 mod request_rules;
 mod resolve;

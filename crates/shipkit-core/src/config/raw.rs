@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::raw_check::RawCheck;
+use super::raw_limits::RawLimits;
 use super::target::TargetKind;
 use super::types::{
     Approval, Cache, EventKind, FailureAction, Latest, OnInconclusive, ReportFormat, Rollback, Rule,
@@ -134,7 +135,7 @@ pub(super) struct RawService {
     pub(super) image: Option<String>,
     /// The full repository of a built image. Default: `<registry>/<service>`. It says nothing about mirrors.
     pub(super) image_name: Option<String>,
-    /// The most bytes that the built image may have unpacked: `250MB`.
+    /// The most bytes that the built image may have unpacked: `250MB`. It goes before `scan.image.limits.unpacked`.
     pub(super) size_limit: Option<Size>,
     /// The port it listens on.
     #[schemars(range(min = 1))]
@@ -315,6 +316,8 @@ pub(super) struct RawImageScan {
     pub(super) baseline: Option<String>,
     /// Findings that are accepted, each with a reason and until a day: after that they count again, and the entry fails.
     pub(super) ignore: Option<Vec<RawIgnore>>,
+    /// How large every image may be. Without it, as large as it is.
+    pub(super) limits: Option<RawLimits>,
     /// The form of the report. Default: `sarif`.
     pub(super) report: Option<ReportFormat>,
 }

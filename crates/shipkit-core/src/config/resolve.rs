@@ -392,6 +392,7 @@ fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
                 _ => ScanBaseline::Environment(text),
             }),
             ignores,
+            limits: image.limits.unwrap_or_default().resolve(),
             report: image.report.unwrap_or_default(),
         },
         source: raw.source.map(|source| list(source.run.as_ref())).unwrap_or_default(),

@@ -13,7 +13,7 @@ use super::hook::{BackupJob, Migrate};
 use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
-use crate::policy::{Ignore, Severity};
+use crate::policy::{Budget, Ignore, Severity};
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -345,6 +345,8 @@ pub struct ImageScan {
     pub baseline: Option<ScanBaseline>,
     /// Findings that are accepted.
     pub ignores: Vec<Ignore>,
+    /// How large every image may be.
+    pub limits: Budget,
     /// The form of the report.
     pub report: ReportFormat,
 }
@@ -387,8 +389,14 @@ pub enum Rule {
     ReadOnly,
     /// It may not gain privileges when it runs.
     NoNewPrivileges,
-    /// No secret is in its layers or settings.
+    /// No secret is in its settings, its history or any of its layers, deleted ones included.
     NoSecrets,
+    /// Only packages of the system bring files with setuid or setgid.
+    NoSetuid,
+    /// No cache of apt, apk, dnf, pip, npm, yarn or pnpm is left.
+    NoPackageCache,
+    /// It exposes no port by which machines are administered, and none but the `port` of the service, where that is named.
+    ExposedPorts,
     /// An init process reaps children.
     Init,
 }

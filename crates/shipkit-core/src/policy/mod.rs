@@ -1,17 +1,21 @@
 //! What is known about an image, and the policy that judges it into a verdict.
 
 pub mod baseline;
+pub mod budget;
 pub mod finding;
 pub mod ignore;
 pub mod size;
+pub mod traces;
 
 use std::collections::BTreeMap;
 
 pub use baseline::{Baseline, Compared};
+pub use budget::Budget;
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
 pub use size::human;
+pub use traces::{Cache, Leak, Origin, Place, Port, Traces, Wasted};
 
 use crate::verdict::{Outcome, Verdict};
 
@@ -26,10 +30,16 @@ pub struct ImageFacts {
     pub has_healthcheck: bool,
     /// `config.Labels`.
     pub labels: BTreeMap<String, String>,
+    /// `config.ExposedPorts`.
+    pub ports: Vec<Port>,
+    /// What the steps of its build left in it.
+    pub traces: Traces,
     /// Bytes of all layers as the registry stores them: what a pull moves.
     pub compressed: u64,
     /// Bytes of all layers unpacked: what the disk holds. Tar framing included, files hidden by later layers too.
     pub unpacked: u64,
+    /// How many layers it has.
+    pub layers: u64,
 }
 
 /// A rule about the image itself.
@@ -41,6 +51,14 @@ pub enum ImageRule {
     Healthcheck,
     /// Its base, where a label names it, is not `latest`.
     PinnedBase,
+    /// No secret is in its settings, its history or any of its layers.
+    NoSecrets,
+    /// Only packages of the system bring files with setuid or setgid.
+    NoSetuid,
+    /// No cache of a package manager is left.
+    NoPackageCache,
+    /// It exposes no port of administrators, and none but that of the service.
+    ExposedPorts,
 }
 
 /// What is known of the vulnerabilities of an image.
@@ -57,8 +75,10 @@ pub struct Vulnerabilities {
 pub struct Policy {
     /// Rules about the image.
     pub rules: Vec<ImageRule>,
-    /// The most bytes it may have unpacked.
-    pub size_limit: Option<u64>,
+    /// The port that the service listens on, where that is known.
+    pub port: Option<u16>,
+    /// How large it may be.
+    pub budget: Budget,
     /// Findings of this severity and above fail.
     pub severity: Severity,
     /// Whether findings without a fix are left out.
@@ -97,6 +117,10 @@ impl ImageRule {
             Self::NonRoot => "non-root",
             Self::Healthcheck => "healthcheck",
             Self::PinnedBase => "pinned-base",
+            Self::NoSecrets => "no-secrets",
+            Self::NoSetuid => "no-setuid",
+            Self::NoPackageCache => "no-package-cache",
+            Self::ExposedPorts => "exposed-ports",
         }
     }
 }
@@ -110,8 +134,11 @@ pub fn judge(
     baseline: Option<&Baseline>,
     policy: &Policy,
 ) -> Judgement {
-    let mut rules: Vec<_> = policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts))).collect();
-    rules.push(("size", judge_size(facts, policy.size_limit)));
+    let mut rules: Vec<_> =
+        policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts, policy))).collect();
+    rules.push(("size", budget::size(facts, &policy.budget)));
+    rules.extend(policy.budget.wasted.map(|limit| ("wasted", budget::wasted(facts, limit))));
+    rules.extend(policy.budget.layers.map(|limit| ("layers", budget::layers(facts, limit))));
     let findings = known.map(|known| &known.findings[..]).unwrap_or_default();
     let compared = baseline.map(|baseline| baseline.compare(findings));
     let blocking = blocking(compared.as_ref().map_or(findings, |compared| &compared.new), policy);
@@ -133,7 +160,7 @@ pub fn judge(
     Judgement { outcome: Outcome { verdict, cause }, rules, blocking, compared }
 }
 
-fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
+fn judge_rule(rule: ImageRule, facts: &ImageFacts, policy: &Policy) -> Outcome {
     match rule {
         ImageRule::NonRoot => {
             // `User` is `name|uid[:group]`; the group does not make it root.
@@ -156,6 +183,10 @@ fn judge_rule(rule: ImageRule, facts: &ImageFacts) -> Outcome {
             Some(base) => Outcome::pass(format!("base `{base}`")),
             None => Outcome::pass("no label names its base"),
         },
+        ImageRule::NoSecrets => traces::secrets(&facts.traces),
+        ImageRule::NoSetuid => traces::setuid(&facts.traces),
+        ImageRule::NoPackageCache => traces::caches(&facts.traces),
+        ImageRule::ExposedPorts => traces::ports(&facts.ports, policy.port),
     }
 }
 
@@ -166,17 +197,6 @@ fn is_latest(reference: &str) -> bool {
         return false;
     }
     name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
-}
-
-fn judge_size(facts: &ImageFacts, limit: Option<u64>) -> Outcome {
-    let both = format!("{} compressed, {} unpacked", human(facts.compressed), human(facts.unpacked));
-    match limit {
-        Some(limit) if limit < facts.unpacked => {
-            Outcome::fail(format!("it is larger than its budget of {} unpacked: {both}", human(limit)))
-        }
-        Some(limit) => Outcome::pass(format!("{both}, budget {}", human(limit))),
-        None => Outcome::pass(both),
-    }
 }
 
 fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
@@ -270,8 +290,11 @@ mod tests {
             user: "app:app".to_owned(),
             has_healthcheck: true,
             labels: label("debian:bookworm"),
+            ports: vec![Port("8080/tcp".to_owned())],
+            traces: Traces::default(),
             compressed: 10_000_000,
             unpacked: 30_000_000,
+            layers: 30,
         }
     }
 
@@ -281,8 +304,22 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
-            rules: vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase],
-            size_limit: Some(30_000_000),
+            rules: vec![
+                ImageRule::NonRoot,
+                ImageRule::Healthcheck,
+                ImageRule::PinnedBase,
+                ImageRule::NoSecrets,
+                ImageRule::NoSetuid,
+                ImageRule::NoPackageCache,
+                ImageRule::ExposedPorts,
+            ],
+            port: Some(8080),
+            budget: Budget {
+                unpacked: Some(30_000_000),
+                wasted: Some(1_000),
+                layers: Some(30),
+                ..Budget::default()
+            },
             severity: Severity::High,
             ignore_unfixed: true,
             ignores: Vec::new(),
@@ -324,12 +361,20 @@ mod tests {
         }
         check(|facts| facts.has_healthcheck = false, "healthcheck");
         check(|facts| facts.unpacked += 1, "size");
+        check(|facts| facts.traces.wasted = 1_001, "wasted");
+        check(|facts| facts.layers += 1, "layers");
         for base in ["debian", "debian:latest", "localhost:5000/debian", "ghcr.io/a/b:latest"] {
             check(|facts| facts.labels = label(base), "pinned-base");
         }
         for base in ["scratch", "localhost:5000/debian:12", "debian@sha256:ab", "debian:latest@sha256:ab"] {
             check(|facts| facts.labels = label(base), "");
         }
+        let leak = Leak { what: "a token", place: Place::Variable("X".to_owned()) };
+        check(|facts| facts.traces.leaks.push(leak), "no-secrets");
+        check(|facts| facts.traces.setuid.push("app/x".to_owned()), "no-setuid");
+        let cache = Cache { of: "apt", path: "var/lib/apt/lists".to_owned(), bytes: 1 };
+        check(|facts| facts.traces.caches.push(cache), "no-package-cache");
+        check(|facts| facts.ports.push(Port("8081/tcp".to_owned())), "exposed-ports");
     }
 
     #[test]
