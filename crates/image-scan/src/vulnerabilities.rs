@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use shipkit_core::policy::purl::Purl;
 use shipkit_core::policy::{Finding, Vulnerabilities};
 
 use crate::advisories::Known;
@@ -78,6 +79,7 @@ fn take(found: &osv::Finding<'_>, package: &Package<'_>, to: &mut Vulnerabilitie
         aliases: names.map(str::to_owned).collect(),
         package: package.name.to_owned(),
         version: package.version.to_owned(),
+        purl: Purl::of(package.ecosystem, package.name, package.version).map(|purl| purl.to_string()),
         severity: found.severity,
         fixed_in,
         is_malware: found.is_malware,
@@ -102,12 +104,17 @@ pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulne
             let is_named = one.id == finding.id
                 || one.aliases.contains(&finding.id)
                 || finding.aliases.contains(&one.id);
-            is_named && (&one.package, &one.version) == (&finding.package, &finding.version)
+            // Some reports have no versions: then it is the version that is known.
+            let is_version =
+                one.version == finding.version || one.version.is_empty() || finding.version.is_empty();
+            is_named && is_version && one.package == finding.package
         };
         match both.findings.iter_mut().find(same) {
             Some(known) => {
                 known.severity = known.severity.max(finding.severity);
                 known.fixed_in = known.fixed_in.take().or(finding.fixed_in);
+                known.purl = known.purl.take().or(finding.purl);
+                known.is_malware |= finding.is_malware;
             }
             None => both.findings.push(finding),
         }
@@ -218,6 +225,7 @@ mod tests {
             aliases: (id == "CVE-1").then(|| "GHSA-1".to_owned()).into_iter().collect(),
             package: "a".to_owned(),
             version: "1".to_owned(),
+            purl: None,
             severity,
             fixed_in: fixed_in.map(str::to_owned),
             is_malware: false,

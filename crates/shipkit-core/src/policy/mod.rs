@@ -2,6 +2,8 @@
 
 pub mod finding;
 pub mod ignore;
+pub mod purl;
+pub mod report;
 pub mod size;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ use std::collections::BTreeMap;
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
+pub use report::Report;
 pub use size::human;
 
 use crate::verdict::{Outcome, Verdict};
@@ -224,17 +227,12 @@ fn judge_ignores(known: Option<&Vulnerabilities>, policy: &Policy) -> Outcome {
 
 /// How many findings fail, and the worst of them.
 fn blocked(worst: &Finding, count: usize, policy: &Policy) -> String {
-    let Finding { id, package, version, fixed_in, is_malware, .. } = worst;
+    let (Finding { id, fixed_in, is_malware, .. }, what) = (worst, worst.what());
     if *is_malware {
-        return format!(
-            "{package} {version} is malware ({id}): take it out, and change the secrets that it could read"
-        );
+        return format!("{what} is malware ({id}): take it out, and change the secrets that it could read");
     }
     let fix = fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default();
-    format!(
-        "{count} findings of {} and above, first {id} in {package} {version}{fix}",
-        policy.severity.word()
-    )
+    format!("{count} findings of {} and above, first {id} in {what}{fix}", policy.severity.word())
 }
 
 #[cfg(test)]
@@ -275,6 +273,7 @@ mod tests {
             aliases: vec!["GHSA-1".to_owned()],
             package: "zlib".to_owned(),
             version: "1.2".to_owned(),
+            purl: None,
             severity,
             fixed_in: fixed_in.map(str::to_owned),
             is_malware: false,
