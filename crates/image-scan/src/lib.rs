@@ -13,6 +13,7 @@ mod source;
 mod support;
 mod tree;
 pub mod version;
+mod vex;
 mod vulnerabilities;
 
 use std::path::Path;
@@ -26,7 +27,8 @@ use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
-use shipkit_core::policy::{ImageRule, Policy, Severity, Vulnerabilities, judge};
+use shipkit_core::policy::vex::Document;
+use shipkit_core::policy::{ImageRule, Policy, Severity, Vex, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{ImageRef, Repository};
 use shipkit_registry::layout::Layout;
@@ -50,11 +52,13 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let reports = reports::read(&args.reports)?;
     let images = images(&args, config.as_ref(), &runner).await?;
     let advisories = advisories(&args, config.as_ref())?;
+    let vex = vex::read(&args.directory, config.as_ref())?;
     let scan = Scan {
         args: &args,
         advisories: advisories.as_ref(),
         config: config.as_ref(),
         reports: &reports,
+        vex: &vex,
         runner: &runner,
         known: Known::default(),
     };
@@ -71,6 +75,7 @@ struct Scan<'a> {
     config: Option<&'a Config>,
     reports: &'a reports::Reports,
     advisories: Option<&'a Advisories>,
+    vex: &'a [Document],
     runner: &'a Runner,
     known: Known,
 }
@@ -85,12 +90,14 @@ impl Scan<'_> {
         let reported = reports::of(reports, &image.name, &digests)?;
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let policy = policy(*config, &image.name, today)?;
-        let mut own = Vec::new();
-        for Contents { facts, inventory, steps } in contents {
+        let (mut own, name) = (Vec::new(), &image.name);
+        for Contents { digest, facts, inventory, steps } in contents {
+            let image = vec![digest.to_string(), image.manifest.digest.to_string()];
+            let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
             let vulnerabilities = self.vulnerabilities(&inventory, reported.clone()).await?;
             let judgement = judge(&facts, vulnerabilities.as_ref(), &policy);
             own.push(Judged {
-                name: image.name.clone(),
+                name: name.clone(),
                 judgement,
                 platform: facts.platform,
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
@@ -254,6 +261,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             ignore_unfixed: true,
             ignores: Vec::new(),
             today,
+            vex: Vex::default(),
         });
     };
     let mut rules = Vec::new();
@@ -287,6 +295,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         ignore_unfixed: config.scan.image.ignore_unfixed,
         ignores: config.scan.image.ignores.clone(),
         today,
+        vex: Vex::default(),
     })
 }
 

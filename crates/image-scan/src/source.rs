@@ -29,6 +29,8 @@ const PLATFORM_LIMIT: usize = 64;
 
 /// What there is to know about an image of one platform.
 pub(crate) struct Contents {
+    /// Its digest.
+    pub(crate) digest: Digest,
     /// What rules are about.
     pub(crate) facts: ImageFacts,
     /// Its packages.
@@ -129,7 +131,8 @@ impl Source {
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
         let inventory = tokio::task::spawn_blocking(move || Inventory::of(&all));
-        Ok(Contents { facts, inventory: inventory.await.map_err(ImageError::Stopped)?, steps })
+        let inventory = inventory.await.map_err(ImageError::Stopped)?;
+        Ok(Contents { digest: manifest.digest.clone(), facts, inventory, steps })
     }
 
     async fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Failure> {

@@ -13,3 +13,4 @@ mod layout;
 mod pushed;
 mod real;
 mod reports;
+mod vex;

@@ -312,6 +312,9 @@ pub(super) struct RawImageScan {
     pub(super) advisories: Option<String>,
     /// Findings that are accepted, each with a reason and until a day: after that they count again, and the entry fails.
     pub(super) ignore: Option<Vec<RawIgnore>>,
+    /// Files in the checkout that say of findings that an image is not affected, or that they are fixed in it: OpenVEX, CSAF or CycloneDX, as
+    /// JSON. What they take out does not fail.
+    pub(super) vex: Option<Vec<String>>,
     /// The form of the report. Default: `sarif`.
     pub(super) report: Option<ReportFormat>,
 }

@@ -14,6 +14,7 @@ use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
 use crate::policy::{Ignore, Severity};
+use crate::project_path::ProjectPath;
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -343,6 +344,8 @@ pub struct ImageScan {
     pub advisories: Option<String>,
     /// Findings that are accepted.
     pub ignores: Vec<Ignore>,
+    /// Files with statements about findings.
+    pub vex: Vec<ProjectPath>,
     /// The form of the report.
     pub report: ReportFormat,
 }

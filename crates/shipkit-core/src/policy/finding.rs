@@ -32,6 +32,8 @@ pub struct Finding {
     pub version: String,
     /// The package URL of that package, where it is known.
     pub purl: Option<String>,
+    /// The package URLs of what was built from it and is installed; it may be the same one.
+    pub built: Vec<String>,
     /// How bad it is.
     pub severity: Severity,
     /// The version that mends it, where there is one.

@@ -65,6 +65,7 @@ impl Vulnerability {
             id,
             aliases,
             purl: Purl::of("crates.io", &name, &version).map(|purl| purl.to_string()),
+            built: Vec::new(),
             package: name,
             version,
             severity: cvss.as_deref().and_then(Severity::of_vector).unwrap_or(Severity::Unknown),

@@ -146,6 +146,7 @@ impl Vulnerability {
             package: or_unnamed(Some(component.map_or_else(|| reference.to_owned(), Component::full_name))),
             version: component.map(|one| one.version.clone()).unwrap_or_default(),
             purl: component.and_then(|one| one.purl.clone()),
+            built: Vec::new(),
             severity,
             fixed_in: fixed_in(self.recommendation.as_deref(), tells_fixes),
             is_malware: is_malware(std::iter::once(&id).chain(&aliases).map(String::as_str)),

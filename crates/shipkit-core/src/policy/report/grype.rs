@@ -72,6 +72,7 @@ impl Match {
             package: self.artifact.name,
             version: self.artifact.version,
             purl: self.artifact.purl.filter(|purl| !purl.is_empty()),
+            built: Vec::new(),
             fixed_in: fix.and_then(|fix| fix.versions).and_then(|versions| versions.into_iter().next()),
         }
     }

@@ -171,6 +171,7 @@ impl Vulnerable {
                 // The report has ranges and folders, and no version.
                 version: String::new(),
                 purl: Purl::of("npm", name, "").map(|purl| purl.to_string()),
+                built: Vec::new(),
                 severity: severity(&advisory.severity, advisory.cvss.as_ref()),
                 fixed_in: self.fixed_in(name, range),
             }
@@ -194,6 +195,7 @@ impl FirstAdvisory {
             package: self.module_name.clone(),
             version: version.to_owned(),
             purl: Purl::of("npm", &self.module_name, version).map(|purl| purl.to_string()),
+            built: Vec::new(),
             severity: severity(&self.severity, self.cvss.as_ref()),
             fixed_in: has_fix.then(|| fixed.to_owned()),
             is_malware: is_malicious(self.cwe.as_ref()) || is_malware([id.as_str()]),

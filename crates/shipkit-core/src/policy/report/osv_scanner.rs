@@ -160,6 +160,7 @@ fn finding(records: &[&Record], group: Option<&Group>, package: &Named) -> Findi
         package: package.name.clone(),
         version: package.version.clone(),
         purl: Purl::of(&package.ecosystem, &package.name, &package.version).map(|purl| purl.to_string()),
+        built: Vec::new(),
         severity: severity(records, package, score),
         fixed_in: fixed_in(records, package),
     }

@@ -174,6 +174,7 @@ impl Found {
             package: or_unnamed(package.or_else(|| self.place())),
             version: version.unwrap_or_default().to_owned(),
             purl,
+            built: Vec::new(),
             severity: word.or(score).unwrap_or(Severity::Unknown),
             fixed_in: fixed.map(str::to_owned),
         }

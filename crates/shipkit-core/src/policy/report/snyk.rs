@@ -102,6 +102,7 @@ impl Vulnerability {
             package: or_unnamed(package),
             version,
             purl: purl.map(|purl| purl.to_string()),
+            built: Vec::new(),
             severity: Severity::of_word(&self.severity).or(vector).or(score).unwrap_or(Severity::Unknown),
             fixed_in: nearest.or(Some(listed).filter(|listed| !listed.is_empty())),
         }

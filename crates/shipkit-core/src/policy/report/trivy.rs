@@ -87,6 +87,7 @@ impl Vulnerability {
             package: self.pkg_name,
             version: self.installed_version,
             purl: self.pkg_identifier.and_then(|identifier| identifier.purl).filter(|purl| !purl.is_empty()),
+            built: Vec::new(),
             fixed_in: Some(self.fixed_version).filter(|version| !version.is_empty()),
         }
     }
