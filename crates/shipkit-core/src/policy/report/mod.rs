@@ -118,10 +118,11 @@ impl Report {
             Format::NpmAudit => npm_audit::read(value),
             Format::CargoAudit => cargo_audit::read(value),
         }?;
-        // Several formats list a package once for each way to it.
+        // Several formats list a package once for each way to it. What differs in anything that is judged stays.
         let mut seen = BTreeSet::new();
         report.findings.retain(|one| {
-            seen.insert((one.id.clone(), one.package.clone(), one.version.clone(), one.purl.clone()))
+            let judged = (one.severity, one.fixed_in.clone(), one.is_malware);
+            seen.insert((one.id.clone(), one.package.clone(), one.version.clone(), one.purl.clone(), judged))
         });
         Ok(report)
     }

@@ -79,6 +79,16 @@ fn a_report_of_trivy_without_packages_is_a_doubt() {
     assert!(read(&with(&trivy(), "/Results", system)).doubts.is_empty());
 }
 
+#[test]
+fn of_what_is_listed_twice_the_worse_is_kept() {
+    let results = |second: &str| {
+        let found = |fix: &str| json!({"VulnerabilityID": "CVE-1", "PkgName": "a", "InstalledVersion": "1", "FixedVersion": fix, "Severity": "HIGH"});
+        read(&with(&trivy(), "/Results", json!([{"Vulnerabilities": [found(""), found(second)]}]))).findings
+    };
+    assert_eq!(results("").len(), 1);
+    assert_eq!(results("2").iter().filter(|finding| finding.fixed_in.is_some()).count(), 1);
+}
+
 fn grype() -> Value {
     json!({"matches": [
         {"vulnerability": {"id": "GHSA-1", "severity": "Negligible", "fix": {"versions": ["1.3"], "state": "fixed"}},
