@@ -98,6 +98,7 @@ fn packages_in_an_image_are_meant_by_their_urls() {
     check(&fixed(&parts(image, &[ssl, crypto])), &finding(), true);
     // A source counts until all that was built from it is taken out.
     check(&fixed(&parts(image, &[ssl])), &finding(), false);
+    check(&fixed(&parts(image, &[crypto])), &finding(), false);
     check(&fixed(&parts(image, &["pkg:apk/alpine/openssl@3.0.8-r4"])), &finding(), false);
     check(&fixed(&parts(image, &["pkg:npm/ws"])), &of_npm(), true);
     check(&fixed(&parts(image, &["pkg:npm/ws"])), &Finding { purl: None, ..of_npm() }, false);
