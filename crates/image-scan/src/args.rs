@@ -31,7 +31,8 @@ pub struct Args {
     /// The checkout.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub directory: PathBuf,
-    /// A JSON report of Trivy or Grype: FILE, or SERVICE=FILE where there are several images. May be repeated.
+    /// A report of another scanner: FILE, or SERVICE=FILE where there are several images. JSON of Trivy, Grype, osv-scanner, Snyk,
+    /// `npm audit` or `cargo audit`, or SARIF, or CycloneDX with vulnerabilities. May be repeated.
     #[arg(long = "report", value_name = "[SERVICE=]FILE")]
     pub reports: Vec<String>,
     /// The user at the registry.

@@ -16,6 +16,7 @@ mod support;
 mod traces;
 mod tree;
 pub mod version;
+mod vex;
 mod vulnerabilities;
 
 use std::path::Path;
@@ -30,7 +31,8 @@ use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
-use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vulnerabilities, judge};
+use shipkit_core::policy::vex::Document;
+use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
 use shipkit_registry::layout::Layout;
@@ -55,12 +57,14 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let (images, release) = images(&args, config.as_ref(), &runner).await?;
     let before = before(&args, config.as_ref(), release.as_ref(), &runner).await?;
     let advisories = advisories(&args, config.as_ref(), &runner).await?;
+    let vex = vex::read(&args.directory, config.as_ref())?;
     let scan = Scan {
         args: &args,
         advisories: advisories.as_ref(),
         before,
         config: config.as_ref(),
         reports: &reports,
+        vex: &vex,
         runner: &runner,
         known: Known::default(),
     };
@@ -78,6 +82,7 @@ struct Scan<'a> {
     reports: &'a reports::Reports,
     advisories: Option<&'a Advisories>,
     before: Before,
+    vex: &'a [Document],
     runner: &'a Runner,
     known: Known,
 }
@@ -92,16 +97,17 @@ impl Scan<'_> {
         let reported = reports::of(reports, &image.name, &digests)?;
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let policy = policy(*config, &image.name, today)?;
-        let mut own = Vec::new();
+        let (mut own, name) = (Vec::new(), &image.name);
         for contents in contents {
             let client = |repository: &Repository| client(args, *config, runner, repository);
-            let of_image = (image.name.as_str(), &contents);
-            let old = self.before.inventory(of_image, &image.bases, client, known).await?;
-            let Contents { facts, inventory, steps, .. } = contents;
+            let old = self.before.inventory((name, &contents), &image.bases, client, known).await?;
+            let Contents { digest, facts, inventory, steps, .. } = contents;
+            let image = vec![digest.to_string(), image.manifest.digest.to_string()];
+            let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
             let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
             let judgement = judge(&facts, vulnerabilities.as_ref(), baseline.as_ref(), &policy);
             own.push(Judged {
-                name: image.name.clone(),
+                name: name.clone(),
                 judgement,
                 platform: facts.platform,
                 traces: facts.traces,
@@ -125,18 +131,18 @@ impl Scan<'_> {
         reported: Option<Vulnerabilities>,
     ) -> Result<(Option<Vulnerabilities>, Option<Baseline>), Failure> {
         let sought = Sought::of(inventory);
-        let old = before.map(|(what, inventory)| (what, Sought::of(&inventory), inventory));
+        let old = before.map(|(what, inventory)| (what, Sought::of(&inventory)));
         let known = match self.advisories {
             Some(advisories) => {
-                let of_both = Sought::all([&sought].into_iter().chain(old.as_ref().map(|(_, old, _)| old)));
+                let of_both = Sought::all([&sought].into_iter().chain(old.as_ref().map(|(_, old)| old)));
                 Some(advisories.about(&of_both.packages()).await?)
             }
             None => None,
         };
-        let baseline = old.map(|(what, old, inventory)| Baseline {
+        let baseline = old.map(|(what, old)| Baseline {
             what,
             findings: known.as_ref().map(|known| old.vulnerabilities(known).findings).unwrap_or_default(),
-            packages: old.named_or_built(&inventory),
+            packages: old.named_or_built(),
         });
         let found = known.map(|known| sought.vulnerabilities(&known));
         let vulnerabilities = match (found, reported) {
@@ -330,6 +336,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             ignore_unfixed: true,
             ignores: Vec::new(),
             today,
+            vex: Vex::default(),
         });
     };
     let mut rules = Vec::new();
@@ -371,6 +378,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
         ignore_unfixed: config.scan.image.ignore_unfixed,
         ignores: config.scan.image.ignores.clone(),
         today,
+        vex: Vex::default(),
     })
 }
 

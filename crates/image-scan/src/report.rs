@@ -90,13 +90,12 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
 }
 
 fn row(finding: &Finding) -> String {
-    let package = format!("{} {}", finding.package, finding.version);
     let fixed = finding.fixed_in.as_deref().unwrap_or("no fix yet");
     format!(
         " {} | {} | {} | {} |",
         escape(&finding.id),
         finding.severity.word(),
-        escape(&package),
+        escape(&finding.what()),
         escape(fixed)
     )
 }

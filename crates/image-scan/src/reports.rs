@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shipkit_core::policy::Vulnerabilities;
-use shipkit_core::policy::finding::Report;
+use shipkit_core::policy::{Report, Vulnerabilities};
 use shipkit_runner::Failure;
 
 /// Larger than any report of one image.
@@ -56,5 +55,5 @@ pub(crate) fn of(
         ))
         .with_hint("scan the image by the digest of this release"));
     }
-    Ok(Some(Vulnerabilities { findings: report.findings.clone(), doubts: Vec::new() }))
+    Ok(Some(Vulnerabilities { findings: report.findings.clone(), doubts: report.doubts.clone() }))
 }

@@ -1,8 +1,5 @@
 //! How bad a record says a vulnerability is: the distribution's word, else CVSS, else the word of the database.
 
-use std::str::FromStr as _;
-
-use cvss::Cvss;
 use shipkit_core::policy::Severity;
 
 use crate::osv::{Package, Record, Score};
@@ -26,17 +23,7 @@ pub fn of(record: &Record, package: &Package<'_>) -> Severity {
 /// The worst vector of one method; one that cannot be read says nothing.
 fn worst<'record>(scores: impl Iterator<Item = &'record Score>, method: &str) -> Option<Severity> {
     let vectors = scores.filter(|score| score.method == method);
-    vectors.filter_map(|score| Cvss::from_str(&score.score).ok()).map(|vector| of_vector(&vector)).max()
-}
-
-/// A score of zero is known, and so it is the least that is known.
-fn of_vector(vector: &Cvss) -> Severity {
-    match vector.severity() {
-        cvss::Severity::None | cvss::Severity::Low => Severity::Low,
-        cvss::Severity::Medium => Severity::Medium,
-        cvss::Severity::High => Severity::High,
-        cvss::Severity::Critical => Severity::Critical,
-    }
+    vectors.filter_map(|score| Severity::of_vector(&score.score)).max()
 }
 
 /// A word for a severity. `not yet assigned` and `end-of-life` are none.

@@ -31,6 +31,8 @@ const PLATFORM_LIMIT: usize = 64;
 
 /// What there is to know about an image of one platform.
 pub(crate) struct Contents {
+    /// Its digest.
+    pub(crate) digest: Digest,
     /// What rules are about.
     pub(crate) facts: ImageFacts,
     /// Its packages.
@@ -158,6 +160,7 @@ impl Source {
         facts.layers = u64::try_from(all.len()).unwrap_or(u64::MAX);
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
+        let digest = manifest.digest.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let layers: Vec<&Layer> = all.iter().map(AsRef::as_ref).collect();
             let tree = Tree::of(&layers);
@@ -166,7 +169,7 @@ impl Source {
             facts.traces = traces::of(&layers, &tree, &inventory, &steps);
             // Those of the configuration come first.
             facts.traces.leaks.splice(..0, leaks);
-            Contents { facts, inventory, steps, layers: all }
+            Contents { digest, facts, inventory, steps, layers: all }
         });
         Ok(looking.await.map_err(ImageError::Stopped)?)
     }

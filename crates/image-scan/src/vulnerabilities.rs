@@ -1,7 +1,8 @@
 //! `Sought`: what advisories say about the packages of an image.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use shipkit_core::policy::purl::Purl;
 use shipkit_core::policy::{Finding, Vulnerabilities};
 
 use crate::advisories::Known;
@@ -11,7 +12,8 @@ use crate::osv::{self, Doubt, Fix, Package, Record, Standing};
 /// The packages of an image as advisories name them, each once, and what is not known of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sought {
-    named: BTreeSet<(String, String, String)>,
+    /// By ecosystem, name and version; of a source package the names and versions of what was built from it.
+    named: BTreeMap<(String, String, String), BTreeSet<(String, String)>>,
     doubts: Vec<String>,
 }
 
@@ -19,32 +21,30 @@ impl Sought {
     /// Packages that were built from one source are one. The runtime of a language has no advisories at OSV.
     pub(crate) fn of(inventory: &Inventory) -> Self {
         let is_listed = |ecosystem: &str| ecosystem != "node";
-        let packages = inventory.packages.iter().filter(|package| is_listed(&package.ecosystem));
-        let named = packages.map(|package| {
+        let mut named: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for package in inventory.packages.iter().filter(|package| is_listed(&package.ecosystem)) {
             let own = (package.name.clone(), package.version.clone());
-            let (name, version) = package.source.clone().unwrap_or(own);
-            (package.ecosystem.clone(), name, version)
-        });
-        Self { named: named.collect(), doubts: inventory.doubts.clone() }
+            let (name, version) = package.source.clone().unwrap_or_else(|| own.clone());
+            named.entry((package.ecosystem.clone(), name, version)).or_default().insert(own);
+        }
+        Self { named, doubts: inventory.doubts.clone() }
     }
 
     /// The packages of all of these.
     pub(crate) fn all<'a>(several: impl IntoIterator<Item = &'a Self>) -> Self {
-        let named = several.into_iter().flat_map(|sought| sought.named.iter().cloned());
+        let named = several.into_iter().flat_map(|sought| sought.named.clone());
         Self { named: named.collect(), doubts: Vec::new() }
     }
 
     /// Names and versions of the packages, by those of their sources and by their own: scanners report either.
-    pub(crate) fn named_or_built(&self, inventory: &Inventory) -> BTreeSet<(String, String)> {
-        let named = self.named.iter().map(|(_, name, version)| (name.clone(), version.clone()));
-        let built = inventory.packages.iter().map(|one| (one.name.clone(), one.version.clone()));
-        named.chain(built).collect()
+    pub(crate) fn named_or_built(&self) -> BTreeSet<(String, String)> {
+        let named = self.named.keys().map(|(_, name, version)| (name.clone(), version.clone()));
+        named.chain(self.named.values().flatten().cloned()).collect()
     }
 
     /// As a source of advisories is asked for them.
     pub(crate) fn packages(&self) -> Vec<Package<'_>> {
-        let package = |(ecosystem, name, version)| Package { ecosystem, name, version };
-        self.named.iter().map(|(ecosystem, name, version)| package((ecosystem, name, version))).collect()
+        self.named.keys().map(|(ecosystem, name, version)| Package { ecosystem, name, version }).collect()
     }
 
     /// What records say about them.
@@ -63,17 +63,23 @@ impl Sought {
             findings: Vec::new(),
             doubts: self.doubts.iter().cloned().chain(unread).collect(),
         };
-        for package in self.packages() {
+        for (package, built) in self.packages().into_iter().zip(self.named.values()) {
             let records = by_name.get(&osv::normal(package.name)).into_iter().flatten().copied();
             for finding in osv::findings(records, &package) {
-                take(&finding, &package, &mut vulnerabilities);
+                take(&finding, (&package, built), &mut vulnerabilities);
             }
         }
         vulnerabilities
     }
 }
 
-fn take(found: &osv::Finding<'_>, package: &Package<'_>, to: &mut Vulnerabilities) {
+fn take(
+    found: &osv::Finding<'_>,
+    (package, built): (&Package<'_>, &BTreeSet<(String, String)>),
+    to: &mut Vulnerabilities,
+) {
+    let purl =
+        |name: &str, version: &str| Purl::of(package.ecosystem, name, version).map(|purl| purl.to_string());
     let mut names = found.names.iter().copied();
     let id = names.next().unwrap_or_default();
     let fixed_in = match &found.standing {
@@ -91,6 +97,8 @@ fn take(found: &osv::Finding<'_>, package: &Package<'_>, to: &mut Vulnerabilitie
         aliases: names.map(str::to_owned).collect(),
         package: package.name.to_owned(),
         version: package.version.to_owned(),
+        purl: purl(package.name, package.version),
+        built: built.iter().filter_map(|(name, version)| purl(name, version)).collect(),
         severity: found.severity,
         fixed_in,
         is_malware: found.is_malware,
@@ -112,12 +120,18 @@ pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulne
     both.doubts.extend(second.doubts);
     for finding in second.findings {
         let same = |one: &&mut Finding| {
-            one.is_one_with(&finding) && (&one.package, &one.version) == (&finding.package, &finding.version)
+            // Some reports have no versions: then it is the version that is known.
+            let is_version =
+                one.version == finding.version || one.version.is_empty() || finding.version.is_empty();
+            one.is_one_with(&finding) && is_version && one.package == finding.package
         };
         match both.findings.iter_mut().find(same) {
             Some(known) => {
                 known.severity = known.severity.max(finding.severity);
                 known.fixed_in = known.fixed_in.take().or(finding.fixed_in);
+                known.purl = known.purl.take().or(finding.purl);
+                known.built.extend(finding.built);
+                known.is_malware |= finding.is_malware;
             }
             None => both.findings.push(finding),
         }
@@ -179,7 +193,11 @@ mod tests {
             record("CVE-1", "Debian:12", "openssl", &fixed),
             record("CVE-2", "Debian:11", "openssl", &fixed),
         ];
-        assert_eq!(found(&sought, records), ["CVE-1 openssl 3.0.1-1 HIGH Some(\"3.0.2-1\") false"]);
+        assert_eq!(found(&sought, records.clone()), ["CVE-1 openssl 3.0.1-1 HIGH Some(\"3.0.2-1\") false"]);
+        let known = Known { records, unread: Vec::new() };
+        let finding = &sought.vulnerabilities(&known).findings[0];
+        assert_eq!(finding.purl.as_deref(), Some("pkg:deb/debian/openssl@3.0.1-1"));
+        assert_eq!(finding.built, ["pkg:deb/debian/libssl3@3.0.1-1", "pkg:deb/debian/openssl@3.0.1-1"]);
     }
 
     #[test]
@@ -228,6 +246,8 @@ mod tests {
             aliases: (id == "CVE-1").then(|| "GHSA-1".to_owned()).into_iter().collect(),
             package: "a".to_owned(),
             version: "1".to_owned(),
+            purl: None,
+            built: Vec::new(),
             severity,
             fixed_in: fixed_in.map(str::to_owned),
             is_malware: false,

@@ -327,6 +327,24 @@ fn a_mirror_is_read_as_the_registry_is_and_only_where_images_go() {
 }
 
 #[test]
+fn documents_about_findings_are_files_of_the_project() {
+    let read = |files: &str| {
+        let text = format!(
+            "version: 1\nname: shop\nservices: {{api: {{build: {{}}}}}}\nscan: {{image: {{vex: [{files}]}}}}\nenvironments: {{staging: {{}}}}\n"
+        );
+        match parse(&text) {
+            Ok(config) => config.scan.image.vex.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(read("vex/api.json, ./b.json"), "vex/api.json b.json");
+    for file in ["/etc/x.json", "../x.json", "''"] {
+        let said = read(&format!("a.json, {file}"));
+        assert!(said.contains("scan.image.vex[1]"), "{said}");
+    }
+}
+
+#[test]
 fn what_is_accepted_has_a_name_a_reason_and_a_last_day() {
     let read = |entry: &str| {
         let text = format!(

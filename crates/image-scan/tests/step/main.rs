@@ -15,3 +15,4 @@ mod pushed;
 mod real;
 mod reports;
 mod rules;
+mod vex;

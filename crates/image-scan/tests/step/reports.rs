@@ -1,11 +1,12 @@
 //! Reports of scanners.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use shipkit_core::Digest;
-use shipkit_core::policy::finding::Report;
+use shipkit_core::policy::{Finding, Report};
 use shipkit_tests::server::registry::{Options, Registry};
 
 use crate::bench::{Bench, good};
@@ -61,7 +62,7 @@ fn a_report_about_another_image_says_nothing_about_this_one() {
 #[test]
 fn a_report_that_cannot_be_read_never_passes() {
     judge(|_| "<html>".to_owned()).check(3, "it is not JSON");
-    judge(|_| "{}".to_owned()).check(3, "neither a Trivy report");
+    judge(|_| "{}".to_owned()).check(3, "no report that is known here: Trivy");
     judge(|_| r#"{"matches": 1}"#.to_owned()).check(3, "the grype report is malformed");
     let report = |digest: &Digest| trivy(digest, "LOW", "").to_string();
     judge(|digest| format!("{:.40}", report(digest))).check(3, "the report `report.json` cannot be used");
@@ -69,24 +70,134 @@ fn a_report_that_cannot_be_read_never_passes() {
     Bench::new().step(&[("INPUT_IMAGE", &image), ("INPUT_REPORT", "no.json")]).check(3, "no.json");
 }
 
+/// A report of each other format with one finding that can be fixed.
+fn others() -> [(&'static str, Value); 6] {
+    let osv = json!({"id": "CVE-2026-3", "database_specific": {"severity": "HIGH"}, "affected": [
+        {"package": {"name": "ws", "ecosystem": "npm"}, "ranges": [{"type": "SEMVER", "events": [{"fixed": "8.1.0"}]}]}]});
+    let ws = json!({"name": "ws", "version": "8.0.0", "ecosystem": "npm"});
+    let vector = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N";
+    [
+        (
+            "ws 8.0.0, fixed in 8.1.0",
+            json!({"results": [{"packages": [{"package": ws, "vulnerabilities": [osv]}]}]}),
+        ),
+        (
+            "ws 8.0.0, fixed in 8.1.0",
+            json!({"ok": false, "vulnerabilities": [{"id": "CVE-2026-3", "packageName": "ws", "version": "8.0.0",
+                "severity": "high", "nearestFixedInVersion": "8.1.0"}]}),
+        ),
+        (
+            "ws 8.0.0, fixed in a version that the report does not tell",
+            json!({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x", "rules": [
+                {"id": "CVE-2026-3", "properties": {"security-severity": "8.1"}}]}}, "results": [
+                {"ruleId": "CVE-2026-3", "message": {"text": "Package 'ws@8.0.0' is vulnerable to 'CVE-2026-3'."}}]}]}),
+        ),
+        (
+            "ws 8.0.0, fixed in 8.1.0",
+            json!({"bomFormat": "CycloneDX", "components": [{"bom-ref": "a", "name": "ws", "version": "8.0.0"}],
+                "vulnerabilities": [{"id": "CVE-2026-3", "ratings": [{"severity": "high"}], "affects": [{"ref": "a"}],
+                    "recommendation": "Upgrade ws to version 8.1.0"}]}),
+        ),
+        (
+            "ws, fixed in a version outside of <8.1.0",
+            json!({"auditReportVersion": 2, "metadata": {"vulnerabilities": {"total": 1}}, "vulnerabilities": {"ws": {"range": "<8.1.0",
+                "fixAvailable": true, "via": [{"source": "CVE-2026-3", "severity": "high"}]}}}),
+        ),
+        (
+            "ws 8.0.0, fixed in 8.1.0",
+            json!({"lockfile": {"dependency-count": 2}, "vulnerabilities": {"count": 1, "list": [
+                {"advisory": {"id": "CVE-2026-3", "cvss": vector}, "versions": {"patched": [">=8.1.0"]},
+                 "package": {"name": "ws", "version": "8.0.0"}}]}}),
+        ),
+    ]
+}
+
 #[test]
-fn real_reports_of_both_scanners_are_read() {
+fn reports_of_all_formats_are_judged_by_the_same_policy() {
+    for (what, report) in others() {
+        let done = judge(|_| report.to_string());
+        done.check(1, &format!("1 findings of HIGH and above, first CVE-2026-3 in {what}"));
+        assert_eq!(done.output("findings"), "1");
+    }
+}
+
+#[test]
+fn a_scan_that_failed_is_no_pass() {
+    for report in [
+        json!({"error": {"code": "ENOLOCK", "summary": "it did not work"}}),
+        json!({"ok": false, "error": "it did not work"}),
+        json!({"results": [], "error": "it did not work"}),
+        json!({"runs": [{"tool": {"driver": {"name": "x"}}, "results": [], "invocations": [{"executionSuccessful": false,
+            "toolExecutionNotifications": [{"level": "error", "message": {"text": "it did not work"}}]}]}]}),
+    ] {
+        let done = judge(|_| report.to_string());
+        done.check(3, "the report `report.json` cannot be used");
+        assert!(done.stderr.contains("it did not work"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_scan_that_looked_at_nothing_is_no_pass_either() {
+    for report in [
+        json!({"SchemaVersion": 2, "Results": null}),
+        json!({"ok": true, "vulnerabilities": [], "dependencyCount": 0}),
+        json!({"bomFormat": "CycloneDX", "vulnerabilities": []}),
+    ] {
+        let done = judge(|_| report.to_string());
+        done.check(3, "it cannot be told how many vulnerabilities it has");
+        assert_eq!(done.output("verdict"), "inconclusive");
+    }
+}
+
+/// How each recorded report is known here; VEX documents and what no scanner but GitLab and GitHub reads are none.
+fn scanner(name: &str) -> Option<&'static str> {
+    match name.rsplit_once('.') {
+        Some((_, "gitlab" | "gsbom")) => None,
+        Some((_, "sarif")) => Some("SARIF"),
+        _ if name.starts_with("vex-") => None,
+        _ if name.contains("cdx") || name.contains("cyclonedx") => Some("CycloneDX"),
+        _ if name.starts_with("trivy-") => Some("trivy"),
+        _ => Some("grype"),
+    }
+}
+
+#[test]
+fn recorded_reports_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/osv/extra/reports");
     let Ok(files) = std::fs::read_dir(folder) else { return };
-    let mut read = 0;
+    let (mut read, mut findings, mut doubtful) = (0, BTreeMap::new(), BTreeSet::new());
     for path in files.map(|file| file.unwrap().path()) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let is_report = (name.starts_with("trivy-") || name.starts_with("grype-"))
-            && path.extension().is_some_and(|extension| extension == "json")
-            && !name.contains("cdx")
-            && !name.contains("cyclonedx");
-        if is_report {
-            let report = Report::parse(&std::fs::read(&path).unwrap())
-                .unwrap_or_else(|error| panic!("{name}: {error:?}"));
-            assert!(name.starts_with(report.scanner), "{name}");
-            assert!(report.findings.iter().all(|finding| !finding.id.is_empty()), "{name}");
-            read += 1;
+        let report = Report::parse(&std::fs::read(&path).unwrap());
+        read += 1;
+        let Some(scanner) = scanner(&name) else {
+            assert!(report.is_err(), "{name}: {report:?}");
+            continue;
+        };
+        let report = report.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(report.scanner, scanner, "{name}");
+        let is_whole = |finding: &Finding| {
+            !finding.id.is_empty() && !finding.version.is_empty() && finding.package != "an unnamed package"
+        };
+        assert!(report.findings.iter().all(is_whole), "{name}: {report:?}");
+        if !report.doubts.is_empty() {
+            doubtful.insert(name.clone());
         }
+        findings.insert(name, report.findings);
+    }
+    let unscanned = ["trivy-fluentd-multiple-lockfiles.cdx.json", "trivy-secrets.json"];
+    assert_eq!(doubtful, unscanned.map(str::to_owned).into());
+    // Of the same image the same is found, whatever the format is.
+    for (json, other) in [
+        ("trivy-alpine-310.json", "trivy-alpine-310.sarif"),
+        ("grype-img.json", "grype-img.sarif"),
+        ("grype-img.json", "grype-img.cdx.json"),
+    ] {
+        let told = |name: &str| {
+            let told = findings[name].iter().map(|one| (one.id.clone(), one.what(), one.severity));
+            told.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(told(json), told(other), "{other}");
     }
     // Written past the test runner, which swallows what passing tests print; `./test` adds these up.
     writeln!(std::io::stderr(), "shared cases: {read}").unwrap();

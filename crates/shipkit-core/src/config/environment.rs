@@ -210,7 +210,7 @@ fn proxy(context: &mut Context<'_>, path: &str, raw: &RawProxy) -> Option<Proxy>
 }
 
 /// The path of a file beside the configuration; what is none is noted.
-fn in_project(context: &mut Context<'_>, path: &str, file: &str) -> Option<ProjectPath> {
+pub(super) fn in_project(context: &mut Context<'_>, path: &str, file: &str) -> Option<ProjectPath> {
     file.parse().map_err(|error: NotInProject| context.wrong(path, error.to_string(), None)).ok()
 }
 

@@ -318,6 +318,9 @@ pub(super) struct RawImageScan {
     pub(super) ignore: Option<Vec<RawIgnore>>,
     /// How large every image may be. Without it, as large as it is.
     pub(super) limits: Option<RawLimits>,
+    /// Files in the checkout that say of findings that an image is not affected, or that they are fixed in it: OpenVEX, CSAF or CycloneDX, as
+    /// JSON. What they take out does not fail.
+    pub(super) vex: Option<Vec<String>>,
     /// The form of the report. Default: `sarif`.
     pub(super) report: Option<ReportFormat>,
 }

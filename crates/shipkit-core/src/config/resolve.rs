@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::compose::Taken;
+use super::environment::in_project;
 use super::error::{ConfigError, Problem};
 use super::raw::{
     RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawIgnore, RawImageScan, RawOrder,
@@ -376,6 +377,9 @@ fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
     let image: RawImageScan = raw.image.unwrap_or_default();
     let ignores = image.ignore.unwrap_or_default().into_iter().enumerate();
     let ignores = ignores.filter_map(|(index, raw)| ignore(context, index, raw)).collect();
+    let vex = image.vex.unwrap_or_default().into_iter().enumerate();
+    let vex =
+        vex.filter_map(|(at, file)| in_project(context, &format!("scan.image.vex[{at}]"), &file)).collect();
     Scan {
         image: ImageScan {
             severity: match image.severity {
@@ -393,6 +397,7 @@ fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
             }),
             ignores,
             limits: image.limits.unwrap_or_default().resolve(),
+            vex,
             report: image.report.unwrap_or_default(),
         },
         source: raw.source.map(|source| list(source.run.as_ref())).unwrap_or_default(),

@@ -14,6 +14,7 @@ use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
 use crate::policy::{Budget, Ignore, Severity};
+use crate::project_path::ProjectPath;
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
 
@@ -347,6 +348,8 @@ pub struct ImageScan {
     pub ignores: Vec<Ignore>,
     /// How large every image may be.
     pub limits: Budget,
+    /// Files with statements about findings.
+    pub vex: Vec<ProjectPath>,
     /// The form of the report.
     pub report: ReportFormat,
 }

@@ -72,6 +72,8 @@ mod tests {
             aliases: aliases.iter().map(|&name| name.to_owned()).collect(),
             package: package.to_owned(),
             version: version.to_owned(),
+            purl: None,
+            built: Vec::new(),
             severity: Severity::High,
             fixed_in: None,
             is_malware: false,

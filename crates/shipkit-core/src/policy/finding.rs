@@ -1,6 +1,8 @@
-//! `Finding`: one vulnerability in one image, read from the report of a scanner.
+//! `Finding`: one vulnerability in one image, whoever found it.
 
-use serde::Deserialize;
+use std::str::FromStr as _;
+
+use cvss::Cvss;
 
 /// How bad a finding is. `Unknown` is a class of its own: it is reported, and it is below every threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +28,12 @@ pub struct Finding {
     pub aliases: Vec<String>,
     /// The package it is in.
     pub package: String,
-    /// The version that is installed.
+    /// The version that is installed; empty where a report does not say.
     pub version: String,
+    /// The package URL of that package, where it is known.
+    pub purl: Option<String>,
+    /// The package URLs of what was built from it and is installed; it may be the same one.
+    pub built: Vec<String>,
     /// How bad it is.
     pub severity: Severity,
     /// The version that mends it, where there is one.
@@ -43,36 +49,18 @@ impl Finding {
         let names = || std::iter::once(&self.id).chain(&self.aliases);
         names().any(|name| *name == other.id || other.aliases.contains(name))
     }
-}
 
-/// A scanner's report about one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// `trivy` or `grype`.
-    pub scanner: &'static str,
-    /// The digests that the scanner says it looked at; empty where it does not say.
-    pub digests: Vec<String>,
-    /// What it found.
-    pub findings: Vec<Finding>,
-}
+    /// The package and its version, as far as they are known.
+    #[must_use]
+    pub fn what(&self) -> String {
+        format!("{} {}", self.package, self.version).trim_end().to_owned()
+    }
 
-/// Why a report cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// Not JSON.
-    #[error("it is not JSON")]
-    NotJson(#[source] serde_json::Error),
-    /// JSON, but of no scanner we read.
-    #[error("it is neither a Trivy report (`SchemaVersion`, `Results`) nor a Grype report (`matches`)")]
-    UnknownFormat,
-    /// The right outline with a wrong part.
-    #[error("the {scanner} report is malformed")]
-    Malformed {
-        /// Whose report it is.
-        scanner: &'static str,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    /// Whether this is a name of the vulnerability.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        std::iter::once(&self.id).chain(&self.aliases).any(|own| own.eq_ignore_ascii_case(name))
+    }
 }
 
 impl Severity {
@@ -88,215 +76,69 @@ impl Severity {
         }
     }
 
-    /// The severity that a scanner's word means; a word nobody knows is `Unknown`.
+    /// The severity that a scanner's word means; a word nobody knows means none.
     #[must_use]
-    pub fn from_word(word: &str) -> Self {
-        match word.to_ascii_uppercase().as_str() {
-            "LOW" | "NEGLIGIBLE" => Self::Low,
-            "MEDIUM" => Self::Medium,
-            "HIGH" => Self::High,
-            "CRITICAL" => Self::Critical,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// Whether a record is about a package that is itself the attack: as in github.com/ossf/malicious-packages.
-fn is_malware(id: &str) -> bool {
-    id.starts_with("MAL-")
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Trivy {
-    metadata: Option<TrivyMetadata>,
-    // Trivy leaves `Results` out, or writes null, where it found no package manager.
-    results: Option<Vec<TrivyResult>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TrivyMetadata {
-    repo_digests: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TrivyResult {
-    vulnerabilities: Option<Vec<TrivyVulnerability>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TrivyVulnerability {
-    #[serde(rename = "VulnerabilityID")]
-    id: String,
-    pkg_name: String,
-    installed_version: String,
-    #[serde(default)]
-    fixed_version: String,
-    #[serde(default)]
-    severity: String,
-}
-
-#[derive(Deserialize)]
-struct Grype {
-    matches: Vec<GrypeMatch>,
-    source: Option<GrypeSource>,
-}
-
-#[derive(Deserialize)]
-struct GrypeSource {
-    target: serde_json::Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GrypeMatch {
-    vulnerability: GrypeVulnerability,
-    artifact: GrypeArtifact,
-    /// The same vulnerability elsewhere: the CVE of a GHSA.
-    #[serde(default)]
-    related_vulnerabilities: Vec<GrypeRelated>,
-}
-
-#[derive(Deserialize)]
-struct GrypeRelated {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct GrypeVulnerability {
-    id: String,
-    #[serde(default)]
-    severity: String,
-    fix: Option<GrypeFix>,
-}
-
-#[derive(Deserialize)]
-struct GrypeFix {
-    #[serde(default)]
-    versions: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct GrypeArtifact {
-    name: String,
-    version: String,
-}
-
-impl Report {
-    /// Reads a JSON report of Trivy (`trivy image --format json`) or Grype (`grype -o json`); which one, it finds out.
-    ///
-    /// # Errors
-    /// When it is neither, or malformed.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ReportError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(ReportError::NotJson)?;
-        if value.get("SchemaVersion").is_some() {
-            let report = serde_json::from_value(value)
-                .map_err(|source| ReportError::Malformed { scanner: "trivy", source })?;
-            Ok(Self::from_trivy(report))
-        } else if value.get("matches").is_some() {
-            let report = serde_json::from_value(value)
-                .map_err(|source| ReportError::Malformed { scanner: "grype", source })?;
-            Ok(Self::from_grype(report))
-        } else {
-            Err(ReportError::UnknownFormat)
+    pub fn of_word(word: &str) -> Option<Self> {
+        match word.trim().to_ascii_uppercase().as_str() {
+            // `NONE` is a score of zero: somebody has looked.
+            "LOW" | "NEGLIGIBLE" | "UNIMPORTANT" | "MINOR" | "INFO" | "NONE" => Some(Self::Low),
+            "MEDIUM" | "MODERATE" => Some(Self::Medium),
+            "HIGH" | "IMPORTANT" => Some(Self::High),
+            "CRITICAL" => Some(Self::Critical),
+            _ => None,
         }
     }
 
-    fn from_trivy(report: Trivy) -> Self {
-        let findings =
-            report.results.into_iter().flatten().filter_map(|result| result.vulnerabilities).flatten();
-        let findings = findings.map(|found| Finding {
-            severity: Severity::from_word(&found.severity),
-            is_malware: is_malware(&found.id),
-            id: found.id,
-            aliases: Vec::new(),
-            package: found.pkg_name,
-            version: found.installed_version,
-            fixed_in: Some(found.fixed_version).filter(|version| !version.is_empty()),
-        });
-        let digests = report.metadata.and_then(|metadata| metadata.repo_digests).unwrap_or_default();
-        Self { scanner: "trivy", digests: digests_of(&digests), findings: findings.collect() }
-    }
-
-    fn from_grype(report: Grype) -> Self {
-        let findings = report.matches.into_iter().map(|found| Finding {
-            severity: Severity::from_word(&found.vulnerability.severity),
-            is_malware: is_malware(&found.vulnerability.id),
-            id: found.vulnerability.id,
-            aliases: found.related_vulnerabilities.into_iter().map(|related| related.id).collect(),
-            package: found.artifact.name,
-            version: found.artifact.version,
-            fixed_in: found.vulnerability.fix.and_then(|fix| fix.versions.into_iter().next()),
-        });
-        let target = report.source.map(|source| source.target).unwrap_or_default();
-        let text = |key: &str| target.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
-        let repo_digests =
-            target.get("repoDigests").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
-        let mut digests: Vec<_> =
-            repo_digests.iter().filter_map(|digest| digest.as_str().map(str::to_owned)).collect();
-        digests.extend(text("manifestDigest"));
-        Self { scanner: "grype", digests: digests_of(&digests), findings: findings.collect() }
-    }
-
-    /// Whether the report is about one of these digests, as far as it says what it is about.
+    /// The severity that a vector of CVSS 2, 3 or 4 means; one that cannot be read means none.
     #[must_use]
-    pub fn is_about<'a>(&self, mut digests: impl Iterator<Item = &'a str>) -> bool {
-        self.digests.is_empty() || digests.any(|digest| self.digests.iter().any(|own| own == digest))
+    pub fn of_vector(vector: &str) -> Option<Self> {
+        // A score of zero is known, and so it is the least that is known.
+        Some(match Cvss::from_str(vector.trim()).ok()?.severity() {
+            cvss::Severity::None | cvss::Severity::Low => Self::Low,
+            cvss::Severity::Medium => Self::Medium,
+            cvss::Severity::High => Self::High,
+            cvss::Severity::Critical => Self::Critical,
+        })
     }
-}
 
-fn digests_of(references: &[String]) -> Vec<String> {
-    references.iter().map(|reference| reference.rsplit('@').next().unwrap_or(reference).to_owned()).collect()
+    /// The severity that a score of CVSS means; what is no score means none.
+    #[must_use]
+    pub fn of_score(score: f64) -> Option<Self> {
+        (0.0..=10.0).contains(&score).then_some(match score {
+            ..4.0 => Self::Low,
+            ..7.0 => Self::Medium,
+            ..9.0 => Self::High,
+            _ => Self::Critical,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TRIVY: &str = r#"{"SchemaVersion": 2, "Metadata": {"RepoDigests": ["acme/api@sha256:aa"]}, "Results": [
-        {"Target": "debian", "Vulnerabilities": [
-            {"VulnerabilityID": "CVE-1", "PkgName": "zlib1g", "InstalledVersion": "1.2", "FixedVersion": "1.3", "Severity": "HIGH"},
-            {"VulnerabilityID": "CVE-2", "PkgName": "bash", "InstalledVersion": "5.2", "Severity": "UNKNOWN"}]},
-        {"Target": "node"}, {"Target": "pip", "Vulnerabilities": null}]}"#;
-    const GRYPE: &str = r#"{"matches": [
-        {"vulnerability": {"id": "CVE-1", "severity": "Negligible", "fix": {"versions": ["1.3"], "state": "fixed"}},
-         "artifact": {"name": "zlib1g", "version": "1.2"}},
-        {"vulnerability": {"id": "CVE-2", "severity": "Critical", "fix": {"versions": [], "state": "not-fixed"}},
-         "artifact": {"name": "bash", "version": "5.2"}}],
-        "source": {"target": {"manifestDigest": "sha256:bb", "repoDigests": ["acme/api@sha256:aa"]}}}"#;
-
     #[test]
-    fn both_scanners_give_the_same_kind_of_finding() {
-        for (text, scanner, severities) in [
-            (TRIVY, "trivy", [Severity::High, Severity::Unknown]),
-            (GRYPE, "grype", [Severity::Low, Severity::Critical]),
+    fn words_vectors_and_scores_mean_the_same_severities() {
+        let vector = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N";
+        for (said, expected) in [
+            (Severity::of_word("Negligible"), Some(Severity::Low)),
+            (Severity::of_word("moderate"), Some(Severity::Medium)),
+            (Severity::of_word("unknown"), None),
+            (Severity::of_word(""), None),
+            (Severity::of_vector(vector), Some(Severity::High)),
+            (Severity::of_vector("AV:L/AC:H/Au:N/C:N/I:N/A:P"), Some(Severity::Low)),
+            (Severity::of_vector("7.5"), None),
+            (Severity::of_score(0.0), Some(Severity::Low)),
+            (Severity::of_score(3.9), Some(Severity::Low)),
+            (Severity::of_score(4.0), Some(Severity::Medium)),
+            (Severity::of_score(7.0), Some(Severity::High)),
+            (Severity::of_score(8.9), Some(Severity::High)),
+            (Severity::of_score(9.0), Some(Severity::Critical)),
+            (Severity::of_score(10.1), None),
+            (Severity::of_score(-1.0), None),
+            (Severity::of_score(f64::NAN), None),
         ] {
-            let report = Report::parse(text.as_bytes()).unwrap();
-            assert_eq!(report.scanner, scanner);
-            assert_eq!(report.findings.iter().map(|f| f.severity).collect::<Vec<_>>(), severities);
-            assert_eq!(
-                report.findings.iter().map(|f| f.fixed_in.as_deref()).collect::<Vec<_>>(),
-                [Some("1.3"), None]
-            );
-            assert!(report.is_about(["sha256:aa"].into_iter()));
-            assert!(!report.is_about(["sha256:cc"].into_iter()));
+            assert_eq!(said, expected);
         }
-    }
-
-    #[test]
-    fn what_is_no_report_is_refused() {
-        assert!(matches!(Report::parse(b"<html>"), Err(ReportError::NotJson(_))));
-        assert!(matches!(Report::parse(b"{}"), Err(ReportError::UnknownFormat)));
-        assert!(matches!(
-            Report::parse(br#"{"matches": 1}"#),
-            Err(ReportError::Malformed { scanner: "grype", .. })
-        ));
-        assert!(matches!(
-            Report::parse(br#"{"SchemaVersion": 2, "Results": {}}"#),
-            Err(ReportError::Malformed { .. })
-        ));
     }
 }

@@ -24,7 +24,7 @@ impl Ignore {
     #[must_use]
     pub fn is_about(&self, finding: &Finding) -> bool {
         let is_package = self.package.as_ref().is_none_or(|package| *package == finding.package);
-        !finding.is_malware && is_package && (self.id == finding.id || finding.aliases.contains(&self.id))
+        !finding.is_malware && is_package && finding.is_named(&self.id)
     }
 
     /// Whether its last day is over.

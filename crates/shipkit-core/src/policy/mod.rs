@@ -4,8 +4,11 @@ pub mod baseline;
 pub mod budget;
 pub mod finding;
 pub mod ignore;
+pub mod purl;
+pub mod report;
 pub mod size;
 pub mod traces;
+pub mod vex;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +17,10 @@ pub use budget::Budget;
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
+pub use report::Report;
 pub use size::human;
 pub use traces::{Cache, Leak, Origin, Place, Port, Traces, Wasted};
+pub use vex::Vex;
 
 use crate::verdict::{Outcome, Verdict};
 
@@ -87,6 +92,8 @@ pub struct Policy {
     pub ignores: Vec<Ignore>,
     /// By which the last days of those are over or not.
     pub today: Date,
+    /// What others say of findings.
+    pub vex: Vex,
 }
 
 /// What judging gave: every rule with its outcome, in a stable order.
@@ -147,6 +154,9 @@ pub fn judge(
     if !policy.ignores.is_empty() {
         rules.push(("ignores", judge_ignores(known, policy)));
     }
+    if !policy.vex.documents.is_empty() {
+        rules.push(("vex", judge_vex(known, &policy.vex)));
+    }
     let verdict = Verdict::of_all(rules.iter().map(|(_, outcome)| outcome.verdict));
     let decisive = rules.iter().filter(|(_, outcome)| outcome.verdict == verdict);
     let cause = match verdict {
@@ -203,7 +213,8 @@ fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
     let blocks = |finding: &&Finding| {
         let is_bad =
             policy.severity <= finding.severity && (finding.fixed_in.is_some() || !policy.ignore_unfixed);
-        is_bad && !policy.accepts(finding) || finding.is_malware
+        let is_taken_out = policy.accepts(finding) || policy.vex.takes_out(finding).is_some();
+        is_bad && !is_taken_out || finding.is_malware
     };
     let mut blocking: Vec<_> = findings.iter().filter(blocks).cloned().collect();
     let badness = |finding: &Finding| (finding.is_malware, finding.severity);
@@ -263,19 +274,22 @@ fn judge_ignores(known: Option<&Vulnerabilities>, policy: &Policy) -> Outcome {
     Outcome::pass(format!("{used} needed here, and {} not: {}", unused.len(), unused.join(", ")))
 }
 
+/// How many findings statements take out, which is no reason to fail.
+fn judge_vex(known: Option<&Vulnerabilities>, vex: &Vex) -> Outcome {
+    known.map_or_else(
+        || Outcome::skipped("nobody looked for what they are about"),
+        |known| Outcome::pass(vex.said(&known.findings)),
+    )
+}
+
 /// How many findings fail, and the worst of them.
 fn blocked(worst: &Finding, count: usize, policy: &Policy) -> String {
-    let Finding { id, package, version, fixed_in, is_malware, .. } = worst;
+    let (Finding { id, fixed_in, is_malware, .. }, what) = (worst, worst.what());
     if *is_malware {
-        return format!(
-            "{package} {version} is malware ({id}): take it out, and change the secrets that it could read"
-        );
+        return format!("{what} is malware ({id}): take it out, and change the secrets that it could read");
     }
     let fix = fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default();
-    format!(
-        "{count} findings of {} and above, first {id} in {package} {version}{fix}",
-        policy.severity.word()
-    )
+    format!("{count} findings of {} and above, first {id} in {what}{fix}", policy.severity.word())
 }
 
 #[cfg(test)]
@@ -324,6 +338,7 @@ mod tests {
             ignore_unfixed: true,
             ignores: Vec::new(),
             today: date(2026, 5, 6),
+            vex: Vex::default(),
         }
     }
 
@@ -333,6 +348,8 @@ mod tests {
             aliases: vec!["GHSA-1".to_owned()],
             package: "zlib".to_owned(),
             version: "1.2".to_owned(),
+            purl: None,
+            built: Vec::new(),
             severity,
             fixed_in: fixed_in.map(str::to_owned),
             is_malware: false,
@@ -465,6 +482,29 @@ mod tests {
         }
         let malware = Finding { is_malware: true, ..high() };
         assert_eq!(ignored(vec![ignore("CVE-2026-1", None, today)], malware).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn what_a_statement_takes_out_does_not_block_and_is_told() {
+        let statement = r#"{"@context": "https://openvex.dev/ns/v0.2.0", "timestamp": "2026-01-01T00:00:00Z", "statements": [
+            {"vulnerability": {"name": "GHSA-1"}, "products": ["pkg:deb/debian/zlib"], "status": "fixed"}]}"#;
+        let document = vex::Document::parse("vex.json", statement.as_bytes()).unwrap();
+        let policy = Policy { vex: Vex { documents: vec![document], image: Vec::new() }, ..policy() };
+        let high = |name: &str| Finding {
+            purl: Some(format!("pkg:deb/debian/{name}@1.2")),
+            ..finding(Severity::High, Some("1.3"))
+        };
+        let said = |known: Option<&Vulnerabilities>| {
+            let judgement = judge(&good(), known, None, &policy);
+            (judgement.blocking.len(), judgement.rules.last().cloned().unwrap())
+        };
+        let told =
+            |count: u8| ("vex", Outcome::pass(format!("{count} findings taken out: {count} by vex.json")));
+        assert_eq!(said(Some(&known(&[high("zlib"), high("curl")]))), (1, told(1)));
+        assert_eq!(said(Some(&known(&[high("curl")]))), (1, told(0)));
+        let malware = Finding { is_malware: true, ..high("zlib") };
+        assert_eq!(said(Some(&known(&[malware]))), (1, told(0)));
+        assert_eq!(said(None).1.1.verdict, Verdict::Skipped);
     }
 
     #[test]
