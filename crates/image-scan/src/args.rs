@@ -8,11 +8,15 @@ use shipkit_runner::CommonArgs;
 /// Judges the images of a release by a policy and stores the verdict as evidence on each image.
 #[derive(Debug, clap::Parser)]
 #[command(name = "image-scan", version)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout"]))]
 pub struct Args {
     /// What every binary knows.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// Something else to do than to judge images.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// One image by digest: `ghcr.io/acme/api@sha256:...`.
     #[arg(value_name = "IMAGE")]
     pub image: Option<ImageRef>,
@@ -43,4 +47,22 @@ pub struct Args {
     /// Judge, and store no evidence.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What there is to do besides judging images.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Tell what a build would be sent that it should not get, and how large its context is.
+    Context(ContextArgs),
+}
+
+/// Inputs of `context`.
+#[derive(Debug, clap::Args)]
+pub struct ContextArgs {
+    /// The context folder.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
+    /// The Dockerfile, relative to the context: a `<Dockerfile>.dockerignore` goes before `.dockerignore`.
+    #[arg(long, value_name = "FILE", default_value = "Dockerfile")]
+    pub dockerfile: PathBuf,
 }

@@ -2,6 +2,7 @@
 
 pub mod advisories;
 mod args;
+mod context;
 mod facts;
 mod inventory;
 mod layer;
@@ -20,7 +21,7 @@ mod vulnerabilities;
 use std::path::Path;
 
 use advisories::{Advisories, Api, Folder};
-pub use args::Args;
+pub use args::{Args, Command, ContextArgs};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
@@ -40,11 +41,15 @@ use vulnerabilities::{Sought, together};
 /// How many images are read at once.
 const AT_ONCE: usize = 2;
 
-/// Judges what the command line names.
+/// Does what the command line says: judges images, if it says nothing else.
 ///
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code. What could not be read is exit 3, never a pass.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
+    match &args.command {
+        Some(Command::Context(context)) => return context::run(context, &runner),
+        None => {}
+    }
     if let Some(password) = &args.registry_password {
         runner.mask(password);
     }

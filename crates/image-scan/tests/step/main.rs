@@ -9,6 +9,7 @@
 
 mod advised;
 mod bench;
+mod context;
 mod layout;
 mod pushed;
 mod real;
