@@ -100,6 +100,9 @@ pub enum AdvisoriesError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A folder without folders of ecosystems.
+    #[error("`{0}` has no folder of an ecosystem, such as `Debian` or `npm`")]
+    Nothing(String),
     /// An artifact of another kind, or an image.
     #[error("`{0}` is no index of advisories")]
     NoIndex(String),
@@ -168,6 +171,7 @@ impl Hint for AdvisoriesError {
             | Self::Archive { .. }
             | Self::Large { .. }
             | Self::Unread { .. }
+            | Self::Nothing(_)
             | Self::Client(_)
             | Self::Answer { .. }
             | Self::Stopped(_) => None,
@@ -180,7 +184,7 @@ impl Hint for AdvisoriesError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Address(_) | Self::NoIndex(_) => ExitCode::Usage,
+            Self::Address(_) | Self::NoIndex(_) | Self::Nothing(_) => ExitCode::Usage,
             Self::Registry(error) => error.exit_code(),
             // A gate that cannot fetch its advisories has not passed, and has not failed either.
             Self::Read { .. }

@@ -2,17 +2,21 @@
 
 use std::path::PathBuf;
 
-use shipkit_core::{ImageRef, Repository, Secret};
+use shipkit_core::{ImageName, ImageRef, Repository, Secret};
 use shipkit_runner::CommonArgs;
 
 /// Judges the images of a release by a policy and stores the verdict as evidence on each image.
 #[derive(Debug, clap::Parser)]
 #[command(name = "image-scan", version)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout"]))]
 pub struct Args {
     /// What every binary knows.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// Something else to do than to judge images.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// One image by digest: `ghcr.io/acme/api@sha256:...`.
     #[arg(value_name = "IMAGE")]
     pub image: Option<ImageRef>,
@@ -44,4 +48,55 @@ pub struct Args {
     /// Judge, and store no evidence.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What there is to do besides judging images.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Tell what a build would be sent that it should not get, and how large its context is.
+    Context(ContextArgs),
+    /// Keep advisories as an index at a registry.
+    #[command(subcommand)]
+    Index(IndexCommand),
+}
+
+/// What there is to do with an index.
+#[derive(Debug, clap::Subcommand)]
+pub enum IndexCommand {
+    /// Build an index out of advisories, and store it.
+    Build(IndexArgs),
+}
+
+/// Inputs of `index build`.
+#[derive(Debug, clap::Args)]
+pub struct IndexArgs {
+    /// Advisories in the layout of the bucket of OSV: `Debian/all.zip`, or `npm/*.json`.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+    /// Where the index is stored, with the tag that moves to it: `ghcr.io/acme/advisories:latest`.
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    pub to: ImageName,
+    /// An ecosystem, or one release of it: `npm`, `Debian:12`. May be repeated; without it, all that the folder has.
+    #[arg(long = "ecosystem", value_name = "NAME")]
+    pub ecosystems: Vec<String>,
+    /// The user at the registry.
+    #[arg(long, value_name = "NAME", requires = "registry_password")]
+    pub registry_username: Option<String>,
+    /// The password or token at the registry.
+    #[arg(long, value_name = "SECRET", requires = "registry_username")]
+    pub registry_password: Option<Secret>,
+    /// Build it, and store nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Inputs of `context`.
+#[derive(Debug, clap::Args)]
+pub struct ContextArgs {
+    /// The context folder.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
+    /// The Dockerfile, relative to the context: a `<Dockerfile>.dockerignore` goes before `.dockerignore`.
+    #[arg(long, value_name = "FILE", default_value = "Dockerfile")]
+    pub dockerfile: PathBuf,
 }

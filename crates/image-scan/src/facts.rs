@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use shipkit_core::Digest;
 use shipkit_core::policy::{ImageFacts, Port, Traces};
 
@@ -48,7 +48,7 @@ struct RawConfig {
     user: Option<String>,
     labels: Option<BTreeMap<String, String>>,
     env: Option<Vec<String>>,
-    exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
+    exposed_ports: Option<BTreeMap<String, Value>>,
     // Not in the OCI spec; Docker and BuildKit write it into OCI images too.
     healthcheck: Option<RawHealthcheck>,
 }

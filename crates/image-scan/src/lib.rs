@@ -3,6 +3,8 @@
 pub mod advisories;
 mod args;
 mod before;
+mod build;
+mod context;
 mod facts;
 mod inventory;
 mod layer;
@@ -22,7 +24,7 @@ mod vulnerabilities;
 use std::path::Path;
 
 use advisories::{Advisories, Api, Artifact, Folder};
-pub use args::Args;
+pub use args::{Args, Command, ContextArgs, IndexArgs, IndexCommand};
 use before::{Before, bases, pushed};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
@@ -44,11 +46,16 @@ use vulnerabilities::{Sought, together};
 /// How many images are read at once.
 const AT_ONCE: usize = 2;
 
-/// Judges what the command line names.
+/// Does what the command line says: judges images, if it says nothing else.
 ///
 /// # Errors
 /// With one sentence, a hint where one is known, and the exit code. What could not be read is exit 3, never a pass.
 pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
+    match &args.command {
+        Some(Command::Context(context)) => return context::run(context, &runner),
+        Some(Command::Index(IndexCommand::Build(index))) => return build::run(index, &runner).await,
+        None => {}
+    }
     if let Some(password) = &args.registry_password {
         runner.mask(password);
     }

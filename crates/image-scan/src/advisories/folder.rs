@@ -54,6 +54,28 @@ impl Folder {
         Self { path: path.into() }
     }
 
+    /// The ecosystems of which it has a folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has none.
+    pub fn ecosystems(&self) -> Result<Vec<String>, AdvisoriesError> {
+        let place = || self.path.display().to_string();
+        let failed = |source| AdvisoriesError::Read { place: place(), source };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().into_string();
+            if let (true, Ok(name)) = (entry.path().is_dir(), name) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        if names.is_empty() {
+            return Err(AdvisoriesError::Nothing(place()));
+        }
+        Ok(names)
+    }
+
     /// What it has about packages.
     pub(super) fn about(&self, wanted: &Wanted) -> Result<Known, AdvisoriesError> {
         let mut known = Known::default();

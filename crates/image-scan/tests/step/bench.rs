@@ -38,6 +38,15 @@ impl Bench {
         std::fs::write(path, content).unwrap();
     }
 
+    /// The program with these words and variables, as a step of somebody's own has it.
+    pub(crate) fn run(&self, words: &[&str], vars: &[(&str, &str)]) -> Done {
+        let files = Files::new();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_image-scan"));
+        files.step(&mut command, [("SHIPKIT_NOW", "2026-05-06T07:08:09Z")]);
+        command.args(words).envs(vars.iter().copied()).current_dir(self.path()).stdin(Stdio::null());
+        files.done(command.output().unwrap())
+    }
+
     /// One step with these variables, `INPUT_...` among them, in a scrubbed environment.
     pub(crate) fn step(&self, vars: &[(&str, &str)]) -> Done {
         let files = Files::new();

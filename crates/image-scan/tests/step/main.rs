@@ -10,6 +10,8 @@
 mod advised;
 mod bench;
 mod compared;
+mod context;
+mod indexed;
 mod layout;
 mod pushed;
 mod real;

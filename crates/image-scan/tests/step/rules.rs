@@ -22,8 +22,7 @@ fn judge(scan: &str, change: impl FnOnce(&mut Value), layers: &[&[u8]]) -> Done 
     let done = bench.step(&[("INPUT_IMAGE", &image), ("INPUT_JSON", "true")]);
     let kept = scans(&host, "shop/api", &digest);
     assert!(kept.iter().all(|record| record.verdict.to_string() == done.output("verdict")), "{kept:?}");
-    let kept = kept.iter().map(|record| format!("{} {}", record.cause, record.details)).collect::<String>();
-    assert!(!format!("{done:?}{kept}").contains("hunter2"), "{done:#?}");
+    assert!(!format!("{done:?}{kept:?}").contains("hunter2"), "{done:#?}");
     done
 }
 
@@ -106,7 +105,7 @@ fn every_budget_is_about_every_image_and_says_what_is_over() {
     let fits = limits("compressed: 1k");
     fits.check(0, "unpacked");
     assert!(fits.summary.contains("unpacked, budget 1.0 kB compressed"), "{}", fits.summary);
-    limits("compressed: 100").check(1, "it is larger than its budget of 100 B compressed");
+    limits("compressed: 0k").check(1, "it is larger than its budget of 0 B compressed");
     limits("unpacked: 20k").check(1, "it is larger than its budget of 20.0 kB unpacked");
     limits("unpacked: 1M, wasted: 20k, layers: 3").check(0, "unpacked");
     limits("wasted: 19k").check(

@@ -13,7 +13,7 @@ pub enum SecretFile {
     Key,
     /// The settings of npm, pnpm or yarn.
     Npm,
-    /// The settings of pip, or of what uploads to PyPI.
+    /// The settings of pip, or of what uploads to `PyPI`.
     Python,
     /// Logins by host.
     Netrc,
@@ -27,7 +27,7 @@ pub enum SecretFile {
     Git,
     /// How to reach a cluster.
     Kubernetes,
-    /// Passwords of PostgreSQL.
+    /// Passwords of `PostgreSQL`.
     Postgres,
 }
 
@@ -106,7 +106,7 @@ impl SecretFile {
             }
             Self::Docker => holds_login(text),
             Self::Aws => has(|name, _| matches!(name, "aws_secret_access_key" | "aws_session_token"), '='),
-            Self::Git => has_password() || has(|name, value| is_header(name, value), '='),
+            Self::Git => has_password() || has(is_header, '='),
             Self::Kubernetes => {
                 has(|name, _| matches!(name, "client-key-data" | "token" | "password" | "- token"), ':')
             }
@@ -146,10 +146,9 @@ fn is_key(name: &str) -> bool {
 
 /// The key of an account of Google Cloud, by the names that people give it.
 fn is_account(name: &str) -> bool {
-    let is_named = ["service-account", "service_account", "serviceaccount", "gcp-key", "gcloud"]
-        .iter()
-        .any(|start| name.to_ascii_lowercase().starts_with(start));
-    is_named && name.ends_with(".json")
+    let starts = ["service-account", "service_account", "serviceaccount", "gcp-key", "gcloud"];
+    let name = name.to_ascii_lowercase();
+    name.strip_suffix(".json").is_some_and(|name| starts.iter().any(|start| name.starts_with(start)))
 }
 
 /// Packages of languages, which everybody can read where they were published.

@@ -12,7 +12,7 @@ const PATTERNS: usize = 1000;
 
 /// A `.dockerignore`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ignore {
+pub struct Ignore {
     patterns: Vec<Pattern>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Ignore {
 struct Fits(Vec<bool>);
 
 /// Asks for many paths in their order, and looks at each folder once.
-pub(super) struct Walk<'a> {
+pub struct Walk<'a> {
     ignore: &'a Ignore,
     /// The folders above the last path, outermost first.
     above: Vec<(String, Fits)>,
@@ -50,7 +50,7 @@ impl Ignore {
     ///
     /// # Errors
     /// With the pattern that cannot be read the same way as `BuildKit` reads it.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str) -> Result<Self, String> {
         if LIMIT < text.len() {
             return Err(format!("it has more than {LIMIT} bytes"));
         }
@@ -78,13 +78,13 @@ impl Ignore {
 
     /// Whether the file or folder at `path`, relative to the context, stays out of it.
     #[must_use]
-    pub(super) fn ignores(&self, path: &str) -> bool {
+    pub fn ignores(&self, path: &str) -> bool {
         Walk::new(self).ignores(path)
     }
 
     /// Whether something below the ignored folder `path` could be in the context all the same.
     #[must_use]
-    pub(super) fn may_bring_back_below(&self, path: &str) -> bool {
+    pub fn may_bring_back_below(&self, path: &str) -> bool {
         let folder = format!("{path}/");
         self.patterns
             .iter()
@@ -111,11 +111,14 @@ impl Ignore {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(ignore: &'a Ignore) -> Self {
+    /// Begins at the context.
+    #[must_use]
+    pub fn new(ignore: &'a Ignore) -> Self {
         Self { ignore, above: Vec::new() }
     }
 
-    pub(super) fn ignores(&mut self, path: &str) -> bool {
+    /// Whether the file or folder at `path`, relative to the context, stays out of it.
+    pub fn ignores(&mut self, path: &str) -> bool {
         if self.ignore.patterns.is_empty() {
             return false;
         }

@@ -5,7 +5,7 @@ mod builder;
 mod checkout;
 mod compose;
 mod dockerfile;
-mod dockerignore;
+pub mod dockerignore;
 mod gaps;
 mod key;
 mod mirrors;
