@@ -44,9 +44,10 @@ impl Said<'_> {
 
     /// A step as it may be shown.
     pub(crate) fn without_secrets(&self, step: &str) -> String {
-        let shown = leak::redacted(step);
         // In a step a value may stand where nothing says what it is.
-        self.variables().fold(shown, |shown, (_, _, value)| shown.replace(value, "***"))
+        let shown =
+            self.variables().fold(step.to_owned(), |shown, (_, _, value)| shown.replace(value, "***"));
+        leak::redacted(&shown)
     }
 
     /// The variables that are secret.
@@ -94,5 +95,9 @@ mod tests {
         let environment = ["DB_PASSWORD=hunter2".to_owned()];
         let said = Said { environment: &environment, labels: &BTreeMap::new(), steps: Vec::new() };
         assert_eq!(said.without_secrets("RUN echo hunter2 > x"), "RUN echo *** > x");
+        assert_eq!(
+            said.without_secrets("RUN echo hunter2 && A_TOKEN=hunter3 x"),
+            "RUN echo *** && A_TOKEN=*** x"
+        );
     }
 }

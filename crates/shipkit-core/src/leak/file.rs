@@ -147,8 +147,8 @@ fn is_key(name: &str) -> bool {
 /// The key of an account of Google Cloud, by the names that people give it.
 fn is_account(name: &str) -> bool {
     let starts = ["service-account", "service_account", "serviceaccount", "gcp-key", "gcloud"];
-    let name = name.to_ascii_lowercase();
-    name.strip_suffix(".json").is_some_and(|name| starts.iter().any(|start| name.starts_with(start)))
+    let Some(name) = name.strip_suffix(".json").map(str::to_ascii_lowercase) else { return false };
+    starts.iter().any(|start| name.starts_with(start))
 }
 
 /// Packages of languages, which everybody can read where they were published.

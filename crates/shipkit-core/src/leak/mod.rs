@@ -71,26 +71,62 @@ pub fn redacted(text: &str) -> String {
     shown
 }
 
-/// Each `name=value` of a text, with where the value stands. A value in quotation marks ends with them, any other with its word.
+/// Each `name=value` of a text, with where the value stands. A value in quotation marks ends with them, any other with its word or, in
+/// a step that only lists assignments, with the next one.
 fn assignments(text: &str) -> impl Iterator<Item = (&str, &str, Range<usize>)> {
-    text.match_indices('=').filter_map(|(at, _)| {
-        let before = text.get(..at)?;
-        let is_of_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.');
-        let name = before.rsplit(|char| !is_of_name(char)).next()?.trim_start_matches('-');
+    let is_list = is_list(text);
+    text.match_indices('=').filter_map(move |(at, _)| {
+        let name = text.get(..at)?.rsplit(|char| !is_of_name(char)).next()?.trim_start_matches('-');
         let from = at.saturating_add(1);
         let after = text.get(from..)?;
         let quote = after.chars().next().filter(|char| matches!(char, '"' | '\''));
         let from = if quote.is_some() { from.saturating_add(1) } else { from };
         let after = text.get(from..)?;
-        let ends = |char: char| match quote {
-            Some(quote) => char == quote,
-            None => char.is_whitespace() || matches!(char, ';' | '&' | '|' | ')' | '"' | '\'' | '`'),
+        let value = match quote {
+            Some(quote) => until_quote(after, quote),
+            None if is_list => until_assignment(after),
+            None => {
+                let ends = |char: char| char.is_whitespace() || ";&|)\"'`".contains(char);
+                after.split(ends).next()?
+            }
         };
-        let value = after.split(ends).next()?;
         // What is compared is not assigned.
         let is_assigned = !name.is_empty() && !value.is_empty() && !value.starts_with('=');
         is_assigned.then(|| (name, value, from..from.saturating_add(value.len())))
     })
+}
+
+fn is_of_name(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.')
+}
+
+/// Whether a step is a list of assignments, which are written without quotation marks: `ENV`, and `RUN` with arguments of the build.
+fn is_list(step: &str) -> bool {
+    let step = step.trim_start();
+    let step = step.strip_prefix("/bin/sh -c #(nop)").unwrap_or(step).trim_start();
+    ["ENV ", "ARG ", "LABEL ", "RUN |", "|"].iter().any(|start| step.starts_with(start))
+}
+
+/// The text before a quotation mark that no backslash is before.
+fn until_quote(text: &str, quote: char) -> &str {
+    let mut is_escaped = false;
+    let end = text.char_indices().find(|(_, char)| {
+        let is_end = *char == quote && !is_escaped;
+        is_escaped = *char == '\\' && !is_escaped;
+        is_end
+    });
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
+/// The text before the next assignment, the command or the remark.
+fn until_assignment(text: &str) -> &str {
+    let is_next = |rest: &str| {
+        let name = rest.split_once('=').map_or("", |(name, _)| name);
+        rest.starts_with(['/', '#', '[']) || !name.is_empty() && name.chars().all(is_of_name)
+    };
+    let mut blanks = text.match_indices(' ').map(|(at, _)| at);
+    let end = blanks.find(|at| text.get(at.saturating_add(1)..).is_some_and(is_next));
+    end.and_then(|end| text.get(..end)).unwrap_or(text).trim_end()
 }
 
 /// Whether a value is one, and not a word for a value that comes later or from elsewhere.

@@ -178,6 +178,18 @@ fn a_step_is_shown_without_what_it_was_given() {
             "RUN |2 NPM_TOKEN=*** NODE_ENV=production /bin/sh -c npm ci",
         ),
         ("ENV DB_PASSWORD=hunter2", "ENV DB_PASSWORD=***"),
+        ("ENV DB_PASSWORD=a b c A=b", "ENV DB_PASSWORD=*** A=b"),
+        ("/bin/sh -c #(nop)  ENV DB_PASSWORD=a b c", "/bin/sh -c #(nop)  ENV DB_PASSWORD=***"),
+        (
+            "RUN |2 DB_PASSWORD=a b c A= /bin/sh -c x # buildkit",
+            "RUN |2 DB_PASSWORD=*** A= /bin/sh -c x # buildkit",
+        ),
+        (
+            "RUN |1 DB_PASSWORD= /bin/sh -c echo ${X} # buildkit",
+            "RUN |1 DB_PASSWORD= /bin/sh -c echo ${X} # buildkit",
+        ),
+        ("ARG DB_PASSWORD=true # buildkit", "ARG DB_PASSWORD=true # buildkit"),
+        ("RUN x --password=\"a\\\" b\" c", "RUN x --password=\"***\" c"),
         ("RUN DB_PASSWORD='a b c' ./migrate; ls", "RUN DB_PASSWORD='***' ./migrate; ls"),
         ("CMD [\"app\" \"--password=hunter2\"]", "CMD [\"app\" \"--password=***\"]"),
         (
