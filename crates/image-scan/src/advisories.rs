@@ -116,7 +116,7 @@ pub enum AdvisoriesError {
     },
     /// A registry that does not give it.
     #[error(transparent)]
-    Registry(#[from] shipkit_registry::Error),
+    Registry(Box<shipkit_registry::Error>),
     /// An address that is none, or to which packages should not be told.
     #[error("`{0}` is no address of a service of advisories")]
     Address(String),
@@ -153,6 +153,12 @@ pub enum AdvisoriesError {
     /// The program ends before it is done.
     #[error("reading advisories was stopped")]
     Stopped(#[source] tokio::task::JoinError),
+}
+
+impl From<shipkit_registry::Error> for AdvisoriesError {
+    fn from(error: shipkit_registry::Error) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 impl Hint for AdvisoriesError {

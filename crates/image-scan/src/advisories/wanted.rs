@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::family;
 use crate::osv::{Affected, Package, Record, Standing, normal};
+use crate::version::{Scheme, Version};
 
 /// Packages by family of ecosystems.
 #[derive(Debug, Default)]
@@ -18,6 +19,14 @@ pub(crate) struct Family {
     /// Each with its release.
     pub(crate) ecosystems: BTreeSet<String>,
     by_key: HashMap<String, Vec<Installed>>,
+}
+
+/// A package whose version was read, if it is one.
+#[derive(Debug)]
+pub(crate) struct Versioned<'wanted> {
+    package: Package<'wanted>,
+    scheme: Option<Scheme>,
+    version: Option<Version>,
 }
 
 /// A package of an image.
@@ -47,10 +56,13 @@ impl Wanted {
 
 impl Family {
     /// The packages of one ecosystem, by the name under which an index has them.
-    pub(crate) fn of_ecosystem(&self, ecosystem: &str) -> HashMap<String, Vec<&Installed>> {
+    pub(crate) fn of_ecosystem(&self, ecosystem: &str) -> HashMap<String, Vec<Versioned<'_>>> {
+        let scheme = Scheme::of_ecosystem(ecosystem);
         let mut by_key: HashMap<_, Vec<_>> = HashMap::new();
         for one in self.by_key.values().flatten().filter(|one| one.ecosystem == ecosystem) {
-            by_key.entry(key(ecosystem, &one.name)).or_default().push(one);
+            let version = scheme.and_then(|scheme| Version::parse(scheme, &one.version).ok());
+            let versioned = Versioned { package: one.package(), scheme, version };
+            by_key.entry(key(ecosystem, &one.name)).or_default().push(versioned);
         }
         by_key
     }
@@ -71,11 +83,14 @@ impl Installed {
     fn package(&self) -> Package<'_> {
         Package { ecosystem: &self.ecosystem, name: &self.name, version: &self.version }
     }
+}
 
+impl Versioned<'_> {
     /// Whether an entry says for sure that this one is without what it is about.
     pub(crate) fn is_without(&self, entry: &Affected) -> bool {
-        let package = self.package();
-        !entry.is_about(&package) || entry.standing(&package) == Standing::NotAffected
+        let Self { package, scheme, version } = self;
+        !entry.is_about(package)
+            || entry.standing_of(package, *scheme, version.as_ref()) == Standing::NotAffected
     }
 }
 

@@ -132,10 +132,21 @@ impl Affected {
         is_named && !listed.is_empty() && (listed == asked || listed == family)
     }
 
-    /// What it says about a package that it is about.
-    pub(crate) fn standing(&self, package: &Package<'_>) -> Standing {
+    fn standing(&self, package: &Package<'_>) -> Standing {
+        let scheme = Scheme::of_ecosystem(package.ecosystem);
+        let installed = scheme.and_then(|scheme| Version::parse(scheme, package.version).ok());
+        self.standing_of(package, scheme, installed.as_ref())
+    }
+
+    /// What it says about a package that it is about, whose version was read by the scheme of its ecosystem, if that is possible.
+    pub(crate) fn standing_of(
+        &self,
+        package: &Package<'_>,
+        scheme: Option<Scheme>,
+        installed: Option<&Version>,
+    ) -> Standing {
         let is_written = self.versions.iter().any(|version| version == package.version);
-        let Some(scheme) = Scheme::of_ecosystem(package.ecosystem) else {
+        let Some(scheme) = scheme else {
             return if is_written {
                 Standing::Affected(Fix::None)
             } else {
@@ -143,18 +154,16 @@ impl Affected {
             };
         };
         let ranges: Vec<_> = self.ranges.iter().filter(|range| range.kind != "GIT").collect();
-        let installed = Version::parse(scheme, package.version).ok();
         let said = ranges
             .iter()
-            .map(|range| range.standing(scheme, installed.as_ref()))
+            .map(|range| range.standing(scheme, installed))
             .fold(Standing::NotAffected, |said, more| said.and(more, Some(scheme)));
-        let is_listed =
-            || is_written || installed.as_ref().is_some_and(|version| self.lists(scheme, version));
+        let is_listed = || is_written || installed.is_some_and(|version| self.lists(scheme, version));
         let is_silent = self.versions.is_empty() && ranges.iter().all(|range| range.turns().next().is_none());
         match said {
             Standing::Affected(fix) => Standing::Affected(fix),
             Standing::NotAffected | Standing::CannotTell(_) if is_listed() => {
-                let fixes = ranges.iter().map(|range| range.next_fix(scheme, installed.as_ref()));
+                let fixes = ranges.iter().map(|range| range.next_fix(scheme, installed));
                 Standing::Affected(fixes.fold(Fix::None, |fix, more| fix.or(more, scheme)))
             }
             Standing::NotAffected if is_silent => Standing::CannotTell(Doubt::NoVersions),

@@ -21,7 +21,7 @@ fn build(bench: &Bench, registry: &Registry, advisories: &[Value], now: &str) ->
     }
     let to = format!("{}/advisories", registry.host());
     let done = bench.run(&["index", "build", "dump", &to], &[("SHIPKIT_NOW", now)]);
-    done.check(0, "kB for npm is `");
+    done.check(0, " B for npm is `");
     let index = done.output("index").to_owned();
     assert!(index.starts_with(&format!("{to}@sha256:")), "{index}");
     index
@@ -90,7 +90,7 @@ fn only_the_blobs_that_an_image_needs_are_fetched() {
     }
     let to = format!("{}/advisories", registry.host());
     let done = bench.run(&["index", "build", "dump", &to, "--json"], &[]);
-    done.check(0, "kB for Go, npm is `");
+    done.check(0, " B for Go, npm is `");
     let told: Value = serde_json::from_str(&done.stdout).unwrap();
     let ecosystems: Vec<_> =
         told["blobs"].as_array().unwrap().iter().map(|blob| &blob["ecosystem"]).collect();
