@@ -4,6 +4,8 @@
 mod finding;
 mod standing;
 
+use std::borrow::Cow;
+
 pub use finding::{Finding, findings};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -94,7 +96,7 @@ pub struct Named {
 pub struct Range {
     /// `ECOSYSTEM`, `SEMVER`, or `GIT`, which is about commits and not about versions.
     #[serde(rename = "type", default, deserialize_with = "or_default")]
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// In the order in which the record has them.
     #[serde(default, deserialize_with = "or_default")]
     pub events: Vec<Event>,

@@ -7,6 +7,8 @@ mod entry;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::panic::resume_unwind;
+use std::thread;
 
 use bytes::Bytes;
 use cursor::{Cursor, Damaged};
@@ -14,7 +16,7 @@ use jiff::Timestamp;
 
 use super::wanted::{Family, Wanted};
 use super::{AdvisoriesError, Folder, Known, family, some};
-use crate::osv::Record;
+use crate::osv::{Named, Record};
 
 /// How a blob begins: what it is, and the version of its form.
 const MAGIC: &[u8] = b"shipkit-advisories-1\n";
@@ -82,19 +84,39 @@ impl Index {
 
     /// What it has about packages in the versions that they have.
     pub(super) fn about(&self, wanted: &Wanted) -> Result<Known, AdvisoriesError> {
-        let mut known = Known::default();
+        let mut blobs = Vec::new();
         for (family, packages) in &wanted.families {
-            let mut records = BTreeMap::new();
             for ecosystem in &packages.ecosystems {
-                let blob = self.blob(ecosystem)?;
-                let read = blob.read(ecosystem, packages, &mut records);
-                let unread = read.map_err(|damaged| damaged.of(ecosystem))?;
-                // All releases of a family were built from the same folder.
-                known.unread.retain(|name| !name.starts_with(&format!("{family}/")));
-                known.unread.extend(unread);
+                blobs.push((family, ecosystem, packages, self.blob(ecosystem)?));
             }
-            known.records.extend(records.into_values());
         }
+        // Unpacking and comparing is work for a processor, and every ecosystem for itself.
+        let read = thread::scope(|scope| {
+            let started: Vec<_> = blobs
+                .into_iter()
+                .map(|(family, ecosystem, packages, blob)| {
+                    (family, ecosystem, scope.spawn(move || blob.read(ecosystem, packages)))
+                })
+                .collect();
+            let ended = started.into_iter().map(|(family, ecosystem, thread)| {
+                (family, ecosystem, thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            });
+            ended.collect::<Vec<_>>()
+        });
+        let mut known = Known::default();
+        let mut records: BTreeMap<&String, Records> = BTreeMap::new();
+        for (family, ecosystem, read) in read {
+            let (of_blob, unread) = read.map_err(|damaged| damaged.of(ecosystem))?;
+            let of_family = records.entry(family).or_default();
+            for (id, mut record) in of_blob {
+                let affected = std::mem::take(&mut record.affected);
+                of_family.entry(id).or_insert(record).affected.extend(affected);
+            }
+            // All releases of a family were built from the same folder.
+            known.unread.retain(|name| !name.starts_with(&format!("{family}/")));
+            known.unread.extend(unread);
+        }
+        known.records = records.into_values().flat_map(BTreeMap::into_values).collect();
         Ok(known)
     }
 
@@ -128,13 +150,9 @@ impl Blob {
         Ok(Self { ecosystem, built, newest, bytes, start })
     }
 
-    /// Adds the records about packages; the names of those that could not be understood.
-    fn read(
-        &self,
-        asked: &str,
-        packages: &Family,
-        records: &mut BTreeMap<String, Record>,
-    ) -> Result<Vec<String>, Damaged> {
+    /// The records about packages, by id; and the names of those that could not be understood.
+    fn read(&self, asked: &str, packages: &Family) -> Result<(Records, Vec<String>), Damaged> {
+        let mut records = Records::new();
         let body = unpacked(self.bytes.get(self.start..).unwrap_or_default())?;
         let body = Body::read(&body)?;
         let wanted = packages.of_ecosystem(asked);
@@ -146,20 +164,24 @@ impl Blob {
             left = left.checked_sub(*size).ok_or(Damaged::LARGE)?;
             let mut rows = Cursor::new(bytes);
             while !rows.rest().is_empty() {
-                let (number, entry) = (rows.number()?, entry::read(&mut rows, (&self.ecosystem, key))?);
+                let (number, mut entry) = (rows.number()?, entry::read(&mut rows)?);
                 // Most that is known is not about the version, and then the record need not be read.
                 if installed.iter().all(|one| one.is_without(&entry)) {
                     continue;
                 }
                 let bytes = body.record(number)?;
                 left = left.checked_sub(bytes.len()).ok_or(Damaged::LARGE)?;
+                entry.package = Named { ecosystem: self.ecosystem.clone(), name: (*key).to_owned() };
                 let record = entry::read_record(bytes)?;
                 records.entry(record.id.clone()).or_insert(record).affected.push(entry);
             }
         }
-        Ok(body.unread)
+        Ok((records, body.unread))
     }
 }
+
+/// Records by id.
+type Records = BTreeMap<String, Record>;
 
 /// The parts of an unpacked blob.
 struct Body<'bytes> {

@@ -86,11 +86,10 @@ impl Installed {
 }
 
 impl Versioned<'_> {
-    /// Whether an entry says for sure that this one is without what it is about.
+    /// Whether an entry about this package says for sure that its version is without what it is about.
     pub(crate) fn is_without(&self, entry: &Affected) -> bool {
         let Self { package, scheme, version } = self;
-        !entry.is_about(package)
-            || entry.standing_of(package, *scheme, version.as_ref()) == Standing::NotAffected
+        entry.standing_of(package, *scheme, version.as_ref()) == Standing::NotAffected
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::Number;
-use super::number::{split, split_digits};
+use super::number::{self, split, split_digits};
 
 /// A version of a Debian package.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ fn order(mut left: &str, mut right: &str) -> Ordering {
         let ((left_word, left_rest), (right_word, right_rest)) = (split_word(left), split_word(right));
         let ((left_digits, left_after), (right_digits, right_after)) =
             (split_digits(left_rest), split_digits(right_rest));
-        let numbers = || Number::of(left_digits).cmp(&Number::of(right_digits));
+        let numbers = || number::order(left_digits, right_digits);
         let pair = order_of_words(left_word, right_word).then_with(numbers);
         if pair != Ordering::Equal {
             return pair;

@@ -19,8 +19,14 @@ impl Number {
 
 impl Ord for Number {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+        order(&self.0, &other.0)
     }
+}
+
+/// Which of two numbers in ASCII digits is greater; no digits are zero.
+pub(super) fn order(left: &str, right: &str) -> Ordering {
+    let (left, right) = (left.trim_start_matches('0'), right.trim_start_matches('0'));
+    left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 
 impl PartialOrd for Number {

@@ -1,6 +1,8 @@
 //! How a record and its entries are written into a blob, and read again.
 
 use super::cursor::{Cursor, Damaged, write_many, write_number, write_optional, write_text};
+use std::borrow::Cow;
+
 use crate::osv::{Affected, Event, Named, Range, Record, Score, Specific};
 
 /// The methods by which severities are judged; scores by others decide nothing.
@@ -30,18 +32,17 @@ pub(super) fn write(bytes: &mut Vec<u8>, entry: &Affected) {
     write_optional(bytes, entry.ecosystem_specific.severity.as_deref());
 }
 
-/// Reads an entry about a package, by ecosystem and name.
-pub(super) fn read(cursor: &mut Cursor<'_>, (ecosystem, name): (&str, &str)) -> Result<Affected, Damaged> {
-    let ranges =
-        cursor.many(|cursor| Ok(Range { kind: "ECOSYSTEM".to_owned(), events: cursor.many(read_event)? }))?;
+/// Reads an entry; which package it is about is for the caller to say.
+pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Affected, Damaged> {
+    let ranges = cursor
+        .many(|cursor| Ok(Range { kind: Cow::Borrowed("ECOSYSTEM"), events: cursor.many(read_event)? }))?;
     let versions = cursor.many(owned)?;
     let severity = read_scores(cursor)?;
     let ecosystem_specific = Specific {
         urgency: cursor.optional()?.map(str::to_owned),
         severity: cursor.optional()?.map(str::to_owned),
     };
-    let package = Named { ecosystem: ecosystem.to_owned(), name: name.to_owned() };
-    Ok(Affected { package, ranges, versions, severity, ecosystem_specific })
+    Ok(Affected { package: Named::default(), ranges, versions, severity, ecosystem_specific })
 }
 
 /// Writes what decides of a record, without its entries.
