@@ -20,6 +20,16 @@ pub(crate) enum Before {
     BaseImage,
 }
 
+/// One image that was there before.
+pub(crate) struct Old {
+    /// Which one it is, in words.
+    pub(crate) what: String,
+    /// Its packages.
+    pub(crate) inventory: Inventory,
+    /// Bytes of its layers unpacked.
+    pub(crate) unpacked: u64,
+}
+
 impl Before {
     /// The release that is meant, of those in a repository. Where there is none yet, that is said.
     ///
@@ -50,17 +60,17 @@ impl Before {
         Ok(Self::Release { what, registry, release: Box::new(release) })
     }
 
-    /// What the image of a service was before, and that in words; nothing where it is new.
+    /// What the image of a service was before; nothing where it is new.
     ///
     /// # Errors
     /// When it cannot be read, or nobody knows which one it was.
-    pub(crate) async fn inventory(
+    pub(crate) async fn image(
         &self,
         image: (&str, &Contents),
         bases: &[ImageRef],
         client: impl Fn(&Repository) -> Result<Registry, Failure>,
         known: &Known,
-    ) -> Result<Option<(String, Inventory)>, Failure> {
+    ) -> Result<Option<Old>, Failure> {
         let (name, contents) = image;
         match self {
             Self::Nothing => Ok(None),
@@ -68,7 +78,11 @@ impl Before {
                 let Some(service) = release.services.get(name) else { return Ok(None) };
                 let (source, manifest) = pushed(registry, &service.image()).await?;
                 let old = source.of_platform(&manifest, &contents.facts.platform, known).await?;
-                Ok(old.map(|old| (what.clone(), old.inventory)))
+                Ok(old.map(|old| Old {
+                    what: what.clone(),
+                    inventory: old.inventory,
+                    unpacked: old.facts.unpacked,
+                }))
             }
             Self::BaseImage => {
                 let (base, count) = base(contents, bases, client).await?.ok_or_else(|| {
@@ -76,7 +90,9 @@ impl Before {
                         .with_hint("label it with `org.opencontainers.image.base.name` and `.digest`, or compare it with an environment")
                 })?;
                 let layers: Vec<_> = contents.layers.iter().take(count).map(AsRef::as_ref).collect();
-                Ok(Some((format!("its base `{base}`"), Inventory::of(&layers, &Tree::of(&layers)))))
+                let unpacked = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
+                let inventory = Inventory::of(&layers, &Tree::of(&layers));
+                Ok(Some(Old { what: format!("its base `{base}`"), inventory, unpacked }))
             }
         }
     }

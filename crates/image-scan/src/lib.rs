@@ -25,7 +25,7 @@ use std::path::Path;
 
 use advisories::{Advisories, Api, Artifact, Folder};
 pub use args::{Args, Command, ContextArgs, IndexArgs, IndexCommand};
-use before::{Before, bases, pushed};
+use before::{Before, Old, bases, pushed};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
@@ -107,7 +107,7 @@ impl Scan<'_> {
         let (mut own, name) = (Vec::new(), &image.name);
         for contents in contents {
             let client = |repository: &Repository| client(args, *config, runner, repository);
-            let old = self.before.inventory((name, &contents), &image.bases, client, known).await?;
+            let old = self.before.image((name, &contents), &image.bases, client, known).await?;
             let Contents { digest, facts, inventory, steps, .. } = contents;
             let image = vec![digest.to_string(), image.manifest.digest.to_string()];
             let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
@@ -134,22 +134,24 @@ impl Scan<'_> {
     async fn matched(
         &self,
         inventory: &Inventory,
-        before: Option<(String, Inventory)>,
+        before: Option<Old>,
         reported: Option<Vulnerabilities>,
     ) -> Result<(Option<Vulnerabilities>, Option<Baseline>), Failure> {
         let sought = Sought::of(inventory);
-        let old = before.map(|(what, inventory)| (what, Sought::of(&inventory)));
+        let old = before.map(|old| (Sought::of(&old.inventory), old));
         let known = match self.advisories {
             Some(advisories) => {
-                let of_both = Sought::all([&sought].into_iter().chain(old.as_ref().map(|(_, old)| old)));
+                let of_both =
+                    Sought::all([&sought].into_iter().chain(old.as_ref().map(|(sought, _)| sought)));
                 Some(advisories.about(&of_both.packages()).await?)
             }
             None => None,
         };
-        let baseline = old.map(|(what, old)| Baseline {
+        let baseline = old.map(|(sought, Old { what, unpacked, .. })| Baseline {
             what,
-            findings: known.as_ref().map(|known| old.vulnerabilities(known).findings).unwrap_or_default(),
-            packages: old.named_or_built(),
+            findings: known.as_ref().map(|known| sought.vulnerabilities(known).findings).unwrap_or_default(),
+            packages: sought.named_or_built(),
+            unpacked,
         });
         let found = known.map(|known| sought.vulnerabilities(&known));
         let vulnerabilities = match (found, reported) {

@@ -174,3 +174,25 @@ fn the_login_of_the_images_is_not_told_to_the_registry_of_their_base() {
     let login = [("INPUT_REGISTRY-USERNAME", USERNAME), ("INPUT_REGISTRY-PASSWORD", PASSWORD)];
     bench.step(&[&[("INPUT_IMAGE", judged.as_str())][..], &login].concat()).check(3, "refused");
 }
+
+#[test]
+fn what_grows_beyond_the_baseline_fails() {
+    let registry = Registry::start(Options::default());
+    let limits = |limit: &str| {
+        Bench::with_config(&format!(
+            "registry: {}/shop\nservices: {{api: {{build: {{}}}}}}\nscan: {{image: {{baseline: staging, limits: {{growth: {limit}}}}}}}",
+            registry.host()
+        ))
+    };
+    let first = image(&registry, &[&[0; 2000]], &json!({}));
+    let second = image(&registry, &[&[0; 5000]], &json!({}));
+    judge(&limits("1k"), &registry, &second)
+        .check(0, "growth: skipped - there is nothing that it could have grown from");
+    tagged(&registry, &first, "deployed-staging");
+    let grown = "3.0 kB unpacked beyond the 2.0 kB of what `staging` has (`1.2.3`)";
+    judge(&limits("3k"), &registry, &second).check(0, grown);
+    judge(&limits("2k"), &registry, &second).check(1, grown);
+    judge(&limits("0k"), &registry, &first).check(0, "0 B unpacked beyond");
+    let bench = Bench::with_config("services: {api: {build: {}}}\nscan: {image: {limits: {growth: 1k}}}");
+    judge(&bench, &registry, &first).check(2, "scan.image.limits.growth: there is nothing to grow from");
+}

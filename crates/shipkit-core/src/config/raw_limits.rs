@@ -14,6 +14,8 @@ pub(super) struct RawLimits {
     pub(super) compressed: Option<Size>,
     /// Bytes of all layers unpacked; `size_limit` of a service goes before it.
     pub(super) unpacked: Option<Size>,
+    /// Bytes that it may have unpacked beyond what `baseline` had.
+    pub(super) growth: Option<Size>,
     /// Bytes of files that a later layer replaces or removes: they are pulled, and nobody sees them.
     pub(super) wasted: Option<Size>,
     /// How many layers it has.
@@ -27,6 +29,7 @@ impl RawLimits {
         Budget {
             compressed: bytes(self.compressed),
             unpacked: bytes(self.unpacked),
+            growth: bytes(self.growth),
             wasted: bytes(self.wasted),
             layers: self.layers,
         }

@@ -158,7 +158,12 @@ pub(super) fn config(context: &mut Context<'_>, config: &Config) {
 
 /// An environment that images are compared with is one of the file.
 fn baseline(context: &mut Context<'_>, config: &Config) {
-    let Some(ScanBaseline::Environment(name)) = &config.scan.image.baseline else { return };
+    let image = &config.scan.image;
+    if image.limits.growth.is_some() && image.baseline.is_none() {
+        let hint = "name an environment in `scan.image.baseline`";
+        context.wrong("scan.image.limits.growth", "there is nothing to grow from", Some(hint));
+    }
+    let Some(ScanBaseline::Environment(name)) = &image.baseline else { return };
     let names: Vec<_> = config.environments.iter().map(|environment| environment.name.as_str()).collect();
     if !names.contains(&name.as_str()) {
         let known = [&names[..], &["last-release", "base-image"]].concat();

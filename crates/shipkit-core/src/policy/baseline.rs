@@ -13,6 +13,8 @@ pub struct Baseline {
     pub findings: Vec<Finding>,
     /// Names and versions of its packages, those of source packages too.
     pub packages: BTreeSet<(String, String)>,
+    /// Bytes of its layers unpacked.
+    pub unpacked: u64,
 }
 
 /// What became of the findings of a baseline.
@@ -82,7 +84,12 @@ mod tests {
 
     fn baseline(findings: &[Finding]) -> Baseline {
         let packages = [("zlib".to_owned(), "1.2".to_owned())].into();
-        Baseline { what: "what production has".to_owned(), findings: findings.to_vec(), packages }
+        Baseline {
+            what: "what production has".to_owned(),
+            findings: findings.to_vec(),
+            packages,
+            unpacked: 0,
+        }
     }
 
     #[test]

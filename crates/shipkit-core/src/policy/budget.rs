@@ -1,8 +1,8 @@
 //! `Budget`: how large an image may be, and the rules about that.
 
-use super::ImageFacts;
 use super::size::human;
 use super::traces::listed;
+use super::{Baseline, ImageFacts};
 use crate::verdict::Outcome;
 
 /// The most that an image may take; what is not given is not limited.
@@ -12,6 +12,8 @@ pub struct Budget {
     pub compressed: Option<u64>,
     /// Bytes of all layers unpacked.
     pub unpacked: Option<u64>,
+    /// Bytes unpacked beyond what the baseline had.
+    pub growth: Option<u64>,
     /// Bytes of files that a later layer replaces or removes.
     pub wasted: Option<u64>,
     /// How many layers it has.
@@ -36,6 +38,19 @@ pub(super) fn size(facts: &ImageFacts, budget: &Budget) -> Outcome {
     }
     let all = said(|_, _| true);
     Outcome::pass(if all.is_empty() { both } else { format!("{both}, budget {all}") })
+}
+
+/// `growth`, where it is limited.
+pub(super) fn growth(facts: &ImageFacts, baseline: Option<&Baseline>, limit: u64) -> Outcome {
+    let Some(Baseline { what, unpacked, .. }) = baseline else {
+        return Outcome::skipped("there is nothing that it could have grown from");
+    };
+    let grown = facts.unpacked.saturating_sub(*unpacked);
+    let said = format!("{} unpacked beyond the {} of {what}", human(grown), human(*unpacked));
+    if grown <= limit {
+        return Outcome::pass(format!("{said}, budget {}", human(limit)));
+    }
+    Outcome::fail(format!("it has {said}, over the budget of {}", human(limit)))
 }
 
 /// `wasted`, where it is limited.
@@ -121,6 +136,20 @@ mod tests {
         let cause = "later layers replace or remove 1.0 MB of its files, over the budget of 999.9 kB; most of it is 600.0 kB \
                      in `a` (layer 1, made by `RUN x`); 400.0 kB in `b` (layer 1, made by `RUN x`)";
         assert_eq!(wasted(&facts(), 999_999), Outcome::fail(cause));
+    }
+
+    #[test]
+    fn growth_is_what_is_beyond_the_baseline() {
+        let of = |unpacked, limit| {
+            let baseline = Baseline { what: "what `x` has".to_owned(), unpacked, ..Baseline::default() };
+            growth(&facts(), Some(&baseline), limit)
+        };
+        let pass = "10.0 MB unpacked beyond the 20.0 MB of what `x` has, budget 10.0 MB";
+        assert_eq!(of(20_000_000, 10_000_000), Outcome::pass(pass));
+        let fail = "it has 10.0 MB unpacked beyond the 20.0 MB of what `x` has, over the budget of 9.9 MB";
+        assert_eq!(of(20_000_000, 9_999_999), Outcome::fail(fail));
+        assert_eq!(of(40_000_000, 0).verdict, Verdict::Pass);
+        assert_eq!(growth(&facts(), None, 0).verdict, Verdict::Skipped);
     }
 
     #[test]

@@ -144,6 +144,7 @@ pub fn judge(
     let mut rules: Vec<_> =
         policy.rules.iter().map(|rule| (rule.word(), judge_rule(*rule, facts, policy))).collect();
     rules.push(("size", budget::size(facts, &policy.budget)));
+    rules.extend(policy.budget.growth.map(|limit| ("growth", budget::growth(facts, baseline, limit))));
     rules.extend(policy.budget.wasted.map(|limit| ("wasted", budget::wasted(facts, limit))));
     rules.extend(policy.budget.layers.map(|limit| ("layers", budget::layers(facts, limit))));
     let findings = known.map(|known| &known.findings[..]).unwrap_or_default();
