@@ -12,6 +12,7 @@ mod leaks;
 pub mod osv;
 mod report;
 mod reports;
+mod sbom;
 pub mod severity;
 mod source;
 mod support;
@@ -78,6 +79,9 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
     let judged = judged.into_iter().flatten().collect::<Vec<_>>();
+    if let Some(folder) = &args.sbom {
+        sbom::write(&args.directory.join(folder), &judged, runner.now())?;
+    }
     let is_stored = args.layout.is_none() && !args.dry_run;
     finish(&judged, is_stored, &runner)
 }
@@ -114,6 +118,7 @@ impl Scan<'_> {
             let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
             let judgement = judge(&facts, vulnerabilities.as_ref(), baseline.as_ref(), &policy);
             own.push(Judged {
+                digest,
                 name: name.clone(),
                 judgement,
                 platform: facts.platform,

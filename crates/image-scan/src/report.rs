@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use shipkit_core::Digest;
 use shipkit_core::policy::{Compared, Finding, Judgement, Leak, Origin, Place, Traces};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
@@ -21,6 +22,8 @@ const CHANGED: usize = 5;
 pub(crate) struct Judged {
     /// The service, or the image's name.
     pub(crate) name: String,
+    /// Its manifest.
+    pub(crate) digest: Digest,
     /// `linux/amd64`.
     pub(crate) platform: String,
     /// What judging gave.

@@ -17,4 +17,5 @@ mod pushed;
 mod real;
 mod reports;
 mod rules;
+mod sbom;
 mod vex;

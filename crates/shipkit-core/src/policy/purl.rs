@@ -73,6 +73,13 @@ impl Purl {
         Self { version: version.map(str::to_owned), ..self }
     }
 
+    /// The same with a qualifier.
+    #[must_use]
+    pub fn with_qualifier(mut self, key: &str, value: String) -> Self {
+        self.qualifiers.insert(key.to_owned(), value);
+        self
+    }
+
     /// The version, where there is one.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
