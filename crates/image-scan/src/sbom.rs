@@ -32,7 +32,7 @@ pub(crate) fn write(folder: &Path, images: &[Judged], now: Timestamp) -> Result<
     fs::create_dir_all(folder).map_err(failed)?;
     for image in images {
         let is_of_several = images.iter().filter(|other| other.name == image.name).count() > 1;
-        let platform = is_of_several.then(|| format!("-{}", image.platform)).unwrap_or_default();
+        let platform = if is_of_several { format!("-{}", image.platform) } else { String::new() };
         // A name may be that of a repository; no part of it is a folder here.
         let name = format!("{}{platform}", image.name).replace(['/', '\\'], "-");
         for (format, text) in [("cdx", cyclonedx::of(image, now)), ("spdx", spdx::of(image, now))] {
