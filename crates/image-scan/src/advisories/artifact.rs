@@ -25,7 +25,7 @@ const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// How many blobs are fetched at once.
 const AT_ONCE: usize = 4;
-/// An index is of no use when it is older: two advisories an hour are new.
+/// How old an index may be: what became known since it was built is not in it.
 const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// An index at a registry, by digest.

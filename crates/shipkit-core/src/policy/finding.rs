@@ -46,8 +46,7 @@ impl Finding {
     /// Whether both are about one vulnerability, by any of its names.
     #[must_use]
     pub fn is_one_with(&self, other: &Self) -> bool {
-        let names = || std::iter::once(&self.id).chain(&self.aliases);
-        names().any(|name| *name == other.id || other.aliases.contains(name))
+        other.is_named(&self.id) || self.aliases.iter().any(|name| other.is_named(name))
     }
 
     /// The package and its version, as far as they are known.
