@@ -220,10 +220,7 @@ impl Swarm {
     ) -> Result<Option<Applied>, SwarmError> {
         let Some(service) = self.service(&applied.full_name).await? else { return Ok(None) };
         if labels::mark(at(&service, &["Spec"])) != applied.mark {
-            if status(&service) == Status::RollingBack {
-                self.rollout(applied, applied.monitor.saturating_add(GOING_BACK), |_| {}).await?;
-            }
-            return Ok(None);
+            return self.going_back(applied, &service).await.map(|()| None);
         }
         match &applied.undo {
             Undo::Nothing => Ok(None),
@@ -234,9 +231,24 @@ impl Swarm {
             Undo::Shift => self.shift_back(applied, &service).await,
             Undo::Restore(good) => {
                 let good = in_place(&spec::for_return(good), at(&service, &["Spec"]));
-                self.put_back(&applied.service, &applied.full_name, &good, login).await.map(Some)
+                let put = self.put_back(&applied.service, &applied.full_name, &good, login).await;
+                let Err(SwarmError::Overtaken { .. }) = put else { return put.map(Some) };
+                // What changed it between reading and writing may be the Swarm, which goes back to the same by itself.
+                let there = self.service(&applied.full_name).await?.unwrap_or_default();
+                if labels::mark(at(&there, &["Spec"])) != labels::mark(&good) {
+                    return put.map(Some);
+                }
+                self.going_back(applied, &there).await.map(|()| None)
             }
         }
+    }
+
+    /// Waits for a Swarm that goes back by itself.
+    async fn going_back(&self, applied: &Applied, there: &Value) -> Result<(), SwarmError> {
+        if status(there) == Status::RollingBack {
+            self.rollout(applied, applied.monitor.saturating_add(GOING_BACK), |_| {}).await?;
+        }
+        Ok(())
     }
 
     /// Puts one service back to the last good specification that it remembers. Afterwards it remembers none, so that

@@ -251,6 +251,63 @@ async fn another_deploy_in_between_is_not_overwritten() {
     script.done();
 }
 
+/// What a manager is asked for a deploy, and by its undoing until that may not write: somebody was quicker.
+fn overtaken_while_undone() -> Vec<Step> {
+    let deployed = || Some((200, json!({"ID": "s1", "Version": {"Index": 8}, "Spec": POSTED})));
+    let no_tasks = || (TASKS, Some((200, json!([]))));
+    let mut steps = manager();
+    steps.extend([
+        (READ, Some(service(7, &released("one")))),
+        (READ, Some(service(7, &released("one")))),
+        no_tasks(),
+        ("POST /v1.41/services/s1/update?version=7 ", Some((200, json!({})))),
+        (READ, deployed()),
+        (READ, deployed()),
+        (READ, deployed()),
+        no_tasks(),
+        ("POST /v1.41/services/s1/update?version=8 ", Some((500, json!({"message": OUT_OF_SEQUENCE})))),
+    ]);
+    steps
+}
+
+#[tokio::test]
+async fn a_swarm_that_goes_back_while_it_is_put_back_is_waited_for() {
+    let went_back = |state: &str| {
+        let (status, mut answer) = service(9, &released("one"));
+        answer["UpdateStatus"] = json!({"State": state, "StartedAt": "2026-01-02T03:04:06Z", "Message": "x"});
+        Some((status, answer))
+    };
+    let mut steps = overtaken_while_undone();
+    steps.extend([
+        (READ, went_back("rollback_started")),
+        (TASKS, Some((200, json!([])))),
+        (READ, went_back("rollback_started")),
+        (READ, went_back("rollback_completed")),
+        (TASKS, Some((200, json!([])))),
+    ]);
+    let script = Script::start(steps);
+    let swarm = Swarm::connect(&script.host()).await.unwrap();
+    let applied = swarm.apply(&desired(), &relabel(), None).await.unwrap().unwrap();
+    assert!(swarm.undo(&applied, None).await.unwrap().is_none());
+    script.done();
+}
+
+#[tokio::test]
+async fn another_deploy_while_it_is_put_back_is_told() {
+    let mut steps = overtaken_while_undone();
+    steps.extend([
+        (READ, Some(service(9, &released("three")))),
+        (TASKS, Some((200, json!([])))),
+        (READ, Some(service(9, &released("three")))),
+    ]);
+    let script = Script::start(steps);
+    let swarm = Swarm::connect(&script.host()).await.unwrap();
+    let applied = swarm.apply(&desired(), &relabel(), None).await.unwrap().unwrap();
+    let error = swarm.undo(&applied, None).await.unwrap_err();
+    assert!(matches!(error, SwarmError::Overtaken { .. }), "{error}");
+    script.done();
+}
+
 #[tokio::test]
 async fn an_update_whose_answer_is_lost_counts_only_if_it_was_made() {
     let before = released("one");
