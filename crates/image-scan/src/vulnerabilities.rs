@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::civil::Date;
 use shipkit_core::policy::purl::Purl;
 use shipkit_core::policy::{Finding, Vulnerabilities};
 
@@ -12,20 +13,34 @@ use crate::osv::{self, Doubt, Fix, Package, Record, Standing};
 /// The packages of an image as advisories name them, each once, and what is not known of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sought {
-    /// By ecosystem, name and version; of a source package the names and versions of what was built from it.
-    named: BTreeMap<(String, String, String), BTreeSet<(String, String)>>,
+    /// By ecosystem, name and version.
+    named: BTreeMap<(String, String, String), Installed>,
     doubts: Vec<String>,
+}
+
+/// What is there of a package that advisories know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Installed {
+    /// Of a source package the names and versions of what was built from it, otherwise its own.
+    built: BTreeSet<(String, String)>,
+    /// The first layer that brought any of it.
+    layer: usize,
 }
 
 impl Sought {
     /// Packages that were built from one source are one. The runtime of a language has no advisories at OSV.
     pub(crate) fn of(inventory: &Inventory) -> Self {
         let is_listed = |ecosystem: &str| ecosystem != "node";
-        let mut named: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        let mut named: BTreeMap<_, Installed> = BTreeMap::new();
         for package in inventory.packages.iter().filter(|package| is_listed(&package.ecosystem)) {
             let own = (package.name.clone(), package.version.clone());
             let (name, version) = package.source.clone().unwrap_or_else(|| own.clone());
-            named.entry((package.ecosystem.clone(), name, version)).or_default().insert(own);
+            let key = (package.ecosystem.clone(), name, version);
+            let known = named
+                .entry(key)
+                .or_insert_with(|| Installed { built: BTreeSet::new(), layer: package.layer });
+            known.built.insert(own);
+            known.layer = known.layer.min(package.layer);
         }
         Self { named, doubts: inventory.doubts.clone() }
     }
@@ -39,7 +54,7 @@ impl Sought {
     /// Names and versions of the packages, by those of their sources and by their own: scanners report either.
     pub(crate) fn named_or_built(&self) -> BTreeSet<(String, String)> {
         let named = self.named.keys().map(|(_, name, version)| (name.clone(), version.clone()));
-        named.chain(self.named.values().flatten().cloned()).collect()
+        named.chain(self.named.values().flat_map(|one| one.built.iter().cloned())).collect()
     }
 
     /// As a source of advisories is asked for them.
@@ -63,10 +78,10 @@ impl Sought {
             findings: Vec::new(),
             doubts: self.doubts.iter().cloned().chain(unread).collect(),
         };
-        for (package, built) in self.packages().into_iter().zip(self.named.values()) {
+        for (package, installed) in self.packages().into_iter().zip(self.named.values()) {
             let records = by_name.get(&osv::normal(package.name)).into_iter().flatten().copied();
             for finding in osv::findings(records, &package) {
-                take(&finding, (&package, built), &mut vulnerabilities);
+                take(&finding, (&package, installed), &mut vulnerabilities);
             }
         }
         vulnerabilities
@@ -75,7 +90,7 @@ impl Sought {
 
 fn take(
     found: &osv::Finding<'_>,
-    (package, built): (&Package<'_>, &BTreeSet<(String, String)>),
+    (package, installed): (&Package<'_>, &Installed),
     to: &mut Vulnerabilities,
 ) {
     let purl =
@@ -98,11 +113,19 @@ fn take(
         package: package.name.to_owned(),
         version: package.version.to_owned(),
         purl: purl(package.name, package.version),
-        built: built.iter().filter_map(|(name, version)| purl(name, version)).collect(),
+        built: installed.built.iter().filter_map(|(name, version)| purl(name, version)).collect(),
         severity: found.severity,
         fixed_in,
         is_malware: found.is_malware,
+        title: found.records.iter().find_map(|record| record.summary.clone()).unwrap_or_default(),
+        published: found.records.iter().filter_map(|record| day(record.published.as_deref()?)).min(),
+        layer: Some(installed.layer),
     });
+}
+
+/// The day of a time as records have it: `2026-01-02T03:04:05Z`.
+fn day(time: &str) -> Option<Date> {
+    time.get(..10)?.parse().ok()
 }
 
 fn why(doubt: &Doubt) -> String {
@@ -132,6 +155,10 @@ pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulne
                 known.purl = known.purl.take().or(finding.purl);
                 known.built.extend(finding.built);
                 known.is_malware |= finding.is_malware;
+                known.published = known.published.or(finding.published);
+                if known.title.is_empty() {
+                    known.title = finding.title;
+                }
             }
             None => both.findings.push(finding),
         }
@@ -197,6 +224,7 @@ mod tests {
         let known = Known { records, unread: Vec::new() };
         let finding = &sought.vulnerabilities(&known).findings[0];
         assert_eq!(finding.purl.as_deref(), Some("pkg:deb/debian/openssl@3.0.1-1"));
+        assert_eq!(finding.layer, Some(0));
         assert_eq!(finding.built, ["pkg:deb/debian/libssl3@3.0.1-1", "pkg:deb/debian/openssl@3.0.1-1"]);
     }
 
@@ -251,6 +279,7 @@ mod tests {
             severity,
             fixed_in: fixed_in.map(str::to_owned),
             is_malware: false,
+            ..Finding::default()
         };
         let known = |findings, doubt: &str| Vulnerabilities { findings, doubts: vec![doubt.to_owned()] };
         let both = together(

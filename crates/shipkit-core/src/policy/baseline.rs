@@ -79,6 +79,7 @@ mod tests {
             severity: Severity::High,
             fixed_in: None,
             is_malware: false,
+            ..Finding::default()
         }
     }
 

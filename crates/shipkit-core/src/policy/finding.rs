@@ -3,11 +3,13 @@
 use std::str::FromStr as _;
 
 use cvss::Cvss;
+use jiff::civil::Date;
 
 /// How bad a finding is. `Unknown` is a class of its own: it is reported, and it is below every threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Nobody has said yet.
+    #[default]
     Unknown,
     /// Grype's `Negligible` too.
     Low,
@@ -20,7 +22,7 @@ pub enum Severity {
 }
 
 /// One vulnerability of one package in one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finding {
     /// `CVE-2026-1234`, `GHSA-...`.
     pub id: String,
@@ -40,6 +42,12 @@ pub struct Finding {
     pub fixed_in: Option<String>,
     /// The package itself is the attack: no policy lets that pass.
     pub is_malware: bool,
+    /// One line about it; empty where nobody has written one. Foreign text.
+    pub title: String,
+    /// The day on which it became known, where that is told.
+    pub published: Option<Date>,
+    /// The layer that brought the package, from 0, where it is known.
+    pub layer: Option<usize>,
 }
 
 impl Finding {

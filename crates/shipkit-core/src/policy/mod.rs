@@ -354,6 +354,7 @@ mod tests {
             severity,
             fixed_in: fixed_in.map(str::to_owned),
             is_malware: false,
+            ..Finding::default()
         }
     }
 

@@ -70,6 +70,7 @@ impl Vulnerability {
             version,
             severity: cvss.as_deref().and_then(Severity::of_vector).unwrap_or(Severity::Unknown),
             fixed_in: (!patched.is_empty()).then(|| patched.join(", ")),
+            ..Finding::default()
         }
     }
 }

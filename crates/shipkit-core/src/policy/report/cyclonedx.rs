@@ -150,6 +150,7 @@ impl Vulnerability {
             severity,
             fixed_in: fixed_in(self.recommendation.as_deref(), tells_fixes),
             is_malware: is_malware(std::iter::once(&id).chain(&aliases).map(String::as_str)),
+            ..Finding::default()
         };
         let affected = self.affects.as_deref().unwrap_or_default();
         if affected.is_empty() {

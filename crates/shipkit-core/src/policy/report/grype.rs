@@ -74,6 +74,7 @@ impl Match {
             purl: self.artifact.purl.filter(|purl| !purl.is_empty()),
             built: Vec::new(),
             fixed_in: fix.and_then(|fix| fix.versions).and_then(|versions| versions.into_iter().next()),
+            ..Finding::default()
         }
     }
 }

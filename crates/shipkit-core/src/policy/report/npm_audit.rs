@@ -174,6 +174,7 @@ impl Vulnerable {
                 built: Vec::new(),
                 severity: severity(&advisory.severity, advisory.cvss.as_ref()),
                 fixed_in: self.fixed_in(name, range),
+                ..Finding::default()
             }
         };
         advisories.map(finding).collect()
@@ -199,6 +200,7 @@ impl FirstAdvisory {
             severity: severity(&self.severity, self.cvss.as_ref()),
             fixed_in: has_fix.then(|| fixed.to_owned()),
             is_malware: is_malicious(self.cwe.as_ref()) || is_malware([id.as_str()]),
+            ..Finding::default()
         };
         match self.findings.as_deref() {
             None | Some([]) => vec![finding("")],

@@ -163,6 +163,7 @@ fn finding(records: &[&Record], group: Option<&Group>, package: &Named) -> Findi
         built: Vec::new(),
         severity: severity(records, package, score),
         fixed_in: fixed_in(records, package),
+        ..Finding::default()
     }
 }
 

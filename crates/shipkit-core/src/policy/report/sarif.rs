@@ -177,6 +177,7 @@ impl Found {
             built: Vec::new(),
             severity: word.or(score).unwrap_or(Severity::Unknown),
             fixed_in: fixed.map(str::to_owned),
+            ..Finding::default()
         }
     }
 }

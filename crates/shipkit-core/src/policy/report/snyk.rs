@@ -105,6 +105,7 @@ impl Vulnerability {
             built: Vec::new(),
             severity: Severity::of_word(&self.severity).or(vector).or(score).unwrap_or(Severity::Unknown),
             fixed_in: nearest.or(Some(listed).filter(|listed| !listed.is_empty())),
+            ..Finding::default()
         }
     }
 }

@@ -89,6 +89,7 @@ impl Vulnerability {
             purl: self.pkg_identifier.and_then(|identifier| identifier.purl).filter(|purl| !purl.is_empty()),
             built: Vec::new(),
             fixed_in: Some(self.fixed_version).filter(|version| !version.is_empty()),
+            ..Finding::default()
         }
     }
 }

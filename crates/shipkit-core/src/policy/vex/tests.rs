@@ -23,6 +23,7 @@ fn finding() -> Finding {
         severity: Severity::High,
         fixed_in: None,
         is_malware: false,
+        ..Finding::default()
     }
 }
 
