@@ -35,6 +35,10 @@ pub struct Args {
     /// The checkout.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub directory: PathBuf,
+    /// The checkout whose policy counts (`scan`, and what is asked of each service), with the files that it names, relative to this checkout: for
+    /// a pull request that of the branch that it wants to change. Without it, this checkout.
+    #[arg(long, value_name = "FOLDER")]
+    pub policy: Option<PathBuf>,
     /// A report of another scanner: FILE, or SERVICE=FILE where there are several images. JSON of Trivy, Grype, osv-scanner, Snyk,
     /// `npm audit` or `cargo audit`, or SARIF, or CycloneDX with vulnerabilities. May be repeated.
     #[arg(long = "report", value_name = "[SERVICE=]FILE")]

@@ -4,6 +4,7 @@ pub mod advisories;
 mod args;
 mod before;
 mod build;
+mod configured;
 mod context;
 mod facts;
 mod inventory;
@@ -27,6 +28,7 @@ use std::path::Path;
 use advisories::{Advisories, Api, Artifact, Folder};
 pub use args::{Args, Command, ContextArgs, IndexArgs, IndexCommand};
 use before::{Before, Old, bases, pushed};
+use configured::Configured;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
@@ -60,21 +62,24 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     if let Some(password) = &args.registry_password {
         runner.mask(password);
     }
-    let config = configuration(&args, &runner)?;
+    let configured = Configured::read(&args, &runner)?;
+    let config = configured.config.as_ref();
     let reports = reports::read(&args.reports)?;
-    let (images, release) = images(&args, config.as_ref(), &runner).await?;
-    let before = before(&args, config.as_ref(), release.as_ref(), &runner).await?;
-    let advisories = advisories(&args, config.as_ref(), &runner).await?;
-    let vex = vex::read(&args.directory, config.as_ref())?;
+    let (images, release) = images(&args, config, &runner).await?;
+    let before = before(&args, config, release.as_ref(), &runner).await?;
+    let advisories = advisories(&args, &configured, &runner).await?;
+    let vex = vex::read(&configured.folder, config)?;
+    let stored = Stored::of(&args, &runner)?;
     let scan = Scan {
         args: &args,
         advisories: advisories.as_ref(),
         before,
-        config: config.as_ref(),
+        config,
         reports: &reports,
         vex: &vex,
         runner: &runner,
         known: Known::default(),
+        stored,
     };
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
@@ -82,8 +87,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     if let Some(folder) = &args.sbom {
         sbom::write(&args.directory.join(folder), &judged, runner.now())?;
     }
-    let is_stored = args.layout.is_none() && !args.dry_run;
-    finish(&judged, is_stored, &runner)
+    finish(&judged, stored, &runner)
 }
 
 /// What is the same for all images of a run.
@@ -96,6 +100,27 @@ struct Scan<'a> {
     vex: &'a [Document],
     runner: &'a Runner,
     known: Known,
+    stored: Stored,
+}
+
+/// What becomes of the verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// They are evidence beside the images.
+    Beside,
+    /// Nobody asked for it, or there is no registry.
+    Nowhere,
+    /// The run may not write.
+    ReadOnly,
+}
+
+impl Stored {
+    fn of(args: &Args, runner: &Runner) -> Result<Self, Failure> {
+        if args.layout.is_some() || args.dry_run {
+            return Ok(Self::Nowhere);
+        }
+        Ok(if runner.has_read_only_token()? { Self::ReadOnly } else { Self::Beside })
+    }
 }
 
 impl Scan<'_> {
@@ -128,7 +153,7 @@ impl Scan<'_> {
                 steps,
             });
         }
-        if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
+        if let (Source::Registry(registry, repository), Stored::Beside) = (&image.source, self.stored) {
             registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
         }
         Ok(own)
@@ -187,9 +212,10 @@ async fn before(
 /// Where advisories are looked up, if anywhere.
 async fn advisories(
     args: &Args,
-    config: Option<&Config>,
+    configured: &Configured,
     runner: &Runner,
 ) -> Result<Option<Advisories>, Failure> {
+    let config = configured.config.as_ref();
     let Some(source) = config.and_then(|config| config.scan.image.advisories.as_deref()) else {
         return Ok(None);
     };
@@ -202,7 +228,7 @@ async fn advisories(
         let registry = client(args, config, runner, &index.repository)?;
         return Ok(Some(Advisories::Artifact(Artifact::open(registry, index, runner.now()).await?)));
     }
-    Ok(Some(Advisories::Folder(Folder::new(args.directory.join(source)))))
+    Ok(Some(Advisories::Folder(Folder::new(configured.folder.join(source)))))
 }
 
 /// One image to judge.
@@ -326,19 +352,6 @@ fn facts_digests(manifest: &Manifest) -> Vec<String> {
     std::iter::once(manifest.digest.to_string()).chain(platforms).collect()
 }
 
-/// `shipkit.yml`; it may be missing only where one image is judged that needs nothing from it.
-fn configuration(args: &Args, runner: &Runner) -> Result<Option<Config>, Failure> {
-    let file = args.config.as_deref().unwrap_or(Path::new("shipkit.yml"));
-    let path = args.directory.join(file);
-    // A file that was asked for by name must be there: another policy in its place would not be the one that was meant.
-    let is_needed = args.config.is_some() || args.release.is_some() && args.repository.is_none();
-    if is_needed || !path.try_exists().is_ok_and(|exists| !exists) {
-        return Ok(Some(runner.config(&args.directory, file)?));
-    }
-    runner.say(&format!("there is no `{}`: the default policy is used", path.display()));
-    Ok(None)
-}
-
 fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Failure> {
     let Some(config) = config else {
         let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
@@ -411,7 +424,7 @@ fn record(judged: &[Judged], runner: &Runner) -> Record {
     }
 }
 
-fn finish(judged: &[Judged], is_stored: bool, runner: &Runner) -> Result<Outcome, Failure> {
+fn finish(judged: &[Judged], stored: Stored, runner: &Runner) -> Result<Outcome, Failure> {
     let outcome = report::outcome(judged);
     let findings: usize = judged.iter().map(|image| image.judgement.blocking.len()).sum();
     runner.output("findings", &findings.to_string())?;
@@ -429,8 +442,11 @@ fn finish(judged: &[Judged], is_stored: bool, runner: &Runner) -> Result<Outcome
     } else {
         runner.say(&report::lines(judged));
     }
-    // "advisory": the evidence is not signed yet, and whoever reads it should know.
-    let is_passed = outcome.verdict == Verdict::Pass;
-    let unsigned = if is_passed && is_stored { " (evidence is unsigned)" } else { "" };
-    Ok(Outcome { cause: format!("{}{unsigned}", outcome.cause), ..outcome })
+    // The evidence is not signed yet, and whoever reads it should know.
+    let evidence = match stored {
+        Stored::Beside if outcome.verdict == Verdict::Pass => " (evidence is unsigned)",
+        Stored::ReadOnly => " (evidence: skipped(read-only token))",
+        Stored::Beside | Stored::Nowhere => "",
+    };
+    Ok(Outcome { cause: format!("{}{evidence}", outcome.cause), ..outcome })
 }

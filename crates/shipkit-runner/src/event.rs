@@ -128,6 +128,24 @@ pub(crate) fn payload(env: &Env) -> Result<Option<Value>, EventError> {
     path.map(Payload::read).transpose().map(|payload| payload.map(|payload| payload.value))
 }
 
+/// Whether GitHub gives the run a token that reads only: somebody from elsewhere asks for a pull request, or Dependabot started it (GitHub
+/// Docs, "Events that trigger workflows" and "Automating Dependabot with GitHub Actions").
+pub(crate) fn has_read_only_token(env: &Env) -> Result<bool, EventError> {
+    if env.get(env::GITHUB_ACTOR) == Some("dependabot[bot]") {
+        return Ok(true);
+    }
+    // For `pull_request_target` the token is that of the base branch.
+    if env.get(env::GITHUB_EVENT_NAME) != Some("pull_request") {
+        return Ok(false);
+    }
+    let Some(path) = env.file(env::GITHUB_EVENT_PATH) else { return Ok(false) };
+    let payload = Payload::read(path)?;
+    // A fork may be gone already.
+    let head = payload.text("pull_request.head.repo.full_name")?;
+    let home = payload.or_env(env, "repository.full_name", env::GITHUB_REPOSITORY)?;
+    Ok(head.is_none_or(|head| home.is_none_or(|home| !home.eq_ignore_ascii_case(head))))
+}
+
 /// The run, if there is one.
 fn run(env: &Env) -> Option<Run> {
     Some(Run {

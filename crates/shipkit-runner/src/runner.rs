@@ -114,6 +114,15 @@ impl Runner {
         event::read(&self.inner.env, file, name)
     }
 
+    /// Whether the token of the run reads only, because somebody from elsewhere asks for a pull request or Dependabot started it: then
+    /// nothing can be stored, and nobody should try to.
+    ///
+    /// # Errors
+    /// When there is an event and it cannot be understood: exit 2.
+    pub fn has_read_only_token(&self) -> Result<bool, EventError> {
+        event::has_read_only_token(&self.inner.env)
+    }
+
     /// The payload of that event as GitHub wrote it, for who needs more than [`Runner::event`] knows. It is foreign.
     ///
     /// # Errors

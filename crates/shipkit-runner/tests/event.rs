@@ -94,6 +94,31 @@ fn a_pull_request_is_its_head_and_not_the_merge_commit() {
 }
 
 #[test]
+fn the_token_of_a_fork_and_of_dependabot_reads_only() {
+    let of = |head: Value| json!({"pull_request": {"number": 5, "head": {"sha": HEAD, "repo": head}, "base": {"ref": "main"}}});
+    let (own, fork) =
+        (json!({"full_name": "acme/shop"}), json!({"full_name": "somebody/shop", "fork": true}));
+    for (name, actor, payload, expected) in [
+        ("pull_request", "somebody", of(fork.clone()), true),
+        ("pull_request", "somebody", of(Value::Null), true),
+        ("pull_request", "keeper", of(own.clone()), false),
+        ("pull_request", "dependabot[bot]", of(own), true),
+        ("push", "dependabot[bot]", push("refs/heads/dependabot/x"), true),
+        ("pull_request_target", "somebody", of(fork), false),
+        ("push", "keeper", push("refs/heads/main"), false),
+    ] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(payload.to_string().as_bytes()).unwrap();
+        let mut env = ENV.to_vec();
+        let path = file.path().to_str().unwrap();
+        env.extend([("GITHUB_EVENT_NAME", name), ("GITHUB_EVENT_PATH", path), ("GITHUB_ACTOR", actor)]);
+        let reads_only = Runner::detached(Env::of(env), Form::Text).has_read_only_token().unwrap();
+        assert_eq!(reads_only, expected, "{name} by {actor}");
+    }
+    assert!(!Runner::detached(Env::of([("USER", "x")]), Form::Text).has_read_only_token().unwrap());
+}
+
+#[test]
 fn a_release_counts_when_it_is_published() {
     let release = |action, draft| json!({"action": action, "release": {"tag_name": "v2", "prerelease": true, "draft": draft}});
     let published = Trigger::Release { tag: "v2".to_owned(), prerelease: true };

@@ -91,6 +91,50 @@ fn a_tar_is_judged_by_the_service_it_is_named_after() {
 }
 
 #[test]
+fn a_pull_request_is_judged_by_the_policy_of_its_base_branch() {
+    let bench = Bench::with_config(
+        "services: {api: {build: {}, port: 1, size_limit: 1M}, web: {build: {}, size_limit: 1M}}\nscan: {policy: []}",
+    );
+    let base = "version: 1\nname: shop\nservices: {api: {build: {}, size_limit: 2k}, old: {build: {}}}\nscan: {policy: [non-root]}\n\
+                environments: {staging: {branches: [main], target: {type: swarm, files: [c.yml]}}}\n";
+    bench.write("base/shipkit.yml", base);
+    for (tar_of, config) in [("api", good()), ("web", root()), ("good/web", good())] {
+        bench.write(&format!("{tar_of}.tar"), tar(&files(&config)));
+    }
+    let scan = |path: &str, policy: &str| {
+        let event = ("GITHUB_EVENT_NAME", "pull_request");
+        bench.step(&[("INPUT_LAYOUT", path), ("INPUT_POLICY", policy), event])
+    };
+    scan("web.tar", "base").check(1, "it runs as root");
+    scan("api.tar", "base").check(1, "`api` (linux/amd64): it is larger than its budget");
+    // What only the change has is its own.
+    scan("good/web.tar", "base").check(0, "`web` (linux/amd64): ");
+    let done = scan("web.tar", "");
+    done.check(0, "`web` (linux/amd64): ");
+    assert!(done.stderr.contains("the policy is that of the pull request itself"), "{}", done.stderr);
+    scan("web.tar", "nowhere").check(2, "there is no folder `./nowhere` with a policy");
+    // A branch that knows nothing of shipkit yet.
+    bench.write("empty/x", "");
+    let done = scan("web.tar", "empty");
+    done.check(0, "`web` (linux/amd64): ");
+    assert!(done.stderr.contains("there is no `shipkit.yml` in `./empty`"), "{}", done.stderr);
+    bench.write("base/shipkit.yml", "version: 1\n");
+    scan("web.tar", "base").check(2, "shipkit.yml");
+}
+
+#[test]
+fn files_that_the_policy_names_are_those_of_its_own_checkout() {
+    let config = "services: {api: {build: {}}}\nscan: {image: {vex: [vex.json]}}";
+    let bench = Bench::with_config(config);
+    bench.write("vex.json", r#"{"@context": "https://openvex.dev/ns/v0.2.0", "statements": []}"#);
+    bench.write("base/shipkit.yml", std::fs::read(bench.path().join("shipkit.yml")).unwrap());
+    bench.write("api.tar", tar(&files(&good())));
+    let done = bench.step(&[("INPUT_LAYOUT", "api.tar"), ("INPUT_POLICY", "base")]);
+    // Those of the change are there, and are not read.
+    done.check(2, "the document `vex.json` of `scan.image.vex` cannot be used");
+}
+
+#[test]
 fn every_tar_of_a_folder_is_judged() {
     let bench = Bench::new();
     bench.write(".shipkit/layout/api.tar", tar(&files(&good())));

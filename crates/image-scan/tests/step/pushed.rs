@@ -104,6 +104,21 @@ fn the_evidence_says_who_when_and_what() {
 }
 
 #[test]
+fn a_run_that_may_only_read_judges_and_stores_nothing() {
+    let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
+    let digest = registry.seed_image("shop/api", &of_layers(&good(), &[&[0; 2000]]), &[&gzip(&[0; 2000])]);
+    let request = json!({"pull_request": {"head": {"repo": {"full_name": "somebody/shop"}}}, "repository": {"full_name": "acme/shop"}});
+    bench.write("event.json", request.to_string());
+    let event = [("GITHUB_EVENT_NAME", "pull_request"), ("GITHUB_EVENT_PATH", "event.json")];
+    let done = scan(&bench, &registry, &digest, &event);
+    done.check(0, "compressed, 2.0 kB unpacked (evidence: skipped(read-only token))");
+    assert!(scans(&registry.host(), "shop/api", &digest).is_empty());
+    scan(&bench, &registry, &digest, &[("GITHUB_ACTOR", "dependabot[bot]")])
+        .check(0, "skipped(read-only token)");
+    assert!(scans(&registry.host(), "shop/api", &digest).is_empty());
+}
+
+#[test]
 fn the_budget_of_a_service_is_about_unpacked_bytes() {
     let registry = Registry::start(Options::default());
     let (small, large) = (vec![0; 300_000], vec![0; 700_000]);
