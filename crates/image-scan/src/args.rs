@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use shipkit_core::{ImageName, ImageRef, Repository, Secret};
 use shipkit_runner::CommonArgs;
 
+use crate::platform::Platforms;
+
 /// Judges the images of a release by a policy and stores the verdict as evidence on each image.
 #[derive(Debug, clap::Parser)]
 #[command(name = "image-scan", version)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout", "daemon"]))]
 pub struct Args {
     /// What every binary knows.
     #[command(flatten)]
@@ -26,9 +28,16 @@ pub struct Args {
     /// The repository that holds the release; by default the one that the configuration means.
     #[arg(long, value_name = "REPOSITORY")]
     pub repository: Option<Repository>,
-    /// OCI layouts that were not pushed: one (a folder or a tar), or a folder of tars named after their services.
+    /// Images that were not pushed: an OCI layout (a folder or a tar), an archive of `docker save`, or a folder of tars named after their
+    /// services.
     #[arg(long, value_name = "PATH")]
     pub layout: Option<PathBuf>,
+    /// An image of the Docker engine on this machine, by name or id. `DOCKER_HOST` may name another socket.
+    #[arg(long, value_name = "NAME[:TAG]")]
+    pub daemon: Option<String>,
+    /// The platform that is judged: `linux/amd64`, or `all`.
+    #[arg(long, value_name = "PLATFORM", default_value = "all")]
+    pub platform: Platforms,
     /// The configuration, relative to the checkout. Without it, `shipkit.yml`; where that is missing, the default policy.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -46,6 +55,9 @@ pub struct Args {
     /// A folder for bills of materials: CycloneDX and SPDX of every image.
     #[arg(long, value_name = "FOLDER")]
     pub sbom: Option<PathBuf>,
+    /// Where what was read of each layer is kept for the next run. Without it, `shipkit/layers` in the cache folder of the user, if there is one.
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
     /// The user at the registry.
     #[arg(long, value_name = "NAME", requires = "registry_password")]
     pub registry_username: Option<String>,

@@ -6,6 +6,7 @@ mod java;
 mod language;
 mod modules;
 mod program;
+mod stored;
 mod system;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -114,6 +114,15 @@ impl Packing {
             _ => None,
         }
     }
+
+    /// The media type of a layer that is packed so.
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Plain => "application/vnd.oci.image.layer.v1.tar",
+            Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        }
+    }
 }
 
 impl Layer {

@@ -1,16 +1,21 @@
 //! What `image-scan` does: reads images by digest, judges them by the policy, stores the verdict as evidence.
 
 pub mod advisories;
+mod archive;
 mod args;
 mod before;
 mod build;
+mod cache;
 mod configured;
 mod context;
+mod daemon;
 mod facts;
 mod inventory;
 mod layer;
 mod leaks;
+mod local;
 pub mod osv;
+mod platform;
 mod report;
 mod reports;
 mod sbom;
@@ -24,14 +29,17 @@ mod vex;
 mod vulnerabilities;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use advisories::{Advisories, Api, Artifact, Folder};
 pub use args::{Args, Command, ContextArgs, IndexArgs, IndexCommand};
 use before::{Before, Old, bases, pushed};
+use cache::Cache;
 use configured::Configured;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
+pub use platform::{NotAPlatform, Platforms, Wanted};
 use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
@@ -40,7 +48,6 @@ use shipkit_core::policy::vex::Document;
 use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
-use shipkit_registry::layout::Layout;
 use shipkit_registry::{Credentials, Manifest, Registry};
 use shipkit_runner::{Failure, Runner, env};
 use source::{Contents, Known, Source};
@@ -70,6 +77,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let advisories = advisories(&args, &configured, &runner).await?;
     let vex = vex::read(&configured.folder, config)?;
     let stored = Stored::of(&args, &runner)?;
+    let cache = cache(&args, &runner).map(Arc::new);
     let scan = Scan {
         args: &args,
         advisories: advisories.as_ref(),
@@ -78,16 +86,23 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         reports: &reports,
         vex: &vex,
         runner: &runner,
-        known: Known::default(),
+        known: Known::new(cache.clone()),
         stored,
     };
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
+    cache.iter().flat_map(|cache| cache.told()).for_each(|text| runner.say(&text));
     let judged = judged.into_iter().flatten().collect::<Vec<_>>();
     if let Some(folder) = &args.sbom {
         sbom::write(&args.directory.join(folder), &judged, runner.now())?;
     }
     finish(&judged, stored, &runner)
+}
+
+/// Where what was read of layers is kept, if anywhere.
+fn cache(args: &Args, runner: &Runner) -> Option<Cache> {
+    let home = || Cache::folder_of(runner.env().get(env::XDG_CACHE_HOME), runner.env().get(env::HOME));
+    args.cache.as_ref().map(|folder| args.directory.join(folder)).or_else(home).map(Cache::new)
 }
 
 /// What is the same for all images of a run.
@@ -116,7 +131,7 @@ enum Stored {
 
 impl Stored {
     fn of(args: &Args, runner: &Runner) -> Result<Self, Failure> {
-        if args.layout.is_some() || args.dry_run {
+        if args.layout.is_some() || args.daemon.is_some() || args.dry_run {
             return Ok(Self::Nowhere);
         }
         Ok(if runner.has_read_only_token()? { Self::ReadOnly } else { Self::Beside })
@@ -128,7 +143,7 @@ impl Scan<'_> {
     async fn judged(&self, image: Image) -> Result<Vec<Judged>, Failure> {
         let Self { args, config, reports, runner, known, .. } = self;
         runner.say(&format!("reading {}", image.name));
-        let contents = image.source.images(&image.manifest, known).await?;
+        let contents = image.source.images(&image.manifest, args.platform.wanted(), known).await?;
         let digests: Vec<_> = facts_digests(&image.manifest);
         let reported = reports::of(reports, &image.name, &digests)?;
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -154,7 +169,12 @@ impl Scan<'_> {
             });
         }
         if let (Source::Registry(registry, repository), Stored::Beside) = (&image.source, self.stored) {
-            registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
+            // What is said of an index is said of all its platforms.
+            let digest = match args.platform {
+                Platforms::All => &image.manifest.digest,
+                Platforms::One(_) => own.first().map_or(&image.manifest.digest, |judged| &judged.digest),
+            };
+            registry.put_evidence(repository, digest, &record(&own, runner)).await?;
         }
         Ok(own)
     }
@@ -247,7 +267,12 @@ async fn images(
     runner: &Runner,
 ) -> Result<(Vec<Image>, Option<(Digest, Release)>), Failure> {
     if let Some(path) = &args.layout {
-        return Ok((layouts(path)?, None));
+        return Ok((local::images(path, config, runner)?, None));
+    }
+    if let Some(name) = &args.daemon {
+        runner.say(&format!("reading {name} of the Docker engine"));
+        let archive = daemon::read(name, runner.env().get(env::DOCKER_HOST)).await?;
+        return Ok((local::of_engine(archive, name, config, runner), None));
     }
     if let Some(image) = &args.image {
         // Size limits and reports are those of the service, also where its image is named by itself.
@@ -297,48 +322,6 @@ fn releases(args: &Args, config: Option<&Config>, runner: &Runner) -> Result<Rep
         (None, None) => Err(Failure::usage("the repository of the release is not known")
             .with_hint("give it with `--repository`")),
     }
-}
-
-/// One layout, or every `<service>.tar` in a folder, as `build-tag plan` has a pull request build them.
-fn layouts(path: &Path) -> Result<Vec<Image>, Failure> {
-    let name = |path: &Path| {
-        path.file_stem().map_or_else(|| "image".to_owned(), |stem| stem.to_string_lossy().into_owned())
-    };
-    if path.is_file() || path.join("index.json").is_file() {
-        return Ok(vec![layout(name(path), path)?]);
-    }
-    let failed = |source: std::io::Error| {
-        Failure::usage(format!("`{}` cannot be read: {source}", path.display()))
-            .with_hint("give an OCI layout, its tar, or a folder of such tars")
-    };
-    let mut tars = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        if file.extension().is_some_and(|extension| extension == "tar") {
-            tars.push(file);
-        }
-    }
-    tars.sort();
-    if tars.is_empty() {
-        return Err(Failure::usage(format!(
-            "`{}` holds neither an OCI layout nor a tar of one",
-            path.display()
-        )));
-    }
-    tars.iter().map(|tar| layout(name(tar), tar)).collect()
-}
-
-fn layout(name: String, path: &Path) -> Result<Image, Failure> {
-    let layout = Layout::open(path)?;
-    let [descriptor] = layout.manifests() else {
-        let count = layout.manifests().len();
-        return Err(Failure::usage(format!(
-            "the layout `{}` lists {count} images, and one is needed",
-            path.display()
-        )));
-    };
-    let manifest = layout.manifest(descriptor)?;
-    Ok(Image { name, source: Source::Layout(layout), manifest, bases: Vec::new() })
 }
 
 /// The digests that a scanner may have written into its report about this image.

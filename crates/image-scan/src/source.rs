@@ -14,9 +14,12 @@ use shipkit_registry::{Descriptor, Manifest, ManifestKind, Registry, Target};
 use shipkit_runner::Failure;
 use tokio::sync::OnceCell;
 
+use crate::archive::{Archive, ArchiveError};
+use crate::cache::Cache;
 use crate::facts::{self, Configuration};
 use crate::inventory::Inventory;
 use crate::layer::{Layer, LayerError, Limits, Packing};
+use crate::platform::Wanted;
 use crate::traces;
 use crate::tree::Tree;
 
@@ -24,7 +27,7 @@ const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 /// How many layers of an image are read at once: more than a machine has processors would not be faster.
 const AT_ONCE: usize = 3;
 /// What one layer may grow to: no real one is larger, and only bombs grow so much.
-const GROWTH: Limits =
+pub(crate) const GROWTH: Limits =
     Limits { unpacked: 64 * 1024 * 1024 * 1024, ratio: 200, ratio_from: 256 * 1024 * 1024 };
 /// The most platforms that one index may have.
 const PLATFORM_LIMIT: usize = 64;
@@ -49,6 +52,8 @@ pub(crate) enum Source {
     Registry(Registry, Repository),
     /// A layout on this machine.
     Layout(Layout),
+    /// What was read of an archive of Docker.
+    Archive(Arc<Archive>),
 }
 
 /// Why an image cannot be judged.
@@ -69,6 +74,12 @@ pub(crate) enum ImageError {
     /// The configuration is about another one.
     #[error("the configuration of `{image}` says that layer {number} is `{said}`, and it is `{found}`")]
     OtherLayer { image: Digest, number: usize, said: String, found: Digest },
+    /// The configuration is for another platform than the index.
+    #[error("the configuration of `{image}` is for `{found}`, and its index says that it is for `{said}`")]
+    OtherPlatform { image: Digest, said: String, found: String },
+    /// The image is not there for the platform that was asked for.
+    #[error("there is no image for `{wanted}`")]
+    Platform { wanted: String, there: Vec<String> },
     /// The program ends before it is done.
     #[error("unpacking was stopped")]
     Stopped(#[source] tokio::task::JoinError),
@@ -78,30 +89,57 @@ impl Hint for ImageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::MediaType(..) => Some("push the image with gzip or zstd layers".to_owned()),
+            Self::Platform { there, .. } => Some(format!("there is one for `{}`", there.join("`, `"))),
             Self::NoImage(..)
             | Self::Configuration(..)
             | Self::Layer(..)
             | Self::OtherLayer { .. }
+            | Self::OtherPlatform { .. }
             | Self::Stopped(..) => None,
         }
     }
 
     fn exit_code(&self) -> ExitCode {
-        // A gate that could not read the image has not passed, and has not failed either.
-        ExitCode::Unknown
+        match self {
+            Self::Platform { .. } => ExitCode::Usage,
+            // A gate that could not read the image has not passed, and has not failed either.
+            Self::NoImage(..)
+            | Self::Configuration(..)
+            | Self::MediaType(..)
+            | Self::Layer(..)
+            | Self::OtherLayer { .. }
+            | Self::OtherPlatform { .. }
+            | Self::Stopped(..) => ExitCode::Unknown,
+        }
     }
 }
 
 impl Source {
-    /// What there is to know about the image of every platform that `manifest` stands for. Attestations are not images.
-    /// Layers that are `known` are not read again.
-    pub(crate) async fn images(&self, manifest: &Manifest, known: &Known) -> Result<Vec<Contents>, Failure> {
+    /// What there is to know about the images that `manifest` stands for: of every platform, or of the one that is `wanted`. Attestations
+    /// are not images. Layers that are `known` are not read again.
+    pub(crate) async fn images(
+        &self,
+        manifest: &Manifest,
+        wanted: Option<&Wanted>,
+        known: &Known,
+    ) -> Result<Vec<Contents>, Failure> {
+        let is_wanted = |platform: &str| wanted.is_none_or(|wanted| wanted.is(platform));
+        let missing = |there: Vec<String>| {
+            let wanted = wanted.map(ToString::to_string).unwrap_or_default();
+            ImageError::Platform { wanted, there }
+        };
         let ManifestKind::Index { manifests } = &manifest.kind else {
+            // Before its layers are read.
+            let (config, _) = parts(manifest)?;
+            let platform = self.configuration(config).await?.facts.platform;
+            if !is_wanted(&platform) {
+                return Err(missing(vec![platform]).into());
+            }
             return Ok(vec![self.contents(manifest, known).await?]);
         };
-        let is_image = |entry: &&Descriptor| {
-            entry.platform.as_ref().is_none_or(|platform| platform.to_string() != "unknown/unknown")
-        };
+        let platform = |entry: &Descriptor| entry.platform.as_ref().map(ToString::to_string);
+        let is_image =
+            |entry: &&Descriptor| platform(entry).is_none_or(|platform| platform != "unknown/unknown");
         let images: Vec<_> = manifests.iter().filter(is_image).collect();
         if images.is_empty() || PLATFORM_LIMIT < images.len() {
             return Err(ImageError::NoImage(
@@ -111,9 +149,18 @@ impl Source {
             .into());
         }
         let mut found = Vec::new();
-        for image in images {
+        for image in &images {
+            // What does not say for which platform it is may be for any.
+            if platform(image).is_some_and(|platform| !is_wanted(&platform)) {
+                continue;
+            }
             let manifest = self.manifest(image).await?;
-            found.push(self.contents(&manifest, known).await?);
+            let contents = self.contents(&manifest, known).await?;
+            agree(image, &contents)?;
+            found.extend(is_wanted(&contents.facts.platform).then_some(contents));
+        }
+        if found.is_empty() {
+            return Err(missing(images.into_iter().filter_map(platform).collect()).into());
         }
         Ok(found)
     }
@@ -125,8 +172,12 @@ impl Source {
         platform: &str,
         known: &Known,
     ) -> Result<Option<Contents>, Failure> {
+        let listed = listed(manifest, platform);
         let Some(manifest) = self.manifest_of(manifest, platform).await? else { return Ok(None) };
         let contents = self.contents(&manifest, known).await?;
+        if let Some(entry) = listed {
+            agree(entry, &contents)?;
+        }
         Ok((contents.facts.platform == platform).then_some(contents))
     }
 
@@ -142,10 +193,10 @@ impl Source {
     }
 
     async fn manifest_of(&self, manifest: &Manifest, platform: &str) -> Result<Option<Manifest>, Failure> {
-        let ManifestKind::Index { manifests } = &manifest.kind else { return Ok(Some(manifest.clone())) };
-        let is_meant =
-            |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|found| found.to_string() == platform);
-        match manifests.iter().find(is_meant) {
+        if let ManifestKind::Image { .. } = &manifest.kind {
+            return Ok(Some(manifest.clone()));
+        }
+        match listed(manifest, platform) {
             Some(entry) => Ok(Some(self.manifest(entry).await?)),
             None => Ok(None),
         }
@@ -180,7 +231,7 @@ impl Source {
         Ok(read.map_err(|source| ImageError::Configuration(config.digest.clone(), source))?)
     }
 
-    async fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Failure> {
+    async fn layer(&self, descriptor: &Descriptor) -> Result<Arc<Layer>, Failure> {
         let (digest, media_type) = (descriptor.digest.clone(), descriptor.media_type.clone());
         let Some(packing) = Packing::of(&media_type) else {
             return Err(ImageError::MediaType(digest, media_type).into());
@@ -197,8 +248,10 @@ impl Source {
                 let blob = layout.read_blob(descriptor)?;
                 tokio::task::spawn_blocking(move || Layer::read(blob, size, packing, GROWTH)).await
             }
+            Self::Archive(archive) => return Ok(archive.layer(&digest)?),
         };
-        Ok(read.map_err(ImageError::Stopped)?.map_err(|source| ImageError::Layer(digest, source))?)
+        let read = read.map_err(ImageError::Stopped)?.map_err(|source| ImageError::Layer(digest, source))?;
+        Ok(Arc::new(read))
     }
 
     /// The manifest that a descriptor points at.
@@ -208,6 +261,10 @@ impl Source {
                 Ok(registry.manifest(repository, &Target::Digest(descriptor.digest.clone())).await?)
             }
             Self::Layout(layout) => Ok(layout.manifest(descriptor)?),
+            Self::Archive(archive) => {
+                Ok(Manifest::read(archive.text(&descriptor.digest)?, Some(&descriptor.media_type))
+                    .map_err(ArchiveError::Manifest)?)
+            }
         }
     }
 
@@ -215,24 +272,67 @@ impl Source {
         match self {
             Self::Registry(registry, repository) => Ok(registry.blob(repository, descriptor, max).await?),
             Self::Layout(layout) => Ok(layout.blob(descriptor, max)?),
+            Self::Archive(archive) => Ok(archive.text(&descriptor.digest)?),
         }
     }
 }
 
 /// The layers that were read: services of one release have many in common, and each is read once.
-#[derive(Default)]
-pub(crate) struct Known(Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Layer>>>>>);
+pub(crate) struct Known {
+    layers: Mutex<BTreeMap<Digest, Arc<OnceCell<Arc<Layer>>>>>,
+    /// Those of other runs.
+    cache: Option<Arc<Cache>>,
+}
 
 impl Known {
+    /// None yet, but those that a cache keeps.
+    pub(crate) fn new(cache: Option<Arc<Cache>>) -> Self {
+        Self { layers: Mutex::default(), cache }
+    }
+
     /// A layer that was read, is being read, or is read now.
     async fn layer(&self, source: &Source, descriptor: &Descriptor) -> Result<Arc<Layer>, Failure> {
         let cell = {
-            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cells = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(cells.entry(descriptor.digest.clone()).or_default())
         };
-        let read = async { source.layer(descriptor).await.map(Arc::new) };
-        cell.get_or_try_init(|| read).await.map(Arc::clone)
+        cell.get_or_try_init(|| self.read(source, descriptor)).await.map(Arc::clone)
     }
+
+    async fn read(&self, source: &Source, descriptor: &Descriptor) -> Result<Arc<Layer>, Failure> {
+        // What an archive holds was read before its layers are asked for.
+        let cache = self.cache.as_ref().filter(|_| !matches!(source, Source::Archive(_)));
+        let Some(cache) = cache else { return source.layer(descriptor).await };
+        let (kept, digest) = (Arc::clone(cache), descriptor.digest.clone());
+        let found = tokio::task::spawn_blocking(move || kept.get(&digest)).await;
+        if let Some(layer) = found.map_err(ImageError::Stopped)? {
+            return Ok(Arc::new(layer));
+        }
+        let layer = source.layer(descriptor).await?;
+        let (to, digest, read) = (Arc::clone(cache), descriptor.digest.clone(), Arc::clone(&layer));
+        tokio::task::spawn_blocking(move || to.put(&digest, &read)).await.map_err(ImageError::Stopped)?;
+        Ok(layer)
+    }
+}
+
+/// What an index lists for a platform.
+fn listed<'index>(manifest: &'index Manifest, platform: &str) -> Option<&'index Descriptor> {
+    let ManifestKind::Index { manifests } = &manifest.kind else { return None };
+    manifests.iter().find(|entry| entry.platform.as_ref().is_some_and(|found| found.to_string() == platform))
+}
+
+/// Whether an image is for the platform that its index says. A variant may be left out.
+fn agree(entry: &Descriptor, image: &Contents) -> Result<(), ImageError> {
+    let Some(said) = &entry.platform else { return Ok(()) };
+    let found = &image.facts.platform;
+    let mut parts = found.split('/');
+    let is_same = parts.next() == Some(&said.os) && parts.next() == Some(&said.architecture);
+    let variants = (parts.next(), said.variant.as_deref());
+    if is_same && !matches!(variants, (Some(found), Some(said)) if found != said) {
+        return Ok(());
+    }
+    let (image, said) = (image.digest.clone(), said.to_string());
+    Err(ImageError::OtherPlatform { image, said, found: found.clone() })
 }
 
 /// The configuration and the layers of the image of one platform.

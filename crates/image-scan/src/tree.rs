@@ -1,16 +1,22 @@
 //! `Tree`: the files of an image, as its layers leave them, one over the other.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::layer::{Entry, Kind, Layer, normal};
 
 /// How many links are followed on the way to one file, as on Linux (`path_resolution(7)`).
 const HOPS: usize = 40;
+/// Where all paths begin.
+const ROOT: u32 = 0;
 
-/// The files of an image, by their paths.
-#[derive(Debug, Default)]
+/// The files of an image, folder by folder.
+#[derive(Debug)]
 pub(crate) struct Tree<'layers> {
-    nodes: BTreeMap<String, Node<'layers>>,
+    /// By their numbers; what is removed keeps its number and is found no more.
+    places: Vec<Place<'layers>>,
+    /// By the folder that they are in and their names there.
+    names: HashMap<(u32, &'layers str), u32>,
 }
 
 /// A file of an image.
@@ -21,6 +27,17 @@ pub(crate) struct Node<'layers> {
     pub(crate) kind: &'layers Kind,
 }
 
+/// Where a file may be. Folders need no entry of their own.
+#[derive(Debug)]
+struct Place<'layers> {
+    folder: u32,
+    name: &'layers str,
+    here: Option<(Cow<'layers, str>, Node<'layers>)>,
+    /// What is in it: the one that came last, and before each the one that came earlier.
+    inside: Option<u32>,
+    earlier: Option<u32>,
+}
+
 /// What to do with a link that a path ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Last {
@@ -28,118 +45,248 @@ enum Last {
     Followed,
 }
 
+/// Where a path leads: to a place, and from there on to what is not there.
+struct Walked<'path> {
+    place: u32,
+    missing: Vec<&'path str>,
+    is_by_link: bool,
+}
+
+/// The folder in which the entry before this one is: most are in the same.
+#[derive(Clone, Copy)]
+struct Before<'layers> {
+    folder: &'layers str,
+    place: u32,
+    is_by_link: bool,
+}
+
 impl<'layers> Tree<'layers> {
     /// What these layers leave, the lowest first (OCI image-spec, layer.md, "Applying Changesets").
     pub(crate) fn of(layers: &[&'layers Layer]) -> Self {
-        let mut tree = Self::default();
+        let root = Place { folder: ROOT, name: "", here: None, inside: None, earlier: None };
+        let count = layers.iter().map(|layer| layer.entries.len()).sum();
+        let mut tree = Self { places: Vec::with_capacity(count), names: HashMap::with_capacity(count) };
+        tree.places.push(root);
         for (number, layer) in layers.iter().enumerate() {
             tree.apply(number, layer);
         }
         tree
     }
 
-    /// All that there is, in the order of paths.
+    /// All that there is, in no order.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Node<'layers>)> {
-        self.nodes.iter().map(|(path, node)| (path.as_str(), *node))
+        self.places.iter().filter_map(|place| place.here.as_ref()).map(|(path, node)| (&**path, *node))
     }
 
     /// Where a path leads, when the links among its folders are followed; what it names itself is not.
     pub(crate) fn resolve(&self, path: &str) -> String {
-        self.walk(path, Last::Itself)
+        self.text(&self.walk(&normal(path), Last::Itself))
     }
 
     /// Where a path leads, when it may name a link itself, too.
     pub(crate) fn follow(&self, path: &str) -> String {
-        self.walk(path, Last::Followed)
+        self.text(&self.walk(&normal(path), Last::Followed))
     }
 
     /// What there is at a path, when links to it are followed.
     pub(crate) fn target(&self, path: &str) -> Option<&'layers Kind> {
-        self.nodes.get(&self.follow(path)).map(|node| node.kind)
+        self.kind(&self.walk(&normal(path), Last::Followed))
     }
 
     /// Whether there is anything in a folder.
     pub(crate) fn has_below(&self, folder: &str) -> bool {
-        let first = format!("{folder}/");
-        self.nodes.range(first.clone()..).next().is_some_and(|(path, _)| path.starts_with(&first))
+        let mut place = ROOT;
+        for name in folder.split('/') {
+            let Some(inside) = self.names.get(&(place, name)) else { return false };
+            place = *inside;
+        }
+        let mut ahead: Vec<u32> = self.inside(place).collect();
+        while let Some(place) = ahead.pop() {
+            if self.place(place).is_some_and(|place| place.here.is_some()) {
+                return true;
+            }
+            ahead.extend(self.inside(place));
+        }
+        false
     }
 
-    fn walk(&self, path: &str, last: Last) -> String {
-        let mut found = String::new();
-        let mut ahead: Vec<String> = normal(path).rsplit('/').map(str::to_owned).collect();
+    fn place(&self, number: u32) -> Option<&Place<'layers>> {
+        self.places.get(usize::try_from(number).ok()?)
+    }
+
+    fn place_mut(&mut self, number: u32) -> Option<&mut Place<'layers>> {
+        self.places.get_mut(usize::try_from(number).ok()?)
+    }
+
+    fn inside(&self, folder: u32) -> impl Iterator<Item = u32> {
+        let last = self.place(folder).and_then(|place| place.inside);
+        std::iter::successors(last, |number| self.place(*number)?.earlier)
+    }
+
+    /// What is at the end of the way, if that is there.
+    fn kind(&self, walked: &Walked<'_>) -> Option<&'layers Kind> {
+        if !walked.missing.is_empty() {
+            return None;
+        }
+        self.place(walked.place)?.here.as_ref().map(|(_, node)| node.kind)
+    }
+
+    fn text(&self, walked: &Walked<'_>) -> String {
+        let mut parts: Vec<&str> = walked.missing.iter().rev().copied().collect();
+        let mut number = walked.place;
+        while let Some(place) = self.place(number).filter(|_| number != ROOT) {
+            parts.push(place.name);
+            number = place.folder;
+        }
+        parts.reverse();
+        parts.join("/")
+    }
+
+    /// Goes a path that is normal.
+    fn walk<'path>(&self, path: &'path str, last: Last) -> Walked<'path>
+    where
+        'layers: 'path,
+    {
+        let mut walked = Walked { place: ROOT, missing: Vec::new(), is_by_link: false };
+        let mut ahead: Vec<&'path str> = path.rsplit('/').filter(|part| !part.is_empty()).collect();
         let mut hops = 0;
         while let Some(part) = ahead.pop() {
             if part == ".." {
-                found.truncate(found.rfind('/').unwrap_or(0));
+                if walked.missing.pop().is_none() {
+                    walked.place = self.place(walked.place).map_or(ROOT, |place| place.folder);
+                }
                 continue;
             }
-            let here = if found.is_empty() { part } else { format!("{found}/{part}") };
-            match self.nodes.get(&here).map(|node| node.kind) {
+            let inside = self.names.get(&(walked.place, part)).filter(|_| walked.missing.is_empty());
+            let Some(inside) = inside.copied() else {
+                walked.missing.push(part);
+                continue;
+            };
+            match self.place(inside).and_then(|place| place.here.as_ref()).map(|(_, node)| node.kind) {
                 Some(Kind::Symlink(to)) if (last == Last::Followed || !ahead.is_empty()) && hops < HOPS => {
                     hops += 1;
+                    walked.is_by_link = true;
                     if to.starts_with('/') {
-                        found.clear();
+                        walked.place = ROOT;
                     }
-                    let parts = to.split('/').filter(|part| !matches!(*part, "" | ".")).rev();
-                    ahead.extend(parts.map(str::to_owned));
+                    ahead.extend(to.split('/').filter(|part| !matches!(*part, "" | ".")).rev());
                 }
-                _ => found = here,
+                _ => walked.place = inside,
             }
         }
-        found
+        walked
     }
 
     fn apply(&mut self, number: usize, layer: &'layers Layer) {
         // What a layer removes is what was there before it, wherever in its tar that is said.
         for Entry { path, kind } in &layer.entries {
-            match kind {
-                Kind::Gone => self.remove(&self.resolve(path)),
-                Kind::Emptied => self.empty(&self.resolve(path)),
-                Kind::File { .. } | Kind::Folder | Kind::HardLink(_) | Kind::Symlink(_) | Kind::Other => {}
+            let is_whole = match kind {
+                Kind::Gone => true,
+                Kind::Emptied => false,
+                Kind::File { .. } | Kind::Folder | Kind::HardLink(_) | Kind::Symlink(_) | Kind::Other => {
+                    continue;
+                }
+            };
+            let path = normal(path);
+            let Walked { place, missing, .. } = self.walk(&path, Last::Itself);
+            if missing.is_empty() {
+                self.empty(place);
+                if let Some(place) = self.place_mut(place).filter(|_| is_whole) {
+                    place.here = None;
+                }
             }
         }
+        let mut before = None;
         for Entry { path, kind } in &layer.entries {
-            let path = self.resolve(path);
             match kind {
                 Kind::Gone | Kind::Emptied => {}
-                Kind::Folder => {
-                    let was = self.nodes.get(&path).map(|node| node.kind);
-                    if was.is_some_and(|was| *was != Kind::Folder) {
-                        self.nodes.remove(&path);
-                    }
-                    self.nodes.entry(path).or_insert(Node { layer: number, kind });
-                }
-                Kind::HardLink(to) => {
-                    let target = self.nodes.get(&self.resolve(to)).copied();
-                    self.remove(&path);
-                    let kind = target.map_or(kind, |target| target.kind);
-                    self.nodes.insert(path, Node { layer: number, kind });
-                }
-                Kind::File { .. } | Kind::Symlink(_) | Kind::Other => {
-                    self.remove(&path);
-                    self.nodes.insert(path, Node { layer: number, kind });
+                Kind::File { .. } | Kind::Folder | Kind::HardLink(_) | Kind::Symlink(_) | Kind::Other => {
+                    self.put(path, Node { layer: number, kind }, &mut before);
                 }
             }
         }
     }
 
-    fn remove(&mut self, path: &str) {
-        self.nodes.remove(path);
-        self.empty(path);
-    }
-
-    fn empty(&mut self, folder: &str) {
-        if folder.is_empty() {
-            self.nodes.clear();
+    /// Puts an entry where its path leads.
+    fn put(&mut self, path: &'layers str, node: Node<'layers>, before: &mut Option<Before<'layers>>) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let at = match *before {
+            Some(at) if at.folder == folder => at,
+            Some(_) | None => self.folder(folder),
+        };
+        *before = Some(at);
+        let number = self.child(at.place, name);
+        let was = self.place(number).and_then(|place| Some(place.here.as_ref()?.1.kind));
+        if *node.kind == Kind::Folder && was == Some(&Kind::Folder) {
             return;
         }
-        let first = format!("{folder}/");
-        let inside = self
-            .nodes
-            .range(first.clone()..)
-            .map_while(|(path, _)| path.starts_with(&first).then(|| path.clone()));
-        for path in inside.collect::<Vec<_>>() {
-            self.nodes.remove(&path);
+        let kind = match node.kind {
+            Kind::HardLink(to) => self.kind(&self.walk(to, Last::Itself)).unwrap_or(node.kind),
+            Kind::File { .. }
+            | Kind::Folder
+            | Kind::Symlink(_)
+            | Kind::Other
+            | Kind::Gone
+            | Kind::Emptied => node.kind,
+        };
+        if *node.kind != Kind::Folder {
+            self.empty(number);
+        }
+        // Ways may lead elsewhere from here on.
+        if was.is_some() || matches!(kind, Kind::Symlink(_)) {
+            *before = None;
+        }
+        let own = if at.is_by_link {
+            Cow::Owned(self.text(&Walked { place: number, missing: Vec::new(), is_by_link: true }))
+        } else {
+            Cow::Borrowed(path)
+        };
+        if let Some(place) = self.place_mut(number) {
+            place.here = Some((own, Node { kind, ..node }));
+        }
+    }
+
+    /// The folder to which a path leads; where it is not there, it is made.
+    fn folder(&mut self, folder: &'layers str) -> Before<'layers> {
+        let Walked { mut place, missing, is_by_link } = self.walk(folder, Last::Followed);
+        for name in missing {
+            place = self.child(place, name);
+        }
+        Before { folder, place, is_by_link }
+    }
+
+    fn child(&mut self, folder: u32, name: &'layers str) -> u32 {
+        if let Some(number) = self.names.get(&(folder, name)) {
+            return *number;
+        }
+        // There are never so many: a layer has only so many entries, and their paths only so many bytes.
+        let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        let earlier = self.place(folder).and_then(|place| place.inside);
+        self.names.insert((folder, name), number);
+        self.places.push(Place { folder, name, here: None, inside: None, earlier });
+        if let Some(folder) = self.place_mut(folder) {
+            folder.inside = Some(number);
+        }
+        number
+    }
+
+    fn empty(&mut self, folder: u32) {
+        if self.place(folder).is_none_or(|place| place.inside.is_none()) {
+            return;
+        }
+        let mut ahead = vec![folder];
+        while let Some(folder) = ahead.pop() {
+            let inside: Vec<u32> = self.inside(folder).collect();
+            if let Some(place) = self.place_mut(folder) {
+                place.inside = None;
+            }
+            for number in &inside {
+                let Some(place) = self.place_mut(*number) else { continue };
+                let name = place.name;
+                place.here = None;
+                self.names.remove(&(folder, name));
+            }
+            ahead.extend(inside);
         }
     }
 }
@@ -180,7 +327,9 @@ mod tests {
         let is_file = |(path, node): (&str, Node<'_>)| {
             matches!(node.kind, Kind::File { .. }).then(|| format!("{path} {}", node.layer))
         };
-        assert_eq!(tree.files().filter_map(is_file).collect::<Vec<_>>(), expected);
+        let mut found: Vec<_> = tree.files().filter_map(is_file).collect();
+        found.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -93,6 +93,8 @@ names! {
     USER;
     /// The home directory.
     HOME;
+    /// The directory for what may be made again.
+    XDG_CACHE_HOME;
     /// The directory of the Docker client's `config.json`.
     DOCKER_CONFIG;
     /// The Docker engine to talk to.

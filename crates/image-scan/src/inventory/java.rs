@@ -1,17 +1,18 @@
 //! The artifacts of Maven in archives of Java, also in those that are in others, as applications bring their libraries.
 
+mod stream;
+
 use std::borrow::Cow;
 use std::io::{self, Cursor, Read};
 
 use memchr::memmem;
+use stream::Stop;
 use zip::ZipArchive;
 
 use super::{Installed, has_extension};
 
-/// The largest archive that is read: all of it is in memory for a while.
-const ARCHIVE: u64 = 128 * 1024 * 1024;
-/// The largest archive in another one, of which `DEPTH` may be in memory besides.
-const INNER: u64 = 32 * 1024 * 1024;
+/// The largest archive that is in memory for a while, and one in it besides; a larger one is read as it comes.
+const WHOLE: u64 = 2 * 1024 * 1024;
 /// An application of the web in one for enterprises has libraries in it: there is no deeper one.
 const DEPTH: usize = 2;
 /// The most files in an archive, with all that are in it.
@@ -22,6 +23,8 @@ const LISTED: &[u8] = b"PK\x01\x02";
 const TEXT: u64 = 64 * 1024;
 /// The most that is unpacked of an archive: so many times its size, as inner archives are packed already, and a little.
 const RATIO: u64 = 8;
+/// The same of what is unpacked only to find its end.
+const SKIPPED: u64 = 200;
 
 /// What an archive says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,15 +46,20 @@ pub(super) fn read(file: impl Read, size: u64) -> io::Result<Archive> {
         found: Archive::default(),
         entries: ENTRIES,
         bytes: TEXT.saturating_add(size.saturating_mul(RATIO)),
+        skipped: TEXT.saturating_add(size.saturating_mul(SKIPPED)),
     };
-    if ARCHIVE < size {
-        search.found.unread = Some(format!("it is larger than {ARCHIVE} bytes"));
-        return Ok(search.found);
-    }
-    let mut bytes = Vec::new();
-    file.take(ARCHIVE).read_to_end(&mut bytes)?;
-    if let Err(why) = search.archive(&bytes, 0) {
-        search.found.unread = Some(why);
+    let mut file = file.take(size);
+    let read = if WHOLE < size {
+        stream::read(&mut search, &mut file, 0)
+    } else {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        search.archive(&bytes, 0).map_err(Stop::Archive)
+    };
+    match read {
+        Ok(()) => {}
+        Err(Stop::Archive(why)) => search.found.unread = Some(why),
+        Err(Stop::Layer(error)) => return Err(error),
     }
     Ok(search.found)
 }
@@ -61,6 +69,8 @@ struct Search {
     /// How many files, and how many bytes unpacked, there still may be.
     entries: usize,
     bytes: u64,
+    /// How many bytes may be unpacked that nobody wants.
+    skipped: u64,
 }
 
 impl Search {
@@ -90,14 +100,12 @@ impl Search {
     }
 
     fn inner(&mut self, zip: &mut ZipArchive<Cursor<&[u8]>>, name: &str, depth: usize) -> Result<(), String> {
-        if depth == DEPTH {
-            return Err("it is too deep in others".to_owned());
+        let file = zip.by_name(name).map_err(|error| error.to_string())?;
+        match stream::inner(self, &mut { file }, depth) {
+            Err(Stop::Archive(why)) => Err(why),
+            Err(Stop::Layer(error)) => Err(error.to_string()),
+            Ok(()) => Ok(()),
         }
-        let bytes = self.unpack(zip, name, INNER + 1)?;
-        if u64::try_from(bytes.len()).is_ok_and(|size| INNER < size) {
-            return Err(format!("it is larger than {INNER} bytes"));
-        }
-        self.archive(&bytes, depth + 1)
     }
 
     /// The first bytes of a file in an archive.
@@ -108,11 +116,26 @@ impl Search {
         limit: u64,
     ) -> Result<Vec<u8>, String> {
         let file = zip.by_name(name).map_err(|error| error.to_string())?;
+        match self.bytes_of(&mut { file }, limit) {
+            Ok(bytes) => Ok(bytes),
+            Err(Stop::Archive(why)) => Err(why),
+            Err(Stop::Layer(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// The first bytes of a file that is unpacked.
+    fn bytes_of(&mut self, file: &mut dyn Read, limit: u64) -> Result<Vec<u8>, Stop> {
         let mut bytes = Vec::new();
-        let allowed = limit.min(self.bytes);
-        file.take(allowed).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        file.take(limit.min(self.bytes)).read_to_end(&mut bytes)?;
         self.bytes = self.bytes.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if self.bytes == 0 { Err("it unpacks to too much".to_owned()) } else { Ok(bytes) }
+        if self.bytes == 0 { Err("it unpacks to too much".into()) } else { Ok(bytes) }
+    }
+
+    /// Unpacks the rest of a file for its end.
+    fn skip(&mut self, file: &mut dyn Read) -> Result<(), Stop> {
+        let count = io::copy(&mut file.take(self.skipped), &mut io::sink())?;
+        self.skipped = self.skipped.saturating_sub(count);
+        if self.skipped == 0 { Err("it unpacks to too much".into()) } else { Ok(()) }
     }
 }
 
@@ -181,14 +204,34 @@ mod tests {
         read(bytes, bytes.len().try_into().unwrap()).unwrap()
     }
 
+    /// The same, read as a large one is.
+    fn streamed(bytes: &[u8]) -> Archive {
+        let size = u64::try_from(bytes.len()).unwrap();
+        let mut search = Search {
+            found: Archive::default(),
+            entries: ENTRIES,
+            bytes: TEXT + size * RATIO,
+            skipped: TEXT + size * SKIPPED,
+        };
+        let mut from = bytes;
+        match stream::read(&mut search, &mut from, 0) {
+            Ok(()) => {}
+            Err(Stop::Archive(why)) => search.found.unread = Some(why),
+            Err(Stop::Layer(error)) => panic!("{error}"),
+        }
+        search.found
+    }
+
     #[track_caller]
     fn check(bytes: &[u8], packages: &[&str], unnamed: usize) {
-        let found = found(bytes);
-        let said: Vec<_> = found.packages.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
-        assert_eq!(
-            (said, found.unnamed, found.unread),
-            (packages.iter().map(ToString::to_string).collect(), unnamed, None)
-        );
+        for found in [found(bytes), streamed(bytes)] {
+            let said: Vec<_> =
+                found.packages.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
+            assert_eq!(
+                (said, found.unnamed, found.unread),
+                (packages.iter().map(ToString::to_string).collect(), unnamed, None)
+            );
+        }
     }
 
     #[test]
@@ -235,8 +278,8 @@ mod tests {
     #[test]
     fn what_is_no_archive_or_too_much_of_one_is_told() {
         assert!(found(b"hello").unread.is_some());
-        let large = read(io::empty(), ARCHIVE + 1).unwrap();
-        assert_eq!(large.unread.unwrap(), "it is larger than 134217728 bytes");
+        let large = read(io::empty(), WHOLE + 1).unwrap();
+        assert_eq!(large.unread.unwrap(), "it has no end");
         let many = found(&LISTED.repeat(ENTRIES + 1));
         assert_eq!(many.unread.unwrap(), "it holds too many files");
         // A part that cannot be read does not take the rest with it.
@@ -246,5 +289,63 @@ mod tests {
         let some = archive(&[("a.jar", b"x"), ("b.jar", &library("g", "a", "1"))]);
         let some = found(&some);
         assert_eq!((some.packages.len(), some.unread.is_some()), (1, true));
+    }
+
+    /// An archive as `java.util.zip` writes it: how long each file is stands behind it.
+    fn written_at_once(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut writer = ZipWriter::new_stream(Vec::new());
+        for (name, content) in files {
+            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+            writer.write_all(content).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_large_archive_is_read_as_it_comes() {
+        let random = |size: usize| {
+            let mut state = 1_u64;
+            let byte = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_le_bytes()[7]
+            };
+            (0..size).map(byte).collect::<Vec<u8>>()
+        };
+        let (filler, core) = (random(3 << 20), library("g", "core", "1"));
+        let large = archive(&[("x.bin", &filler), ("lib/core.jar", &core), ("A.class", b"x")]);
+        let at_once = written_at_once(&[
+            ("x.bin", &filler),
+            ("META-INF/maven/g/own/pom.properties", b"groupId=g\nartifactId=own\nversion=2\n"),
+            ("lib/core.jar", &core),
+            ("lib/large.jar", &large),
+        ]);
+        check(&large, &["g:core 1"], 0);
+        check(&at_once, &["g:own 2", "g:core 1", "g:core 1"], 0);
+        let script = [b"#!/bin/sh\nexec java -jar $0\n", &at_once[..]].concat();
+        check(&script, &["g:own 2", "g:core 1", "g:core 1"], 0);
+    }
+
+    #[test]
+    fn a_list_that_says_something_else_is_told() {
+        let core = library("g", "core", "1");
+        let why = |bytes: &[u8]| streamed(bytes).unread.unwrap_or_default();
+        assert_eq!(why(&core), "");
+        let list = memmem::find(&core, LISTED).unwrap();
+        let end = memmem::rfind(&core, b"PK\x05\x06").unwrap();
+        // A file less in the list, a list that another one follows, no list at all, and one cut in two.
+        let next = list + 4 + memmem::find(&core[list + 4..], LISTED).unwrap();
+        assert!(why(&[&core[..list], &core[next..]].concat()).contains("not whole"));
+        assert!(why(&[&core[..], &core[..]].concat()).contains("behind its end"));
+        assert!(why(&core[..end]).contains("no end"));
+        assert!(!why(&core[..end + 6]).is_empty());
+        // The list names a place where nothing was read.
+        let named = memmem::rfind(&core, b"META-INF/maven").unwrap();
+        let mut moved = core.clone();
+        moved[named - 4] ^= 1;
+        assert!(why(&moved).contains("not where its list says"), "{}", why(&moved));
+        let mut packed = core;
+        let first = memmem::find(&packed, b"pom.properties").unwrap() + "pom.properties".len();
+        packed[first] ^= 0xff;
+        assert!(!why(&packed).is_empty());
     }
 }

@@ -9,13 +9,17 @@
 
 mod advised;
 mod bench;
+mod cached;
 mod compared;
 mod context;
+mod daemon;
 mod indexed;
 mod layout;
+mod platform;
 mod pushed;
 mod real;
 mod reports;
 mod rules;
+mod saved;
 mod sbom;
 mod vex;

@@ -269,12 +269,14 @@ pub(crate) fn tar(path: &str, content: &str) -> Vec<u8> {
 fn a_layer_that_services_have_in_common_is_read_once() {
     let registry = Registry::start(Options::default());
     let (common, own) = (tar("common", "x"), tar("own", "y"));
-    let image = |layers: &[&[u8]]| {
+    let image = |architecture: &str, layers: &[&[u8]]| {
         let packed: Vec<_> = layers.iter().map(|layer| gzip(layer)).collect();
         let packed: Vec<&[u8]> = packed.iter().map(Vec::as_slice).collect();
-        registry.seed_image("shop/api", &of_layers(&good(), layers), &packed)
+        let mut config = of_layers(&good(), layers);
+        config["architecture"] = json!(architecture);
+        registry.seed_image("shop/api", &config, &packed)
     };
-    let (one, two) = (image(&[&common]), image(&[&common, &own]));
+    let (one, two) = (image("amd64", &[&common]), image("arm64", &[&common, &own]));
     let index = index(&registry, &[(one, "linux", "amd64"), (two, "linux", "arm64")]);
     scan(&Bench::new(), &registry, &index, &[]).check(0, "2.0 kB unpacked");
     let asked = |layer: &[u8]| {
@@ -415,4 +417,19 @@ fn what_is_asked_wrongly_is_exit_2() {
     let registry = Registry::start(Options::default());
     let digest = registry.seed_image("shop/api", &good(), &[]);
     scan(&asks, &registry, &digest, &[]).check(2, "asks for `read-only`, which this version cannot judge");
+}
+
+#[test]
+fn a_verdict_about_one_platform_is_none_about_the_index() {
+    let (bench, registry) = (Bench::new(), Registry::start(Options::default()));
+    let config = of_layers(&good(), &[&[0; 2000]]);
+    let mut other = config.clone();
+    other["architecture"] = json!("arm64");
+    let packed = gzip(&[0; 2000]);
+    let image = |config: &Value| registry.seed_image("shop/api", config, &[&packed]);
+    let (one, two) = (image(&config), image(&other));
+    let index = index(&registry, &[(one.clone(), "linux", "amd64"), (two.clone(), "linux", "arm64")]);
+    scan(&bench, &registry, &index, &[("INPUT_PLATFORM", "linux/amd64")]).check(0, "unpacked");
+    let count = |digest| scans(&registry.host(), "shop/api", digest).len();
+    assert_eq!((count(&index), count(&one), count(&two)), (0, 1, 0));
 }

@@ -88,3 +88,27 @@ fn a_debian_image_with_a_go_program_holds_what_dpkg_and_go_say() {
         "{packages:#?}"
     );
 }
+
+/// The packages that are told of an image.
+fn told(bench: &Bench, vars: &[(&str, &str)]) -> Value {
+    let done = bench.step(&[vars, &[("INPUT_JSON", "true"), ("INPUT_DRY_RUN", "true")]].concat());
+    let told: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{done:#?}"));
+    told[0]["inventory"].clone()
+}
+
+#[test]
+fn an_image_of_the_engine_or_saved_by_it_holds_what_it_holds_at_a_registry() {
+    let registry = std::env::var("REGISTRY").expect("`scripts/bed up` and `. target/bed.env` first");
+    let tagged = format!("{registry}/{IMAGE}");
+    docker(&["tag", IMAGE, &tagged]);
+    let bench = Bench::new();
+    let pushed = told(&bench, &[("INPUT_IMAGE", &push(&tagged))]);
+    assert!(pushed["packages"].as_array().unwrap().len() > 50, "{pushed}");
+    assert_eq!(told(&bench, &[("INPUT_DAEMON", IMAGE)]), pushed);
+    let id = docker(&["image", "inspect", "--format", "{{.Id}}", IMAGE]);
+    assert_eq!(told(&bench, &[("INPUT_DAEMON", id.trim())]), pushed);
+    let saved = bench.path().join("saved.tar");
+    docker(&["save", "--output", saved.to_str().unwrap(), IMAGE]);
+    assert_eq!(told(&bench, &[("INPUT_LAYOUT", "saved.tar")]), pushed);
+    bench.step(&[("INPUT_DAEMON", "shipkit-test/none:1")]).check(2, "has no image");
+}

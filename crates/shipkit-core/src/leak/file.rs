@@ -32,6 +32,21 @@ pub enum SecretFile {
 }
 
 impl SecretFile {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Env,
+        Self::Key,
+        Self::Npm,
+        Self::Python,
+        Self::Netrc,
+        Self::Docker,
+        Self::Aws,
+        Self::Google,
+        Self::Git,
+        Self::Kubernetes,
+        Self::Postgres,
+    ];
+
     /// By its path.
     #[must_use]
     pub fn of(path: &str) -> Option<Self> {
