@@ -2,6 +2,7 @@
 
 pub mod advisories;
 mod args;
+mod base;
 mod before;
 mod build;
 mod context;
@@ -10,6 +11,7 @@ mod inventory;
 mod layer;
 mod leaks;
 pub mod osv;
+mod places;
 mod report;
 mod reports;
 mod sbom;
@@ -26,24 +28,30 @@ use std::path::Path;
 
 use advisories::{Advisories, Api, Artifact, Folder};
 pub use args::{Args, Command, ContextArgs, IndexArgs, IndexCommand};
+use base::Bases;
 use before::{Before, Old, bases, pushed};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
-use report::Judged;
+use places::Places;
+use report::{Found, Judged, Wanted};
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::vex::Document;
-use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge};
+use shipkit_core::policy::{
+    Baseline, Budget, Build, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge,
+};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
 use shipkit_registry::layout::Layout;
 use shipkit_registry::{Credentials, Manifest, Registry};
 use shipkit_runner::{Failure, Runner, env};
 use source::{Contents, Known, Source};
-use vulnerabilities::{Sought, together};
+use vulnerabilities::{Sought, placed, together};
 
+/// The configuration, where no other one is named.
+const CONFIG: &str = "shipkit.yml";
 /// How many images are read at once.
 const AT_ONCE: usize = 2;
 
@@ -61,6 +69,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         runner.mask(password);
     }
     let config = configuration(&args, &runner)?;
+    let files = Wanted::of(args.output.as_deref(), &args.directory, config.as_ref())?;
     let reports = reports::read(&args.reports)?;
     let (images, release) = images(&args, config.as_ref(), &runner).await?;
     let before = before(&args, config.as_ref(), release.as_ref(), &runner).await?;
@@ -75,6 +84,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         vex: &vex,
         runner: &runner,
         known: Known::default(),
+        bases: Bases::default(),
     };
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
@@ -83,7 +93,9 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         sbom::write(&args.directory.join(folder), &judged, runner.now())?;
     }
     let is_stored = args.layout.is_none() && !args.dry_run;
-    finish(&judged, is_stored, &runner)
+    let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
+    let places = Places::read(&runner.env().workspace(), &args.directory, file, config.as_ref());
+    Ok(finish(report::show(&judged, &places, files.as_ref(), &runner)?, is_stored))
 }
 
 /// What is the same for all images of a run.
@@ -96,6 +108,7 @@ struct Scan<'a> {
     vex: &'a [Document],
     runner: &'a Runner,
     known: Known,
+    bases: Bases,
 }
 
 impl Scan<'_> {
@@ -112,12 +125,15 @@ impl Scan<'_> {
         for contents in contents {
             let client = |repository: &Repository| client(args, *config, runner, repository);
             let old = self.before.image((name, &contents), &image.bases, client, known).await?;
+            let base = self.bases.of(&contents, &image.bases, client).await;
             let Contents { digest, facts, inventory, steps, .. } = contents;
             let image = vec![digest.to_string(), image.manifest.digest.to_string()];
             let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
             let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
+            let vulnerabilities = vulnerabilities.map(|known| placed(known, &inventory));
             let judgement = judge(&facts, vulnerabilities.as_ref(), baseline.as_ref(), &policy);
             own.push(Judged {
+                findings: vulnerabilities.map(|known| Found::all(known.findings, &policy, &judgement)),
                 digest,
                 name: name.clone(),
                 judgement,
@@ -125,7 +141,7 @@ impl Scan<'_> {
                 traces: facts.traces,
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
-                steps,
+                build: Build { base, steps },
             });
         }
         if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
@@ -211,7 +227,7 @@ struct Image {
     source: Source,
     manifest: Manifest,
     /// What it may have been built upon.
-    bases: Vec<ImageRef>,
+    bases: Vec<(String, ImageRef)>,
 }
 
 /// The images to judge, and the release that they are of, if they are of one.
@@ -328,7 +344,7 @@ fn facts_digests(manifest: &Manifest) -> Vec<String> {
 
 /// `shipkit.yml`; it may be missing only where one image is judged that needs nothing from it.
 fn configuration(args: &Args, runner: &Runner) -> Result<Option<Config>, Failure> {
-    let file = args.config.as_deref().unwrap_or(Path::new("shipkit.yml"));
+    let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
     let path = args.directory.join(file);
     // A file that was asked for by name must be there: another policy in its place would not be the one that was meant.
     let is_needed = args.config.is_some() || args.release.is_some() && args.repository.is_none();
@@ -411,26 +427,10 @@ fn record(judged: &[Judged], runner: &Runner) -> Record {
     }
 }
 
-fn finish(judged: &[Judged], is_stored: bool, runner: &Runner) -> Result<Outcome, Failure> {
-    let outcome = report::outcome(judged);
-    let findings: usize = judged.iter().map(|image| image.judgement.blocking.len()).sum();
-    runner.output("findings", &findings.to_string())?;
-    let compared: Vec<_> = judged.iter().filter_map(|image| image.judgement.compared.as_ref()).collect();
-    if !compared.is_empty() {
-        let (new, fixed) = compared.iter().fold((0_usize, 0_usize), |(new, fixed), one| {
-            (new.saturating_add(one.new.len()), fixed.saturating_add(one.fixed.len()))
-        });
-        runner.output("new", &new.to_string())?;
-        runner.output("fixed", &fixed.to_string())?;
-    }
-    runner.summary(&report::summary(&outcome, judged))?;
-    if runner.is_json() {
-        runner.data(&report::whole(judged).to_string());
-    } else {
-        runner.say(&report::lines(judged));
-    }
+/// The sentence of the whole: that evidence is not signed is said where there is some.
+fn finish(outcome: Outcome, is_stored: bool) -> Outcome {
     // "advisory": the evidence is not signed yet, and whoever reads it should know.
     let is_passed = outcome.verdict == Verdict::Pass;
     let unsigned = if is_passed && is_stored { " (evidence is unsigned)" } else { "" };
-    Ok(Outcome { cause: format!("{}{unsigned}", outcome.cause), ..outcome })
+    Outcome { cause: format!("{}{unsigned}", outcome.cause), ..outcome }
 }
