@@ -67,7 +67,7 @@ impl Before {
     pub(crate) async fn image(
         &self,
         image: (&str, &Contents),
-        bases: &[ImageRef],
+        bases: &[(String, ImageRef)],
         client: impl Fn(&Repository) -> Result<Registry, Failure>,
         known: &Known,
     ) -> Result<Option<Old>, Failure> {
@@ -133,12 +133,12 @@ fn by_version(tags: impl IntoIterator<Item = Tag>) -> Vec<Tag> {
 /// one is meant: it was built upon the other.
 async fn base(
     contents: &Contents,
-    bases: &[ImageRef],
+    bases: &[(String, ImageRef)],
     client: impl Fn(&Repository) -> Result<Registry, Failure>,
 ) -> Result<Option<(ImageRef, usize)>, Failure> {
     let own: Vec<_> = contents.layers.iter().map(|layer| &layer.diff_id).collect();
     let mut best: Option<(ImageRef, usize)> = None;
-    for base in labelled(contents).into_iter().chain(bases.iter().cloned()) {
+    for (_, base) in labelled(contents).into_iter().chain(bases.iter().cloned()) {
         let (source, manifest) = pushed(&client(&base.repository)?, &base).await?;
         let Some(layers) = source.diff_ids(&manifest, &contents.facts.platform).await? else { continue };
         let begins = layers.len() <= own.len() && layers.iter().zip(&own).all(|(base, own)| base == *own);
@@ -149,22 +149,23 @@ async fn base(
     Ok(best)
 }
 
-/// The base that labels name (OCI image-spec, annotations.md).
-fn labelled(contents: &Contents) -> Option<ImageRef> {
+/// The base that labels name, with that name (OCI image-spec, annotations.md).
+pub(crate) fn labelled(contents: &Contents) -> Option<(String, ImageRef)> {
     let label = |key| contents.facts.labels.get(&format!("org.opencontainers.image.base.{key}"));
-    let repository = match label("name")?.parse().ok()? {
+    let name = label("name")?;
+    let repository = match name.parse().ok()? {
         ImageName::Fixed(image) => image.repository,
         ImageName::Tagged(repository, _) => repository,
     };
-    Some(repository.at(&label("digest")?.parse().ok()?))
+    Some((name.clone(), repository.at(&label("digest")?.parse().ok()?)))
 }
 
-/// The images that a release says that a service was built upon.
-pub(crate) fn bases(release: &Release, name: &str) -> Vec<ImageRef> {
+/// The images that a release says that a service was built upon, each with the name it has there.
+pub(crate) fn bases(release: &Release, name: &str) -> Vec<(String, ImageRef)> {
     let of_service = release.services.get(name).into_iter().flat_map(|service| &service.bases);
     let image = |(name, digest): (&String, &Digest)| match name.parse().ok()? {
-        ImageName::Fixed(image) => Some(image),
-        ImageName::Tagged(repository, _) => Some(repository.at(digest)),
+        ImageName::Fixed(image) => Some((name.clone(), image)),
+        ImageName::Tagged(repository, _) => Some((name.clone(), repository.at(digest))),
     };
     of_service.filter_map(image).collect()
 }

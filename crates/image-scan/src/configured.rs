@@ -21,7 +21,7 @@ impl Configured {
     /// # Errors
     /// When one of them cannot be read, or the first is missing and something is needed from it.
     pub(crate) fn read(args: &Args, runner: &Runner) -> Result<Self, Failure> {
-        let file = args.config.as_deref().unwrap_or(Path::new("shipkit.yml"));
+        let file = args.config.as_deref().unwrap_or(Path::new(crate::CONFIG));
         let (own, home) = (of_change(args, file, runner)?, args.directory.clone());
         let Some(policy) = &args.policy else {
             if runner.env().get(env::GITHUB_EVENT_NAME) == Some("pull_request") {

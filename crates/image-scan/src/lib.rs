@@ -3,6 +3,7 @@
 pub mod advisories;
 mod archive;
 mod args;
+mod base;
 mod before;
 mod build;
 mod cache;
@@ -15,6 +16,7 @@ mod layer;
 mod leaks;
 mod local;
 pub mod osv;
+mod places;
 mod platform;
 mod report;
 mod reports;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 
 use advisories::{Advisories, Api, Artifact, Folder};
 pub use args::{Args, Command, ContextArgs, IndexArgs, IndexCommand};
+use base::Bases;
 use before::{Before, Old, bases, pushed};
 use cache::Cache;
 use configured::Configured;
@@ -40,19 +43,24 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
 pub use platform::{NotAPlatform, Platforms, Wanted};
-use report::Judged;
+use places::Places;
+use report::{Found, Judged, Wanted as Files};
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::vex::Document;
-use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge};
+use shipkit_core::policy::{
+    Baseline, Budget, Build, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge,
+};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
 use shipkit_registry::{Credentials, Manifest, Registry};
 use shipkit_runner::{Failure, Runner, env};
 use source::{Contents, Known, Source};
-use vulnerabilities::{Sought, together};
+use vulnerabilities::{Sought, placed, together};
 
+/// The configuration, where no other one is named.
+const CONFIG: &str = "shipkit.yml";
 /// How many images are read at once.
 const AT_ONCE: usize = 2;
 
@@ -71,6 +79,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     }
     let configured = Configured::read(&args, &runner)?;
     let config = configured.config.as_ref();
+    let files = Files::of(args.output.as_deref(), &args.directory, config)?;
     let reports = reports::read(&args.reports)?;
     let (images, release) = images(&args, config, &runner).await?;
     let before = before(&args, config, release.as_ref(), &runner).await?;
@@ -88,6 +97,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         runner: &runner,
         known: Known::new(cache.clone()),
         stored,
+        bases: Bases::default(),
     };
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
@@ -96,7 +106,9 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     if let Some(folder) = &args.sbom {
         sbom::write(&args.directory.join(folder), &judged, runner.now())?;
     }
-    finish(&judged, stored, &runner)
+    let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
+    let places = Places::read(&runner.env().workspace(), &args.directory, file, config);
+    Ok(finish(report::show(&judged, &places, files.as_ref(), &runner)?, stored))
 }
 
 /// Where what was read of layers is kept, if anywhere.
@@ -116,6 +128,7 @@ struct Scan<'a> {
     runner: &'a Runner,
     known: Known,
     stored: Stored,
+    bases: Bases,
 }
 
 /// What becomes of the verdicts.
@@ -152,12 +165,15 @@ impl Scan<'_> {
         for contents in contents {
             let client = |repository: &Repository| client(args, *config, runner, repository);
             let old = self.before.image((name, &contents), &image.bases, client, known).await?;
+            let base = self.bases.of(&contents, &image.bases, client).await;
             let Contents { digest, facts, inventory, steps, .. } = contents;
             let image = vec![digest.to_string(), image.manifest.digest.to_string()];
             let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
             let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
+            let vulnerabilities = vulnerabilities.map(|known| placed(known, &inventory));
             let judgement = judge(&facts, vulnerabilities.as_ref(), baseline.as_ref(), &policy);
             own.push(Judged {
+                findings: vulnerabilities.map(|known| Found::all(known.findings, &policy, &judgement)),
                 digest,
                 name: name.clone(),
                 judgement,
@@ -165,7 +181,7 @@ impl Scan<'_> {
                 traces: facts.traces,
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
-                steps,
+                build: Build { base, steps },
             });
         }
         if let (Source::Registry(registry, repository), Stored::Beside) = (&image.source, self.stored) {
@@ -257,7 +273,7 @@ struct Image {
     source: Source,
     manifest: Manifest,
     /// What it may have been built upon.
-    bases: Vec<ImageRef>,
+    bases: Vec<(String, ImageRef)>,
 }
 
 /// The images to judge, and the release that they are of, if they are of one.
@@ -407,29 +423,13 @@ fn record(judged: &[Judged], runner: &Runner) -> Record {
     }
 }
 
-fn finish(judged: &[Judged], stored: Stored, runner: &Runner) -> Result<Outcome, Failure> {
-    let outcome = report::outcome(judged);
-    let findings: usize = judged.iter().map(|image| image.judgement.blocking.len()).sum();
-    runner.output("findings", &findings.to_string())?;
-    let compared: Vec<_> = judged.iter().filter_map(|image| image.judgement.compared.as_ref()).collect();
-    if !compared.is_empty() {
-        let (new, fixed) = compared.iter().fold((0_usize, 0_usize), |(new, fixed), one| {
-            (new.saturating_add(one.new.len()), fixed.saturating_add(one.fixed.len()))
-        });
-        runner.output("new", &new.to_string())?;
-        runner.output("fixed", &fixed.to_string())?;
-    }
-    runner.summary(&report::summary(&outcome, judged))?;
-    if runner.is_json() {
-        runner.data(&report::whole(judged).to_string());
-    } else {
-        runner.say(&report::lines(judged));
-    }
-    // The evidence is not signed yet, and whoever reads it should know.
+/// The sentence of the whole: what became of the evidence is said where that is worth a word.
+fn finish(outcome: Outcome, stored: Stored) -> Outcome {
+    // It is not signed yet, and whoever reads it should know.
     let evidence = match stored {
         Stored::Beside if outcome.verdict == Verdict::Pass => " (evidence is unsigned)",
         Stored::ReadOnly => " (evidence: skipped(read-only token))",
         Stored::Beside | Stored::Nowhere => "",
     };
-    Ok(Outcome { cause: format!("{}{evidence}", outcome.cause), ..outcome })
+    Outcome { cause: format!("{}{evidence}", outcome.cause), ..outcome }
 }

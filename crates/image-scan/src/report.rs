@@ -1,15 +1,28 @@
 //! What `image-scan` tells people and machines.
 
+mod found;
+mod junit;
+mod page;
+mod sarif;
+mod shown;
+mod todo;
+mod written;
+
 use std::fmt::Write as _;
 
+pub(crate) use found::Found;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shipkit_core::Digest;
-use shipkit_core::policy::{Compared, Finding, Judgement, Leak, Origin, Place, Traces};
+use shipkit_core::policy::{Build, Compared, Finding, Judgement, Leak, Origin, Place, Traces};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
+use shipkit_runner::{Failure, Runner};
+use todo::todo;
+pub(crate) use written::Wanted;
 
 use crate::inventory::{Inventory, Package};
+use crate::places::Places;
 use crate::support::EndOfLife;
 
 /// How many blocking findings a report lists; all of them are in the evidence.
@@ -17,6 +30,9 @@ const LISTED: usize = 50;
 
 /// How many findings the sentence about a change names.
 const CHANGED: usize = 5;
+
+/// How many things to do are told of an image.
+const DEEDS: usize = 10;
 
 /// One image of one platform, judged.
 pub(crate) struct Judged {
@@ -34,8 +50,32 @@ pub(crate) struct Judged {
     pub(crate) inventory: Inventory,
     /// What in it has had no fixes for a while.
     pub(crate) ended: Vec<EndOfLife>,
-    /// What made each of its layers, the lowest first; none where that is not told.
-    pub(crate) steps: Vec<String>,
+    /// What it was made of.
+    pub(crate) build: Build,
+    /// What was found, the worst first; none where nobody looked.
+    pub(crate) findings: Option<Vec<Found>>,
+}
+
+/// Shows what was judged: outputs, summary, remarks, what was asked for on stdout, and files last.
+pub(crate) fn show(
+    judged: &[Judged],
+    places: &Places,
+    files: Option<&Wanted>,
+    runner: &Runner,
+) -> Result<Outcome, Failure> {
+    let outcome = outcome(judged);
+    shown::counts(judged, runner)?;
+    runner.summary(&summary(&outcome, judged))?;
+    if runner.is_json() {
+        runner.data(&whole(judged).to_string());
+    } else {
+        runner.say(&lines(judged));
+    }
+    shown::annotate(judged, places, runner);
+    if let Some(files) = files {
+        files.write(judged, places, runner)?;
+    }
+    Ok(outcome)
 }
 
 /// The verdict over all images, and the sentence for it.
@@ -81,9 +121,10 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
         .flat_map(|image| image.judgement.blocking.iter().map(move |finding| (image, finding)))
         .collect();
     if !blocking.is_empty() {
-        text.push_str("\n| image | finding | severity | package | fixed in |\n|---|---|---|---|---|\n");
+        deeds(&mut text, judged);
+        text.push_str("\n| image | finding | severity | package | fixed in | |\n|---|---|---|---|---|---|\n");
         for (image, finding) in blocking.iter().take(LISTED) {
-            writeln!(text, "| {} |{}", escape(&image.name), row(finding)).ok();
+            writeln!(text, "| {} |{}", escape(&image.name), row(finding, &image.build)).ok();
         }
         if LISTED < blocking.len() {
             writeln!(text, "\nand {} more", blocking.len() - LISTED).ok();
@@ -92,14 +133,29 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
     text
 }
 
-fn row(finding: &Finding) -> String {
+/// What to do about what fails.
+fn deeds(text: &mut String, judged: &[Judged]) {
+    text.push_str("\n#### What to do\n\n");
+    for image in judged.iter().filter(|image| !image.judgement.blocking.is_empty()) {
+        let (name, platform, all) = (escape(&image.name), escape(&image.platform), todo(image));
+        for deed in all.iter().take(DEEDS) {
+            writeln!(text, "- {name} ({platform}): {}", escape(&deed.to_string())).ok();
+        }
+        if DEEDS < all.len() {
+            writeln!(text, "- {name} ({platform}): and {} more", all.len() - DEEDS).ok();
+        }
+    }
+}
+
+fn row(finding: &Finding, build: &Build) -> String {
     let fixed = finding.fixed_in.as_deref().unwrap_or("no fix yet");
     format!(
-        " {} | {} | {} | {} |",
+        " {} | {} | {} | {} | {} |",
         escape(&finding.id),
         finding.severity.word(),
         escape(&finding.what()),
-        escape(fixed)
+        escape(fixed),
+        escape(&build.whence(finding.layer).to_string())
     )
 }
 
@@ -117,6 +173,11 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
         }
         for ended in image.ended.iter().map(without_fixes) {
             writeln!(text, "  {ended}").ok();
+        }
+        if !image.judgement.blocking.is_empty() {
+            for deed in todo(image).iter().take(DEEDS) {
+                writeln!(text, "  to do: {deed}").ok();
+            }
         }
     }
     text
@@ -161,12 +222,36 @@ pub(crate) fn json(judged: &[Judged]) -> Value {
 
 /// The same with all packages.
 pub(crate) fn whole(judged: &[Judged]) -> Value {
-    judged.iter().map(|one| with_packages(one, image(one))).collect()
+    judged.iter().map(|one| with_findings(one, with_packages(one, image(one)))).collect()
+}
+
+/// With all findings, and what is known only of the image as a whole.
+fn with_findings(judged: &Judged, mut image: Value) -> Value {
+    let found = |found: &Found| {
+        let Found { finding, standing } = found;
+        json!({"id": finding.id, "aliases": finding.aliases, "package": finding.package, "version": finding.version,
+            "purl": finding.purl, "severity": finding.severity.word(), "fixedIn": finding.fixed_in,
+            "title": finding.title, "published": finding.published.map(|day| day.to_string()), "isMalware": finding.is_malware,
+            "layer": finding.layer, "comesFrom": judged.build.whence(finding.layer).to_string(), "standing": standing.word()})
+    };
+    let findings = judged.findings.as_ref().map(|all| all.iter().map(found).collect::<Vec<_>>());
+    let base = judged.build.base.as_ref().map(|base| json!({"name": base.name, "layers": base.layers}));
+    let deeds: Vec<_> = todo(judged).iter().map(ToString::to_string).collect();
+    if let Some(fields) = image.as_object_mut() {
+        let more = [
+            ("digest", json!(judged.digest)),
+            ("base", json!(base)),
+            ("findings", json!(findings)),
+            ("todo", json!(deeds)),
+        ];
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    image
 }
 
 fn with_packages(judged: &Judged, mut image: Value) -> Value {
     let told = judged.inventory.packages.iter().map(|package| {
-        let made_by = judged.steps.get(package.layer).map(String::as_str);
+        let made_by = judged.build.steps.get(package.layer).map(String::as_str);
         json!(Told { package, made_by })
     });
     if let Some(Value::Object(inventory)) = image.get_mut("inventory") {

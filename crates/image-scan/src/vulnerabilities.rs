@@ -137,6 +137,24 @@ fn why(doubt: &Doubt) -> String {
     }
 }
 
+/// Gives findings of scanners, which know no layers, the one that brought their package.
+pub(crate) fn placed(known: Vulnerabilities, inventory: &Inventory) -> Vulnerabilities {
+    let mut layers: HashMap<(&str, &str), usize> = HashMap::new();
+    for package in &inventory.packages {
+        let own = (package.name.as_str(), package.version.as_str());
+        let source = package.source.as_ref().map(|(name, version)| (name.as_str(), version.as_str()));
+        for name in std::iter::once(own).chain(source) {
+            let layer = layers.entry(name).or_insert(package.layer);
+            *layer = (*layer).min(package.layer);
+        }
+    }
+    let placed = |finding: Finding| {
+        let layer = layers.get(&(finding.package.as_str(), finding.version.as_str())).copied();
+        Finding { layer: finding.layer.or(layer), ..finding }
+    };
+    Vulnerabilities { findings: known.findings.into_iter().map(placed).collect(), ..known }
+}
+
 /// What two sources found together: of one vulnerability in one package, the worse of both is kept.
 pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulnerabilities {
     let mut both = first;
@@ -226,6 +244,30 @@ mod tests {
         assert_eq!(finding.purl.as_deref(), Some("pkg:deb/debian/openssl@3.0.1-1"));
         assert_eq!(finding.layer, Some(0));
         assert_eq!(finding.built, ["pkg:deb/debian/libssl3@3.0.1-1", "pkg:deb/debian/openssl@3.0.1-1"]);
+    }
+
+    #[test]
+    fn what_a_scanner_found_is_in_the_layer_of_its_package() {
+        let packages = vec![
+            inventory::Package { layer: 3, ..package("Debian:12", "libssl3", "1", Some("openssl")) },
+            inventory::Package { layer: 2, ..package("Debian:12", "openssl", "1", Some("openssl")) },
+        ];
+        let finding = |package: &str, layer| Finding {
+            package: package.to_owned(),
+            version: "1".to_owned(),
+            layer,
+            ..Finding::default()
+        };
+        let findings = vec![
+            finding("libssl3", None),
+            finding("openssl", None),
+            finding("openssl", Some(7)),
+            finding("other", None),
+        ];
+        let known = Vulnerabilities { findings, doubts: Vec::new() };
+        let placed = placed(known, &inventory(packages, &[]));
+        let layers: Vec<_> = placed.findings.iter().map(|finding| finding.layer).collect();
+        assert_eq!(layers, [Some(3), Some(2), Some(7), None]);
     }
 
     #[test]

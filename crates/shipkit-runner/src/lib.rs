@@ -7,6 +7,8 @@ pub mod command;
 pub mod env;
 pub mod event;
 pub mod failure;
+pub mod files;
+pub mod html;
 mod log;
 pub mod markdown;
 pub mod output;

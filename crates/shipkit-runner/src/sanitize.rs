@@ -14,6 +14,12 @@ pub fn line(text: &str) -> String {
     guard(&cut(joined.trim()))
 }
 
+/// The same for XML, which does not allow two characters that a line may have (XML 1.0, 2.2).
+#[must_use]
+pub fn xml(text: &str) -> String {
+    line(text).replace(['\u{fffe}', '\u{ffff}'], "")
+}
+
 /// Keeps the lines; none of them is a command. For our own sentences with foreign words in them.
 #[must_use]
 pub fn text(text: &str) -> String {

@@ -1,7 +1,6 @@
 //! What people and later steps get to see.
 
 mod chart;
-mod files;
 mod junit;
 mod page;
 mod secrets;
@@ -14,15 +13,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use shipkit_core::{Secret, Verdict};
+use shipkit_runner::files::{self, Unwritable};
 use shipkit_runner::{Annotation, Failure, Level, OutputError, Runner, sanitize};
 use shipkit_smoke::{CheckReport, Report, Severity, WatchReport};
 use url::Url;
 
-use files::Unwritable;
 use time::ms;
 
 /// How many errors are shown at the run beside the one that says how it ended: GitHub shows ten of a step.
 const ERRORS: usize = 9;
+
+/// The input that names the folder of the files.
+const INPUT: &str = "report";
+/// What is written, in this order.
+const NAMES: [&str; 3] = ["smoke-test.json", "smoke-test.xml", "smoke-test.html"];
 
 /// What a report is about.
 pub(crate) struct About {
@@ -46,7 +50,7 @@ impl About {
     /// What begins now at this address, and goes into this folder, which is made. A password in the address is masked.
     pub(crate) fn of(runner: &Runner, url: &Url, folder: Option<&Path>) -> Result<Self, Unwritable> {
         if let Some(folder) = folder {
-            files::folder(&runner.env().workspace().join(folder))?;
+            files::folder(INPUT, &runner.env().workspace().join(folder))?;
         }
         mask_password(runner, url);
         let mut target = url.clone();
@@ -156,7 +160,8 @@ fn write(
     texts: impl FnOnce() -> Result<[String; 3], Failure>,
 ) -> Result<(), Failure> {
     let Some(folder) = &about.folder else { return Ok(runner.output("report-path", "")?) };
-    files::write(&runner.env().workspace().join(folder), &texts()?)?;
+    let named = NAMES.map(str::to_owned).into_iter().zip(texts()?).collect::<Vec<_>>();
+    files::write(INPUT, &runner.env().workspace().join(folder), &named)?;
     Ok(runner.output("report-path", &folder.to_string_lossy())?)
 }
 

@@ -11,7 +11,7 @@ pub(super) fn of(image: &Judged, now: Timestamp) -> Value {
     let inventory = &image.inventory;
     let packages = inventory.packages.iter().enumerate().map(|(number, package)| {
         let property = |name: &str, value: String| json!({"name": format!("shipkit:{name}"), "value": value});
-        let made_by = image.steps.get(package.layer).filter(|step| !step.is_empty());
+        let made_by = image.build.steps.get(package.layer).filter(|step| !step.is_empty());
         let properties = [
             Some(property("layer", package.layer.to_string())),
             Some(property("path", package.path.clone())),

@@ -15,6 +15,7 @@ mod context;
 mod daemon;
 mod indexed;
 mod layout;
+mod outputs;
 mod platform;
 mod pushed;
 mod real;

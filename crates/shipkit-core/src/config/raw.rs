@@ -321,7 +321,8 @@ pub(super) struct RawImageScan {
     /// Files in the checkout that say of findings that an image is not affected, or that they are fixed in it: OpenVEX, CSAF or CycloneDX, as
     /// JSON. What they take out does not fail.
     pub(super) vex: Option<Vec<String>>,
-    /// The form of the report. Default: `sarif`.
+    /// The one form of the report that is written into `.shipkit/image-scan` of the checkout: `sarif`, `json`, or `table` for a page with
+    /// tables. Without it, none. The input `output` of `image-scan` writes all of them instead.
     pub(super) report: Option<ReportFormat>,
 }
 

@@ -398,7 +398,7 @@ fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
             ignores,
             limits: image.limits.unwrap_or_default().resolve(),
             vex,
-            report: image.report.unwrap_or_default(),
+            report: image.report,
         },
         source: raw.source.map(|source| list(source.run.as_ref())).unwrap_or_default(),
         policy: raw.policy.unwrap_or_else(|| vec![Rule::NonRoot, Rule::Healthcheck, Rule::PinnedBase]),

@@ -350,8 +350,8 @@ pub struct ImageScan {
     pub limits: Budget,
     /// Files with statements about findings.
     pub vex: Vec<ProjectPath>,
-    /// The form of the report.
-    pub report: ReportFormat,
+    /// The one form of the report that is written, where one is asked for.
+    pub report: Option<ReportFormat>,
 }
 
 /// What images are compared with.
@@ -366,15 +366,14 @@ pub enum ScanBaseline {
 }
 
 /// The form of a scan report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportFormat {
     /// For code scanning.
-    #[default]
     Sarif,
     /// For programs.
     Json,
-    /// For people.
+    /// For people: a page.
     Table,
 }
 

@@ -1,24 +1,30 @@
 //! What is known about an image, and the policy that judges it into a verdict.
 
+pub mod advice;
 pub mod baseline;
 pub mod budget;
+pub mod build;
 pub mod finding;
 pub mod ignore;
 pub mod purl;
 pub mod report;
 pub mod size;
+pub mod standing;
 pub mod traces;
 pub mod vex;
 
 use std::collections::BTreeMap;
 
+pub use advice::{Advice, Deed, Upgrade, advice};
 pub use baseline::{Baseline, Compared};
 pub use budget::Budget;
+pub use build::{Base, Build, Whence};
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
 pub use report::Report;
 pub use size::human;
+pub use standing::Standing;
 pub use traces::{Cache, Leak, Origin, Place, Port, Traces, Wasted};
 pub use vex::Vex;
 

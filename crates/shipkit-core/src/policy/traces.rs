@@ -112,7 +112,7 @@ impl fmt::Display for Leak {
 }
 
 /// A step as people wrote it, and not longer than a line.
-fn short(step: &str) -> String {
+pub(super) fn short(step: &str) -> String {
     const LONGEST: usize = 80;
     let step = step.trim().trim_end_matches("# buildkit").trim_end();
     let step = step.strip_prefix("/bin/sh -c #(nop)").or(step.strip_prefix("/bin/sh -c")).unwrap_or(step);

@@ -3,7 +3,8 @@
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use shipkit_core::Verdict;
-use shipkit_runner::{Failure, sanitize};
+use shipkit_runner::Failure;
+use shipkit_runner::sanitize::xml as text;
 use shipkit_smoke::{Attempt, CheckReport, Report, WatchReport};
 use url::Url;
 
@@ -87,11 +88,6 @@ fn rerun(attempt: &Attempt) -> TestRerun {
     let mut rerun = TestRerun::new(NonSuccessKind::Failure);
     rerun.set_time(attempt.took).set_message(text(&attempt.seen)).set_type("fail");
     rerun
-}
-
-/// One line, without the two characters that `sanitize` leaves and XML does not allow (XML 1.0, 2.2).
-fn text(foreign: &str) -> String {
-    sanitize::line(foreign).replace(['\u{fffe}', '\u{ffff}'], "")
 }
 
 fn host(url: &str) -> String {

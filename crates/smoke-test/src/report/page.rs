@@ -1,11 +1,9 @@
-//! One page that needs nothing but itself: no script, and nothing from elsewhere, which its policy forbids a browser to fetch
-//! (Content Security Policy Level 3, 3.3). All that is foreign in it passes [`text`].
+//! The page: what the checks found, or what a watch saw. All that is foreign in it passes [`text`].
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use shipkit_core::Verdict;
-use shipkit_runner::sanitize;
+use shipkit_runner::html::{Page, columns, section, text};
 use shipkit_smoke::{
     Attempt, CheckReport, Example, Latency, Measured, Phases, Report, Seen, Severity, WatchReport,
 };
@@ -14,7 +12,6 @@ use super::time::{short, tenths};
 use super::{About, chart, summary, worst};
 
 const STYLE: &str = include_str!("page.css");
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// What the checks found.
 pub(super) fn of_checks(report: &Report, about: &About) -> String {
@@ -63,45 +60,16 @@ pub(super) fn of_watch(report: &WatchReport, about: &About) -> String {
 }
 
 fn page(title: &str, verdict: Verdict, sentence: &str, about: &About, body: &str) -> String {
-    let word = verdict.word();
-    let mut facts = String::new();
-    let took = short(about.took);
-    for (name, value) in [
+    let (began, took) = (about.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(), short(about.took));
+    let facts = [
         ("Address", Some(about.target.as_str())),
         ("Environment", about.environment.as_deref()),
         ("Release", about.release.as_deref()),
-        ("Began", Some(about.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string().as_str())),
+        ("Began", Some(began.as_str())),
         ("Took", Some(took.as_str())),
-    ] {
-        let Some(value) = value else { continue };
-        write!(facts, "<dt>{name}</dt><dd>{}</dd>", text(value)).ok();
-    }
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{title}: {word} ({target})</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n\
-         <h1>{title}: <span class=\"{word}\">{word}</span></h1>\n<p class=\"lead\">{}</p>\n<dl>{facts}</dl>\n</header>\n\
-         <main>\n{body}</main>\n</body>\n</html>\n",
-        text(sentence),
-        target = text(&about.target),
-    )
-}
-
-/// A part of the page; none where there is nothing to show.
-fn section(title: &str, body: &str) -> String {
-    if body.is_empty() {
-        return String::new();
-    }
-    format!("<section>\n<h2>{title}</h2>\n{body}\n</section>\n")
-}
-
-fn columns(names: &[&str]) -> String {
-    names.iter().map(column).collect()
-}
-
-fn column(name: &&str) -> String {
-    format!("<th scope=\"col\">{name}</th>")
+    ];
+    let target = about.target.as_str();
+    Page { title, verdict, target, sentence, facts: &facts, style: STYLE, script: None, body }.html()
 }
 
 fn example(Example { due, class, detail }: &Example) -> String {
@@ -300,20 +268,4 @@ fn figure(caption: &str, picture: &str, up: &[String], along: &[String]) -> Stri
         words(up),
         words(along)
     )
-}
-
-/// Foreign text as HTML: one line, fit for an element and for an attribute in quotes (HTML, 13.1.2.3 and 13.1.3).
-fn text(foreign: &str) -> String {
-    let mut escaped = String::with_capacity(foreign.len() + 16);
-    for character in sanitize::line(foreign).chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use shipkit_core::Hint;
 use shipkit_core::exit::ExitCode;
 
-/// What is written, in this order.
-const NAMES: [&str; 3] = ["smoke-test.json", "smoke-test.xml", "smoke-test.html"];
-
 /// A report that cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("`report`: `{}` cannot be written", path.display())]
-pub(crate) struct Unwritable {
+#[error("`{input}`: `{}` cannot be written", path.display())]
+pub struct Unwritable {
+    input: &'static str,
     path: PathBuf,
     source: std::io::Error,
 }
@@ -28,23 +26,30 @@ impl Hint for Unwritable {
     }
 }
 
-/// Makes the folder. Called before anything is asked, because nobody wants to hear of it after five minutes.
-pub(super) fn folder(path: &Path) -> Result<(), Unwritable> {
-    fs::create_dir_all(path).map_err(|source| Unwritable { path: path.to_owned(), source })
+/// Makes the folder that an input names. Called before anything is asked, because nobody wants to hear of it after five minutes.
+///
+/// # Errors
+/// When it cannot be made: exit 2.
+pub fn folder(input: &'static str, path: &Path) -> Result<(), Unwritable> {
+    fs::create_dir_all(path).map_err(|source| Unwritable { input, path: path.to_owned(), source })
 }
 
-/// Writes these texts beside the files that are to hold them, and renames all once each of them is there.
-pub(super) fn write(folder: &Path, texts: &[String; 3]) -> Result<(), Unwritable> {
+/// Writes texts into the folder that an input names, each under its name: first beside the files that are to hold them, and renames
+/// all once each of them is there.
+///
+/// # Errors
+/// When one cannot be written: exit 2.
+pub fn write(input: &'static str, folder: &Path, files: &[(String, String)]) -> Result<(), Unwritable> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| Unwritable { path, source }
+        move |source| Unwritable { input, path, source }
     };
     let half = |name: &str| folder.join(format!("{name}.part"));
-    for (name, text) in NAMES.iter().zip(texts) {
+    for (name, text) in files {
         let path = half(name);
         anew(&path, text).map_err(failed(&path))?;
     }
-    for name in NAMES {
+    for (name, _) in files {
         let path = folder.join(name);
         fs::rename(half(name), &path).map_err(failed(&path))?;
     }
@@ -64,19 +69,20 @@ fn anew(path: &Path, text: &str) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn texts(word: &str) -> [String; 3] {
-        ["json", "xml", "html"].map(|kind| format!("{word} {kind}"))
+    fn texts(word: &str) -> [(String, String); 3] {
+        ["json", "xml", "html"].map(|kind| (format!("x.{kind}"), format!("{word} {kind}")))
     }
 
     #[test]
     fn all_are_written_or_none() {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &texts("first")).unwrap();
+        write("output", folder.path(), &texts("first")).unwrap();
         // A folder where the last file is prepared: it cannot be.
-        fs::create_dir(folder.path().join("smoke-test.html.part")).unwrap();
-        let error = write(folder.path(), &texts("second")).unwrap_err();
+        fs::create_dir(folder.path().join("x.html.part")).unwrap();
+        let error = write("output", folder.path(), &texts("second")).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::Usage);
-        for (name, text) in NAMES.iter().zip(texts("first")) {
+        assert!(error.to_string().starts_with("`output`: `"), "{error}");
+        for (name, text) in texts("first") {
             assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text);
         }
     }
@@ -86,11 +92,11 @@ mod tests {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let victim = elsewhere.path().join("victim");
         fs::write(&victim, "mine").unwrap();
-        for name in ["smoke-test.json", "smoke-test.json.part"] {
+        for name in ["x.json", "x.json.part"] {
             std::os::unix::fs::symlink(&victim, folder.path().join(name)).unwrap();
         }
-        write(folder.path(), &texts("new")).unwrap();
+        write("output", folder.path(), &texts("new")).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
-        assert_eq!(fs::read_to_string(folder.path().join("smoke-test.json")).unwrap(), "new json");
+        assert_eq!(fs::read_to_string(folder.path().join("x.json")).unwrap(), "new json");
     }
 }
