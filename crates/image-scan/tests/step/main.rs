@@ -19,3 +19,4 @@ mod reports;
 mod rules;
 mod sbom;
 mod vex;
+mod workflow;
