@@ -57,10 +57,18 @@ pub(crate) async fn run(args: &IndexArgs, runner: &Runner) -> Result<Outcome, Fa
     let digest = push(&registry, repository, tag, &blobs).await?;
     let index = format!("{repository}@{digest}");
     runner.output("index", &index)?;
+    runner.summary(&summary(&whole, &index))?;
     if runner.is_json() {
         runner.data(&said(Some(index.clone())));
     }
     Ok(Outcome::pass(format!("{whole} is `{index}`")))
+}
+
+/// The step summary: what is there now, and what to write so that it is used.
+fn summary(whole: &str, index: &str) -> String {
+    format!(
+        "Stored {whole}. To judge by it, write into `shipkit.yml`:\n\n```yaml\nscan:\n  image:\n    advisories: {index}\n```\n"
+    )
 }
 
 /// The ecosystems of an index, in a sentence.

@@ -3,6 +3,7 @@
 
 mod finding;
 mod standing;
+mod title;
 
 use std::borrow::Cow;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 pub(crate) use standing::normal;
 pub use standing::{Doubt, Fix, Package, Standing};
 
-/// An advisory. Only what decides is read; details and references are not.
+/// An advisory. Only what decides is read; references are not, and of the details only a title where there is no summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Record {
     /// `CVE-2026-1234`, `DEBIAN-CVE-2026-1234`, `GHSA-...`, `MAL-...`.
@@ -26,7 +27,7 @@ pub struct Record {
     /// When it was taken back. Such a record says nothing about any package.
     #[serde(default, deserialize_with = "or_default")]
     pub withdrawn: Option<String>,
-    /// One line about it.
+    /// One line about it; the first sentence of the details where the source has none.
     #[serde(default, deserialize_with = "or_default")]
     pub summary: Option<String>,
     /// Other names of the same vulnerability.
@@ -43,10 +44,10 @@ pub struct Record {
     pub severity: Vec<Score>,
     /// The packages it is in.
     #[serde(default, deserialize_with = "or_default")]
-    pub affected: Vec<Affected>,
+    pub affected: Vec<Affected<'static>>,
     /// Whatever its source adds.
     #[serde(default, deserialize_with = "or_default")]
-    pub database_specific: Specific,
+    pub database_specific: Specific<'static>,
 }
 
 /// How bad, by one method.
@@ -60,24 +61,24 @@ pub struct Score {
     pub score: String,
 }
 
-/// One package, and which of its versions have it.
+/// One package, and which of its versions have it. What is only compared borrows its texts; records own them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Affected {
+pub struct Affected<'text> {
     /// Empty where only commits are listed.
     #[serde(default, deserialize_with = "or_default")]
     pub package: Named,
     /// Ranges of versions.
     #[serde(default, deserialize_with = "or_default")]
-    pub ranges: Vec<Range>,
+    pub ranges: Vec<Range<'text>>,
     /// Single versions.
     #[serde(default, deserialize_with = "or_default")]
-    pub versions: Vec<String>,
+    pub versions: Vec<Cow<'text, str>>,
     /// How bad it is in this package.
     #[serde(default, deserialize_with = "or_default")]
     pub severity: Vec<Score>,
     /// Whatever the ecosystem adds: the urgency, with Debian.
     #[serde(default, deserialize_with = "or_default")]
-    pub ecosystem_specific: Specific,
+    pub ecosystem_specific: Specific<'text>,
 }
 
 /// A package by ecosystem and name.
@@ -93,39 +94,46 @@ pub struct Named {
 
 /// What changed when.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Range {
+pub struct Range<'text> {
     /// `ECOSYSTEM`, `SEMVER`, or `GIT`, which is about commits and not about versions.
     #[serde(rename = "type", default, deserialize_with = "or_default")]
-    pub kind: Cow<'static, str>,
+    pub kind: Cow<'text, str>,
     /// In the order in which the record has them.
     #[serde(default, deserialize_with = "or_default")]
-    pub events: Vec<Event>,
+    pub events: Vec<Event<'text>>,
 }
 
 /// One change; one of them is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Event {
+pub struct Event<'text> {
     /// The first version with it; `0` is before all versions.
     #[serde(default, deserialize_with = "or_default")]
-    pub introduced: Option<String>,
+    pub introduced: Option<Cow<'text, str>>,
     /// The first version without it.
     #[serde(default, deserialize_with = "or_default")]
-    pub fixed: Option<String>,
+    pub fixed: Option<Cow<'text, str>>,
     /// The last version with it.
     #[serde(default, deserialize_with = "or_default")]
-    pub last_affected: Option<String>,
+    pub last_affected: Option<Cow<'text, str>>,
     /// The range says nothing about this version and later ones.
     #[serde(default, deserialize_with = "or_default")]
-    pub limit: Option<String>,
+    pub limit: Option<Cow<'text, str>>,
 }
 
 /// The two words that decide, out of objects in which anything may stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Specific {
+pub struct Specific<'text> {
     /// Debian's: `unimportant`, `low`, `not yet assigned`.
-    pub urgency: Option<String>,
+    pub urgency: Option<Cow<'text, str>>,
     /// GitHub's: `MODERATE`.
-    pub severity: Option<String>,
+    pub severity: Option<Cow<'text, str>>,
+}
+
+/// What a title is taken from.
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    details: Option<String>,
 }
 
 impl Record {
@@ -134,7 +142,12 @@ impl Record {
     /// # Errors
     /// When it is no JSON, has no `id`, or has parts of other types than OSV's.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+        let mut record: Self = serde_json::from_slice(json)?;
+        if record.summary.as_deref().is_none_or(|summary| summary.trim().is_empty()) {
+            let details = serde_json::from_slice(json).map(|Details { details }| details).unwrap_or_default();
+            record.summary = details.as_deref().and_then(title::of_details);
+        }
+        Ok(record)
     }
 
     /// Whether the package itself is the attack. No policy lets that pass.
@@ -168,10 +181,41 @@ impl Record {
     }
 }
 
-impl<'de> Deserialize<'de> for Specific {
+impl Affected<'_> {
+    /// The same with texts of its own.
+    pub(crate) fn into_owned(self) -> Affected<'static> {
+        let Self { package, ranges, versions, severity, ecosystem_specific } = self;
+        let Specific { urgency, severity: word } = ecosystem_specific;
+        Affected {
+            package,
+            ranges: ranges.into_iter().map(Range::into_owned).collect(),
+            versions: versions.into_iter().map(owned).collect(),
+            severity,
+            ecosystem_specific: Specific { urgency: urgency.map(owned), severity: word.map(owned) },
+        }
+    }
+}
+
+impl Range<'_> {
+    fn into_owned(self) -> Range<'static> {
+        let event = |event: Event<'_>| Event {
+            introduced: event.introduced.map(owned),
+            fixed: event.fixed.map(owned),
+            last_affected: event.last_affected.map(owned),
+            limit: event.limit.map(owned),
+        };
+        Range { kind: owned(self.kind), events: self.events.into_iter().map(event).collect() }
+    }
+}
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+impl<'de> Deserialize<'de> for Specific<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let word = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let word = |key: &str| value.get(key).and_then(Value::as_str).map(|word| Cow::Owned(word.to_owned()));
         Ok(Self { urgency: word("urgency"), severity: word("severity") })
     }
 }

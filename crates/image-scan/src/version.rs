@@ -33,13 +33,13 @@ pub enum Scheme {
 
 /// A version. Two versions of different schemes have no order.
 #[derive(Debug, Clone)]
-pub struct Version(Order);
+pub struct Version<'text>(Order<'text>);
 
 #[derive(Debug, Clone)]
-enum Order {
-    Debian(debian::Version),
-    Alpine(alpine::Version),
-    Semver(semver::Version),
+enum Order<'text> {
+    Debian(debian::Version<'text>),
+    Alpine(alpine::Version<'text>),
+    Semver(semver::Version<'text>),
     Pypi(pep440_rs::Version),
     Maven(maven::Version),
 }
@@ -71,12 +71,12 @@ impl Scheme {
     }
 }
 
-impl Version {
+impl<'text> Version<'text> {
     /// Reads a version.
     ///
     /// # Errors
     /// When the text is no version there.
-    pub fn parse(scheme: Scheme, text: &str) -> Result<Self, NotAVersion> {
+    pub fn parse(scheme: Scheme, text: &'text str) -> Result<Self, NotAVersion> {
         Order::parse(scheme, text)
             .map(Self)
             .ok_or_else(|| NotAVersion { scheme, text: text.chars().take(LONGEST).collect() })
@@ -86,7 +86,7 @@ impl Version {
     ///
     /// This is not `Ord`: Maven's own order has circles among odd versions, such as `1.0.alpha`, `1` and `1.foo`, and sorting needs an order without them.
     #[must_use]
-    pub fn order(&self, other: &Self) -> Option<Ordering> {
+    pub fn order(&self, other: &Version<'_>) -> Option<Ordering> {
         match (&self.0, &other.0) {
             (Order::Debian(this), Order::Debian(other)) => Some(this.order(other)),
             (Order::Alpine(this), Order::Alpine(other)) => Some(this.cmp(other)),
@@ -101,8 +101,8 @@ impl Version {
     }
 }
 
-impl Order {
-    fn parse(scheme: Scheme, text: &str) -> Option<Self> {
+impl<'text> Order<'text> {
+    fn parse(scheme: Scheme, text: &'text str) -> Option<Self> {
         if LONGEST < text.len() {
             return None;
         }

@@ -1,5 +1,6 @@
 //! `Sought`: what advisories say about the packages of an image.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::civil::Date;
@@ -64,7 +65,7 @@ impl Sought {
 
     /// What records say about them.
     pub(crate) fn vulnerabilities(&self, known: &Known) -> Vulnerabilities {
-        let mut by_name: HashMap<String, Vec<&Record>> = HashMap::new();
+        let mut by_name: HashMap<Cow<'_, str>, Vec<&Record>> = HashMap::new();
         for record in &known.records {
             // Spellings that may mean the same package come together here; which of them do is for the record to say.
             let names: BTreeSet<_> =

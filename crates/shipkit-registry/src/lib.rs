@@ -7,6 +7,7 @@
 //! ([`Registry::copy`]). What is written is read back: tags, and the listing of evidence, which most registries keep at a
 //! tag that every client rewrites. A request is tried again where that is safe; one deadline ends all of it.
 
+mod artifact;
 mod auth;
 mod blob;
 mod content;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use shipkit_core::{Digest, Tag};
 
+pub use artifact::{Artifact, Layer};
 pub use copy::{Along, Copied};
 pub use credentials::{Credentials, Login};
 pub use error::Error;

@@ -1,11 +1,13 @@
 //! Releases in a registry: one OCI artifact each, tagged with the commit.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use shipkit_core::release::ARTIFACT_TYPE;
 use shipkit_core::{Digest, Release, Repository, Tag};
 
 use crate::error::Error;
-use crate::{Descriptor, ManifestKind, Move, OCI_MANIFEST, Registry, Target};
+use crate::{Artifact, Descriptor, Layer, ManifestKind, Move, Registry, Target};
 
 /// Larger than any release: a thousand services with ten platforms each.
 const RELEASE_LIMIT: u64 = 2 * 1024 * 1024;
@@ -33,25 +35,16 @@ impl Registry {
     /// # Errors
     /// When the registry does not take it.
     pub async fn store_release(&self, repository: &Repository, release: &Release) -> Result<Digest, Error> {
-        let layer = json!(release).to_string().into_bytes();
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "artifactType": ARTIFACT_TYPE,
-            "config": pointer(&Descriptor::of(EMPTY_TYPE, EMPTY)),
-            "layers": [pointer(&Descriptor::of(ARTIFACT_TYPE, &layer))],
-            "annotations": {
-                "org.opencontainers.image.created": release.created,
-                "org.opencontainers.image.revision": release.commit,
-                "org.opencontainers.image.title": release.name,
-                "org.opencontainers.image.version": release.version,
-            },
-        });
-        self.put_blob(repository, EMPTY).await?;
-        self.put_blob(repository, layer).await?;
-        let bytes = manifest.to_string();
-        let target = Target::Digest(Digest::of(bytes.as_bytes()));
-        self.put_manifest(repository, &target, OCI_MANIFEST, bytes).await
+        let said = |name: &str, text: &str| (format!("org.opencontainers.image.{name}"), text.to_owned());
+        let annotations = BTreeMap::from([
+            said("created", &release.created.to_string()),
+            said("revision", &release.commit),
+            said("title", &release.name),
+            said("version", &release.version),
+        ]);
+        let bytes = json!(release).to_string().into();
+        let layers = vec![Layer { bytes, annotations: BTreeMap::new() }];
+        self.put_artifact(repository, Artifact { kind: ARTIFACT_TYPE, layers, annotations }).await
     }
 
     /// The release that `digest` identifies.

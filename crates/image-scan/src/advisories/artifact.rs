@@ -6,21 +6,18 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use shipkit_core::{Digest, ImageRef, Repository, Tag};
-use shipkit_registry::{Descriptor, Error, ManifestKind, Move, Registry, Target};
+use shipkit_registry::{Descriptor, Error, Layer, ManifestKind, Move, Registry, Target};
 
-use super::wanted::Wanted;
+use super::wanted::{Family, Wanted};
 use super::{AdvisoriesError, Blob, Index, family, some};
 
 /// What kind of artifact it is.
 const ARTIFACT_TYPE: &str = "application/vnd.shipkit.advisories.v1";
 /// What says which ecosystem a layer is about.
 const ECOSYSTEM: &str = "dev.shipkit.advisories.ecosystem";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The configuration of what has none (image-spec, "Guidance for an Empty Descriptor").
-const EMPTY: &[u8] = b"{}";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// What says when it was built.
+const CREATED: &str = "org.opencontainers.image.created";
 /// The most bytes of one blob: the largest real one has a hundredth of that.
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// How many blobs are fetched at once.
@@ -59,7 +56,7 @@ impl Artifact {
 
     /// The index of what these packages need.
     pub(super) async fn index(&self, wanted: &Wanted) -> Result<Index, AdvisoriesError> {
-        let ecosystems = wanted.families.values().flat_map(|family| &family.ecosystems);
+        let ecosystems = wanted.families.values().flat_map(Family::ecosystems);
         let mut needed = BTreeMap::new();
         for ecosystem in ecosystems {
             let here = [ecosystem.as_str(), family(ecosystem)];
@@ -103,26 +100,15 @@ pub async fn push(
     tag: &Tag,
     blobs: &[Blob],
 ) -> Result<Digest, Error> {
-    registry.put_blob(repository, EMPTY).await?;
-    let mut layers = Vec::new();
-    for blob in blobs {
-        let stored = registry.put_blob(repository, blob.bytes.clone()).await?;
-        layers.push(json!({"mediaType": ARTIFACT_TYPE, "digest": stored.digest, "size": stored.size,
-            "annotations": {ECOSYSTEM: blob.ecosystem}}));
-    }
+    let layer = |blob: &Blob| Layer {
+        bytes: blob.bytes.clone(),
+        annotations: BTreeMap::from([(ECOSYSTEM.to_owned(), blob.ecosystem.clone())]),
+    };
     let built = blobs.iter().map(|blob| blob.built).max();
-    let empty = Descriptor::of(EMPTY_TYPE, EMPTY);
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": ARTIFACT_TYPE,
-        "config": {"mediaType": EMPTY_TYPE, "digest": empty.digest, "size": empty.size},
-        "layers": layers,
-        "annotations": {"org.opencontainers.image.created": built},
-    });
-    let bytes = manifest.to_string();
-    let digest = Digest::of(bytes.as_bytes());
-    registry.put_manifest(repository, &Target::Digest(digest.clone()), MANIFEST, bytes).await?;
+    let annotations = built.map(|built| (CREATED.to_owned(), built.to_string())).into_iter().collect();
+    let layers = blobs.iter().map(layer).collect();
+    let artifact = shipkit_registry::Artifact { kind: ARTIFACT_TYPE, layers, annotations };
+    let digest = registry.put_artifact(repository, artifact).await?;
     registry.tag(&repository.at(&digest), tag, Move::Moving).await?;
     Ok(digest)
 }

@@ -80,7 +80,8 @@ impl Folder {
     pub(super) fn about(&self, wanted: &Wanted) -> Result<Known, AdvisoriesError> {
         let mut known = Known::default();
         for (family, packages) in &wanted.families {
-            let contents = self.read(family, &|record| packages.part_of(record))?;
+            let names = packages.names();
+            let contents = self.read(family, &|record| names.part_of(record))?;
             self.check(family, packages, &contents.ecosystems)?;
             known.records.extend(contents.records.into_values());
             known.unread.extend(contents.unread);
@@ -96,7 +97,7 @@ impl Folder {
         there: &BTreeSet<String>,
     ) -> Result<(), AdvisoriesError> {
         let is_there = |asked: &&String| there.contains(*asked) || there.contains(family);
-        match packages.ecosystems.iter().find(|asked| !is_there(asked)) {
+        match packages.ecosystems().find(|asked| !is_there(asked)) {
             Some(asked) => Err(self.missing(asked, some(there.iter().map(String::as_str)))),
             None => Ok(()),
         }

@@ -1,12 +1,17 @@
 //! `Index`: advisories in a compact form, one blob for each ecosystem or release, so that only what an image needs is read. Of a record it
 //! keeps what decides, the day it was published, and the beginning of its summary.
+//!
+//! A blob is the line that says so, the ecosystem, when it was built and when its newest record was changed; then a number, and a frame of
+//! zstd with so many bytes: what could not be understood, how many bytes each block of records has, the packages by name (each with the
+//! size of its rows, and how many records are named in them for the first time), and their rows. A row is which record it belongs to
+//! (none back from the next new one, or so many) and what the record says of the package. Then come the blocks, a frame of zstd for
+//! each: records with their sizes, in the order in which rows name them. Numbers have seven bits a byte; a text has its size before it.
 
 mod build;
 mod cursor;
 mod entry;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -14,16 +19,16 @@ use bytes::Bytes;
 use cursor::{Cursor, Damaged};
 use jiff::Timestamp;
 
-use super::wanted::{Family, Wanted};
+use super::wanted::{Family, Sought, Wanted};
 use super::{AdvisoriesError, Folder, Known, family, some};
-use crate::osv::{Named, Record};
+use crate::osv::{Affected, Named, Record};
 
 /// How a blob begins: what it is, and the version of its form.
-const MAGIC: &[u8] = b"shipkit-advisories-1\n";
+const MAGIC: &[u8] = b"shipkit-advisories-2\n";
 /// The most that a blob may unpack to: the largest real one has a tenth of that.
-const UNPACKED: u64 = 64 * 1024 * 1024;
-/// How far back its frame may refer, as a power of two.
-const WINDOW: u32 = 27;
+const UNPACKED: usize = 64 * 1024 * 1024;
+/// How many records are in one frame. Only frames with records that an image needs are unpacked.
+const BLOCK: usize = 1024;
 /// The most bytes that are read of a blob about the packages of one image.
 const ABOUT: usize = 16 * 1024 * 1024;
 
@@ -86,7 +91,7 @@ impl Index {
     pub(super) fn about(&self, wanted: &Wanted) -> Result<Known, AdvisoriesError> {
         let mut blobs = Vec::new();
         for (family, packages) in &wanted.families {
-            for ecosystem in &packages.ecosystems {
+            for ecosystem in packages.ecosystems() {
                 blobs.push((family, ecosystem, packages, self.blob(ecosystem)?));
             }
         }
@@ -152,88 +157,162 @@ impl Blob {
 
     /// The records about packages, by id; and the names of those that could not be understood.
     fn read(&self, asked: &str, packages: &Family) -> Result<(Records, Vec<String>), Damaged> {
+        let mut unpacker = Unpacker::new()?;
+        let mut frames = Cursor::new(self.bytes.get(self.start..).unwrap_or_default());
+        let size = frames.number()?;
+        let first = unpacker.unpacked(frames.bytes(size)?)?;
+        let body = Body::read(&first)?;
+        let mut hits = body.hits(packages.of_ecosystem(asked))?;
+        // Rows of one record are neighbours then, and those of one block.
+        hits.sort_by_key(|hit| hit.record);
         let mut records = Records::new();
-        let body = unpacked(self.bytes.get(self.start..).unwrap_or_default())?;
-        let body = Body::read(&body)?;
-        let wanted = packages.of_ecosystem(asked);
         let mut left = ABOUT;
-        let mut at = body.rows;
-        for (key, size) in &body.packages {
-            let bytes = at.bytes(*size)?;
-            let Some(installed) = wanted.get(*key) else { continue };
-            left = left.checked_sub(*size).ok_or(Damaged::LARGE)?;
-            let mut rows = Cursor::new(bytes);
-            while !rows.rest().is_empty() {
-                let (number, mut entry) = (rows.number()?, entry::read(&mut rows)?);
-                // Most that is known is not about the version, and then the record need not be read.
-                if installed.iter().all(|one| one.is_without(&entry)) {
-                    continue;
-                }
-                let bytes = body.record(number)?;
-                left = left.checked_sub(bytes.len()).ok_or(Damaged::LARGE)?;
-                entry.package = Named { ecosystem: self.ecosystem.clone(), name: (*key).to_owned() };
-                let record = entry::read_record(bytes)?;
-                records.entry(record.id.clone()).or_insert(record).affected.push(entry);
+        let (mut hits, mut start) = (hits.into_iter().peekable(), 0_usize);
+        for size in body.blocks {
+            let frame = frames.bytes(size)?;
+            let end = start.saturating_add(BLOCK);
+            let mut of_block = Vec::new();
+            while let Some(hit) = hits.next_if(|hit| hit.record < end) {
+                of_block.push(hit);
             }
+            if !of_block.is_empty() {
+                let block = unpacker.unpacked(frame)?;
+                left = left.checked_sub(block.len()).ok_or(Damaged::LARGE)?;
+                self.take(&block, start, of_block, &mut records)?;
+            }
+            start = end;
+        }
+        if hits.next().is_some() {
+            return Err(Damaged::NO_RECORD);
+        }
+        if !frames.rest().is_empty() {
+            return Err(Damaged("there is something behind its end"));
         }
         Ok((records, body.unread))
+    }
+
+    /// Reads those records of a block that rows name. The first of it has this number.
+    fn take(&self, block: &[u8], start: usize, hits: Vec<Hit>, records: &mut Records) -> Result<(), Damaged> {
+        let (mut cursor, mut number) = (Cursor::new(block), start);
+        let mut current: Option<(usize, Record)> = None;
+        for hit in hits {
+            let mut record = match current.take() {
+                Some((at, record)) if at == hit.record => record,
+                done => {
+                    records.extend(done.map(|(_, record)| (record.id.clone(), record)));
+                    let mut bytes: &[u8] = &[];
+                    while number <= hit.record {
+                        let size = cursor.number().map_err(|_damaged| Damaged::NO_RECORD)?;
+                        bytes = cursor.bytes(size)?;
+                        number = number.saturating_add(1);
+                    }
+                    entry::read_record(bytes)?
+                }
+            };
+            let package = Named { ecosystem: self.ecosystem.clone(), name: hit.key };
+            record.affected.push(Affected { package, ..hit.entry });
+            current = Some((hit.record, record));
+        }
+        records.extend(current.map(|(_, record)| (record.id.clone(), record)));
+        Ok(())
     }
 }
 
 /// Records by id.
 type Records = BTreeMap<String, Record>;
 
-/// The parts of an unpacked blob.
+/// A row that may be about an installed version.
+struct Hit {
+    /// The number of the record.
+    record: usize,
+    /// The name of the package.
+    key: String,
+    entry: Affected<'static>,
+}
+
+/// The parts of the first frame.
 struct Body<'bytes> {
     unread: Vec<String>,
-    /// The keys of the packages, and how many bytes of rows each has.
-    packages: Vec<(&'bytes str, usize)>,
-    /// Where each record begins.
-    starts: Vec<usize>,
+    /// How many bytes each block of records has.
+    blocks: Vec<usize>,
+    packages: Cursor<'bytes>,
     rows: Cursor<'bytes>,
-    records: &'bytes [u8],
 }
 
 impl<'bytes> Body<'bytes> {
     fn read(bytes: &'bytes [u8]) -> Result<Self, Damaged> {
         let mut cursor = Cursor::new(bytes);
         let unread = cursor.many(|cursor| cursor.text().map(str::to_owned))?;
-        let packages = cursor.many(|cursor| Ok((cursor.text()?, cursor.number()?)))?;
-        let sizes = cursor.many(Cursor::number)?;
-        let rows = packages.iter().fold(0_usize, |sum, (_, size)| sum.saturating_add(*size));
-        let rows = Cursor::new(cursor.bytes(rows)?);
-        let mut end = 0_usize;
-        let mut starts = Vec::with_capacity(sizes.len());
-        for size in sizes {
-            starts.push(end);
-            end = end.saturating_add(size);
-        }
-        let records = cursor.bytes(end)?;
-        if !cursor.rest().is_empty() {
-            return Err(Damaged("there is something behind its end"));
-        }
-        Ok(Self { unread, packages, starts, rows, records })
+        let blocks = cursor.many(Cursor::number)?;
+        let size = cursor.number()?;
+        let packages = Cursor::new(cursor.bytes(size)?);
+        Ok(Self { unread, blocks, packages, rows: cursor })
     }
 
-    fn record(&self, number: usize) -> Result<&'bytes [u8], Damaged> {
-        let start = *self.starts.get(number).ok_or(Damaged("it names a record that it has not"))?;
-        let end = self.starts.get(number.saturating_add(1)).copied().unwrap_or(self.records.len());
-        self.records.get(start..end).ok_or(Damaged::SHORT)
+    /// The rows about packages that do not say for sure that the installed versions are without it. Names on both sides are in their
+    /// order, and so each is looked at once.
+    fn hits(&self, sought: Vec<Sought<'_>>) -> Result<Vec<Hit>, Damaged> {
+        let (mut packages, mut rows, mut first) = (self.packages, self.rows, 0_usize);
+        let mut sought = sought.into_iter().peekable();
+        let (mut hits, mut left, mut last): (_, _, &[u8]) = (Vec::new(), ABOUT, &[]);
+        while !packages.rest().is_empty() {
+            let size = packages.number()?;
+            let key = packages.bytes(size)?;
+            let (size, new) = (packages.number()?, packages.number()?);
+            if !last.is_empty() && key <= last {
+                return Err(Damaged("its packages are in no order"));
+            }
+            last = key;
+            let of_key = rows.bytes(size)?;
+            while sought.next_if(|one| one.key.as_bytes() < key).is_some() {}
+            if let Some(one) = sought.next_if(|one| one.key.as_bytes() == key) {
+                left = left.checked_sub(size).ok_or(Damaged::LARGE)?;
+                one.hits(Cursor::new(of_key), first, &mut hits)?;
+            }
+            first = first.saturating_add(new);
+        }
+        if rows.rest().is_empty() { Ok(hits) } else { Err(Damaged("there is something behind its rows")) }
     }
 }
 
-fn unpacked(frame: &[u8]) -> Result<Vec<u8>, Damaged> {
-    let damaged = |_cause: std::io::Error| Damaged("it cannot be unpacked");
-    let mut decoder = zstd::Decoder::with_buffer(frame).map_err(damaged)?;
-    decoder.window_log_max(WINDOW).map_err(damaged)?;
-    // What the frame says of its size is believed as far as the limit goes, and spares moving it as it grows.
-    let said = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten().unwrap_or(0);
-    let mut bytes = Vec::with_capacity(usize::try_from(said.min(UNPACKED)).unwrap_or(0));
-    decoder.take(UNPACKED + 1).read_to_end(&mut bytes).map_err(damaged)?;
-    if u64::try_from(bytes.len()).is_ok_and(|size| size <= UNPACKED) {
-        Ok(bytes)
-    } else {
-        Err(Damaged::LARGE)
+impl Sought<'_> {
+    /// The first record that the rows are the first to name has this number.
+    fn hits(&self, mut rows: Cursor<'_>, first: usize, hits: &mut Vec<Hit>) -> Result<(), Damaged> {
+        let mut next = first;
+        while !rows.rest().is_empty() {
+            let back = rows.number()?;
+            let record = next.checked_sub(back).ok_or(Damaged::NO_RECORD)?;
+            if back == 0 {
+                next = next.saturating_add(1);
+            }
+            let entry = entry::read(&mut rows)?;
+            // Most that is known is not about the version, and then the record need not be read.
+            if !self.installed.iter().all(|one| one.is_without(&entry)) {
+                hits.push(Hit { record, key: self.key.clone().into_owned(), entry: entry.into_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks frames, up to the limit for all of them together.
+struct Unpacker {
+    context: zstd::bulk::Decompressor<'static>,
+    left: usize,
+}
+
+impl Unpacker {
+    fn new() -> Result<Self, Damaged> {
+        let context = zstd::bulk::Decompressor::new().map_err(|_cause| Damaged::PACKED)?;
+        Ok(Self { context, left: UNPACKED })
+    }
+
+    fn unpacked(&mut self, frame: &[u8]) -> Result<Vec<u8>, Damaged> {
+        // A frame that says less than it holds is refused by what unpacks it.
+        let said = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten().ok_or(Damaged::PACKED)?;
+        let said = usize::try_from(said).map_err(|_too_large| Damaged::LARGE)?;
+        self.left = self.left.checked_sub(said).ok_or(Damaged::LARGE)?;
+        self.context.decompress(frame, said).map_err(|_cause| Damaged::PACKED)
     }
 }
 

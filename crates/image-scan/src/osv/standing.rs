@@ -1,5 +1,6 @@
 //! `Standing`: what one record says about one package.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::{Affected, Event, Range, Record};
@@ -119,7 +120,7 @@ impl Record {
     }
 }
 
-impl Affected {
+impl Affected<'_> {
     /// An entry without a release is about all of them.
     pub(crate) fn is_about(&self, package: &Package<'_>) -> bool {
         let (listed, asked) = (self.package.ecosystem.as_str(), package.ecosystem);
@@ -143,7 +144,7 @@ impl Affected {
         &self,
         package: &Package<'_>,
         scheme: Option<Scheme>,
-        installed: Option<&Version>,
+        installed: Option<&Version<'_>>,
     ) -> Standing {
         let is_written = self.versions.iter().any(|version| version == package.version);
         let Some(scheme) = scheme else {
@@ -153,17 +154,16 @@ impl Affected {
                 Standing::CannotTell(Doubt::Ecosystem)
             };
         };
-        let ranges: Vec<_> = self.ranges.iter().filter(|range| range.kind != "GIT").collect();
-        let said = ranges
-            .iter()
+        let ranges = || self.ranges.iter().filter(|range| range.kind != "GIT");
+        let said = ranges()
             .map(|range| range.standing(scheme, installed))
             .fold(Standing::NotAffected, |said, more| said.and(more, Some(scheme)));
         let is_listed = || is_written || installed.is_some_and(|version| self.lists(scheme, version));
-        let is_silent = self.versions.is_empty() && ranges.iter().all(|range| range.turns().next().is_none());
+        let is_silent = self.versions.is_empty() && ranges().all(|range| range.turns().next().is_none());
         match said {
             Standing::Affected(fix) => Standing::Affected(fix),
             Standing::NotAffected | Standing::CannotTell(_) if is_listed() => {
-                let fixes = ranges.iter().map(|range| range.next_fix(scheme, installed));
+                let fixes = ranges().map(|range| range.next_fix(scheme, installed));
                 Standing::Affected(fixes.fold(Fix::None, |fix, more| fix.or(more, scheme)))
             }
             Standing::NotAffected if is_silent => Standing::CannotTell(Doubt::NoVersions),
@@ -183,21 +183,21 @@ impl Affected {
                 said.any(|range| matches!(range.standing(scheme, installed.as_ref()), Standing::Affected(_)))
             })
         };
-        self.versions.iter().map(String::as_str).filter(move |version| !is_known(version))
+        self.versions.iter().map(AsRef::as_ref).filter(move |version| !is_known(version))
     }
 
     /// Whether it is one of the listed versions, however it is written.
-    fn lists(&self, scheme: Scheme, version: &Version) -> bool {
-        let is_equal = |listed: &String| {
+    fn lists(&self, scheme: Scheme, version: &Version<'_>) -> bool {
+        let is_equal = |listed: &Cow<'_, str>| {
             Version::parse(scheme, listed).is_ok_and(|listed| listed.order(version) == Some(Ordering::Equal))
         };
         self.versions.iter().any(is_equal)
     }
 }
 
-impl Range {
+impl Range<'_> {
     /// The event that is the last one before the version decides; of equal ones, that which stands later.
-    fn standing(&self, scheme: Scheme, installed: Option<&Version>) -> Standing {
+    fn standing(&self, scheme: Scheme, installed: Option<&Version<'_>>) -> Standing {
         let is_all = !self.turns().any(|(turn, version)| turn != Turn::Introduced || version != "0");
         let Some(installed) = installed else {
             let is_sure = is_all && self.turns().next().is_some() && self.limits().next().is_none();
@@ -207,7 +207,7 @@ impl Range {
                 Standing::CannotTell(Doubt::Installed)
             };
         };
-        let mut last: Option<(Turn, Option<Version>)> = None;
+        let mut last: Option<(Turn, Option<Version<'_>>)> = None;
         let unread = |limit: &&str| *limit != "*" && Version::parse(scheme, limit).is_err();
         let mut doubt = self.limits().find(unread).map(|limit| (false, limit.to_owned()));
         for (turn, text) in self.turns() {
@@ -223,7 +223,7 @@ impl Range {
                 (Turn::Introduced | Turn::Fixed, order) => order != Ordering::Greater,
                 (Turn::LastAffected, order) => order == Ordering::Less,
             };
-            let is_later = |(_, last): &(Turn, Option<Version>)| {
+            let is_later = |(_, last): &(Turn, Option<Version<'_>>)| {
                 order(version.as_ref(), last.as_ref()) != Ordering::Less
             };
             if is_reached && last.as_ref().is_none_or(is_later) {
@@ -240,7 +240,7 @@ impl Range {
     }
 
     /// A limit that cannot be read does not limit, nor does `*`.
-    fn is_within_limits(&self, scheme: Scheme, installed: &Version) -> bool {
+    fn is_within_limits(&self, scheme: Scheme, installed: &Version<'_>) -> bool {
         let is_before = |limit: &str| {
             let limit = Version::parse(scheme, limit).ok();
             limit.is_none_or(|limit| installed.order(&limit) == Some(Ordering::Less))
@@ -249,14 +249,14 @@ impl Range {
     }
 
     /// The first version without it after the installed one, or else the last one with it.
-    fn next_fix(&self, scheme: Scheme, installed: Option<&Version>) -> Fix {
+    fn next_fix(&self, scheme: Scheme, installed: Option<&Version<'_>>) -> Fix {
         let first = |wanted: Turn, is_after: fn(Ordering) -> bool| {
-            let mut first: Option<(Version, &str)> = None;
+            let mut first: Option<(Version<'_>, &str)> = None;
             for (_, text) in self.turns().filter(|(turn, _)| *turn == wanted) {
                 let Ok(version) = Version::parse(scheme, text) else { continue };
                 let is_candidate = is_after(order(Some(&version), installed));
                 let is_earlier =
-                    |(first, _): &(Version, &str)| order(Some(&version), Some(first)) == Ordering::Less;
+                    |(first, _): &(Version<'_>, &str)| order(Some(&version), Some(first)) == Ordering::Less;
                 if is_candidate && first.as_ref().is_none_or(is_earlier) {
                     first = Some((version, text));
                 }
@@ -277,7 +277,7 @@ impl Range {
     }
 }
 
-impl Event {
+impl Event<'_> {
     fn turns(&self) -> [(Turn, Option<&str>); 3] {
         [
             (Turn::Introduced, self.introduced.as_deref()),
@@ -288,7 +288,7 @@ impl Event {
 }
 
 /// Nothing is before all versions.
-fn order(left: Option<&Version>, right: Option<&Version>) -> Ordering {
+fn order(left: Option<&Version<'_>>, right: Option<&Version<'_>>) -> Ordering {
     match (left, right) {
         (Some(left), Some(right)) => left.order(right).unwrap_or(Ordering::Equal),
         (left, right) => left.is_some().cmp(&right.is_some()),
@@ -296,7 +296,12 @@ fn order(left: Option<&Version>, right: Option<&Version>) -> Ordering {
 }
 
 /// A name of a Python package as PEP 503 has it.
-pub(crate) fn normal(name: &str) -> String {
+pub(crate) fn normal(name: &str) -> Cow<'_, str> {
+    let is_kept = |byte: u8| !byte.is_ascii_uppercase() && !b"_.".contains(&byte);
+    let has_words = !name.starts_with('-') && !name.ends_with('-') && !name.contains("--");
+    if has_words && name.bytes().all(is_kept) {
+        return Cow::Borrowed(name);
+    }
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
-    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
+    Cow::Owned(words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-"))
 }

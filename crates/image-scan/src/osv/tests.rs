@@ -28,6 +28,22 @@ fn fixed(version: &str) -> Standing {
 }
 
 #[test]
+fn a_record_without_a_summary_has_the_first_sentence_of_its_details_for_a_title() {
+    let title = |more: Value| {
+        let mut value = json!({"id": "CVE-1"});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record(&value).summary
+    };
+    assert_eq!(title(json!({"details": "A flaw. It is bad."})).as_deref(), Some("A flaw"));
+    assert_eq!(title(json!({"summary": " ", "details": "A flaw."})).as_deref(), Some("A flaw"));
+    assert_eq!(title(json!({"summary": "S", "details": "A flaw."})).as_deref(), Some("S"));
+    assert_eq!(
+        [title(json!({})), title(json!({"details": null})), title(json!({"details": 7}))],
+        [None, None, None]
+    );
+}
+
+#[test]
 fn the_last_event_before_a_version_decides() {
     // Not in order, as records may be.
     let record =

@@ -11,32 +11,32 @@ const POST: [&str; 5] = ["cvs", "svn", "git", "hg", "p"];
 
 /// A version of an Alpine package: its tokens, the last of which is `End`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(Vec<Token>);
+pub(super) struct Version<'text>(Vec<Token<'text>>);
 
 /// Where two versions go on differently, the kind of token decides: the order is that of the lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Token {
+enum Token<'text> {
     Pre(usize),
     End,
-    Revision(Number),
-    Hash(String),
-    SuffixNumber(Number),
+    Revision(Number<'text>),
+    Hash(&'text str),
+    SuffixNumber(Number<'text>),
     Post(usize),
     /// Dots with no digits after them, as in `0.8.21.r2`.
     Empty,
     Letter(char),
-    Digits(Digits),
+    Digits(Digits<'text>),
 }
 
 /// A leading zero makes a fraction of a number: `1.01` is before `1.1`, and so is `1.010`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Digits {
-    Fraction(String),
-    Whole(Number),
+enum Digits<'text> {
+    Fraction(&'text str),
+    Whole(Number<'text>),
 }
 
-impl Version {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+impl<'text> Version<'text> {
+    pub(super) fn parse(text: &'text str) -> Option<Self> {
         let (first, mut rest) = split_digits(text);
         let mut tokens = vec![match first {
             "" => Token::Empty,
@@ -52,7 +52,7 @@ impl Version {
 }
 
 /// Reads one token and its number; gives what is left. Each kind may follow only some others.
-fn next<'text>(tokens: &mut Vec<Token>, text: &'text str) -> Option<&'text str> {
+fn next<'text>(tokens: &mut Vec<Token<'text>>, text: &'text str) -> Option<&'text str> {
     let last = tokens.last()?;
     let is_in_numbers = matches!(last, Token::Digits(_) | Token::Empty);
     let is_before_hash = !matches!(last, Token::Hash(_) | Token::Revision(_));
@@ -68,7 +68,7 @@ fn next<'text>(tokens: &mut Vec<Token>, text: &'text str) -> Option<&'text str> 
         '_' if is_before_hash => suffix(tokens, after),
         '~' if is_before_hash => {
             let (hash, rest) = split(after, |c| matches!(c, '0'..='9' | 'a'..='f'));
-            tokens.push(Token::Hash(hash.to_owned()));
+            tokens.push(Token::Hash(hash));
             (!hash.is_empty()).then_some(rest)
         }
         '-' if !matches!(last, Token::Revision(_)) => {
@@ -80,17 +80,17 @@ fn next<'text>(tokens: &mut Vec<Token>, text: &'text str) -> Option<&'text str> 
     }
 }
 
-fn digits<'text>(tokens: &mut Vec<Token>, text: &'text str) -> &'text str {
+fn digits<'text>(tokens: &mut Vec<Token<'text>>, text: &'text str) -> &'text str {
     let (digits, rest) = split_digits(text);
     tokens.push(match digits {
         "" => Token::Empty,
-        _ if digits.starts_with('0') => Token::Digits(Digits::Fraction(digits.to_owned())),
+        _ if digits.starts_with('0') => Token::Digits(Digits::Fraction(digits)),
         _ => Token::Digits(Digits::Whole(Number::of(digits))),
     });
     rest
 }
 
-fn suffix<'text>(tokens: &mut Vec<Token>, text: &'text str) -> Option<&'text str> {
+fn suffix<'text>(tokens: &mut Vec<Token<'text>>, text: &'text str) -> Option<&'text str> {
     let (word, rest) = split(text, |c| c.is_ascii_lowercase());
     let place = |words: &[&str]| words.iter().position(|known| *known == word);
     tokens.push(place(&PRE).map(Token::Pre).or_else(|| place(&POST).map(Token::Post))?);

@@ -7,14 +7,14 @@ use super::number::{self, split, split_digits};
 
 /// A version of a Debian package.
 #[derive(Debug, Clone)]
-pub(super) struct Version {
-    epoch: Number,
-    upstream: String,
-    revision: String,
+pub(super) struct Version<'text> {
+    epoch: Number<'text>,
+    upstream: &'text str,
+    revision: &'text str,
 }
 
-impl Version {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+impl<'text> Version<'text> {
+    pub(super) fn parse(text: &'text str) -> Option<Self> {
         let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, "0"));
         let is_number = !epoch.is_empty() && epoch.bytes().all(|b| b.is_ascii_digit());
@@ -24,14 +24,13 @@ impl Version {
             && revision.bytes().all(|b| b.is_ascii_alphanumeric() || b".+~".contains(&b));
         (is_number && is_upstream && is_revision).then(|| Self {
             epoch: Number::of(epoch),
-            upstream: upstream.to_owned(),
-            revision: revision.to_owned(),
+            upstream,
+            revision,
         })
     }
 
-    pub(super) fn order(&self, other: &Self) -> Ordering {
-        let rest =
-            || order(&self.upstream, &other.upstream).then_with(|| order(&self.revision, &other.revision));
+    pub(super) fn order(&self, other: &Version<'_>) -> Ordering {
+        let rest = || order(self.upstream, other.upstream).then_with(|| order(self.revision, other.revision));
         self.epoch.cmp(&other.epoch).then_with(rest)
     }
 }
@@ -58,11 +57,9 @@ fn split_word(text: &str) -> (&str, &str) {
 
 fn order_of_words(left: &str, right: &str) -> Ordering {
     let places = left.len().max(right.len());
-    let weights = |word: &str| -> Vec<i32> {
-        let bytes = word.bytes().map(weight);
-        bytes.chain(std::iter::repeat(0)).take(places).collect()
-    };
-    weights(left).cmp(&weights(right))
+    let (left, right) = (left.bytes().map(weight), right.bytes().map(weight));
+    let end = || std::iter::repeat(0);
+    left.chain(end()).take(places).cmp(right.chain(end()).take(places))
 }
 
 /// A tilde is before the end of a word, which is before letters, which are before all else.

@@ -17,7 +17,7 @@ pub(super) struct Version(Vec<Vec<Item>>);
 
 #[derive(Debug, Clone)]
 enum Item {
-    Number(Number),
+    Number(Number<'static>),
     Word { rank: usize, word: String },
 }
 
@@ -27,7 +27,7 @@ enum Place<'version> {
     Nothing,
     Word(usize, &'version str),
     Rest(&'version Item),
-    Number(&'version Number),
+    Number(&'version Number<'static>),
 }
 
 impl Version {
@@ -116,8 +116,11 @@ fn read(text: &str, parts: &mut Vec<Vec<Item>>) {
         while !rest.is_empty() {
             let is_digits = rest.starts_with(|c: char| c.is_ascii_digit());
             let (run, after) = super::number::split(rest, |c| c.is_ascii_digit() == is_digits);
-            let item =
-                if is_digits { Item::Number(Number::of(run)) } else { Item::of_word(run, !after.is_empty()) };
+            let item = if is_digits {
+                Item::Number(Number::of(run).owned())
+            } else {
+                Item::of_word(run, !after.is_empty())
+            };
             add(Some(item), rest.len() < dotted.len());
             rest = after;
         }

@@ -1,15 +1,21 @@
 //! `Number`: a whole number of any length, as versions have them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// Dates and commits make numbers that no machine word holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Number(String);
+pub(super) struct Number<'text>(Cow<'text, str>);
 
-impl Number {
+impl<'text> Number<'text> {
     /// Of ASCII digits; no digits are zero.
-    pub(super) fn of(digits: &str) -> Self {
-        Self(digits.trim_start_matches('0').to_owned())
+    pub(super) fn of(digits: &'text str) -> Self {
+        Self(Cow::Borrowed(digits.trim_start_matches('0')))
+    }
+
+    /// The same of a text that does not last.
+    pub(super) fn owned(self) -> Number<'static> {
+        Number(Cow::Owned(self.0.into_owned()))
     }
 
     pub(super) fn is_zero(&self) -> bool {
@@ -17,7 +23,7 @@ impl Number {
     }
 }
 
-impl Ord for Number {
+impl Ord for Number<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         order(&self.0, &other.0)
     }
@@ -29,7 +35,7 @@ pub(super) fn order(left: &str, right: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 
-impl PartialOrd for Number {
+impl PartialOrd for Number<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

@@ -179,12 +179,12 @@ fn key(name: &str) -> String {
 }
 
 /// The versions that an entry names; of long lists only some.
-pub(crate) fn named(entry: &Affected) -> impl Iterator<Item = &str> {
+pub(crate) fn named(entry: &Affected<'static>) -> impl Iterator<Item = &str> {
     let events = entry.ranges.iter().filter(|range| range.kind != "GIT").flat_map(|range| &range.events);
     let in_events = events.flat_map(|event| {
         [&event.introduced, &event.fixed, &event.last_affected].into_iter().filter_map(Option::as_deref)
     });
-    in_events.chain(entry.versions.iter().step_by(7).map(String::as_str))
+    in_events.chain(entry.versions.iter().step_by(7).map(AsRef::as_ref))
 }
 
 /// The same numbers for the same seed everywhere.

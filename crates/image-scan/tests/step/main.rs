@@ -24,3 +24,4 @@ mod rules;
 mod saved;
 mod sbom;
 mod vex;
+mod workflow;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use shipkit_core::release::{PublishTags, ServiceImage};
 use shipkit_core::{Digest, Release};
-use shipkit_registry::{Error, Move, version_tag};
+use shipkit_registry::{Error, Move, OCI_MANIFEST, Target, version_tag};
 use shipkit_tests::server::registry::{Options, Registry};
 
 use crate::{anonymous, repository, seed};
@@ -53,6 +54,26 @@ async fn a_release_is_found_by_digest_commit_and_version() {
     }
     let error = client.find_release(&repository, "no such thing").await.unwrap_err();
     assert!(matches!(error, Error::NotAReleaseName(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_release_is_an_artifact_with_one_layer_and_an_empty_configuration() {
+    let server = Registry::start(Options::default());
+    let repository = repository(&server, "acme/release");
+    let client = anonymous();
+    let digest = client.store_release(&repository, &release()).await.unwrap();
+    let manifest = client.manifest(&repository, &Target::Digest(digest)).await.unwrap();
+    let layer = json!(release()).to_string();
+    let kind = "application/vnd.shipkit.release.v1+json";
+    let said = |name: &str| format!("org.opencontainers.image.{name}");
+    let wanted = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": kind,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": Digest::of(b"{}"), "size": 2},
+        "layers": [{"mediaType": kind, "digest": Digest::of(layer.as_bytes()), "size": layer.len()}],
+        "annotations": {said("created"): "2026-01-02T03:04:05Z", said("revision"): COMMIT, said("title"): "shop",
+            said("version"): "1.4.0"},
+    });
+    assert_eq!(serde_json::from_slice::<Value>(&manifest.bytes).unwrap(), wanted);
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! Builds blobs out of a folder.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
 use super::cursor::{write_many, write_number, write_optional, write_text};
-use super::{Blob, MAGIC, entry};
+use super::{BLOCK, Blob, MAGIC, entry};
 use crate::advisories::folder::{Contents, Folder};
 use crate::advisories::wanted::key;
 use crate::advisories::{AdvisoriesError, family, some};
-use crate::osv::Record;
+use crate::osv::{Affected, Record};
 
 /// The highest level that needs no more memory to unpack than others.
 const LEVEL: i32 = 19;
@@ -29,10 +30,14 @@ pub(super) fn blobs(folder: &Folder, ecosystem: &str, now: Timestamp) -> Result<
 
 /// What decides of a record; nothing where it was withdrawn or is about no package of the family.
 fn part(mut record: Record, of: &str) -> Option<Record> {
+    // Nearly every record is about all releases, and so the blob of each would have the same titles.
+    if of == "Alpine" {
+        record.summary = None;
+    }
     record.affected.retain(|entry| family(&entry.package.ecosystem) == of);
     for entry in &mut record.affected {
         entry.ranges.retain(|range| range.kind != "GIT");
-        let telling = entry.telling_versions().map(str::to_owned).collect();
+        let telling = entry.telling_versions().map(|version| Cow::Owned(version.to_owned())).collect();
         entry.versions = telling;
     }
     (!record.affected.is_empty() && record.withdrawn.is_none()).then_some(record)
@@ -44,44 +49,92 @@ fn blob(contents: &Contents, ecosystem: &str, now: Timestamp) -> Result<Blob, Ad
     write_text(&mut bytes, &now.to_string());
     write_optional(&mut bytes, contents.newest.map(|newest| newest.to_string()).as_deref());
     let failed = |source| AdvisoriesError::Read { place: format!("the index of {ecosystem}"), source };
-    bytes.extend(zstd::bulk::compress(&body(contents, ecosystem), LEVEL).map_err(failed)?);
+    let body = Body::of(contents, ecosystem);
+    let blocks: Vec<_> =
+        body.blocks().iter().map(|block| packed(block)).collect::<Result<_, _>>().map_err(failed)?;
+    let first = packed(&body.first(contents, &blocks)).map_err(failed)?;
+    write_number(&mut bytes, first.len());
+    bytes.extend(first);
+    bytes.extend(blocks.concat());
     // What is written can be read, or it is not written.
     Blob::new(bytes.into()).map_err(|damaged| damaged.of(ecosystem))
 }
 
-fn body(contents: &Contents, ecosystem: &str) -> Vec<u8> {
-    let mut records = Vec::new();
-    let mut sizes = Vec::new();
-    let mut rows: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for record in contents.records.values() {
-        let mut is_about = false;
-        for affected in &record.affected {
-            let listed = &affected.package.ecosystem;
-            // An entry without a release is about all of them.
-            if listed == ecosystem || listed == family(ecosystem) {
-                let rows = rows.entry(key(ecosystem, &affected.package.name)).or_default();
-                write_number(rows, sizes.len());
-                entry::write(rows, affected);
-                is_about = true;
+fn packed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    zstd::bulk::compress(bytes, LEVEL)
+}
+
+/// What goes into the frames of a blob.
+struct Body<'records> {
+    /// By name; each with its rows, and how many records are named first there.
+    packages: Vec<(Cow<'records, str>, Vec<u8>, usize)>,
+    /// In the order in which rows name them.
+    records: Vec<&'records Record>,
+}
+
+impl<'records> Body<'records> {
+    fn of(contents: &'records Contents, ecosystem: &str) -> Self {
+        let mut by_name: BTreeMap<Cow<'_, str>, Vec<(&Record, &Affected<'_>)>> = BTreeMap::new();
+        for record in contents.records.values() {
+            for affected in &record.affected {
+                let listed = &affected.package.ecosystem;
+                // An entry without a release is about all of them.
+                if listed == ecosystem || listed == family(ecosystem) {
+                    by_name
+                        .entry(key(ecosystem, &affected.package.name))
+                        .or_default()
+                        .push((record, affected));
+                }
             }
         }
-        if is_about {
-            let before = records.len();
-            entry::write_record(&mut records, record);
-            sizes.push(records.len().saturating_sub(before));
+        let (mut records, mut numbers) = (Vec::new(), HashMap::new());
+        let mut packages = Vec::new();
+        for (name, entries) in by_name {
+            let (mut rows, before) = (Vec::new(), records.len());
+            for (record, affected) in entries {
+                let next = records.len();
+                let number = *numbers.entry(&record.id).or_insert(next);
+                if number == next {
+                    records.push(record);
+                }
+                write_number(&mut rows, next.saturating_sub(number));
+                entry::write(&mut rows, affected);
+            }
+            packages.push((name, rows, records.len().saturating_sub(before)));
         }
+        Self { packages, records }
     }
-    let mut body = Vec::new();
-    write_many(&mut body, &contents.unread, |body, name| write_text(body, name));
-    let rows: Vec<_> = rows.into_iter().collect();
-    write_many(&mut body, &rows, |body, (key, rows)| {
-        write_text(body, key);
-        write_number(body, rows.len());
-    });
-    write_many(&mut body, &sizes, |body, size| write_number(body, *size));
-    for (_, rows) in &rows {
-        body.extend_from_slice(rows);
+
+    fn blocks(&self) -> Vec<Vec<u8>> {
+        let block = |records: &[&Record]| {
+            let mut block = Vec::new();
+            for record in records {
+                let mut bytes = Vec::new();
+                entry::write_record(&mut bytes, record);
+                write_number(&mut block, bytes.len());
+                block.extend(bytes);
+            }
+            block
+        };
+        self.records.chunks(BLOCK).map(block).collect()
     }
-    body.extend_from_slice(&records);
-    body
+
+    /// What is in the first frame.
+    fn first(&self, contents: &Contents, blocks: &[Vec<u8>]) -> Vec<u8> {
+        let mut first = Vec::new();
+        write_many(&mut first, &contents.unread, |first, name| write_text(first, name));
+        write_many(&mut first, blocks, |first, block| write_number(first, block.len()));
+        let mut packages = Vec::new();
+        for (name, rows, new) in &self.packages {
+            write_text(&mut packages, name);
+            write_number(&mut packages, rows.len());
+            write_number(&mut packages, *new);
+        }
+        write_number(&mut first, packages.len());
+        first.extend(packages);
+        for (_, rows, _) in &self.packages {
+            first.extend(rows);
+        }
+        first
+    }
 }

@@ -6,6 +6,8 @@ pub(super) struct Damaged(pub(super) &'static str);
 
 impl Damaged {
     pub(super) const SHORT: Self = Self("it ends too early");
+    pub(super) const PACKED: Self = Self("it cannot be unpacked");
+    pub(super) const NO_RECORD: Self = Self("it names a record that it has not");
     pub(super) const LARGE: Self = Self("it has more than any ecosystem has");
 }
 

@@ -19,7 +19,7 @@ const LAST_AFFECTED: usize = 2;
 const LIMIT: usize = 3;
 
 /// Writes what decides of an entry; which package it is about is told by where it stands.
-pub(super) fn write(bytes: &mut Vec<u8>, entry: &Affected) {
+pub(super) fn write(bytes: &mut Vec<u8>, entry: &Affected<'_>) {
     write_many(bytes, &entry.ranges, |bytes, range| {
         write_many(bytes, &changes(range), |bytes, (kind, version)| {
             write_number(bytes, *kind);
@@ -33,14 +33,14 @@ pub(super) fn write(bytes: &mut Vec<u8>, entry: &Affected) {
 }
 
 /// Reads an entry; which package it is about is for the caller to say.
-pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Affected, Damaged> {
+pub(super) fn read<'bytes>(cursor: &mut Cursor<'bytes>) -> Result<Affected<'bytes>, Damaged> {
     let ranges = cursor
         .many(|cursor| Ok(Range { kind: Cow::Borrowed("ECOSYSTEM"), events: cursor.many(read_event)? }))?;
-    let versions = cursor.many(owned)?;
+    let versions = cursor.many(|cursor| cursor.text().map(Cow::Borrowed))?;
     let severity = read_scores(cursor)?;
     let ecosystem_specific = Specific {
-        urgency: cursor.optional()?.map(str::to_owned),
-        severity: cursor.optional()?.map(str::to_owned),
+        urgency: cursor.optional()?.map(Cow::Borrowed),
+        severity: cursor.optional()?.map(Cow::Borrowed),
     };
     Ok(Affected { package: Named::default(), ranges, versions, severity, ecosystem_specific })
 }
@@ -70,7 +70,7 @@ pub(super) fn read_record(bytes: &[u8]) -> Result<Record, Damaged> {
         upstream: cursor.many(owned)?,
         related: cursor.many(owned)?,
         severity: read_scores(cursor)?,
-        database_specific: Specific { urgency: None, severity: cursor.optional()?.map(str::to_owned) },
+        database_specific: Specific { urgency: None, severity: word(cursor)? },
         published: cursor.optional()?.map(|day| format!("{day}T00:00:00Z")),
         summary: cursor.optional()?.map(str::to_owned),
         ..Record::default()
@@ -78,13 +78,17 @@ pub(super) fn read_record(bytes: &[u8]) -> Result<Record, Damaged> {
     Ok(record)
 }
 
+fn word(cursor: &mut Cursor<'_>) -> Result<Option<Cow<'static, str>>, Damaged> {
+    cursor.optional().map(|word| word.map(|word| Cow::Owned(word.to_owned())))
+}
+
 fn owned(cursor: &mut Cursor<'_>) -> Result<String, Damaged> {
     cursor.text().map(str::to_owned)
 }
 
 /// What stands in the events of a range, in the order in which it counts.
-fn changes<'range>(range: &'range Range) -> Vec<(usize, &'range str)> {
-    let of_event = |event: &'range Event| {
+fn changes<'range>(range: &'range Range<'_>) -> Vec<(usize, &'range str)> {
+    let of_event = |event: &'range Event<'_>| {
         let Event { introduced, fixed, last_affected, limit } = event;
         [(INTRODUCED, introduced), (FIXED, fixed), (LAST_AFFECTED, last_affected), (LIMIT, limit)]
     };
@@ -92,9 +96,9 @@ fn changes<'range>(range: &'range Range) -> Vec<(usize, &'range str)> {
     changes.filter_map(|(kind, version)| Some((kind, version.as_deref()?))).collect()
 }
 
-fn read_event(cursor: &mut Cursor<'_>) -> Result<Event, Damaged> {
+fn read_event<'bytes>(cursor: &mut Cursor<'bytes>) -> Result<Event<'bytes>, Damaged> {
     let kind = cursor.number()?;
-    let version = Some(owned(cursor)?);
+    let version = Some(Cow::Borrowed(cursor.text()?));
     match kind {
         INTRODUCED => Ok(Event { introduced: version, ..Event::default() }),
         FIXED => Ok(Event { fixed: version, ..Event::default() }),

@@ -148,34 +148,132 @@ fn two_blobs_about_one_ecosystem_are_refused() {
     assert_eq!(error.to_string(), "the index of `Debian:12` cannot be read: there are two of them");
 }
 
-/// What there is about both packages of the sample, in a blob around a body that somebody else has written.
-fn forged(blob: &Blob, body: &[u8]) -> Result<Known, AdvisoriesError> {
-    let head = blob.bytes[..blob.start].to_vec();
-    let index = Index::new([[head, zstd::bulk::compress(body, 1).unwrap()].concat().into()]).unwrap();
+/// The first frame of a blob, unpacked, and the frames behind it.
+fn parts(blob: &Blob) -> (Vec<u8>, Vec<u8>) {
+    let mut frames = Cursor::new(&blob.bytes[blob.start..]);
+    let size = frames.number().unwrap();
+    let first = Unpacker::new().unwrap().unpacked(frames.bytes(size).unwrap()).unwrap();
+    (first, frames.rest().to_vec())
+}
+
+/// What there is about both packages of the sample, in a blob whose frames somebody else has written.
+fn forged(blob: &Blob, first: &[u8], rest: &[u8]) -> Result<Known, AdvisoriesError> {
+    let mut bytes = blob.bytes[..blob.start].to_vec();
+    let first = zstd::bulk::compress(first, 1).unwrap();
+    cursor::write_number(&mut bytes, first.len());
+    bytes.extend(first);
+    let index = Index::new([[&bytes[..], rest].concat().into()]).unwrap();
     about(&index, &[("Debian:12", "a"), ("Debian:12", "b")])
+}
+
+/// The same with another block of records.
+fn forged_block(blob: &Blob, block: &[u8]) -> Result<Known, AdvisoriesError> {
+    let (first, rest) = parts(blob);
+    let mut old = vec![1];
+    cursor::write_number(&mut old, rest.len());
+    let frame = zstd::bulk::compress(block, 1).unwrap();
+    let mut new = vec![1];
+    cursor::write_number(&mut new, frame.len());
+    // Before it stands the one name that was not understood.
+    let (before, after) = first.split_at(2 + "Debian/2.json".len());
+    assert!(after.starts_with(&old));
+    forged(blob, &[before, &new, &after[old.len()..]].concat(), &frame)
+}
+
+fn is_damaged(read: &Result<Known, AdvisoriesError>) -> bool {
+    matches!(read, Err(AdvisoriesError::Damaged { .. }))
 }
 
 #[test]
 fn lengths_and_numbers_are_not_believed() {
     let [blob] = &sample()[..] else { panic!() };
-    let body = unpacked(&blob.bytes[blob.start..]).unwrap();
-    assert_eq!(forged(blob, &body).unwrap().records.len(), 2);
-    for end in 0..body.len() {
-        assert!(matches!(forged(blob, &body[..end]), Err(AdvisoriesError::Damaged { .. })), "{end}");
+    let (first, rest) = parts(blob);
+    assert_eq!(forged(blob, &first, &rest).unwrap().records.len(), 2);
+    for end in 0..first.len() {
+        assert!(is_damaged(&forged(blob, &first[..end], &rest)), "{end}");
     }
-    assert!(forged(blob, &[&body[..], &[0]].concat()).is_err());
-    // No names that were not understood, and many packages.
-    assert!(forged(blob, &[0, 0xff, 0xff, 0xff, 0x7f]).is_err());
-    assert!(forged(blob, &[0, 0xff, 0xff, 0xff, 0xff]).is_err());
-    // One package `a` whose row names a record that is not there.
-    assert!(forged(blob, &[0, 1, 1, b'a', 6, 0, 0, 0, 0, 0, 0, 0]).is_err());
+    for end in 0..rest.len() {
+        assert!(is_damaged(&forged(blob, &first, &rest[..end])), "{end}");
+    }
+    assert!(is_damaged(&forged(blob, &[&first[..], &[0]].concat(), &rest)));
+    assert!(is_damaged(&forged(blob, &first, &[&rest[..], &[0]].concat())));
+    // No names that were not understood, and many blocks.
+    assert!(is_damaged(&forged(blob, &[0, 0xff, 0xff, 0xff, 0x7f], &[])));
+    assert!(is_damaged(&forged(blob, &[0, 0xff, 0xff, 0xff, 0xff], &[])));
+    // One package `a` whose row names the first new record, or one before it, and there are none.
+    assert!(is_damaged(&forged(blob, &[0, 0, 4, 1, b'a', 6, 1, 0, 0, 0, 0, 0, 0], &[])));
+    assert!(is_damaged(&forged(blob, &[0, 0, 4, 1, b'a', 6, 1, 1, 0, 0, 0, 0, 0], &[])));
+    // Without rows there is nothing to it.
+    assert!(!is_damaged(&forged(blob, &[0, 0, 4, 1, b'a', 0, 0], &[])));
+}
+
+#[test]
+fn packages_in_another_order_are_refused_because_some_would_not_be_found() {
+    let [blob] = &sample()[..] else { panic!() };
+    for names in [*b"ba", *b"aa"] {
+        let [one, other] = names;
+        let first = [0, 0, 8, 1, one, 0, 0, 1, other, 0, 0];
+        let error = forged(blob, &first, &[]).unwrap_err();
+        assert!(error.to_string().ends_with("its packages are in no order"), "{error}");
+    }
+    assert!(forged(blob, &[0, 0, 8, 1, b'a', 0, 0, 1, b'b', 0, 0], &[]).is_ok());
+}
+
+#[test]
+fn a_block_with_fewer_or_other_records_is_refused() {
+    let [blob] = &sample()[..] else { panic!() };
+    let block = Unpacker::new().unwrap().unpacked(&parts(blob).1).unwrap();
+    assert_eq!(forged_block(blob, &block).unwrap().records.len(), 2);
+    for end in 0..block.len() {
+        assert!(is_damaged(&forged_block(blob, &block[..end])), "{end}");
+    }
+    assert!(is_damaged(&forged_block(blob, &vec![0; UNPACKED])));
+}
+
+#[test]
+fn records_of_many_blocks_are_found_and_so_are_those_of_several_packages() {
+    let events = json!([{"introduced": "0"}]);
+    let name = |number: usize| format!("p{:02}", number * 7 % 40);
+    let count = 2 * BLOCK + 100;
+    let records: Vec<_> = (0..count)
+        .map(|number| {
+            let mut entries = vec![entry("npm", &name(number), &events)];
+            if number % 50 == 0 {
+                entries.push(entry("npm", "shared", &events));
+                entries.push(entry("npm", "p00", &events));
+            }
+            ("npm", record(&format!("CVE-{number:04}"), &entries))
+        })
+        .collect();
+    let index = open(&build(&records, &["npm"]).unwrap());
+    let ids = |wanted: &str| {
+        let known = about(&index, &[("npm", wanted)]).unwrap();
+        assert!(
+            known.records.iter().flat_map(|record| &record.affected).all(|one| one.package.name == wanted)
+        );
+        known.records.into_iter().map(|record| record.id).collect::<Vec<_>>()
+    };
+    let expected = |is_in: &dyn Fn(usize) -> bool| {
+        (0..count)
+            .filter(|number| is_in(*number))
+            .map(|number| format!("CVE-{number:04}"))
+            .collect::<Vec<_>>()
+    };
+    for wanted in ["p01", "p20", "p39"] {
+        assert_eq!(ids(wanted), expected(&|number| name(number) == wanted), "{wanted}");
+    }
+    assert_eq!(ids("shared"), expected(&|number| number % 50 == 0));
+    assert_eq!(ids("p00"), expected(&|number| number % 50 == 0 || name(number) == "p00"));
+    let both = about(&index, &[("npm", "shared"), ("npm", "p00")]).unwrap();
+    let of_first = both.records.iter().find(|record| record.id == "CVE-0050").unwrap();
+    assert_eq!(of_first.affected.len(), 2);
 }
 
 #[test]
 fn a_blob_that_grows_too_large_or_is_cut_is_refused() {
     let [blob] = &sample()[..] else { panic!() };
-    let bomb = vec![0; usize::try_from(UNPACKED).unwrap() + 1];
-    let error = forged(blob, &bomb).unwrap_err();
+    let bomb = vec![0; UNPACKED + 1];
+    let error = forged(blob, &bomb, &[]).unwrap_err();
     assert!(matches!(error, AdvisoriesError::Damaged { .. }) && error.exit_code() == ExitCode::Unknown);
     for end in 0..blob.bytes.len() {
         let cut = Index::new([blob.bytes.slice(..end)]);
@@ -198,8 +296,11 @@ proptest! {
             }
             whole
         };
-        forged(blob, &bytes).ok();
-        forged(blob, &overwritten(&unpacked(&blob.bytes[blob.start..]).unwrap())).ok();
+        let (first, rest) = parts(blob);
+        forged(blob, &bytes, &rest).ok();
+        forged(blob, &overwritten(&first), &rest).ok();
+        forged_block(blob, &bytes).ok();
+        forged_block(blob, &overwritten(&Unpacker::new().unwrap().unpacked(&rest).unwrap())).ok();
         let whole = overwritten(&blob.bytes);
         Index::new([whole.into()]).and_then(|index| about(&index, &[("Debian:12", "a")])).ok();
     }
