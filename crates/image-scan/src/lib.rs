@@ -95,7 +95,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let is_stored = args.layout.is_none() && !args.dry_run;
     let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
     let places = Places::read(&runner.env().workspace(), &args.directory, file, config.as_ref());
-    Ok(finish(report::show(&judged, &places, files.as_ref(), &runner)?, is_stored))
+    Ok(finish(&report::show(&judged, &places, files.as_ref(), &runner)?, is_stored))
 }
 
 /// What is the same for all images of a run.
@@ -428,9 +428,9 @@ fn record(judged: &[Judged], runner: &Runner) -> Record {
 }
 
 /// The sentence of the whole: that evidence is not signed is said where there is some.
-fn finish(outcome: Outcome, is_stored: bool) -> Outcome {
+fn finish(outcome: &Outcome, is_stored: bool) -> Outcome {
     // "advisory": the evidence is not signed yet, and whoever reads it should know.
     let is_passed = outcome.verdict == Verdict::Pass;
     let unsigned = if is_passed && is_stored { " (evidence is unsigned)" } else { "" };
-    Outcome { cause: format!("{}{unsigned}", outcome.cause), ..outcome }
+    Outcome { verdict: outcome.verdict, cause: format!("{}{unsigned}", outcome.cause) }
 }
