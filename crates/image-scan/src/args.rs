@@ -52,7 +52,7 @@ pub struct Args {
     /// `npm audit` or `cargo audit`, or SARIF, or CycloneDX with vulnerabilities. May be repeated.
     #[arg(long = "report", value_name = "[SERVICE=]FILE")]
     pub reports: Vec<String>,
-    /// A folder for the report as files: `image-scan.sarif`, `.json`, `.xml` (JUnit) and `.html`.
+    /// A folder for the report as files: `image-scan.sarif`, `.json`, `.xml` (`JUnit`) and `.html`.
     #[arg(long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
     /// A folder for bills of materials: CycloneDX and SPDX of every image.

@@ -54,10 +54,11 @@ impl Bases {
             let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(cells.entry((image.to_string(), platform.to_owned())).or_default())
         };
-        let asked = async {
+        // It is large, and most runs ask for nothing.
+        let asked = Box::pin(async {
             let (source, manifest) = pushed(&client(&image.repository)?, image).await?;
             source.diff_ids(&manifest, platform).await
-        };
+        });
         let told = || async { tokio::time::timeout(PATIENCE, asked).await.ok()?.ok().flatten() };
         cell.get_or_init(told).await.clone()
     }

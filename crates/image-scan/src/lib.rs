@@ -108,7 +108,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     }
     let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
     let places = Places::read(&runner.env().workspace(), &args.directory, file, config);
-    Ok(finish(report::show(&judged, &places, files.as_ref(), &runner)?, stored))
+    Ok(finish(&report::show(&judged, &places, files.as_ref(), &runner)?, stored))
 }
 
 /// Where what was read of layers is kept, if anywhere.
@@ -424,12 +424,12 @@ fn record(judged: &[Judged], runner: &Runner) -> Record {
 }
 
 /// The sentence of the whole: what became of the evidence is said where that is worth a word.
-fn finish(outcome: Outcome, stored: Stored) -> Outcome {
+fn finish(outcome: &Outcome, stored: Stored) -> Outcome {
     // It is not signed yet, and whoever reads it should know.
     let evidence = match stored {
         Stored::Beside if outcome.verdict == Verdict::Pass => " (evidence is unsigned)",
         Stored::ReadOnly => " (evidence: skipped(read-only token))",
         Stored::Beside | Stored::Nowhere => "",
     };
-    Outcome { cause: format!("{}{evidence}", outcome.cause), ..outcome }
+    Outcome { verdict: outcome.verdict, cause: format!("{}{evidence}", outcome.cause) }
 }

@@ -17,7 +17,7 @@ use shipkit_core::Digest;
 use shipkit_core::policy::{Build, Compared, Finding, Judgement, Leak, Origin, Place, Traces};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
-use shipkit_runner::{Failure, Runner};
+use shipkit_runner::{Failure, Runner, sanitize};
 use todo::todo;
 pub(crate) use written::Wanted;
 
@@ -176,7 +176,7 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
         }
         if !image.judgement.blocking.is_empty() {
             for deed in todo(image).iter().take(DEEDS) {
-                writeln!(text, "  to do: {deed}").ok();
+                writeln!(text, "  to do: {}", sanitize::line(&deed.to_string())).ok();
             }
         }
     }

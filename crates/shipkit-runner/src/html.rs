@@ -72,7 +72,11 @@ pub fn section(title: &str, body: &str) -> String {
 /// The cells of the head of a table.
 #[must_use]
 pub fn columns(names: &[&str]) -> String {
-    names.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect()
+    names.iter().map(column).collect()
+}
+
+fn column(name: &&str) -> String {
+    format!("<th scope=\"col\">{name}</th>")
 }
 
 /// Foreign text as HTML: one line, fit for an element and for an attribute in quotes (HTML, 13.1.2.3 and 13.1.3).

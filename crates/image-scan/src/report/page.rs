@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use shipkit_core::policy::{Compared, Finding};
+use shipkit_core::policy::{Compared, Finding, Standing};
 use shipkit_core::verdict::Outcome;
 use shipkit_runner::html::{Page, columns, section, text};
 
@@ -91,8 +91,9 @@ fn new(image: &Judged) -> String {
 }
 
 fn deeds(image: &Judged) -> String {
-    let items: String =
-        todo(image).iter().map(|deed| format!("<li>{}</li>", text(&deed.to_string()))).collect();
+    let items: Vec<_> = todo(image).iter().map(|deed| text(&deed.to_string())).collect();
+    let items =
+        if items.is_empty() { String::new() } else { format!("<li>{}</li>", items.join("</li><li>")) };
     if items.is_empty() { items } else { format!("<h3>{}</h3><ul>{items}</ul>\n", name(image)) }
 }
 
@@ -103,9 +104,14 @@ fn findings(images: &[Judged]) -> String {
         format!("<p>Nobody looked for vulnerabilities in {}: neither advisories nor the report of a scanner were given.</p>", name(image))
     });
     let unknown: String = unknown.collect();
-    let all =
-        images.iter().flat_map(|image| image.findings.iter().flatten().map(move |found| (image, found)));
-    let rows: String = all.map(|(image, found)| row(image, found)).collect();
+    let of = |image| move |found| (image, found);
+    let mut all: Vec<(&Judged, &Found)> =
+        images.iter().flat_map(|image| image.findings.iter().flatten().map(of(image))).collect();
+    // Those of one image are in this order already.
+    all.sort_by_key(|(_, Found { finding, standing })| {
+        (*standing != Standing::Blocks, std::cmp::Reverse(finding.severity))
+    });
+    let rows: String = all.into_iter().map(|(image, found)| row(image, found)).collect();
     if rows.is_empty() {
         let none = if unknown.is_empty() { "<p>None.</p>" } else { "" };
         return format!("{none}{unknown}");
@@ -124,13 +130,14 @@ fn findings(images: &[Judged]) -> String {
 fn row(image: &Judged, found: &Found) -> String {
     let Found { finding, standing } = found;
     let (severity, is_fixable) = (finding.severity.word(), finding.fixed_in.is_some());
-    let (class, blocks) = if standing.word() == "blocks" { ("fail", true) } else { ("quiet", false) };
+    let blocks = *standing == Standing::Blocks;
+    let class = if blocks { "fail" } else { "quiet" };
     let fixed = finding.fixed_in.as_deref().unwrap_or("no fix yet");
-    let aliases = finding.aliases.iter().map(|name| format!(" {}", text(name))).collect::<String>();
+    let aliases = text(&finding.aliases.join(" "));
     let published = finding.published.map(|day| format!(" ({day})")).unwrap_or_default();
     format!(
         "<tr data-severity=\"{severity}\" data-blocks=\"{blocks}\" data-fixable=\"{is_fixable}\"><td class=\"severity {severity}\">{severity}</td>\
-         <th scope=\"row\">{}<br><span class=\"quiet\">{}{published}{aliases}</span></th><td>{}<br><span class=\"quiet\">{}; {}</span></td>\
+         <th scope=\"row\">{}<br><span class=\"quiet\">{}{published} {aliases}</span></th><td>{}<br><span class=\"quiet\">{}; {}</span></td>\
          <td>{}</td><td><span class=\"{class}\">{}</span></td></tr>\n",
         text(&finding.id),
         text(&finding.title),

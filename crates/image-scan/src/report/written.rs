@@ -56,7 +56,9 @@ impl Wanted {
         let is_wanted = |form| self.only.is_none_or(|only| only == form);
         if is_wanted(ReportFormat::Sarif) {
             let sarif::Files { texts, left_out } = sarif::of(images, places);
-            left_out.iter().for_each(|sentence| runner.say(sentence));
+            for sentence in &left_out {
+                runner.say(sentence);
+            }
             self.remove_from(texts.len())?;
             all.extend(texts.into_iter().enumerate().map(|(number, text)| (sarif_name(number), text)));
         }

@@ -74,7 +74,7 @@ fn read(bench: &Bench, name: &str) -> String {
 }
 
 #[test]
-fn one_run_tells_everything_in_every_form() {
+fn one_run_counts_shows_and_says_what_to_do() {
     let registry = Registry::start(Options::default());
     let (bench, image) = bench(&registry, CONFIG);
     let done = bench.step(&[("INPUT_IMAGE", &image), ("INPUT_OUTPUT", "out/scan")]);
@@ -108,6 +108,13 @@ fn one_run_tells_everything_in_every_form() {
     // The service stands in line 6 of the configuration.
     let first = "::error file=shipkit.yml,line=6,title=ALPINE-CVE-2026-1 in openssl 3.3.2-r4::api: CRITICAL, fixed in 3.3.3-r0; comes with the base image `";
     assert!(done.stderr.contains(first), "{}", done.stderr);
+}
+
+#[test]
+fn code_scanning_is_told_at_the_instruction_that_a_finding_comes_from() {
+    let registry = Registry::start(Options::default());
+    let (bench, image) = bench(&registry, CONFIG);
+    bench.step(&[("INPUT_IMAGE", &image), ("INPUT_OUTPUT", "out/scan")]).check(1, "2 findings of HIGH");
     let sarif: Value = serde_json::from_str(&read(&bench, "out/scan/image-scan.sarif")).unwrap();
     let run = &sarif["runs"][0];
     assert_eq!(run["automationDetails"]["id"], "image-scan/api/linux/amd64/");
@@ -131,6 +138,14 @@ fn one_run_tells_everything_in_every_form() {
         (&json!("GHSA-1"), &error, &file, &json!(3)),
     ];
     assert_eq!(results, expected);
+}
+
+#[test]
+fn programs_tests_and_people_have_a_file_each() {
+    let registry = Registry::start(Options::default());
+    let (bench, image) = bench(&registry, CONFIG);
+    bench.step(&[("INPUT_IMAGE", &image), ("INPUT_OUTPUT", "out/scan")]).check(1, "2 findings of HIGH");
+    let base = format!("{}/shop/api:20-alpine", registry.host());
     let told: Value = serde_json::from_str(&read(&bench, "out/scan/image-scan.json")).unwrap();
     let findings = told[0]["findings"].as_array().unwrap();
     let of =
@@ -143,6 +158,9 @@ fn one_run_tells_everything_in_every_form() {
         "added by `RUN npm ci`".to_owned(),
     ];
     assert_eq!(of("comesFrom"), expected);
+    let update =
+        format!("update the base image `{base}`: fixes 1 of 2, once it has `openssl` 3.3.2-r4 to 3.3.3-r0");
+    let bump = "`ws` 8.17.1 to 8.18.0: fixes 1 of 2 (added by `RUN npm ci`)";
     assert_eq!(told[0]["todo"], json!([update, bump]));
     let junit = read(&bench, "out/scan/image-scan.xml");
     for expected in [
@@ -208,7 +226,7 @@ fn a_base_that_nobody_tells_of_costs_no_verdict() {
     let (lower, upper) = (alpine(), npm("ws"));
     let digest = image(&registry, &[&lower, &upper], &STEPS, &labels);
     let done = bench.step(&[("INPUT_IMAGE", &format!("{}/shop/api@{digest}", registry.host()))]);
-    done.check(1, "`openssl` 3.3.2-r4 to 3.3.3-r0: fixes 1 of 2 (added by `ADD rootfs.tar /`)");
+    done.check(1, "build `ADD rootfs.tar /` anew, without its cache: fixes 1 of 2, once it has `openssl` 3.3.2-r4 to 3.3.3-r0");
 }
 
 /// A text that is a command, a colour, markup of every kind, and far too long.

@@ -22,8 +22,8 @@ pub struct Advice {
 pub enum Deed {
     /// A package is an attack.
     Remove(Upgrade),
-    /// Take a newer base image, by its name; it has to bring these.
-    Base(String, Vec<Upgrade>),
+    /// Take a newer base image, or build the layer with packages of the distribution anew; it has to bring these.
+    Layer(Whence, Vec<Upgrade>),
     /// Take another version of a package that a step of the build added.
     Package(Upgrade),
     /// Wait, or do without: these packages have no fix yet.
@@ -59,7 +59,7 @@ pub fn advice(
         let whence = build.whence(finding.layer);
         groups.entry((whence, &finding.package, &finding.version)).or_default().push(finding);
     }
-    let mut bases: BTreeMap<String, (usize, Vec<Upgrade>)> = BTreeMap::new();
+    let mut layers: BTreeMap<Whence, (usize, Vec<Upgrade>)> = BTreeMap::new();
     let (mut all, mut unfixed, mut waiting) = (Vec::new(), 0_usize, Vec::new());
     for ((whence, package, version), group) in groups {
         let upgrade = |to| Upgrade {
@@ -82,20 +82,36 @@ pub fn advice(
             continue;
         }
         let upgrade = upgrade(versions(&fixed, &highest));
-        if let Whence::Base(name) = &whence {
-            let (count, upgrades) = bases.entry(name.clone()).or_default();
+        if is_together(&whence, &fixed) {
+            let (count, upgrades) = layers.entry(whence.clone()).or_default();
             *count = count.saturating_add(fixed.len());
             upgrades.push(upgrade);
         } else {
             all.push((Deed::Package(upgrade), fixed.len()));
         }
     }
-    all.extend(bases.into_iter().map(|(name, (count, upgrades))| (Deed::Base(name, upgrades), count)));
+    // Of two that mend as many, the base image goes first.
+    let of_layers =
+        layers.into_iter().map(|(whence, (count, upgrades))| (Deed::Layer(whence, upgrades), count));
+    let mut all: Vec<_> = of_layers.chain(all).collect();
     all.sort_by_key(|(what, fixes)| (!matches!(what, Deed::Remove(_)), std::cmp::Reverse(*fixes)));
     waiting.sort();
     waiting.dedup();
-    all.extend((0 < unfixed).then(|| (Deed::Wait(waiting), unfixed)));
+    all.extend((0 < unfixed).then_some((Deed::Wait(waiting), unfixed)));
     all.into_iter().map(|(what, fixes)| Advice { what, fixes, of: findings.len() }).collect()
+}
+
+/// Whether packages from there are renewed together: all of a base image, and those of a distribution, whose newest versions a step gets.
+fn is_together(whence: &Whence, findings: &[&Finding]) -> bool {
+    let is_of_system = |finding: &&Finding| {
+        let purl = finding.purl.as_deref().unwrap_or_default();
+        ["pkg:deb/", "pkg:apk/", "pkg:rpm/"].iter().any(|kind| purl.starts_with(kind))
+    };
+    match whence {
+        Whence::Base(_) => true,
+        Whence::Step(_) | Whence::Layer(_) => findings.iter().all(is_of_system),
+        Whence::Unknown => false,
+    }
 }
 
 /// The versions that are needed to mend all of these findings of one package.
@@ -134,13 +150,15 @@ impl fmt::Display for Advice {
                     "take out `{package}` {from}, which is malware ({whence}), and change the secrets that it could read"
                 )
             }
-            Deed::Base(name, upgrades) => {
+            Deed::Layer(whence, upgrades) => {
+                match whence {
+                    Whence::Base(name) => write!(f, "update the base image `{name}`")?,
+                    Whence::Step(step) => write!(f, "build `{step}` anew, without its cache")?,
+                    Whence::Layer(layer) => write!(f, "build layer {layer} anew, without its cache")?,
+                    Whence::Unknown => f.write_str("build anew, without a cache")?,
+                }
                 let named: Vec<_> = upgrades.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "update the base image `{name}`: fixes {fixes} of {of}, once it has {}",
-                    listed(&named)
-                )
+                write!(f, ": fixes {fixes} of {of}, once it has {}", listed(&named))
             }
             Deed::Package(upgrade) => {
                 write!(f, "{upgrade}: fixes {fixes} of {of} ({})", upgrade.whence)
@@ -206,6 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn packages_of_a_distribution_are_renewed_with_their_step() {
+        let of_system = |package, layer| Finding {
+            purl: Some(format!("pkg:apk/alpine/{package}@1")),
+            ..finding(package, "1", layer, "2")
+        };
+        let expected = [
+            "build `RUN npm ci` anew, without its cache: fixes 2 of 5, once it has `a` 1 to 2, `b` 1 to 2",
+            "build layer 7 anew, without its cache: fixes 1 of 5, once it has `c` 1 to 2",
+            "`ws` 1 to 2: fixes 1 of 5 (added by `RUN npm ci`)",
+            "`d` 1 to 2: fixes 1 of 5 (nobody knows which layer added it)",
+        ];
+        let findings = [
+            of_system("a", Some(1)),
+            of_system("b", Some(1)),
+            of_system("c", Some(7)),
+            finding("ws", "1", Some(1), "2"),
+            of_system("d", None),
+        ];
+        assert_eq!(told(&findings), expected);
+    }
+
+    #[test]
     fn malware_comes_first_and_is_not_waited_for() {
         let malware = Finding { is_malware: true, ..finding("evil", "1", Some(1), "") };
         let expected = [
@@ -214,6 +254,8 @@ mod tests {
         ];
         let findings = [finding("a", "1", Some(0), "2"), finding("a", "1", Some(0), "2"), malware];
         assert_eq!(told(&findings), expected);
+        let findings = [finding("a", "1", Some(1), "2"), finding("a", "1", Some(0), "2")];
+        assert!(told(&findings).first().is_some_and(|first| first.starts_with("update the base")));
     }
 
     #[test]
