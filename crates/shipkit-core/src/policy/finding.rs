@@ -46,6 +46,8 @@ pub struct Finding {
     pub title: String,
     /// The day on which it became known, where that is told.
     pub published: Option<Date>,
+    /// The day on which the version that mends it was published, where that is told.
+    pub fix_published: Option<Date>,
     /// The layer that brought the package, from 0, where it is known.
     pub layer: Option<usize>,
 }
