@@ -29,6 +29,9 @@ pub struct Args {
     /// OCI layouts that were not pushed: one (a folder or a tar), or a folder of tars named after their services.
     #[arg(long, value_name = "PATH")]
     pub layout: Option<PathBuf>,
+    /// The environment whose `policy.scan` judges; the evidence is for that environment.
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
     /// The configuration, relative to the checkout. Without it, `shipkit.yml`; where that is missing, the default policy.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

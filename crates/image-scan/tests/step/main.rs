@@ -11,6 +11,7 @@ mod advised;
 mod bench;
 mod compared;
 mod context;
+mod gates;
 mod indexed;
 mod layout;
 mod pushed;
