@@ -110,7 +110,7 @@ fn copies(release: &Release, mirrors: &[Repository]) -> Result<Vec<Mirrored>, Fa
 async fn gate(registry: &Registry, release: &Release) -> Outcome {
     let images = release.services.iter().map(|(name, service)| (name, service.image()));
     let mut judged = Vec::new();
-    for wanted in required(images, &[]) {
+    for wanted in required(images, &[], None) {
         if let Required::Scan { image, .. } = &wanted {
             let found = match registry.evidence(&image.repository, &image.digest, &[(Kind::Scan, None)]).await
             {

@@ -1,6 +1,7 @@
 //! Reads the evidence that an environment asks for, and lets core judge it.
 
 use shipkit_core::admission::{Found, Required, admit, judge, required};
+use shipkit_core::config::Environment;
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::verdict::Outcome;
 use shipkit_core::{Digest, Release, Repository};
@@ -14,14 +15,15 @@ pub(crate) struct Admission {
     pub(crate) outcome: Outcome,
 }
 
-/// May this release go to an environment with these `needs`?
+/// May this release go to an environment?
 pub(crate) async fn ask(
     registry: &Registry,
     repository: &Repository,
     digest: &Digest,
     release: &Release,
-    needs: &[String],
+    to: &Environment,
 ) -> Admission {
+    let Environment { name, needs, scan, .. } = to;
     let images = release.services.iter().map(|(name, service)| (name, service.image()));
     let again = if needs.is_empty() { Ok(None) } else { named_again(registry, repository, release).await };
     let subjects: Result<Vec<_>, _> = match again {
@@ -29,10 +31,11 @@ pub(crate) async fn ask(
         Err(error) => Err(error.to_string()),
     };
     let mut judged = Vec::new();
-    for wanted in required(images, needs) {
+    for wanted in required(images, needs, scan.as_ref().map(|_| name.as_str())) {
         let found = match (&wanted, &subjects) {
-            (Required::Scan { image, .. }, _) => {
-                found_of(registry.evidence(&image.repository, &image.digest, &[(Kind::Scan, None)]).await)
+            (Required::Scan { image, environment, .. }, _) => {
+                let kinds = [(Kind::Scan, environment.as_deref())];
+                found_of(registry.evidence(&image.repository, &image.digest, &kinds).await)
             }
             (Required::Release { .. }, Err(why)) => Found::Unreadable(why.clone()),
             (Required::Release { kind, environment }, Ok(subjects)) => {

@@ -67,9 +67,9 @@ impl<'a> Candidate<'a> {
         let began = runner.now();
         let (registry, shipped) = release(project, args, runner).await?;
         let checks = problems.note(checks::of(project, &shipped.release, runner)).flatten();
-        let needs = &project.environment.needs;
+        let to = &project.environment;
         let admission =
-            admission::ask(&registry, &shipped.repository, &shipped.digest, &shipped.release, needs).await;
+            admission::ask(&registry, &shipped.repository, &shipped.digest, &shipped.release, to).await;
         report::admission(&admission, runner);
         let broken_glass = broken_glass(project, args, &admission.outcome, runner)?;
         if admission.outcome.verdict != Verdict::Pass && broken_glass.is_none() {

@@ -38,6 +38,9 @@ pub struct Args {
     /// The platform that is judged: `linux/amd64`, or `all`.
     #[arg(long, value_name = "PLATFORM", default_value = "all")]
     pub platform: Platforms,
+    /// The environment whose `policy.scan` judges; the evidence is for that environment.
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
     /// The configuration, relative to the checkout. Without it, `shipkit.yml`; where that is missing, the default policy.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

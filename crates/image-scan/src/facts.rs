@@ -95,6 +95,7 @@ pub(crate) fn read(config: &[u8]) -> Result<Configuration, serde_json::Error> {
         compressed: 0,
         unpacked: 0,
         layers: 0,
+        support: Vec::new(),
     };
     Ok(Configuration { facts, diff_ids, steps })
 }

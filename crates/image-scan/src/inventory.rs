@@ -276,9 +276,11 @@ impl Inventory {
     }
 
     fn take_support(&mut self, tree: &Tree<'_>, owned: &BTreeSet<String>) {
-        let of_system = self.system.as_ref().and_then(|system| {
-            let product = Product::of_system(&system.id)?;
-            Some(Support::of(product, &system.version, system.name.clone()))
+        let of_system = self.system.as_ref().map(|system| {
+            let (product, what) = (Product::of_system(&system.id), system.name.clone());
+            product.map_or(Support { what: what.clone(), until: None }, |product| {
+                product.support(&system.version, what)
+            })
         });
         let node = self.packages.iter().filter(|package| package.ecosystem == "node");
         let node = node.map(|package| (Product::Node, "Node.js", package.version.as_str()));
@@ -290,7 +292,7 @@ impl Inventory {
         });
         let python = python.map(|version| (Product::Python, "Python", version));
         let runtimes = node.chain(python).map(|(product, name, version)| {
-            Support::of(product, version, format!("{name} {}", product.branch(version)))
+            product.support(version, format!("{name} {}", product.branch(version)))
         });
         self.support = of_system.into_iter().chain(runtimes).collect();
         self.support.sort();

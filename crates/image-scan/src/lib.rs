@@ -10,6 +10,7 @@ mod cache;
 mod configured;
 mod context;
 mod daemon;
+mod exploits;
 mod facts;
 mod inventory;
 mod layer;
@@ -45,12 +46,13 @@ use jiff::civil::Date;
 pub use platform::{NotAPlatform, Platforms, Wanted};
 use places::Places;
 use report::{Found, Judged, Wanted as Files};
-use shipkit_core::config::{Config, Rule};
+use shipkit_core::config::{Config, Environment, ImageScan, Rule, ScanBaseline};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::vex::Document;
 use shipkit_core::policy::{
-    Baseline, Budget, Build, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge,
+    Baseline, Budget, Build, Exploits, Grace, ImageFacts, ImageRule, Policy, Severity, UnknownSeverity, Vex,
+    Vulnerabilities, judge,
 };
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
@@ -79,12 +81,25 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     }
     let configured = Configured::read(&args, &runner)?;
     let config = configured.config.as_ref();
+    let environment = environment(&args, config)?;
+    if let Some(one) = environment
+        && one.scan.is_none()
+    {
+        let name = &one.name;
+        return Ok(Outcome::skipped(format!(
+            "`{name}` has no `policy.scan`: the scan of the release counts there"
+        )));
+    }
+    let findings = environment.and_then(|one| one.scan.as_ref());
+    let findings = findings.or(config.map(|config| &config.scan.image));
     let files = Files::of(args.output.as_deref(), &args.directory, config)?;
     let reports = reports::read(&args.reports)?;
     let (images, release) = images(&args, config, &runner).await?;
-    let before = before(&args, config, release.as_ref(), &runner).await?;
+    let baseline = findings.and_then(|findings| findings.baseline.as_ref());
+    let before = before(&args, config.zip(baseline), release.as_ref(), &runner).await?;
     let advisories = advisories(&args, &configured, &runner).await?;
     let vex = vex::read(&configured.folder, config)?;
+    let exploits = findings.map(|findings| exploits::read(&configured.folder, findings)).transpose()?;
     let stored = Stored::of(&args, &runner)?;
     let cache = cache(&args, &runner).map(Arc::new);
     let scan = Scan {
@@ -92,6 +107,8 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         advisories: advisories.as_ref(),
         before,
         config,
+        findings,
+        exploits: Arc::new(exploits.unwrap_or_default()),
         reports: &reports,
         vex: &vex,
         runner: &runner,
@@ -121,6 +138,9 @@ fn cache(args: &Args, runner: &Runner) -> Option<Cache> {
 struct Scan<'a> {
     args: &'a Args,
     config: Option<&'a Config>,
+    /// What is done with findings, here or in the environment that is asked for.
+    findings: Option<&'a ImageScan>,
+    exploits: Arc<Exploits>,
     reports: &'a reports::Reports,
     advisories: Option<&'a Advisories>,
     before: Before,
@@ -160,13 +180,17 @@ impl Scan<'_> {
         let digests: Vec<_> = facts_digests(&image.manifest);
         let reported = reports::of(reports, &image.name, &digests)?;
         let today = runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        let policy = policy(*config, &image.name, today)?;
+        let policy = Policy {
+            exploits: Arc::clone(&self.exploits),
+            ..policy(config.zip(self.findings), &image.name, today)?
+        };
         let (mut own, name) = (Vec::new(), &image.name);
         for contents in contents {
             let client = |repository: &Repository| client(args, *config, runner, repository);
             let old = self.before.image((name, &contents), &image.bases, client, known).await?;
             let base = self.bases.of(&contents, &image.bases, client).await;
             let Contents { digest, facts, inventory, steps, .. } = contents;
+            let facts = ImageFacts { support: inventory.support.clone(), ..facts };
             let image = vec![digest.to_string(), image.manifest.digest.to_string()];
             let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
             let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
@@ -190,7 +214,8 @@ impl Scan<'_> {
                 Platforms::All => &image.manifest.digest,
                 Platforms::One(_) => own.first().map_or(&image.manifest.digest, |judged| &judged.digest),
             };
-            registry.put_evidence(repository, digest, &record(&own, runner)).await?;
+            let record = record(&own, args.environment.as_deref(), runner);
+            registry.put_evidence(repository, digest, &record).await?;
         }
         Ok(own)
     }
@@ -231,15 +256,11 @@ impl Scan<'_> {
 /// What images are compared with, if the configuration says so.
 async fn before(
     args: &Args,
-    config: Option<&Config>,
+    wanted: Option<(&Config, &ScanBaseline)>,
     judged: Option<&(Digest, Release)>,
     runner: &Runner,
 ) -> Result<Before, Failure> {
-    let Some((config, wanted)) =
-        config.and_then(|config| Some((config, config.scan.image.baseline.as_ref()?)))
-    else {
-        return Ok(Before::Nothing);
-    };
+    let Some((config, wanted)) = wanted else { return Ok(Before::Nothing) };
     let repository = releases(args, Some(config), runner)?;
     let home = (client(args, Some(config), runner, &repository)?, repository);
     Before::find(wanted, home, judged.map(|(digest, _)| digest), runner).await
@@ -351,14 +372,27 @@ fn facts_digests(manifest: &Manifest) -> Vec<String> {
     std::iter::once(manifest.digest.to_string()).chain(platforms).collect()
 }
 
-fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Failure> {
-    let Some(config) = config else {
+/// The environment that is asked for, if one is.
+fn environment<'a>(args: &Args, config: Option<&'a Config>) -> Result<Option<&'a Environment>, Failure> {
+    let Some(name) = &args.environment else { return Ok(None) };
+    let all = config.map(|config| &config.environments[..]).unwrap_or_default();
+    let found = all.iter().find(|one| one.name == *name);
+    let hint = "name one of those under `environments` in shipkit.yml";
+    let missing = || Failure::usage(format!("there is no environment `{name}`")).with_hint(hint);
+    found.map(Some).ok_or_else(missing)
+}
+
+fn policy(config: Option<(&Config, &ImageScan)>, name: &str, today: Date) -> Result<Policy, Failure> {
+    let Some((config, findings)) = config else {
         let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
         return Ok(Policy {
             rules,
             port: None,
             budget: Budget::default(),
             severity: Severity::High,
+            unknown: UnknownSeverity::Pass,
+            grace: Grace::default(),
+            exploits: Arc::default(),
             ignore_unfixed: true,
             ignores: Vec::new(),
             today,
@@ -378,6 +412,7 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             Rule::NoSetuid => rules.push(ImageRule::NoSetuid),
             Rule::NoPackageCache => rules.push(ImageRule::NoPackageCache),
             Rule::ExposedPorts => rules.push(ImageRule::ExposedPorts),
+            Rule::Supported => rules.push(ImageRule::Supported),
             Rule::Init => missing.push("`init`"),
         }
     }
@@ -400,22 +435,25 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             unpacked: service.and_then(|service| service.size_limit).or(limits.unpacked),
             ..limits
         },
-        severity: config.scan.image.severity,
-        ignore_unfixed: config.scan.image.ignore_unfixed,
-        ignores: config.scan.image.ignores.clone(),
+        severity: findings.severity,
+        unknown: findings.unknown,
+        grace: findings.grace,
+        exploits: Arc::default(),
+        ignore_unfixed: findings.ignore_unfixed,
+        ignores: findings.ignores.clone(),
         today,
         vex: Vex::default(),
     })
 }
 
-fn record(judged: &[Judged], runner: &Runner) -> Record {
+fn record(judged: &[Judged], environment: Option<&str>, runner: &Runner) -> Record {
     let outcome = report::outcome(judged);
     let run = runner.env().get(env::GITHUB_RUN_ID).map(str::to_owned);
     Record {
         kind: Kind::Scan,
         verdict: outcome.verdict,
         cause: outcome.cause,
-        environment: None,
+        environment: environment.map(str::to_owned),
         time: runner.now(),
         by: concat!("image-scan ", env!("CARGO_PKG_VERSION")).to_owned(),
         run,

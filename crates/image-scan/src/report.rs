@@ -14,7 +14,7 @@ pub(crate) use found::Found;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shipkit_core::Digest;
-use shipkit_core::policy::{Build, Compared, Finding, Judgement, Leak, Origin, Place, Traces};
+use shipkit_core::policy::{Build, Compared, Exploited, Finding, Judgement, Leak, Origin, Place, Traces};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_runner::markdown::text as escape;
 use shipkit_runner::{Failure, Runner, sanitize};
@@ -212,7 +212,7 @@ fn change(compared: &Compared) -> String {
 }
 
 fn without_fixes(ended: &EndOfLife) -> String {
-    format!("{} has had no fixes since {}", ended.what, ended.since)
+    ended.said()
 }
 
 /// The same for machines, without the packages themselves: what the evidence keeps.
@@ -275,7 +275,12 @@ fn image(image: &Judged) -> Value {
         .map(|(rule, outcome)| json!({"rule": rule, "verdict": outcome.verdict, "cause": outcome.cause}));
     let blocking = image.judgement.blocking.iter().map(|finding| {
         json!({"id": finding.id, "package": finding.package, "version": finding.version,
-            "severity": finding.severity.word(), "fixedIn": finding.fixed_in})
+            "severity": finding.severity.word(), "fixedIn": finding.fixed_in,
+            "exploited": finding.exploited.map(Exploited::word)})
+    });
+    let waiting = image.judgement.waiting.iter().map(|(end, finding)| {
+        json!({"id": finding.id, "package": finding.package, "version": finding.version,
+            "severity": finding.severity.word(), "fixedIn": finding.fixed_in, "blocksFrom": end.to_string()})
     });
     let ids = |findings: &[Finding]| -> Value {
         findings
@@ -296,7 +301,7 @@ fn image(image: &Judged) -> Value {
         "doubts": doubts, "support": support});
     json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
         "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(),
-        "blocking": blocking.collect::<Vec<_>>(), "compared": compared, "inventory": inventory, "traces": traces(&image.traces)})
+        "blocking": blocking.collect::<Vec<_>>(), "waiting": waiting.collect::<Vec<_>>(), "compared": compared, "inventory": inventory, "traces": traces(&image.traces)})
 }
 
 /// What a build left; of a kind no more than anybody reads.

@@ -1,4 +1,4 @@
-//! `Support`: until when those who make a distribution or a runtime publish fixes for it.
+//! Until when those who make a distribution or a runtime publish fixes for it.
 //!
 //! The table is of 2026-11-28. Debian and Ubuntu were compared with the package distro-info-data 0.58: Debian with LTS, and without what is
 //! paid for (ELTS, ESM). Who decides of the others is alpinelinux.org/releases, `schedule.json` of nodejs/Release, and the Python
@@ -6,22 +6,7 @@
 //! with these. What is not in the table is left out: of that nothing is said.
 
 use jiff::civil::{Date, date};
-
-/// How long there are fixes for something that an image holds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Support {
-    /// For people: `Node.js 18`.
-    pub(crate) what: String,
-    /// The last day with fixes; none where the table has no such version.
-    pub(crate) until: Option<Date>,
-}
-
-/// Something for which there are no fixes any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EndOfLife {
-    pub(crate) what: String,
-    pub(crate) since: Date,
-}
+pub(crate) use shipkit_core::policy::{EndOfLife, Support};
 
 /// What the table is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +39,15 @@ impl Product {
     }
 
     /// The last day with fixes for this version; none where it is not known.
-    pub(crate) fn until(self, version: &str) -> Option<Date> {
+    fn until(self, version: &str) -> Option<Date> {
         let branch = self.branch(version);
         let known = self.table().iter().find(|(known, _)| *known == branch);
         known.map(|(_, until)| *until)
+    }
+
+    /// How long there are fixes for this version, under this name.
+    pub(crate) fn support(self, version: &str, what: String) -> Support {
+        Support { what, until: self.until(version) }
     }
 
     const fn table(self) -> &'static [(&'static str, Date)] {
@@ -68,19 +58,6 @@ impl Product {
             Self::Node => NODE,
             Self::Python => PYTHON,
         }
-    }
-}
-
-impl Support {
-    /// Of a version of a product, with its own name where it has one.
-    pub(crate) fn of(product: Product, version: &str, what: String) -> Self {
-        Self { what, until: product.until(version) }
-    }
-
-    /// Whether there are no fixes any more, on this day.
-    pub(crate) fn end_of_life(&self, today: Date) -> Option<EndOfLife> {
-        let since = self.until.filter(|until| *until < today)?;
-        Some(EndOfLife { what: self.what.clone(), since })
     }
 }
 
@@ -176,7 +153,7 @@ mod tests {
 
     #[track_caller]
     fn check(product: Product, version: &str, today: Date, expected: Option<Date>) {
-        let support = Support::of(product, version, "it".to_owned());
+        let support = product.support(version, "it".to_owned());
         assert_eq!(support.end_of_life(today).map(|end| end.since), expected, "{support:?}");
     }
 

@@ -121,6 +121,7 @@ fn take(
         title: found.records.iter().find_map(|record| record.summary.clone()).unwrap_or_default(),
         published: found.records.iter().filter_map(|record| day(record.published.as_deref()?)).min(),
         layer: Some(installed.layer),
+        ..Finding::default()
     });
 }
 
@@ -175,6 +176,7 @@ pub(crate) fn together(first: Vulnerabilities, second: Vulnerabilities) -> Vulne
                 known.built.extend(finding.built);
                 known.is_malware |= finding.is_malware;
                 known.published = known.published.or(finding.published);
+                known.fix_published = known.fix_published.or(finding.fix_published);
                 if known.title.is_empty() {
                     known.title = finding.title;
                 }

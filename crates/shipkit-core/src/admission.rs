@@ -16,6 +16,8 @@ pub enum Required {
         service: String,
         /// The image that is judged.
         image: ImageRef,
+        /// The environment by whose policy, if it has one of its own. What passed for another one says nothing here.
+        environment: Option<String>,
     },
     /// The release passed this kind of check in an environment before this one.
     Release {
@@ -35,14 +37,22 @@ pub enum Found {
     Unreadable(String),
 }
 
-/// What an environment asks for: a scan of every image, and that the same release was deployed and verified in every
-/// environment named under `needs`.
+/// What an environment asks for: a scan of every image, one more where the policy is its own (`judged_for` is its name then), and that the
+/// same release was deployed and verified in every environment named under `needs`.
 #[must_use]
 pub fn required<'a>(
     images: impl IntoIterator<Item = (&'a String, ImageRef)>,
     needs: &[String],
+    judged_for: Option<&str>,
 ) -> Vec<Required> {
-    let scans = images.into_iter().map(|(service, image)| Required::Scan { service: service.clone(), image });
+    let policies = [None].into_iter().chain(judged_for.map(Some));
+    let scans = images.into_iter().flat_map(|(service, image)| {
+        policies.clone().map(move |environment| Required::Scan {
+            service: service.clone(),
+            image: image.clone(),
+            environment: environment.map(str::to_owned),
+        })
+    });
     let before = needs.iter().flat_map(|environment| {
         [Kind::Deployment, Kind::Smoke]
             .map(|kind| Required::Release { kind, environment: environment.clone() })
@@ -60,7 +70,7 @@ pub fn judge(required: &Required, found: &Found) -> Outcome {
         }
     };
     let fits = |record: &&Record| match required {
-        Required::Scan { .. } => record.kind == Kind::Scan,
+        Required::Scan { environment, .. } => record.kind == Kind::Scan && record.environment == *environment,
         Required::Release { kind, environment } => {
             record.kind == *kind && record.environment.as_ref() == Some(environment)
         }
@@ -69,7 +79,7 @@ pub fn judge(required: &Required, found: &Found) -> Outcome {
     let newest =
         records.iter().filter(fits).max_by_key(|record| (record.time, record.verdict != Verdict::Pass));
     match newest {
-        None => Outcome::inconclusive(format!("{} is missing", required.name())),
+        None => Outcome::inconclusive(format!("{} is missing{}", required.name(), required.made_by())),
         Some(newest) => match newest.verdict {
             Verdict::Pass => Outcome::pass(format!("{}: pass, {}", required.name(), newest.time)),
             Verdict::Fail => Outcome::fail(format!("{} says fail: {}", required.name(), newest.cause)),
@@ -105,8 +115,21 @@ impl Required {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Scan { service, image } => format!("the scan of `{service}` ({})", image.digest.short()),
+            Self::Scan { service, image, environment } => {
+                let by = environment.as_ref().map(|name| format!(" by the policy of `{name}`"));
+                format!("the scan of `{service}` ({}){}", image.digest.short(), by.unwrap_or_default())
+            }
             Self::Release { kind, environment } => format!("the {} evidence of `{environment}`", kind.word()),
+        }
+    }
+
+    /// What makes it, where nobody would guess.
+    fn made_by(&self) -> String {
+        match self {
+            Self::Scan { environment: Some(name), .. } => {
+                format!(": `image-scan --release RELEASE --environment {name}` makes it")
+            }
+            Self::Scan { environment: None, .. } | Self::Release { .. } => String::new(),
         }
     }
 }
@@ -119,7 +142,17 @@ mod tests {
 
     fn scan() -> Required {
         let image = "ghcr.io/a/api".parse::<crate::Repository>().unwrap().at(&Digest::of(b"api"));
-        Required::Scan { service: "api".to_owned(), image }
+        Required::Scan { service: "api".to_owned(), image, environment: None }
+    }
+
+    /// The scan that `production` asks for besides.
+    fn own_scan() -> Required {
+        match scan() {
+            Required::Scan { service, image, .. } => {
+                Required::Scan { service, image, environment: Some("production".to_owned()) }
+            }
+            Required::Release { .. } => unreachable!(),
+        }
     }
 
     fn staging(kind: Kind) -> Required {
@@ -220,7 +253,31 @@ mod tests {
             "ghcr.io/a/api".parse::<crate::Repository>().unwrap().at(&Digest::of(b"api")),
         )];
         let asked =
-            required(images.iter().map(|(name, image)| (name, image.clone())), &["staging".to_owned()]);
+            required(images.iter().map(|(name, image)| (name, image.clone())), &["staging".to_owned()], None);
         assert_eq!(asked, [scan(), staging(Kind::Deployment), staging(Kind::Smoke)]);
+        let named = images.iter().map(|(name, image)| (name, image.clone()));
+        assert_eq!(required(named, &[], Some("production")), [scan(), own_scan()]);
+    }
+
+    #[test]
+    fn a_scan_counts_for_the_policy_that_it_was_judged_by() {
+        let by = |environment| vec![record(Kind::Scan, environment, Verdict::Pass, 1)];
+        for (required, environment, verdict) in [
+            (own_scan(), Some("production"), Verdict::Pass),
+            (own_scan(), Some("staging"), Verdict::Inconclusive),
+            (own_scan(), None, Verdict::Inconclusive),
+            (scan(), Some("production"), Verdict::Inconclusive),
+            (scan(), None, Verdict::Pass),
+        ] {
+            check(&required, by(environment), verdict);
+        }
+        // A later verdict by another policy hides nothing.
+        let failed = record(Kind::Scan, Some("production"), Verdict::Fail, 1);
+        let later = record(Kind::Scan, None, Verdict::Pass, 2);
+        check(&own_scan(), vec![failed, later], Verdict::Fail);
+        let missing = judge(&own_scan(), &Found::Records(by(Some("staging")))).cause;
+        assert!(
+            missing.ends_with("is missing: `image-scan --release RELEASE --environment production` makes it")
+        );
     }
 }

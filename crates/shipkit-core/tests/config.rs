@@ -18,10 +18,12 @@ use proptest::prelude::*;
 use shipkit_core::Hint as _;
 use shipkit_core::compose::ProxyKind;
 use shipkit_core::config::{
-    AksAuth, Auth, BuildArg, Ca, Capture, CheckKind, Config, ConfigError, Dns, EksAuth, EnvFile, GkeAuth,
-    Latest, Needed, Proxy, Rule, Running, Source, Statuses, Strategy, TagKind, TargetKind,
+    AksAuth, Auth, BasisPoints, BuildArg, Ca, Capture, CheckKind, Config, ConfigError, Dns, EksAuth, EnvFile,
+    GkeAuth, ImageScan, Latest, Needed, Proxy, Rule, Running, Source, Statuses, Strategy, TagKind,
+    TargetKind,
 };
 use shipkit_core::exit::ExitCode;
+use shipkit_core::policy::{Grace, Severity, UnknownSeverity};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -367,6 +369,75 @@ fn what_is_accepted_has_a_name_a_reason_and_a_last_day() {
     ] {
         let said = read(entry);
         assert!(said.contains(problem) && said.contains("scan.image.ignore[0]"), "{entry}: {said}");
+    }
+}
+
+/// A project with these words in `scan.image`, and these about its environment `staging`.
+fn scanned(image: &str, staging: &str) -> Result<Config, ConfigError> {
+    parse(&format!(
+        "version: 1\nname: shop\nservices: {{api: {{build: {{}}}}}}\nscan: {{image: {{{image}}}}}\nenvironments: {{staging: {{{staging}}}}}\n"
+    ))
+}
+
+#[test]
+fn what_is_done_with_findings_has_units_and_files_of_the_project() {
+    let config = scanned(
+        "grace: {critical: 2d, unknown: 0d}, kev: kev.json, epss: {file: epss.csv.gz, above: 12.5%}, unknown: fail",
+        "",
+    );
+    let image = config.unwrap().scan.image;
+    assert_eq!(image.grace, Grace { critical: 2, ..Grace::default() });
+    assert_eq!(image.unknown, UnknownSeverity::Fail);
+    assert_eq!(image.kev.unwrap().as_str(), "kev.json");
+    let epss = image.epss.unwrap();
+    assert_eq!((epss.file.as_str(), epss.above), ("epss.csv.gz", BasisPoints(1_250)));
+    let nothing = scanned("", "").unwrap().scan.image;
+    assert_eq!(
+        (nothing.grace.is_given(), nothing.unknown, nothing.baseline),
+        (false, UnknownSeverity::Pass, None)
+    );
+    for (wrong, place) in [
+        ("grace: {critical: 2}", "scan.image.grace.critical"),
+        ("grace: {critical: 48h}", "scan.image.grace.critical"),
+        ("grace: {severe: 2d}", "scan.image.grace"),
+        ("kev: /etc/kev.json", "scan.image.kev"),
+        ("epss: {file: ../epss.csv, above: 10%}", "scan.image.epss.file"),
+        ("epss: {file: epss.csv, above: 100%}", "scan.image.epss.above"),
+        ("epss: {file: epss.csv, above: 0.5}", "scan.image.epss.above"),
+        ("epss: {file: epss.csv}", "scan.image.epss"),
+        ("unknown: ignore", "scan.image.unknown"),
+    ] {
+        let said = scanned(wrong, "").unwrap_err().to_string();
+        assert!(said.contains(place), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn an_environment_says_over_what_all_share_how_images_are_judged() {
+    let shared =
+        "severity: CRITICAL, ignore_unfixed: false, kev: kev.json, baseline: staging, grace: {high: 3d}";
+    let config =
+        scanned(shared, "policy: {scan: {severity: LOW, baseline: none, grace: {low: 1d}}}").unwrap();
+    let own = config.environments[0].scan.clone().unwrap();
+    let expected = ImageScan {
+        severity: Severity::Low,
+        baseline: None,
+        grace: Grace { low: 1, ..Grace::default() },
+        ..config.scan.image.clone()
+    };
+    assert_eq!((own, config.scan.image.severity), (expected, Severity::Critical));
+    let same = scanned(shared, "policy: {scan: {}}").unwrap();
+    assert_eq!(same.environments[0].scan.as_ref(), Some(&same.scan.image));
+    for without in ["", "policy: {}"] {
+        assert_eq!(scanned(shared, without).unwrap().environments[0].scan, None);
+    }
+    for (wrong, place) in [
+        ("policy: {scan: {baseline: stagin}}", "environments.staging.policy.scan.baseline"),
+        ("policy: {scan: {vex: [a.json]}}", "environments.staging.policy.scan"),
+        ("policy: {scan: {kev: ../k.json}}", "environments.staging.policy.scan.kev"),
+    ] {
+        let said = scanned(shared, wrong).unwrap_err().to_string();
+        assert!(said.contains(place), "{wrong}: {said}");
     }
 }
 

@@ -33,9 +33,14 @@ impl Shop {
 
     /// As one that `image-scan` judged so.
     fn scanned(self, verdict: Verdict) -> Self {
+        self.scanned_for(None, verdict)
+    }
+
+    /// As one that `image-scan` judged so by the policy of an environment.
+    fn scanned_for(self, environment: Option<&str>, verdict: Verdict) -> Self {
         let repository: Repository = format!("{}/shop/api", self.registry.host()).parse().unwrap();
         let image = self.registry.manifests("shop/api")[0].parse().unwrap();
-        let scan = record(Kind::Scan, verdict, None);
+        let scan = record(Kind::Scan, verdict, environment);
         wait(async { client(&self.registry.host()).put_evidence(&repository, &image, &scan).await }).unwrap();
         self
     }
@@ -111,6 +116,28 @@ fn a_release_whose_scan_failed_is_refused() {
     let run = Shop::new().scanned(Verdict::Fail).deploy("staging").run();
     let run = run.ended(1, "says fail: because");
     assert_eq!(run.outputs["verdict"], "fail");
+}
+
+#[test]
+fn an_environment_with_a_policy_of_its_own_asks_for_a_scan_by_it() {
+    let deploy = |shop: Shop, environment: &str| {
+        let policy = "policy: {scan: {severity: MEDIUM}}\n    target:";
+        shop.deploy_as(environment, &shop.config().replace("target:", policy)).run()
+    };
+    let scanned = || Shop::new().scanned(Verdict::Pass);
+    admitted(deploy(scanned().scanned_for(Some("staging"), Verdict::Pass), "staging"));
+    let missing = "by the policy of `staging` is missing: `image-scan --release RELEASE --environment staging` makes it";
+    deploy(scanned(), "staging").ended(3, missing);
+    deploy(scanned().scanned_for(Some("production"), Verdict::Pass), "staging").ended(3, missing);
+    let failed = scanned().scanned_for(Some("staging"), Verdict::Fail);
+    deploy(failed, "staging").ended(1, "by the policy of `staging` says fail: because");
+    // It stands beside the scan before the release was published, and in place of none.
+    deploy(Shop::new().scanned_for(Some("staging"), Verdict::Pass), "staging").ended(3, ") is missing");
+    // Where nothing is said, nothing more is asked for.
+    admitted(scanned().scanned_for(Some("production"), Verdict::Fail).deploy("staging").run());
+    let both = |shop: Shop| shop.known(Kind::Deployment, Verdict::Pass).known(Kind::Smoke, Verdict::Pass);
+    let staged = both(scanned().scanned_for(Some("staging"), Verdict::Pass));
+    deploy(staged, "production").ended(3, "1.1.0 is not admitted to production: the scan of `api`");
 }
 
 #[test]

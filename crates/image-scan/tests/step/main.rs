@@ -13,6 +13,7 @@ mod cached;
 mod compared;
 mod context;
 mod daemon;
+mod gates;
 mod indexed;
 mod layout;
 mod outputs;

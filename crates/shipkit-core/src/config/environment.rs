@@ -17,11 +17,11 @@ use super::raw_expect::RawStatuses;
 use super::request::{Method, Request};
 use super::resolve::{Context, list, or, plain_texts};
 use super::target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, TargetKind};
-use super::types::{Analysis, Canary, Environment, Query, Threshold};
+use super::types::{Analysis, Canary, Environment, ImageScan, Query, Threshold};
 use super::units::BasisPoints;
 use super::values::{Limits, Percent, Span};
 use super::yaml::join;
-use super::{Needed, check_rules, rules};
+use super::{Needed, check_rules, findings, rules};
 use crate::compose::ProxyKind;
 use crate::project_path::{NotInProject, ProjectPath};
 
@@ -34,7 +34,7 @@ impl Target {
 }
 
 /// All environments in the order of `needs`, and otherwise of the file.
-pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment> {
+pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig, scan: &ImageScan) -> Vec<Environment> {
     let mut names: Vec<&String> = raw.environments.keys().collect();
     names.sort_by_key(|name| context.document.place(&join("environments", name)).key);
     let empty = RawEnvironment::default();
@@ -42,7 +42,7 @@ pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment
     let resolved: Vec<Environment> = names
         .into_iter()
         .filter_map(|name| raw.environments.get(name).map(|own| (name, own.as_ref().unwrap_or(&empty))))
-        .map(|(name, own)| one(context, &raw.name, name, &Layers { own, defaults }))
+        .map(|(name, own)| one(context, &raw.name, name, &Layers { own, defaults, scan }))
         .collect();
     rules::in_order(context, resolved)
 }
@@ -51,6 +51,8 @@ pub(super) fn all(context: &mut Context<'_>, raw: &RawConfig) -> Vec<Environment
 struct Layers<'a> {
     own: &'a RawEnvironment,
     defaults: &'a RawEnvironment,
+    /// How images are judged where an environment says nothing.
+    scan: &'a ImageScan,
 }
 
 impl<'a> Layers<'a> {
@@ -104,7 +106,15 @@ fn one(context: &mut Context<'_>, project: &str, name: &str, layers: &Layers<'_>
         on_inconclusive: layers.pick(|raw| raw.on_inconclusive.as_ref()).copied().unwrap_or_default(),
         runner: layers.pick(|raw| raw.runner.as_ref()).cloned(),
         notify: layers.pick(|raw| raw.notify.as_ref()).cloned().unwrap_or_default(),
+        scan: scan(context, name, layers),
     }
+}
+
+/// How images are judged before they come here, where that is said.
+fn scan(context: &mut Context<'_>, name: &str, layers: &Layers<'_>) -> Option<ImageScan> {
+    let raw = layers.pick(|raw| raw.policy.as_ref())?.scan.clone()?;
+    let path = join(&origin(context, name, "policy"), "scan");
+    Some(findings::over(context, &path, raw, layers.scan.clone()))
 }
 
 fn target(context: &mut Context<'_>, raw: Option<&RawTarget>, project: &str, environment: &str) -> Target {

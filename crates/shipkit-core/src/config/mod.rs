@@ -7,6 +7,7 @@ mod dns;
 mod dotenv;
 mod environment;
 mod error;
+mod findings;
 mod group;
 mod hook;
 mod metric_rules;
@@ -15,6 +16,7 @@ mod raw;
 mod raw_check;
 mod raw_expect;
 mod raw_limits;
+mod raw_scan;
 mod request;
 mod request_rules;
 mod resolve;
@@ -48,7 +50,7 @@ pub use target::{AksAuth, Auth, Ca, EksAuth, EnvFile, GkeAuth, Proxy, Target, Ta
 pub use template::Part;
 pub use types::{
     Analysis, Approval, Build, BuildArg, BuildContext, Cache, Canary, Config, Deploy, EndToEnd, Environment,
-    EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, OnInconclusive,
+    Epss, EventKind, FailureAction, Healthcheck, ImageScan, KubernetesNames, Latest, Metrics, OnInconclusive,
     Query, ReportFormat, Rollback, Rule, Scan, ScanBaseline, Service, Source, Strategy, TagKind, Tags, Test,
     TestService, Threshold, UpdateConfig,
 };

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::raw_check::RawCheck;
 use super::raw_limits::RawLimits;
+use super::raw_scan::{RawEnvironmentPolicy, RawEpss, RawGrace, RawIgnore, RawSeverity, RawUnknown};
 use super::target::TargetKind;
 use super::types::{
     Approval, Cache, EventKind, FailureAction, Latest, OnInconclusive, ReportFormat, Rollback, Rule,
@@ -308,11 +309,20 @@ pub(super) struct RawImageScan {
     pub(super) severity: Option<RawSeverity>,
     /// Whether findings without a fix are left out. Default: `true`.
     pub(super) ignore_unfixed: Option<bool>,
+    /// What is done with findings whose severity nobody has told: `pass`, or `fail` as those of `severity`. Default: `pass`.
+    pub(super) unknown: Option<RawUnknown>,
+    /// How long a finding may be known before it fails, by its severity. Default: not at all.
+    pub(super) grace: Option<RawGrace>,
+    /// A file in the checkout with the catalog of known exploited vulnerabilities of CISA, as JSON: what is in it fails whatever its
+    /// severity, and without `grace`.
+    pub(super) kev: Option<String>,
+    /// Scores of FIRST (EPSS): what is likely enough to be exploited fails whatever its severity, and without `grace`.
+    pub(super) epss: Option<RawEpss>,
     /// Where advisories about the packages of an image are looked up: `osv` for the service of OSV (which is told all packages), an index
     /// at a registry by digest, as `image-scan index build` stores it, or a folder in the checkout in the layout of the bucket of OSV. Without it, only reports of scanners are judged.
     pub(super) advisories: Option<String>,
     /// What an image is compared with, so that only findings that are new fail: the name of an environment, for the release that it has;
-    /// `last-release`, for the newest one with a version; or `base-image`.
+    /// `last-release`, for the newest one with a version; `base-image`; or `none`, which is the default.
     pub(super) baseline: Option<String>,
     /// Findings that are accepted, each with a reason and until a day: after that they count again, and the entry fails.
     pub(super) ignore: Option<Vec<RawIgnore>>,
@@ -324,36 +334,6 @@ pub(super) struct RawImageScan {
     /// The one form of the report that is written into `.shipkit/image-scan` of the checkout: `sarif`, `json`, or `table` for a page with
     /// tables. Without it, none. The input `output` of `image-scan` writes all of them instead.
     pub(super) report: Option<ReportFormat>,
-}
-
-/// A finding that is accepted.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping")]
-pub(super) struct RawIgnore {
-    /// The vulnerability, by any of its names: `CVE-2026-1234`, `GHSA-...`.
-    pub(super) id: String,
-    /// The only package in which it is accepted; with distributions the source package. Without it, any.
-    pub(super) package: Option<String>,
-    /// Why it is accepted.
-    pub(super) reason: String,
-    /// Who answers for that.
-    pub(super) owner: Option<String>,
-    /// The last day on which it is accepted: `2027-01-31`.
-    pub(super) until: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum RawSeverity {
-    /// Low.
-    Low,
-    /// Medium.
-    Medium,
-    /// High.
-    High,
-    /// Critical.
-    Critical,
 }
 
 /// Commands.
@@ -410,9 +390,8 @@ pub(super) struct RawEnvironment {
     pub(super) runner: Option<String>,
     /// Who is told.
     pub(super) notify: Option<Vec<String>>,
-    /// Reserved; refused with a reason of its own.
-    #[schemars(skip)]
-    pub(super) policy: Option<Value>,
+    /// How images are judged before they come here, where that differs.
+    pub(super) policy: Option<RawEnvironmentPolicy>,
 }
 
 /// The steps in which requests shift to a release.

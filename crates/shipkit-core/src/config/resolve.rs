@@ -7,18 +7,19 @@ use super::compose::Taken;
 use super::environment::in_project;
 use super::error::{ConfigError, Problem};
 use super::raw::{
-    RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawIgnore, RawImageScan, RawOrder,
-    RawScan, RawService, RawSeverity, RawTags, RawTest, RawUpdate,
+    RawBuild, RawConfig, RawDeploy, RawEndpointMode, RawHealthcheck, RawImageScan, RawOrder, RawScan,
+    RawService, RawTags, RawTest, RawUpdate,
 };
+use super::raw_scan::RawIgnore;
 use super::template::{BadTemplate, Part};
 use super::types::{
     Build, BuildArg, BuildContext, Config, Deploy, EndToEnd, Healthcheck, ImageScan, KubernetesNames, Latest,
-    Metrics, Rule, Scan, ScanBaseline, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
+    Metrics, Rule, Scan, Service, Source, TagKind, Tags, Test, TestService, UpdateConfig,
 };
 use super::values::{HealthTest, Span, Text, Texts};
 use super::yaml::{Document, join};
-use super::{Needed, compose, environment, mirrors, rules, test_rules};
-use crate::policy::{Ignore, Severity};
+use super::{Needed, compose, environment, findings, mirrors, rules, test_rules};
+use crate::policy::{Grace, Ignore, Severity, UnknownSeverity};
 use crate::target::{EndpointMode, Order};
 
 /// What is known while a file is resolved, and what has been found wrong with it.
@@ -181,6 +182,8 @@ impl RawConfig {
             .collect();
         context.is_needed = context.needed == Needed::Build;
         let test = self.test.as_ref().map(|raw| test(&mut context, raw));
+        let scan = scan(&mut context, self.scan.as_ref());
+        let environments = environment::all(&mut context, self, &scan.image);
         let config = Config {
             name: self.name.clone(),
             registry,
@@ -191,8 +194,8 @@ impl RawConfig {
             compose: context.compose.map(Taken::origin),
             groups: self.groups.clone().unwrap_or_default(),
             group: None,
-            scan: scan(&mut context, self.scan.as_ref()),
-            environments: environment::all(&mut context, self),
+            scan,
+            environments,
         };
         rules::config(&mut context, &config);
         match ConfigError::of(context.problems) {
@@ -375,31 +378,28 @@ fn ignore(context: &mut Context<'_>, index: usize, raw: RawIgnore) -> Option<Ign
 fn scan(context: &mut Context<'_>, raw: Option<&RawScan>) -> Scan {
     let raw = raw.cloned().unwrap_or_default();
     let image: RawImageScan = raw.image.unwrap_or_default();
+    let findings = image.findings();
     let ignores = image.ignore.unwrap_or_default().into_iter().enumerate();
     let ignores = ignores.filter_map(|(index, raw)| ignore(context, index, raw)).collect();
     let vex = image.vex.unwrap_or_default().into_iter().enumerate();
     let vex =
         vex.filter_map(|(at, file)| in_project(context, &format!("scan.image.vex[{at}]"), &file)).collect();
+    let shared = ImageScan {
+        severity: Severity::High,
+        ignore_unfixed: true,
+        unknown: UnknownSeverity::Pass,
+        grace: Grace::default(),
+        kev: None,
+        epss: None,
+        advisories: image.advisories,
+        baseline: None,
+        ignores,
+        limits: image.limits.unwrap_or_default().resolve(),
+        vex,
+        report: image.report,
+    };
     Scan {
-        image: ImageScan {
-            severity: match image.severity {
-                Some(RawSeverity::Low) => Severity::Low,
-                Some(RawSeverity::Medium) => Severity::Medium,
-                Some(RawSeverity::High) | None => Severity::High,
-                Some(RawSeverity::Critical) => Severity::Critical,
-            },
-            ignore_unfixed: image.ignore_unfixed.unwrap_or(true),
-            advisories: image.advisories,
-            baseline: image.baseline.map(|text| match text.as_str() {
-                "last-release" => ScanBaseline::LastRelease,
-                "base-image" => ScanBaseline::BaseImage,
-                _ => ScanBaseline::Environment(text),
-            }),
-            ignores,
-            limits: image.limits.unwrap_or_default().resolve(),
-            vex,
-            report: image.report,
-        },
+        image: findings::over(context, "scan.image", findings, shared),
         source: raw.source.map(|source| list(source.run.as_ref())).unwrap_or_default(),
         policy: raw.policy.unwrap_or_else(|| vec![Rule::NonRoot, Rule::Healthcheck, Rule::PinnedBase]),
     }

@@ -63,18 +63,6 @@ pub(super) fn whole_file(
             Some("keep four, or deploy the others from a file of their own"),
         );
     }
-    let environments = raw.environments.iter().filter_map(|(name, raw)| raw.as_ref().map(|raw| (name, raw)));
-    let named = environments.map(|(name, raw)| (format!("environments.{name}"), raw));
-    for (path, one) in named.chain(raw.defaults.iter().map(|raw| ("defaults".to_owned(), raw))) {
-        if one.policy.is_some() {
-            let hint = Some("rules for images are listed under `scan.policy`");
-            context.wrong_key(
-                &join(&path, "policy"),
-                "`policy` is a reserved word without a meaning yet",
-                hint,
-            );
-        }
-    }
     if raw.tags.as_ref().and_then(|tags| tags.include.as_ref()).is_some_and(Vec::is_empty) {
         context.wrong("tags.include", "at least one kind of tag is needed", None);
     }
@@ -163,12 +151,21 @@ fn baseline(context: &mut Context<'_>, config: &Config) {
         let hint = "name an environment in `scan.image.baseline`";
         context.wrong("scan.image.limits.growth", "there is nothing to grow from", Some(hint));
     }
-    let Some(ScanBaseline::Environment(name)) = &image.baseline else { return };
+    let own = config.environments.iter().filter_map(|one| {
+        let path = join(&origin(context, &one.name, "policy"), "scan.baseline");
+        // What it has from `scan.image` is wrong there.
+        Some((one.scan.as_ref().filter(|_| context.has(&path))?, path))
+    });
+    let all: Vec<_> = [(image, "scan.image.baseline".to_owned())].into_iter().chain(own).collect();
     let names: Vec<_> = config.environments.iter().map(|environment| environment.name.as_str()).collect();
-    if !names.contains(&name.as_str()) {
-        let known = [&names[..], &["last-release", "base-image"]].concat();
-        let message = format!("there is no environment `{name}`");
-        context.wrong("scan.image.baseline", message, suggestion(name, &known).as_deref());
+    for (scan, path) in all {
+        if let Some(ScanBaseline::Environment(name)) = &scan.baseline
+            && !names.contains(&name.as_str())
+        {
+            let known = [&names[..], &["last-release", "base-image", "none"]].concat();
+            let message = format!("there is no environment `{name}`");
+            context.wrong(&path, message, suggestion(name, &known).as_deref());
+        }
     }
 }
 

@@ -51,10 +51,7 @@ fn unknown_key_hint(key: &str, known: &[&str]) -> Option<String> {
     if key == "on" {
         return Some("events of environments are listed under `events`".to_owned());
     }
-    // `policy` in an environment is reserved, so it is nobody's answer.
-    let known: Vec<&str> =
-        known.iter().copied().filter(|word| *word != "policy" || !known.contains(&"smoke")).collect();
-    suggestion(key, &known)
+    suggestion(key, known)
 }
 
 /// ``stratgy`, expected one of `a`, `b`` as the word and the list.

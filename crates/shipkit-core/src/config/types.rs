@@ -13,7 +13,7 @@ use super::hook::{BackupJob, Migrate};
 use super::target::Target;
 use super::template::Part;
 use super::units::BasisPoints;
-use crate::policy::{Budget, Ignore, Severity};
+use crate::policy::{Budget, Grace, Ignore, Severity, UnknownSeverity};
 use crate::project_path::ProjectPath;
 use crate::reference::Repository;
 use crate::target::{EndpointMode, Order};
@@ -340,6 +340,14 @@ pub struct ImageScan {
     pub severity: Severity,
     /// Whether findings without a fix are left out.
     pub ignore_unfixed: bool,
+    /// What is done with findings of unknown severity.
+    pub unknown: UnknownSeverity,
+    /// How long findings may be known before they fail.
+    pub grace: Grace,
+    /// The file with vulnerabilities that are known to be exploited.
+    pub kev: Option<ProjectPath>,
+    /// How likely it is that vulnerabilities are exploited.
+    pub epss: Option<Epss>,
     /// Where advisories are looked up: `osv`, or a folder in the checkout.
     pub advisories: Option<String>,
     /// What an image is compared with, so that only what is new fails.
@@ -352,6 +360,15 @@ pub struct ImageScan {
     pub vex: Vec<ProjectPath>,
     /// The one form of the report that is written, where one is asked for.
     pub report: Option<ReportFormat>,
+}
+
+/// How likely it is that vulnerabilities are exploited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epss {
+    /// The file with the scores.
+    pub file: ProjectPath,
+    /// What is more likely than this fails.
+    pub above: BasisPoints,
 }
 
 /// What images are compared with.
@@ -399,6 +416,8 @@ pub enum Rule {
     NoPackageCache,
     /// It exposes no port by which machines are administered, and none but the `port` of the service, where that is named.
     ExposedPorts,
+    /// There are fixes for its distribution and its runtimes still.
+    Supported,
     /// An init process reaps children.
     Init,
 }
@@ -451,6 +470,8 @@ pub struct Environment {
     pub runner: Option<String>,
     /// Who is told.
     pub notify: Vec<String>,
+    /// How images are judged before they come here; without it, as everywhere.
+    pub scan: Option<ImageScan>,
 }
 
 /// What starts a run.

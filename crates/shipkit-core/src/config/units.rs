@@ -12,6 +12,9 @@ pub enum BadUnit {
     /// Not a duration.
     #[error("`{0}` is not a duration: a whole number and `ms`, `s`, `m`, `h` or `d` make one, as in `10s`")]
     Duration(String),
+    /// Not days.
+    #[error("`{0}` is not a number of days: a whole number up to 65535 and `d` make one, as in `14d`")]
+    Days(String),
     /// Not a size.
     #[error(
         "`{0}` is not a size: a number and `k`, `K`, `M`, `G`, `Ki`, `Mi`, `Gi`, `MB` or `GB` make one, as in `250MB`"
@@ -39,6 +42,15 @@ pub fn duration(text: &str) -> Result<Duration, BadUnit> {
     };
     let number: u64 = number.parse().ok().ok_or_else(bad)?;
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(bad)
+}
+
+/// Reads `14d` as days.
+///
+/// # Errors
+/// When the number or the unit is missing, another one, or too large.
+pub(super) fn days(text: &str) -> Result<u16, BadUnit> {
+    let number = split(text).filter(|(_, unit)| *unit == "d").and_then(|(number, _)| number.parse().ok());
+    number.ok_or_else(|| BadUnit::Days(text.to_owned()))
 }
 
 /// Reads `250MB`, `1.5G` or `512Mi` as bytes. `k`, `K`, `M`, `G`, `MB` and `GB` are decimal, `Ki`, `Mi` and `Gi` binary.
@@ -102,6 +114,16 @@ mod tests {
             ["", "10", "s", "1.5s", "-1s", "1 s", "10min", "18446744073709551615d", "99999999999999999999s"]
         {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_are_whole() {
+        for (text, expected) in [("0d", 0), ("14d", 14), ("65535d", 65_535)] {
+            assert_eq!(days(text), Ok(expected), "{text}");
+        }
+        for text in ["", "14", "d", "1.5d", "48h", "-1d", "65536d"] {
+            assert!(days(text).is_err(), "{text}");
         }
     }
 

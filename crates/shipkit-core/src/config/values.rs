@@ -28,6 +28,10 @@ pub(super) struct HealthTest(pub(super) Vec<String>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
 
+/// Whole days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Days(pub(super) u16);
+
 /// A size with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
@@ -204,6 +208,7 @@ macro_rules! with_unit {
 }
 
 with_unit!(Span, units::duration, "a duration with its unit, as in `10s`", "^[0-9]+(ms|s|m|h|d)$");
+with_unit!(Days, units::days, "a number of days, as in `14d`", "^[0-9]+d$");
 with_unit!(
     Size,
     units::size,

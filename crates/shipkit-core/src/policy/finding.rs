@@ -5,7 +5,9 @@ use std::str::FromStr as _;
 use cvss::Cvss;
 use jiff::civil::Date;
 
-/// How bad a finding is. `Unknown` is a class of its own: it is reported, and it is below every threshold.
+use super::exploits::Exploited;
+
+/// How bad a finding is. `Unknown` is a class of its own: it is reported, and whether it fails is said by a rule of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Nobody has said yet.
@@ -40,12 +42,16 @@ pub struct Finding {
     pub severity: Severity,
     /// The version that mends it, where there is one.
     pub fixed_in: Option<String>,
+    /// What lists of exploited vulnerabilities say of it: told when it is judged.
+    pub exploited: Option<Exploited>,
     /// The package itself is the attack: no policy lets that pass.
     pub is_malware: bool,
     /// One line about it; empty where nobody has written one. Foreign text.
     pub title: String,
     /// The day on which it became known, where that is told.
     pub published: Option<Date>,
+    /// The day on which the version that mends it was published, where that is told.
+    pub fix_published: Option<Date>,
     /// The layer that brought the package, from 0, where it is known.
     pub layer: Option<usize>,
 }

@@ -4,27 +4,36 @@ pub mod advice;
 pub mod baseline;
 pub mod budget;
 pub mod build;
+mod decision;
+pub mod exploits;
 pub mod finding;
+pub mod grace;
 pub mod ignore;
 pub mod purl;
 pub mod report;
 pub mod size;
 pub mod standing;
+mod support;
 pub mod traces;
 pub mod vex;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use advice::{Advice, Deed, Upgrade, advice};
 pub use baseline::{Baseline, Compared};
 pub use budget::Budget;
 pub use build::{Base, Build, Whence};
+pub use decision::Decision;
+pub use exploits::{Catalog, Exploited, Exploits};
 pub use finding::{Finding, Severity};
+pub use grace::Grace;
 pub use ignore::Ignore;
 use jiff::civil::Date;
 pub use report::Report;
 pub use size::human;
 pub use standing::Standing;
+pub use support::{EndOfLife, Support};
 pub use traces::{Cache, Leak, Origin, Place, Port, Traces, Wasted};
 pub use vex::Vex;
 
@@ -51,6 +60,8 @@ pub struct ImageFacts {
     pub unpacked: u64,
     /// How many layers it has.
     pub layers: u64,
+    /// Until when there are fixes for its distribution, and for runtimes that are not of it.
+    pub support: Vec<Support>,
 }
 
 /// A rule about the image itself.
@@ -70,6 +81,18 @@ pub enum ImageRule {
     NoPackageCache,
     /// It exposes no port of administrators, and none but that of the service.
     ExposedPorts,
+    /// There are fixes for its distribution and its runtimes still.
+    Supported,
+}
+
+/// What is done with findings whose severity nobody has told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownSeverity {
+    /// They do not fail.
+    #[default]
+    Pass,
+    /// They fail, as those of the severity that fails do.
+    Fail,
 }
 
 /// What is known of the vulnerabilities of an image.
@@ -92,6 +115,12 @@ pub struct Policy {
     pub budget: Budget,
     /// Findings of this severity and above fail.
     pub severity: Severity,
+    /// What is done with those of unknown severity.
+    pub unknown: UnknownSeverity,
+    /// How long they may be known before they fail.
+    pub grace: Grace,
+    /// Those that fail whatever their severity, and at once.
+    pub exploits: Arc<Exploits>,
     /// Whether findings without a fix are left out.
     pub ignore_unfixed: bool,
     /// Findings that are accepted.
@@ -102,6 +131,9 @@ pub struct Policy {
     pub vex: Vex,
 }
 
+/// How many days are named on which findings begin to fail.
+const DAYS: usize = 3;
+
 /// What judging gave: every rule with its outcome, in a stable order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
@@ -111,6 +143,8 @@ pub struct Judgement {
     pub rules: Vec<(&'static str, Outcome)>,
     /// The findings that fail, worst first.
     pub blocking: Vec<Finding>,
+    /// Those that do not fail yet, with the first day on which they do, the earliest first.
+    pub waiting: Vec<(Date, Finding)>,
     /// What became of the findings of the baseline, where there is one.
     pub compared: Option<Compared>,
 }
@@ -134,6 +168,7 @@ impl ImageRule {
             Self::NoSetuid => "no-setuid",
             Self::NoPackageCache => "no-package-cache",
             Self::ExposedPorts => "exposed-ports",
+            Self::Supported => "supported",
         }
     }
 }
@@ -155,9 +190,16 @@ pub fn judge(
     rules.extend(policy.budget.layers.map(|limit| ("layers", budget::layers(facts, limit))));
     let findings = known.map(|known| &known.findings[..]).unwrap_or_default();
     let compared = baseline.map(|baseline| baseline.compare(findings));
-    let blocking = blocking(compared.as_ref().map_or(findings, |compared| &compared.new), policy);
+    let (blocking, waiting) =
+        decision::sorted(compared.as_ref().map_or(findings, |compared| &compared.new), policy);
     let outcome = judge_vulnerabilities(known, &blocking, compared.as_ref(), policy);
     rules.push(("vulnerabilities", outcome));
+    if policy.grace.is_given() {
+        rules.push(("grace", judge_grace(known, &blocking, &waiting, policy)));
+    }
+    if let Some(what) = policy.exploits.what() {
+        rules.push(("exploits", judge_exploits(known, &blocking, &what, policy)));
+    }
     if !policy.ignores.is_empty() {
         rules.push(("ignores", judge_ignores(known, policy)));
     }
@@ -174,7 +216,7 @@ pub fn judge(
             decisive.map(|(_, outcome)| outcome.cause.as_str()).collect::<Vec<_>>().join("; ")
         }
     };
-    Judgement { outcome: Outcome { verdict, cause }, rules, blocking, compared }
+    Judgement { outcome: Outcome { verdict, cause }, rules, blocking, waiting, compared }
 }
 
 fn judge_rule(rule: ImageRule, facts: &ImageFacts, policy: &Policy) -> Outcome {
@@ -204,6 +246,7 @@ fn judge_rule(rule: ImageRule, facts: &ImageFacts, policy: &Policy) -> Outcome {
         ImageRule::NoSetuid => traces::setuid(&facts.traces),
         ImageRule::NoPackageCache => traces::caches(&facts.traces),
         ImageRule::ExposedPorts => traces::ports(&facts.ports, policy.port),
+        ImageRule::Supported => support::judge(&facts.support, policy.today),
     }
 }
 
@@ -214,19 +257,6 @@ fn is_latest(reference: &str) -> bool {
         return false;
     }
     name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
-}
-
-fn blocking(findings: &[Finding], policy: &Policy) -> Vec<Finding> {
-    let blocks = |finding: &&Finding| {
-        let is_bad =
-            policy.severity <= finding.severity && (finding.fixed_in.is_some() || !policy.ignore_unfixed);
-        let is_taken_out = policy.accepts(finding) || policy.vex.takes_out(finding).is_some();
-        is_bad && !is_taken_out || finding.is_malware
-    };
-    let mut blocking: Vec<_> = findings.iter().filter(blocks).cloned().collect();
-    let badness = |finding: &Finding| (finding.is_malware, finding.severity);
-    blocking.sort_by(|a, b| (badness(b), &a.id, &a.package).cmp(&(badness(a), &b.id, &b.package)));
-    blocking
 }
 
 fn judge_vulnerabilities(
@@ -240,7 +270,7 @@ fn judge_vulnerabilities(
     };
     if let Some(worst) = blocking.first() {
         let since = compared.map(Compared::since).unwrap_or_default();
-        return Outcome::fail(format!("{}{since}", blocked(worst, blocking.len(), policy)));
+        return Outcome::fail(format!("{}{since}", blocked(worst, blocking, policy)));
     }
     let unknown = findings.iter().filter(|finding| finding.severity == Severity::Unknown).count();
     let accepted = match findings.iter().filter(|finding| policy.accepts(finding)).count() {
@@ -289,14 +319,68 @@ fn judge_vex(known: Option<&Vulnerabilities>, vex: &Vex) -> Outcome {
     )
 }
 
+/// From which day on what does not fail yet does, which is no reason to fail.
+fn judge_grace(
+    known: Option<&Vulnerabilities>,
+    blocking: &[Finding],
+    waiting: &[(Date, Finding)],
+    policy: &Policy,
+) -> Outcome {
+    if known.is_none() {
+        return Outcome::skipped("nobody looked for what has days");
+    }
+    let mut days: BTreeMap<Date, usize> = BTreeMap::new();
+    for (end, _) in waiting {
+        let count = days.entry(*end).or_default();
+        *count = count.saturating_add(1);
+    }
+    let told = days.iter().take(DAYS).map(|(end, count)| format!("{count} findings block from {end} on"));
+    let later: usize = days.values().skip(DAYS).sum();
+    let later = (0 < later).then(|| format!("{later} later"));
+    let told: Vec<_> = told.chain(later).collect();
+    let said = if told.is_empty() { "no finding has days left".to_owned() } else { told.join(", ") };
+    let is_lost = |one: &&Finding| {
+        one.exploited.is_none() && !one.is_malware && policy.grace.is_lost_on(one, policy.today)
+    };
+    match blocking.iter().filter(is_lost).count() {
+        0 => Outcome::pass(said),
+        count => {
+            Outcome::pass(format!("{said}; {count} have no days, as nobody tells when they became known"))
+        }
+    }
+}
+
+/// How many findings are on the lists, which is no reason to fail beside the findings themselves.
+fn judge_exploits(
+    known: Option<&Vulnerabilities>,
+    blocking: &[Finding],
+    what: &str,
+    policy: &Policy,
+) -> Outcome {
+    let Some(known) = known else {
+        return Outcome::skipped("nobody looked for what they are about");
+    };
+    let listed = known.findings.iter().filter(|one| policy.exploits.of(one).is_some()).count();
+    let failing = blocking.iter().filter(|one| one.exploited.is_some()).count();
+    Outcome::pass(format!("{listed} findings listed, {failing} of them fail ({what})"))
+}
+
 /// How many findings fail, and the worst of them.
-fn blocked(worst: &Finding, count: usize, policy: &Policy) -> String {
+fn blocked(worst: &Finding, blocking: &[Finding], policy: &Policy) -> String {
     let (Finding { id, fixed_in, is_malware, .. }, what) = (worst, worst.what());
     if *is_malware {
         return format!("{what} is malware ({id}): take it out, and change the secrets that it could read");
     }
-    let fix = fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default();
-    format!("{count} findings of {} and above, first {id} in {what}{fix}", policy.severity.word())
+    let (fix, count) = (
+        fixed_in.as_deref().map(|version| format!(", fixed in {version}")).unwrap_or_default(),
+        blocking.len(),
+    );
+    if let Some(exploited) = worst.exploited {
+        return format!("{count} findings, first {id} in {what}, {}{fix}", exploited.words());
+    }
+    let has_unknown = blocking.iter().any(|one| one.severity == Severity::Unknown);
+    let unknown = if has_unknown { " or of unknown severity" } else { "" };
+    format!("{count} findings of {} and above{unknown}, first {id} in {what}{fix}", policy.severity.word())
 }
 
 #[cfg(test)]
@@ -316,6 +400,7 @@ mod tests {
             compressed: 10_000_000,
             unpacked: 30_000_000,
             layers: 30,
+            support: Vec::new(),
         }
     }
 
@@ -342,6 +427,9 @@ mod tests {
                 ..Budget::default()
             },
             severity: Severity::High,
+            unknown: UnknownSeverity::Pass,
+            grace: Grace::default(),
+            exploits: Arc::default(),
             ignore_unfixed: true,
             ignores: Vec::new(),
             today: date(2026, 5, 6),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, is_malware, named, parsed};
+use super::{Report, ReportError, day, is_malware, named, parsed, title};
 use crate::policy::finding::{Finding, Severity};
 use crate::policy::purl::Purl;
 
@@ -39,6 +39,8 @@ struct Advisory {
     id: String,
     aliases: Option<Vec<String>>,
     cvss: Option<String>,
+    title: Option<String>,
+    date: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +56,7 @@ struct Package {
 
 impl Vulnerability {
     fn finding(self) -> Finding {
-        let Advisory { id, aliases, cvss } = self.advisory;
+        let Advisory { id, aliases, cvss, title: said, date } = self.advisory;
         let (id, aliases) = named(std::iter::once(id).chain(aliases.into_iter().flatten()));
         let patched = self.versions.and_then(|versions| versions.patched).unwrap_or_default();
         let patched: Vec<_> =
@@ -70,6 +72,8 @@ impl Vulnerability {
             version,
             severity: cvss.as_deref().and_then(Severity::of_vector).unwrap_or(Severity::Unknown),
             fixed_in: (!patched.is_empty()).then(|| patched.join(", ")),
+            title: title(said.as_deref()),
+            published: day(date.as_deref()),
             ..Finding::default()
         }
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, SOME_FIX, digests_of, failed, is_malware, named, or_unnamed, parsed};
+use super::{
+    Report, ReportError, SOME_FIX, day, digests_of, failed, is_malware, named, or_unnamed, parsed, title,
+};
 use crate::policy::finding::{Finding, Severity};
 
 const SCANNER: &str = "CycloneDX";
@@ -50,6 +52,8 @@ struct Vulnerability {
     references: Option<Vec<Reference>>,
     ratings: Option<Vec<Rating>>,
     recommendation: Option<String>,
+    description: Option<String>,
+    published: Option<String>,
     affects: Option<Vec<Affected>>,
 }
 
@@ -150,6 +154,8 @@ impl Vulnerability {
             severity,
             fixed_in: fixed_in(self.recommendation.as_deref(), tells_fixes),
             is_malware: is_malware(std::iter::once(&id).chain(&aliases).map(String::as_str)),
+            title: title(self.description.as_deref()),
+            published: day(self.published.as_deref()),
             ..Finding::default()
         };
         let affected = self.affects.as_deref().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! JSON of `grype -o json`.
 
+use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, digests_of, is_malware, parsed};
+use super::{Report, ReportError, day, digests_of, is_malware, parsed, title};
 use crate::policy::finding::{Finding, Severity};
 
 #[derive(Deserialize)]
@@ -39,6 +40,7 @@ struct Vulnerability {
     severity: String,
     cvss: Option<Vec<Cvss>>,
     fix: Option<Fix>,
+    description: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,25 @@ struct Cvss {
 #[derive(Deserialize)]
 struct Fix {
     versions: Option<Vec<String>>,
+    available: Option<Vec<Available>>,
+}
+
+/// When a version that mends it came out.
+#[derive(Deserialize)]
+struct Available {
+    #[serde(default)]
+    version: String,
+    date: Option<String>,
+}
+
+impl Fix {
+    /// The version that mends it, with its day where that is told.
+    fn first(&self) -> Option<(&String, Option<Date>)> {
+        let version = self.versions.iter().flatten().next()?;
+        let mut available = self.available.iter().flatten();
+        let available = available.find(|one| one.version == *version);
+        Some((version, available.and_then(|one| day(one.date.as_deref()))))
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,7 +82,8 @@ struct Artifact {
 
 impl Match {
     fn finding(self) -> Finding {
-        let Vulnerability { id, severity, cvss, fix } = self.vulnerability;
+        let Vulnerability { id, severity, cvss, fix, description } = self.vulnerability;
+        let fix = fix.as_ref().and_then(Fix::first);
         let vectors = cvss.into_iter().flatten();
         let worst = vectors.filter_map(|cvss| Severity::of_vector(&cvss.vector)).max();
         Finding {
@@ -73,7 +95,9 @@ impl Match {
             version: self.artifact.version,
             purl: self.artifact.purl.filter(|purl| !purl.is_empty()),
             built: Vec::new(),
-            fixed_in: fix.and_then(|fix| fix.versions).and_then(|versions| versions.into_iter().next()),
+            fixed_in: fix.map(|(version, _)| version.clone()),
+            fix_published: fix.and_then(|(_, day)| day),
+            title: title(description.as_deref()),
             ..Finding::default()
         }
     }

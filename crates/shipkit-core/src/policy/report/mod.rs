@@ -11,6 +11,7 @@ mod trivy;
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,6 +20,9 @@ use super::finding::Finding;
 /// The version that mends a finding, where a format has no place for it or leaves it open: then nobody knows that there is none, and the
 /// finding counts.
 const SOME_FIX: &str = "a version that the report does not tell";
+
+/// The most characters of a title.
+const TITLE: usize = 200;
 
 /// A scanner's report about one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +172,18 @@ fn named(names: impl IntoIterator<Item = String>) -> (String, Vec<String>) {
 /// What there is of the vulnerability or package where a report names none.
 fn or_unnamed(name: Option<String>) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "an unnamed package".to_owned())
+}
+
+/// The day of a time such as `2026-01-02T03:04:05Z`; what is none tells nothing.
+fn day(time: Option<&str>) -> Option<Date> {
+    time?.trim().get(..10)?.parse().ok()
+}
+
+/// A title out of a text that may be a whole description: its first line, cut where that is long.
+fn title(text: Option<&str>) -> String {
+    let line = text.and_then(|text| text.trim().lines().next()).unwrap_or_default();
+    let cut: String = line.chars().take(TITLE).collect();
+    if cut.len() < line.len() { format!("{}...", cut.trim_end()) } else { cut }
 }
 
 /// Whether a record is about a package that is itself the attack: as in github.com/ossf/malicious-packages.

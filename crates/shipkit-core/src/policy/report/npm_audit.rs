@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, failed, is_malware, named, parsed};
+use super::{Report, ReportError, day, failed, is_malware, named, parsed, title};
 use crate::policy::finding::{Finding, Severity};
 use crate::policy::purl::Purl;
 
@@ -55,6 +55,7 @@ struct Advisory {
     #[serde(alias = "id")]
     source: Option<Value>,
     name: Option<String>,
+    title: Option<String>,
     url: Option<String>,
     #[serde(default)]
     severity: String,
@@ -99,6 +100,8 @@ struct FirstAdvisory {
     github_advisory_id: Option<String>,
     cves: Option<Vec<String>>,
     module_name: String,
+    title: Option<String>,
+    created: Option<String>,
     #[serde(default)]
     severity: String,
     url: Option<String>,
@@ -174,6 +177,7 @@ impl Vulnerable {
                 built: Vec::new(),
                 severity: severity(&advisory.severity, advisory.cvss.as_ref()),
                 fixed_in: self.fixed_in(name, range),
+                title: title(advisory.title.as_deref()),
                 ..Finding::default()
             }
         };
@@ -199,6 +203,8 @@ impl FirstAdvisory {
             built: Vec::new(),
             severity: severity(&self.severity, self.cvss.as_ref()),
             fixed_in: has_fix.then(|| fixed.to_owned()),
+            title: title(self.title.as_deref()),
+            published: day(self.created.as_deref()),
             is_malware: is_malicious(self.cwe.as_ref()) || is_malware([id.as_str()]),
             ..Finding::default()
         };

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, digests_of, failed, is_malware, named, parsed};
+use super::{Report, ReportError, day, digests_of, failed, is_malware, named, parsed, title};
 use crate::policy::finding::{Finding, Severity};
 use crate::policy::purl::Purl;
 
@@ -59,6 +59,8 @@ struct Record {
     id: String,
     aliases: Option<Vec<String>>,
     upstream: Option<Vec<String>>,
+    summary: Option<String>,
+    published: Option<String>,
     severity: Option<Vec<Score>>,
     affected: Option<Vec<Affected>>,
     database_specific: Option<Value>,
@@ -163,6 +165,8 @@ fn finding(records: &[&Record], group: Option<&Group>, package: &Named) -> Findi
         built: Vec::new(),
         severity: severity(records, package, score),
         fixed_in: fixed_in(records, package),
+        title: title(records.iter().find_map(|one| one.summary.as_deref())),
+        published: records.iter().filter_map(|one| day(one.published.as_deref())).min(),
         ..Finding::default()
     }
 }

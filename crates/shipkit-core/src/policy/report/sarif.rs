@@ -5,7 +5,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Report, ReportError, SOME_FIX, digests_of, failed, is_malware, named, or_unnamed, parsed};
+use super::{
+    Report, ReportError, SOME_FIX, digests_of, failed, is_malware, named, or_unnamed, parsed, title,
+};
 use crate::policy::finding::{Finding, Severity};
 use crate::policy::purl::Purl;
 
@@ -45,6 +47,7 @@ struct Rule {
     id: String,
     deprecated_ids: Option<Vec<String>>,
     help: Option<Text>,
+    short_description: Option<Text>,
     properties: Option<Map<String, Value>>,
 }
 
@@ -177,6 +180,7 @@ impl Found {
             built: Vec::new(),
             severity: word.or(score).unwrap_or(Severity::Unknown),
             fixed_in: fixed.map(str::to_owned),
+            title: title(rule.and_then(|rule| rule.short_description.as_ref()?.text.as_deref())),
             ..Finding::default()
         }
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, digests_of, failed, is_malware, named, or_unnamed, parsed};
+use super::{Report, ReportError, day, digests_of, failed, is_malware, named, or_unnamed, parsed, title};
 use crate::policy::finding::{Finding, Severity};
 use crate::policy::purl::Purl;
 
@@ -28,6 +28,8 @@ struct Scanned {
 #[serde(rename_all = "camelCase")]
 struct Vulnerability {
     id: String,
+    title: Option<String>,
+    publication_time: Option<String>,
     /// `license` is about a licence.
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -105,6 +107,8 @@ impl Vulnerability {
             built: Vec::new(),
             severity: Severity::of_word(&self.severity).or(vector).or(score).unwrap_or(Severity::Unknown),
             fixed_in: nearest.or(Some(listed).filter(|listed| !listed.is_empty())),
+            title: title(self.title.as_deref()),
+            published: day(self.publication_time.as_deref()),
             ..Finding::default()
         }
     }

@@ -412,6 +412,54 @@ fn cargo_audit_is_read() {
     assert_eq!(read(&fewer).doubts, ["cargo audit counts 3 vulnerabilities and lists 2"]);
 }
 
+/// Titles and days of what a report says, after `part` was put where there was nothing.
+#[track_caller]
+fn told(mut value: Value, pointer: &str, part: Value, expected: &str) {
+    let place = value.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+    let Value::Object(part) = part else { panic!("{part}") };
+    place.extend(part);
+    let first = read(&value).findings.into_iter().find(|one| !one.title.is_empty()).unwrap();
+    let day = |day: Option<Date>| day.map_or("-".to_owned(), |day| day.to_string());
+    assert_eq!(format!("{} {} {}", first.title, day(first.published), day(first.fix_published)), expected);
+}
+
+#[test]
+fn titles_and_days_are_read_where_a_format_has_them() {
+    let time = "2026-05-01T10:00:00.5Z";
+    let part = json!({"Title": "zlib: overflow", "PublishedDate": time});
+    told(trivy(), "/Results/0/Vulnerabilities/0", part, "zlib: overflow 2026-05-01 -");
+    let fix = json!({"versions": ["1.3"], "available": [{"version": "1.2", "date": "2026-01-01"}, {"version": "1.3", "date": "2026-05-02"}]});
+    let part = json!({"description": "An overflow.\nMore.", "fix": fix});
+    told(grype(), "/matches/0/vulnerability", part, "An overflow. - 2026-05-02");
+    let part = json!({"summary": "ReDoS", "published": time});
+    let record = "/results/0/packages/0/vulnerabilities/1";
+    told(osv_scanner(), record, part, "ReDoS 2026-05-01 -");
+    let part = json!({"title": "Overflow", "publicationTime": time});
+    told(snyk(), "/vulnerabilities/0", part, "Overflow 2026-05-01 -");
+    let part = json!({"description": "Overflow", "published": time});
+    told(cyclonedx(), "/vulnerabilities/0", part, "Overflow 2026-05-01 -");
+    let part = json!({"shortDescription": {"text": "Overflow"}});
+    told(sarif(), "/runs/0/tool/driver/rules/0", part, "Overflow - -");
+    told(npm_audit(), "/vulnerabilities/minimist/via/0", json!({"title": "Pollution"}), "Pollution - -");
+    let first = json!({"advisories": {"1": {"module_name": "ws"}}, "metadata": {"totalDependencies": 9}});
+    let part = json!({"title": "DoS", "created": time});
+    told(first, "/advisories/1", part, "DoS 2026-05-01 -");
+    let part = json!({"title": "Race", "date": "2026-05-01"});
+    told(cargo_audit(), "/vulnerabilities/list/0/advisory", part, "Race 2026-05-01 -");
+}
+
+#[test]
+fn a_day_that_is_none_is_not_told_and_a_long_title_is_cut() {
+    for time in ["", "soon", "2026-13-01T00:00:00Z", "01/05/2026", "2026-05-0\u{00e4}"] {
+        assert_eq!(day(Some(time)), None, "{time}");
+    }
+    assert_eq!(day(Some("2026-05-01")).unwrap().to_string(), "2026-05-01");
+    let long = title(Some(&"\u{00e4}".repeat(TITLE + 1)));
+    assert_eq!((long.chars().count(), long.ends_with("...")), (TITLE + 3, true));
+    assert_eq!(title(Some(&"x".repeat(TITLE))).len(), TITLE);
+    assert_eq!((title(Some("\n one\ntwo")), title(None)), ("one".to_owned(), String::new()));
+}
+
 #[test]
 fn what_is_no_report_is_refused() {
     assert!(matches!(Report::parse(b"<html>"), Err(ReportError::NotJson(_))));

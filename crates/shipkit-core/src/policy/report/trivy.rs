@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, ReportError, digests_of, is_malware, parsed};
+use super::{Report, ReportError, day, digests_of, is_malware, parsed, title};
 use crate::policy::finding::{Finding, Severity};
 
 #[derive(Deserialize)]
@@ -46,6 +46,8 @@ struct Vulnerability {
     severity: String,
     #[serde(rename = "CVSS")]
     cvss: Option<BTreeMap<String, Cvss>>,
+    title: Option<String>,
+    published_date: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +91,8 @@ impl Vulnerability {
             purl: self.pkg_identifier.and_then(|identifier| identifier.purl).filter(|purl| !purl.is_empty()),
             built: Vec::new(),
             fixed_in: Some(self.fixed_version).filter(|version| !version.is_empty()),
+            title: title(self.title.as_deref()),
+            published: day(self.published_date.as_deref()),
             ..Finding::default()
         }
     }
