@@ -1,9 +1,12 @@
 //! What is known about an image, and the policy that judges it into a verdict.
 
 pub mod baseline;
+pub mod bill;
 pub mod budget;
+mod cyclonedx;
 pub mod finding;
 pub mod ignore;
+pub mod packages;
 pub mod purl;
 pub mod report;
 pub mod size;
@@ -13,10 +16,12 @@ pub mod vex;
 use std::collections::BTreeMap;
 
 pub use baseline::{Baseline, Compared};
+pub use bill::Bill;
 pub use budget::Budget;
 pub use finding::{Finding, Severity};
 pub use ignore::Ignore;
 use jiff::civil::Date;
+pub use packages::judge_packages;
 pub use report::Report;
 pub use size::human;
 pub use traces::{Cache, Leak, Origin, Place, Port, Traces, Wasted};
