@@ -9,7 +9,7 @@ use shipkit_runner::CommonArgs;
 #[derive(Debug, clap::Parser)]
 #[command(name = "image-scan", version)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout", "source", "from_sbom"]))]
 pub struct Args {
     /// What every binary knows.
     #[command(flatten)]
@@ -29,6 +29,12 @@ pub struct Args {
     /// OCI layouts that were not pushed: one (a folder or a tar), or a folder of tars named after their services.
     #[arg(long, value_name = "PATH")]
     pub layout: Option<PathBuf>,
+    /// A folder of the checkout whose lock files are judged; without a folder, the whole checkout.
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = ".")]
+    pub source: Option<PathBuf>,
+    /// A bill of materials whose packages are judged: CycloneDX or SPDX as JSON, also in a statement of in-toto.
+    #[arg(long, value_name = "FILE")]
+    pub from_sbom: Option<PathBuf>,
     /// The configuration, relative to the checkout. Without it, `shipkit.yml`; where that is missing, the default policy.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

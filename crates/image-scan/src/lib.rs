@@ -9,6 +9,8 @@ mod facts;
 mod inventory;
 mod layer;
 mod leaks;
+mod listed;
+mod locks;
 pub mod osv;
 mod report;
 mod reports;
@@ -30,12 +32,15 @@ use before::{Before, Old, bases, pushed};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
+use listed::Listed;
 use report::Judged;
 use shipkit_core::config::{Config, Rule};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::vex::Document;
-use shipkit_core::policy::{Baseline, Budget, ImageRule, Policy, Severity, Vex, Vulnerabilities, judge};
+use shipkit_core::policy::{
+    Baseline, Budget, ImageRule, Policy, Severity, Traces, Vex, Vulnerabilities, judge, judge_packages,
+};
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
 use shipkit_registry::layout::Layout;
@@ -62,8 +67,15 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     }
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
-    let (images, release) = images(&args, config.as_ref(), &runner).await?;
-    let before = before(&args, config.as_ref(), release.as_ref(), &runner).await?;
+    let listed = listed::read(&args, config.as_ref())?;
+    let (images, before) = match &listed {
+        // Packages that are in no image are compared with none.
+        Some(_) => (Vec::new(), Before::Nothing),
+        None => {
+            let (images, release) = images(&args, config.as_ref(), &runner).await?;
+            (images, before(&args, config.as_ref(), release.as_ref(), &runner).await?)
+        }
+    };
     let advisories = advisories(&args, config.as_ref(), &runner).await?;
     let vex = vex::read(&args.directory, config.as_ref())?;
     let scan = Scan {
@@ -78,11 +90,14 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     };
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
-    let judged = judged.into_iter().flatten().collect::<Vec<_>>();
+    let mut judged = judged.into_iter().flatten().collect::<Vec<_>>();
+    let is_stored = args.layout.is_none() && listed.is_none() && !args.dry_run;
+    if let Some(listed) = listed {
+        judged.push(scan.listed(listed).await?);
+    }
     if let Some(folder) = &args.sbom {
         sbom::write(&args.directory.join(folder), &judged, runner.now())?;
     }
-    let is_stored = args.layout.is_none() && !args.dry_run;
     finish(&judged, is_stored, &runner)
 }
 
@@ -126,12 +141,39 @@ impl Scan<'_> {
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
                 steps,
+                listing: None,
             });
         }
         if let (Source::Registry(registry, repository), false) = (&image.source, args.dry_run) {
             registry.put_evidence(repository, &image.manifest.digest, &record(&own, runner)).await?;
         }
         Ok(own)
+    }
+
+    /// Judges packages that are in no image. There is nowhere to store a verdict about them.
+    async fn listed(&self, listed: Listed) -> Result<Judged, Failure> {
+        let Listed { name, digest, images, inventory, listing } = listed;
+        let reported = reports::of(self.reports, &name, &images)?;
+        let today = self.runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let vex = Vex { documents: self.vex.to_vec(), image: images };
+        let policy = Policy { vex, ..policy(self.config, &name, today)? };
+        let (vulnerabilities, _) = self.matched(&inventory, None, reported).await?;
+        let mut vulnerabilities = vulnerabilities.ok_or_else(|| {
+            Failure::usage(format!("neither advisories nor a report are about `{name}`"))
+                .with_hint("name advisories in `scan.image.advisories` of shipkit.yml")
+        })?;
+        vulnerabilities.findings.iter_mut().for_each(|finding| finding.layer = None);
+        Ok(Judged {
+            digest,
+            name,
+            judgement: judge_packages(&vulnerabilities, &policy),
+            platform: listing.what.to_owned(),
+            traces: Traces::default(),
+            ended: Vec::new(),
+            inventory,
+            steps: Vec::new(),
+            listing: Some(listing),
+        })
     }
 
     /// What advisories and the report of a scanner say, none if there is neither; and of what was there before the same advisories, which
@@ -378,7 +420,11 @@ fn policy(config: Option<&Config>, name: &str, today: Date) -> Result<Policy, Fa
             "`scan` asks for {}, which this version cannot judge",
             missing.join(", ")
         ))
-        .with_hint("take it out of `scan` in shipkit.yml"));
+        .with_hint(if config.scan.source.is_empty() {
+            "take it out of `scan` in shipkit.yml"
+        } else {
+            "run those commands in a job and give what they report as `report`; lock files are judged by `source`"
+        }));
     }
     let (service, limits) = (config.services.get(name), config.scan.image.limits);
     Ok(Policy {

@@ -13,6 +13,7 @@ mod compared;
 mod context;
 mod indexed;
 mod layout;
+mod listed;
 mod pushed;
 mod real;
 mod reports;
