@@ -11,7 +11,7 @@ use crate::platform::Platforms;
 #[derive(Debug, clap::Parser)]
 #[command(name = "image-scan", version)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout", "daemon"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["image", "release", "layout", "daemon", "source", "from_sbom"]))]
 pub struct Args {
     /// What every binary knows.
     #[command(flatten)]
@@ -41,6 +41,12 @@ pub struct Args {
     /// The environment whose `policy.scan` judges; the evidence is for that environment.
     #[arg(long, value_name = "NAME")]
     pub environment: Option<String>,
+    /// A folder of the checkout whose lock files are judged; without a folder, the whole checkout.
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = ".")]
+    pub source: Option<PathBuf>,
+    /// A bill of materials whose packages are judged: CycloneDX or SPDX as JSON, also in a statement of in-toto.
+    #[arg(long, value_name = "FILE")]
+    pub from_sbom: Option<PathBuf>,
     /// The configuration, relative to the checkout. Without it, `shipkit.yml`; where that is missing, the default policy.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

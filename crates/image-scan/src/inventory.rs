@@ -63,6 +63,9 @@ pub(crate) struct Package {
     pub(crate) layer: usize,
     /// The file that says so.
     pub(crate) path: String,
+    /// It is used only by those who work on the project, and its tests; known only of lock files.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_dev: bool,
 }
 
 /// A package as one file tells of it.
@@ -333,7 +336,15 @@ impl Package {
         let Installed { name, version, source } = installed;
         let source = source.as_ref().map(|(name, version)| (name.to_string(), version.to_string()));
         let (ecosystem, path) = (ecosystem.to_owned(), path.to_owned());
-        Self { ecosystem, name: name.to_string(), version: version.to_string(), source, layer, path }
+        Self {
+            ecosystem,
+            name: name.to_string(),
+            version: version.to_string(),
+            source,
+            layer,
+            path,
+            is_dev: false,
+        }
     }
 }
 

@@ -15,7 +15,9 @@ mod facts;
 mod inventory;
 mod layer;
 mod leaks;
+mod listed;
 mod local;
+mod locks;
 pub mod osv;
 mod places;
 mod platform;
@@ -43,16 +45,17 @@ use configured::Configured;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
 use jiff::civil::Date;
-pub use platform::{NotAPlatform, Platforms, Wanted};
+use listed::Listed;
 use places::Places;
+pub use platform::{NotAPlatform, Platforms, Wanted};
 use report::{Found, Judged, Wanted as Files};
 use shipkit_core::config::{Config, Environment, ImageScan, Rule, ScanBaseline};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::vex::Document;
 use shipkit_core::policy::{
-    Baseline, Budget, Build, Exploits, Grace, ImageFacts, ImageRule, Policy, Severity, UnknownSeverity, Vex,
-    Vulnerabilities, judge,
+    Baseline, Budget, Build, Exploits, Grace, ImageFacts, ImageRule, Policy, Severity, Traces,
+    UnknownSeverity, Vex, Vulnerabilities, judge, judge_packages,
 };
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
@@ -94,9 +97,16 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let findings = findings.or(config.map(|config| &config.scan.image));
     let files = Files::of(args.output.as_deref(), &args.directory, config)?;
     let reports = reports::read(&args.reports)?;
-    let (images, release) = images(&args, config, &runner).await?;
-    let baseline = findings.and_then(|findings| findings.baseline.as_ref());
-    let before = before(&args, config.zip(baseline), release.as_ref(), &runner).await?;
+    let listed = listed::read(&args, config)?;
+    let (images, before) = match &listed {
+        // Packages that are in no image are compared with none.
+        Some(_) => (Vec::new(), Before::Nothing),
+        None => {
+            let (images, release) = images(&args, config, &runner).await?;
+            let baseline = findings.and_then(|findings| findings.baseline.as_ref());
+            (images, before(&args, config.zip(baseline), release.as_ref(), &runner).await?)
+        }
+    };
     let advisories = advisories(&args, &configured, &runner).await?;
     let vex = vex::read(&configured.folder, config)?;
     let exploits = findings.map(|findings| exploits::read(&configured.folder, findings)).transpose()?;
@@ -119,7 +129,10 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let judged: Vec<Vec<Judged>> =
         stream::iter(images).map(|image| scan.judged(image)).buffered(AT_ONCE).try_collect().await?;
     cache.iter().flat_map(|cache| cache.told()).for_each(|text| runner.say(&text));
-    let judged = judged.into_iter().flatten().collect::<Vec<_>>();
+    let mut judged = judged.into_iter().flatten().collect::<Vec<_>>();
+    if let Some(listed) = listed {
+        judged.push(scan.listed(listed).await?);
+    }
     if let Some(folder) = &args.sbom {
         sbom::write(&args.directory.join(folder), &judged, runner.now())?;
     }
@@ -164,7 +177,8 @@ enum Stored {
 
 impl Stored {
     fn of(args: &Args, runner: &Runner) -> Result<Self, Failure> {
-        if args.layout.is_some() || args.daemon.is_some() || args.dry_run {
+        let is_here = args.image.is_none() && args.release.is_none();
+        if is_here || args.dry_run {
             return Ok(Self::Nowhere);
         }
         Ok(if runner.has_read_only_token()? { Self::ReadOnly } else { Self::Beside })
@@ -206,6 +220,7 @@ impl Scan<'_> {
                 ended: inventory.support.iter().filter_map(|one| one.end_of_life(today)).collect(),
                 inventory,
                 build: Build { base, steps },
+                listing: None,
             });
         }
         if let (Source::Registry(registry, repository), Stored::Beside) = (&image.source, self.stored) {
@@ -218,6 +233,35 @@ impl Scan<'_> {
             registry.put_evidence(repository, digest, &record).await?;
         }
         Ok(own)
+    }
+
+    /// Judges packages that are in no image. There is nowhere to store a verdict about them.
+    async fn listed(&self, listed: Listed) -> Result<Judged, Failure> {
+        let Listed { name, digest, images, inventory, listing } = listed;
+        let reported = reports::of(self.reports, &name, &images)?;
+        let today = self.runner.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let vex = Vex { documents: self.vex.to_vec(), image: images };
+        let exploits = Arc::clone(&self.exploits);
+        let policy = Policy { vex, exploits, ..policy(self.config.zip(self.findings), &name, today)? };
+        let (vulnerabilities, _) = self.matched(&inventory, None, reported).await?;
+        let mut vulnerabilities = vulnerabilities.ok_or_else(|| {
+            Failure::usage(format!("neither advisories nor a report are about `{name}`"))
+                .with_hint("name advisories in `scan.image.advisories` of shipkit.yml")
+        })?;
+        vulnerabilities.findings.iter_mut().for_each(|finding| finding.layer = None);
+        let judgement = judge_packages(&vulnerabilities, &policy);
+        Ok(Judged {
+            findings: Some(Found::all(vulnerabilities.findings, &policy, &judgement)),
+            digest,
+            name,
+            judgement,
+            platform: listing.what.to_owned(),
+            traces: Traces::default(),
+            ended: Vec::new(),
+            inventory,
+            build: Build::default(),
+            listing: Some(listing),
+        })
     }
 
     /// What advisories and the report of a scanner say, none if there is neither; and of what was there before the same advisories, which
@@ -425,7 +469,11 @@ fn policy(config: Option<(&Config, &ImageScan)>, name: &str, today: Date) -> Res
             "`scan` asks for {}, which this version cannot judge",
             missing.join(", ")
         ))
-        .with_hint("take it out of `scan` in shipkit.yml"));
+        .with_hint(if config.scan.source.is_empty() {
+            "take it out of `scan` in shipkit.yml"
+        } else {
+            "run those commands in a job and give what they report as `report`; lock files are judged by `source`"
+        }));
     }
     let (service, limits) = (config.services.get(name), config.scan.image.limits);
     Ok(Policy {

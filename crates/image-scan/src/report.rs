@@ -22,6 +22,7 @@ use todo::todo;
 pub(crate) use written::Wanted;
 
 use crate::inventory::{Inventory, Package};
+use crate::listed::Listing;
 use crate::places::Places;
 use crate::support::EndOfLife;
 
@@ -40,7 +41,7 @@ pub(crate) struct Judged {
     pub(crate) name: String,
     /// Its manifest.
     pub(crate) digest: Digest,
-    /// `linux/amd64`.
+    /// `linux/amd64`; of packages that are in no image, how they are listed.
     pub(crate) platform: String,
     /// What judging gave.
     pub(crate) judgement: Judgement,
@@ -54,6 +55,8 @@ pub(crate) struct Judged {
     pub(crate) build: Build,
     /// What was found, the worst first; none where nobody looked.
     pub(crate) findings: Option<Vec<Found>>,
+    /// Where the packages are listed, if they are in no image.
+    pub(crate) listing: Option<Listing>,
 }
 
 /// Shows what was judged: outputs, summary, remarks, what was asked for on stdout, and files last.
@@ -108,7 +111,7 @@ pub(crate) fn summary(outcome: &Outcome, judged: &[Judged]) -> String {
     text.push('\n');
     for image in judged {
         let (name, platform) = (escape(&image.name), escape(&image.platform));
-        writeln!(text, "- {name} ({platform}) holds {}", escape(&held(&image.inventory))).ok();
+        writeln!(text, "- {name} ({platform}) holds {}", escape(&held(image))).ok();
         if let Some(compared) = &image.judgement.compared {
             writeln!(text, "- {name} ({platform}): {}", escape(&change(compared))).ok();
         }
@@ -167,7 +170,7 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
         for (rule, outcome) in &image.judgement.rules {
             writeln!(text, "  {rule}: {} - {}", outcome.verdict, outcome.cause).ok();
         }
-        writeln!(text, "  it holds {}", held(&image.inventory)).ok();
+        writeln!(text, "  it holds {}", held(image)).ok();
         if let Some(compared) = &image.judgement.compared {
             writeln!(text, "  {}", change(compared)).ok();
         }
@@ -184,13 +187,18 @@ pub(crate) fn lines(judged: &[Judged]) -> String {
 }
 
 /// What an image holds, in one sentence.
-fn held(inventory: &Inventory) -> String {
+fn held(Judged { inventory, listing, .. }: &Judged) -> String {
     let counts = inventory.counts();
     let counts: Vec<_> = counts.iter().map(|(ecosystem, count)| format!("{count} of {ecosystem}")).collect();
     let counts =
         if counts.is_empty() { "no packages".to_owned() } else { format!("packages: {}", counts.join(", ")) };
+    let for_work = match inventory.packages.iter().filter(|package| package.is_dev).count() {
+        0 => String::new(),
+        count => format!(", {count} of them for development"),
+    };
+    let listed = listing.as_ref().map(|listing| format!("; {}", listing.words())).unwrap_or_default();
     let doubts = inventory.doubts.iter().map(|doubt| format!("; {doubt}"));
-    format!("{counts}{}", doubts.collect::<String>())
+    format!("{counts}{for_work}{listed}{}", doubts.collect::<String>())
 }
 
 /// What a change brought and took away, in one sentence.
@@ -252,7 +260,11 @@ fn with_findings(judged: &Judged, mut image: Value) -> Value {
 fn with_packages(judged: &Judged, mut image: Value) -> Value {
     let told = judged.inventory.packages.iter().map(|package| {
         let made_by = judged.build.steps.get(package.layer).map(String::as_str);
-        json!(Told { package, made_by })
+        let mut told = json!(Told { package, made_by });
+        if let (Some(told), Some(_)) = (told.as_object_mut(), &judged.listing) {
+            told.retain(|key, _| key != "layer" && key != "madeBy");
+        }
+        told
     });
     if let Some(Value::Object(inventory)) = image.get_mut("inventory") {
         inventory.insert("packages".to_owned(), told.collect());
@@ -299,7 +311,11 @@ fn image(image: &Judged) -> Value {
     let system = system.as_ref().map(|system| &system.name);
     let inventory = json!({"system": system, "counts": image.inventory.counts(), "owned": owned,
         "doubts": doubts, "support": support});
-    json!({"name": image.name, "platform": image.platform, "verdict": image.judgement.outcome.verdict,
+    let listing = image
+        .listing
+        .as_ref()
+        .map(|Listing { what, files, left_out }| json!({"in": what, "files": files, "leftOut": left_out}));
+    json!({"name": image.name, "platform": image.platform, "listed": listing, "verdict": image.judgement.outcome.verdict,
         "cause": image.judgement.outcome.cause, "rules": rules.collect::<Vec<_>>(),
         "blocking": blocking.collect::<Vec<_>>(), "waiting": waiting.collect::<Vec<_>>(), "compared": compared, "inventory": inventory, "traces": traces(&image.traces)})
 }

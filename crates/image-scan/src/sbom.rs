@@ -57,8 +57,11 @@ fn purl(package: &Package, inventory: &Inventory) -> Option<String> {
     Some(qualified.fold(purl, |purl, (key, value)| purl.with_qualifier(key, value)).to_string())
 }
 
-/// The image itself, by its digest.
-fn image_purl(image: &Judged) -> String {
+/// The image itself, by its digest, if there is one.
+fn image_purl(image: &Judged) -> Option<String> {
+    if image.listing.is_some() {
+        return None;
+    }
     let name = image.name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    format!("pkg:oci/{name}@{}", image.digest.to_string().replace(':', "%3A"))
+    Some(format!("pkg:oci/{name}@{}", image.digest.to_string().replace(':', "%3A")))
 }

@@ -204,6 +204,7 @@ mod tests {
             source: source.map(|source| (text(source), text(version))),
             layer: 0,
             path: text("x"),
+            is_dev: false,
         }
     }
 

@@ -15,8 +15,8 @@ impl Found {
     /// All of these, the worst first.
     pub(crate) fn all(findings: Vec<Finding>, policy: &Policy, judgement: &Judgement) -> Vec<Self> {
         let stand = |finding: Finding| {
-            let standing = Standing::of(&finding, policy, judgement);
-            Self { finding, standing }
+            let standing = Standing::of(&finding, policy, judgement.compared.as_ref());
+            Self { finding: Finding { exploited: policy.exploits.of(&finding), ..finding }, standing }
         };
         let mut all: Vec<_> = findings.into_iter().map(stand).collect();
         all.sort_by(|a, b| {

@@ -69,7 +69,7 @@ fn verdicts(image: &Judged) -> String {
          <table><thead><tr>{head}</tr></thead><tbody>{rules}</tbody></table></article>\n",
         name(image),
         image.digest,
-        text(&held(&image.inventory)),
+        text(&held(image)),
         ended.collect::<String>(),
     )
 }

@@ -249,7 +249,7 @@ fn result(found: &Found, image: &Judged) -> Value {
 fn level(found: &Found) -> &'static str {
     match found.standing {
         Standing::Blocks => "error",
-        Standing::Passes | Standing::Old => "warning",
+        Standing::Waits | Standing::Old => "warning",
         Standing::Unfixed | Standing::Accepted | Standing::NotAffected | Standing::Below => "note",
     }
 }

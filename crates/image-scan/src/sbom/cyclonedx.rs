@@ -13,7 +13,7 @@ pub(super) fn of(image: &Judged, now: Timestamp) -> Value {
         let property = |name: &str, value: String| json!({"name": format!("shipkit:{name}"), "value": value});
         let made_by = image.build.steps.get(package.layer).filter(|step| !step.is_empty());
         let properties = [
-            Some(property("layer", package.layer.to_string())),
+            image.listing.is_none().then(|| property("layer", package.layer.to_string())),
             Some(property("path", package.path.clone())),
             made_by.map(|step| property("madeBy", step.clone())),
         ];
@@ -29,6 +29,13 @@ pub(super) fn of(image: &Judged, now: Timestamp) -> Value {
         json!({"type": "operating-system", "bom-ref": "system", "name": system.id, "version": system.version,
             "description": system.name})
     });
+    let mut subject = json!({"type": "application", "bom-ref": "image", "name": image.name,
+        "version": image.digest.to_string(),
+        "properties": [{"name": "shipkit:platform", "value": image.platform}]});
+    if let (Some(subject), Some(purl)) = (subject.as_object_mut(), image_purl(image)) {
+        subject.insert("type".to_owned(), "container".into());
+        subject.insert("purl".to_owned(), purl.into());
+    }
     let mut bom = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -37,9 +44,7 @@ pub(super) fn of(image: &Judged, now: Timestamp) -> Value {
         "metadata": {
             "timestamp": now.to_string(),
             "tools": {"components": [{"type": "application", "name": TOOL, "version": VERSION}]},
-            "component": {"type": "container", "bom-ref": "image", "name": image.name,
-                "version": image.digest.to_string(), "purl": image_purl(image),
-                "properties": [{"name": "shipkit:platform", "value": image.platform}]},
+            "component": subject,
         },
         "components": system.into_iter().chain(packages).collect::<Vec<_>>(),
     });

@@ -21,7 +21,7 @@ pub(super) fn of(image: &Judged, now: Timestamp) -> Value {
     };
     let inventory = &image.inventory;
     let digest = image.digest.to_string();
-    let whole = package("SPDXRef-Image", &image.name, &digest, Some(image_purl(image)));
+    let whole = package("SPDXRef-Image", &image.name, &digest, image_purl(image));
     let ids: Vec<String> =
         (0..inventory.packages.len()).map(|number| format!("SPDXRef-Package-{number}")).collect();
     let packages = inventory.packages.iter().zip(&ids);

@@ -16,6 +16,7 @@ mod daemon;
 mod gates;
 mod indexed;
 mod layout;
+mod listed;
 mod outputs;
 mod platform;
 mod pushed;

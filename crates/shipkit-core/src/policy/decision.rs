@@ -24,14 +24,19 @@ impl Policy {
         if finding.is_malware {
             return Decision::Blocks;
         }
-        let is_exploited = self.exploits.of(finding).is_some();
         let is_fixable = finding.fixed_in.is_some() || !self.ignore_unfixed;
         let is_taken_out = self.accepts(finding) || self.vex.takes_out(finding).is_some();
-        if !(is_exploited || self.is_severe(finding.severity)) || !is_fixable || is_taken_out {
+        if !self.is_bad(finding) || !is_fixable || is_taken_out {
             return Decision::Stays;
         }
+        let is_exploited = self.exploits.of(finding).is_some();
         let end = self.grace.ends(finding, self.today).filter(|_| !is_exploited);
         end.map_or(Decision::Blocks, Decision::Waits)
+    }
+
+    /// Whether it is as bad as what fails.
+    pub(super) fn is_bad(&self, finding: &Finding) -> bool {
+        self.is_severe(finding.severity) || self.exploits.of(finding).is_some()
     }
 
     fn is_severe(&self, severity: Severity) -> bool {

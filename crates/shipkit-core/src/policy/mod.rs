@@ -2,13 +2,16 @@
 
 pub mod advice;
 pub mod baseline;
+pub mod bill;
 pub mod budget;
 pub mod build;
+mod cyclonedx;
 mod decision;
 pub mod exploits;
 pub mod finding;
 pub mod grace;
 pub mod ignore;
+pub mod packages;
 pub mod purl;
 pub mod report;
 pub mod size;
@@ -22,6 +25,7 @@ use std::sync::Arc;
 
 pub use advice::{Advice, Deed, Upgrade, advice};
 pub use baseline::{Baseline, Compared};
+pub use bill::Bill;
 pub use budget::Budget;
 pub use build::{Base, Build, Whence};
 pub use decision::Decision;
@@ -30,6 +34,7 @@ pub use finding::{Finding, Severity};
 pub use grace::Grace;
 pub use ignore::Ignore;
 use jiff::civil::Date;
+pub use packages::judge_packages;
 pub use report::Report;
 pub use size::human;
 pub use standing::Standing;

@@ -15,6 +15,15 @@ pub struct Purl {
     qualifiers: BTreeMap<String, String>,
 }
 
+/// Whose packages a package is one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home<'a> {
+    /// An ecosystem without releases, as OSV names it; or `node`, the runtime.
+    Ecosystem(&'static str),
+    /// A distribution, by its own name for itself: `debian`.
+    Distribution(&'a str),
+}
+
 /// A text that is no package URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no package URL")]
@@ -32,6 +41,8 @@ impl Purl {
             "Alpine" => ("apk", ("alpine", name)),
             "Wolfi" => ("apk", ("wolfi", name)),
             "Chainguard" => ("apk", ("chainguard", name)),
+            // The runtime is a package of nobody.
+            "node" => ("generic", ("", name)),
             "npm" => ("npm", split('/')),
             "PyPI" => ("pypi", ("", name)),
             "Go" => ("golang", split('/')),
@@ -65,6 +76,38 @@ impl Purl {
     #[must_use]
     pub fn is_image(&self) -> bool {
         matches!(self.kind.as_str(), "oci" | "docker")
+    }
+
+    /// Whose packages it is one of; none where the type, or its namespace, is not known.
+    #[must_use]
+    pub fn home(&self) -> Option<Home<'_>> {
+        match (self.kind.as_str(), self.namespace.as_str()) {
+            ("deb", id @ ("debian" | "ubuntu")) | ("apk", id @ "alpine") => Some(Home::Distribution(id)),
+            ("npm", _) => Some(Home::Ecosystem("npm")),
+            ("pypi", _) => Some(Home::Ecosystem("PyPI")),
+            ("golang", _) => Some(Home::Ecosystem("Go")),
+            ("cargo", _) => Some(Home::Ecosystem("crates.io")),
+            ("maven", _) => Some(Home::Ecosystem("Maven")),
+            ("generic", "") if self.name == "node" => Some(Home::Ecosystem("node")),
+            _ => None,
+        }
+    }
+
+    /// Its name as OSV has it, with the scope or group that is a part of it there.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        let (namespace, name) = (&self.namespace, &self.name);
+        match self.kind.as_str() {
+            "npm" | "golang" if !namespace.is_empty() => format!("{namespace}/{name}"),
+            "maven" if !namespace.is_empty() => format!("{namespace}:{name}"),
+            _ => name.clone(),
+        }
+    }
+
+    /// What a qualifier says: `distro`, `upstream`, `arch`.
+    #[must_use]
+    pub fn qualifier(&self, key: &str) -> Option<&str> {
+        self.qualifiers.get(key).map(String::as_str)
     }
 
     /// The same without a version, or with another one.
@@ -230,8 +273,39 @@ mod tests {
             assert_eq!(made.to_string(), expected);
             assert!(purl(expected).covers(&made) && made.covers(&purl(expected)), "{expected}");
         }
-        assert_eq!(Purl::of("node", "node", "20.0.0"), None);
+        assert_eq!(Purl::of("Nowhere", "node", "20.0.0"), None);
         assert_eq!(Purl::of("npm", "", "1"), None);
+    }
+
+    #[test]
+    fn the_way_back_leads_to_where_a_package_is_of() {
+        for (ecosystem, name) in [
+            ("npm", "@nestjs/core"),
+            ("npm", "ws"),
+            ("PyPI", "jinja-2.x"),
+            ("Go", "golang.org/x/net"),
+            ("Go", "stdlib"),
+            ("crates.io", "tokio"),
+            ("Maven", "org.acme:core"),
+            ("node", "node"),
+        ] {
+            let purl = Purl::of(ecosystem, name, "1").unwrap().to_string().parse::<Purl>().unwrap();
+            assert_eq!((purl.home(), purl.full_name()), (Some(Home::Ecosystem(ecosystem)), name.to_owned()));
+        }
+        for (text, home) in [
+            ("pkg:deb/debian/curl@7", Some(Home::Distribution("debian"))),
+            ("pkg:deb/ubuntu/curl@7", Some(Home::Distribution("ubuntu"))),
+            ("pkg:apk/alpine/musl@1", Some(Home::Distribution("alpine"))),
+            ("pkg:apk/wolfi/musl@1", None),
+            ("pkg:deb/raspbian/curl@7", None),
+            ("pkg:rpm/fedora/curl@7", None),
+            ("pkg:generic/busybox@1", None),
+            ("pkg:oci/api@sha256:ab", None),
+        ] {
+            assert_eq!(purl(text).home(), home, "{text}");
+        }
+        let libssl = purl("pkg:deb/debian/libssl3@3.0?distro=debian-12&upstream=openssl%403.0");
+        assert_eq!((libssl.qualifier("upstream"), libssl.qualifier("arch")), (Some("openssl@3.0"), None));
     }
 
     #[track_caller]

@@ -1,14 +1,14 @@
 //! `Standing`: what a policy makes of one finding.
 
-use super::{Finding, Judgement, Policy};
+use super::{Compared, Decision, Finding, Policy};
 
 /// What became of a finding when its image was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It fails.
     Blocks,
-    /// It is as bad as those that fail, and the policy lets it pass for another reason.
-    Passes,
+    /// It fails when its days of grace are over.
+    Waits,
     /// What the image is compared with had it already.
     Old,
     /// It has no fix, and such are left out.
@@ -22,34 +22,26 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// What became of it by this policy, which gave this judgement.
+    /// What became of it by this policy, and by what the image was compared with.
     #[must_use]
-    pub fn of(finding: &Finding, policy: &Policy, judgement: &Judgement) -> Self {
-        if judgement.blocking.contains(finding) {
-            return Self::Blocks;
+    pub fn of(finding: &Finding, policy: &Policy, compared: Option<&Compared>) -> Self {
+        let is_old = compared.is_some_and(|compared| !compared.new.contains(finding));
+        match policy.decide(finding) {
+            Decision::Blocks | Decision::Waits(_) if is_old => Self::Old,
+            Decision::Blocks => Self::Blocks,
+            Decision::Waits(_) => Self::Waits,
+            Decision::Stays if !policy.is_bad(finding) => Self::Below,
+            Decision::Stays if policy.accepts(finding) => Self::Accepted,
+            Decision::Stays if policy.vex.takes_out(finding).is_some() => Self::NotAffected,
+            Decision::Stays => Self::Unfixed,
         }
-        if finding.severity < policy.severity {
-            return Self::Below;
-        }
-        if policy.accepts(finding) {
-            return Self::Accepted;
-        }
-        if policy.vex.takes_out(finding).is_some() {
-            return Self::NotAffected;
-        }
-        if finding.fixed_in.is_none() && policy.ignore_unfixed {
-            return Self::Unfixed;
-        }
-        let is_old = |new: &[Finding]| !new.contains(finding);
-        let compared = judgement.compared.as_ref();
-        if compared.is_some_and(|compared| is_old(&compared.new)) { Self::Old } else { Self::Passes }
     }
 
-    /// Whether the policy wants to hear of it: nothing but the baseline or a delay lets it pass.
+    /// Whether the policy wants to hear of it: nothing but the baseline or its days let it pass.
     #[must_use]
     pub fn counts(self) -> bool {
         match self {
-            Self::Blocks | Self::Passes | Self::Old => true,
+            Self::Blocks | Self::Waits | Self::Old => true,
             Self::Unfixed | Self::Accepted | Self::NotAffected | Self::Below => false,
         }
     }
@@ -59,7 +51,7 @@ impl Standing {
     pub fn word(self) -> &'static str {
         match self {
             Self::Blocks => "blocks",
-            Self::Passes => "passes",
+            Self::Waits => "waits",
             Self::Old => "old",
             Self::Unfixed => "unfixed",
             Self::Accepted => "accepted",
@@ -73,7 +65,7 @@ impl Standing {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Blocks => "fails",
-            Self::Passes => "does not fail",
+            Self::Waits => "does not fail yet",
             Self::Old => "was there before",
             Self::Unfixed => "has no fix",
             Self::Accepted => "accepted",
@@ -85,9 +77,13 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::civil::date;
 
-    use super::super::{Baseline, Budget, Ignore, ImageFacts, Severity, Vex, Vulnerabilities, judge};
+    use super::super::{
+        Baseline, Budget, Grace, Ignore, ImageFacts, Severity, UnknownSeverity, Vex, Vulnerabilities, judge,
+    };
     use super::*;
 
     fn finding(id: &str, severity: Severity, fixed_in: Option<&str>) -> Finding {
@@ -109,6 +105,9 @@ mod tests {
             port: None,
             budget: Budget::default(),
             severity: Severity::High,
+            unknown: UnknownSeverity::Pass,
+            grace: Grace::default(),
+            exploits: Arc::default(),
             ignore_unfixed: true,
             ignores: vec![Ignore {
                 id: "CVE-4".to_owned(),
@@ -133,7 +132,7 @@ mod tests {
         let known = Vulnerabilities { findings: findings.clone(), doubts: Vec::new() };
         let baseline = Baseline { findings: vec![old], ..Baseline::default() };
         let judgement = judge(&ImageFacts::default(), Some(&known), Some(&baseline), &policy);
-        let told = findings.iter().map(|finding| Standing::of(finding, &policy, &judgement));
+        let told = findings.iter().map(|finding| Standing::of(finding, &policy, judgement.compared.as_ref()));
         let told: Vec<_> = told.map(|standing| (standing.word(), standing.counts())).collect();
         let expected = [
             ("blocks", true),
@@ -144,9 +143,5 @@ mod tests {
             ("old", true),
         ];
         assert_eq!(told, expected);
-        // Another gate than those may let it pass.
-        let judgement = Judgement { blocking: Vec::new(), compared: None, ..judgement };
-        let first = findings.first().unwrap();
-        assert_eq!(Standing::of(first, &policy, &judgement), Standing::Passes);
     }
 }

@@ -96,7 +96,7 @@ fn only_what_counts_is_a_result_and_its_rule_says_how_bad_it_is() {
         vec![
             found("CVE-1", "a", "1", Severity::Critical, Standing::Blocks),
             found("CVE-1", "b", "1", Severity::Critical, Standing::Old),
-            found("CVE-2", "a", "1", Severity::Unknown, Standing::Passes),
+            found("CVE-2", "a", "1", Severity::Unknown, Standing::Waits),
             found("CVE-3", "a", "1", Severity::Low, Standing::Below),
             found("CVE-4", "a", "1", Severity::High, Standing::Unfixed),
             found("CVE-5", "a", "1", Severity::High, Standing::Accepted),

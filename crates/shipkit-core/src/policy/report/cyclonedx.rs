@@ -8,42 +8,10 @@ use serde_json::Value;
 use super::{
     Report, ReportError, SOME_FIX, day, digests_of, failed, is_malware, named, or_unnamed, parsed, title,
 };
+use crate::policy::cyclonedx::{Bom, Component};
 use crate::policy::finding::{Finding, Severity};
 
 const SCANNER: &str = "CycloneDX";
-
-#[derive(Deserialize)]
-struct CycloneDx {
-    metadata: Option<Metadata>,
-    components: Option<Vec<Component>>,
-    vulnerabilities: Option<Vec<Vulnerability>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    component: Option<Component>,
-    tools: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Component {
-    #[serde(rename = "bom-ref")]
-    reference: Option<String>,
-    group: Option<String>,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    version: String,
-    purl: Option<String>,
-    components: Option<Vec<Self>>,
-    properties: Option<Vec<Property>>,
-}
-
-#[derive(Deserialize)]
-struct Property {
-    name: Option<String>,
-    value: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Vulnerability {
@@ -83,39 +51,6 @@ struct Affected {
     reference: String,
 }
 
-impl Component {
-    /// Itself and those inside of it, each by its reference.
-    fn all<'own>(&'own self, to: &mut BTreeMap<&'own str, &'own Self>) {
-        if let Some(reference) = &self.reference {
-            to.insert(reference, self);
-        }
-        for inner in self.components.iter().flatten() {
-            inner.all(to);
-        }
-    }
-
-    /// Maven and npm have a group.
-    fn full_name(&self) -> String {
-        let group = self.group.as_deref().filter(|group| !group.is_empty());
-        let is_maven = self.purl.as_deref().is_some_and(|purl| purl.starts_with("pkg:maven/"));
-        let separator = if is_maven { ':' } else { '/' };
-        group.map_or_else(|| self.name.clone(), |group| format!("{group}{separator}{}", self.name))
-    }
-
-    /// The digests of the image that it is, if it is one.
-    fn digests(&self) -> Vec<String> {
-        let of_image = |purl: &&String| purl.starts_with("pkg:oci/") || purl.starts_with("pkg:docker/");
-        let repo_digests =
-            self.properties.iter().flatten().filter(|property| {
-                property.name.as_deref().is_some_and(|name| name.ends_with(":RepoDigest"))
-            });
-        let texts = repo_digests.filter_map(|property| property.value.as_deref());
-        digests_of(
-            texts.chain(self.purl.iter().filter(of_image).map(String::as_str)).chain([self.version.as_str()]),
-        )
-    }
-}
-
 impl Vulnerability {
     /// The word of the source of the vulnerability, else the worst word, else vectors, else scores of CVSS: other scores, such as
     /// of EPSS, say something else.
@@ -140,7 +75,7 @@ impl Vulnerability {
             .unwrap_or(Severity::Unknown)
     }
 
-    fn findings(&self, known: &BTreeMap<&str, &Component>, tells_fixes: bool) -> Vec<Finding> {
+    fn findings(&self, known: &BTreeMap<String, &Component>, tells_fixes: bool) -> Vec<Finding> {
         let others = self.references.iter().flatten().filter_map(|one| one.id.clone());
         let (id, aliases) = named(self.id.iter().cloned().chain(others));
         let severity = self.severity();
@@ -148,7 +83,7 @@ impl Vulnerability {
             id: id.clone(),
             aliases: aliases.clone(),
             package: or_unnamed(Some(component.map_or_else(|| reference.to_owned(), Component::full_name))),
-            version: component.map(|one| one.version.clone()).unwrap_or_default(),
+            version: component.and_then(|one| one.version.clone()).unwrap_or_default(),
             purl: component.and_then(|one| one.purl.clone()),
             built: Vec::new(),
             severity,
@@ -189,15 +124,15 @@ fn fixed_in(recommendation: Option<&str>, tells_fixes: bool) -> Option<String> {
 }
 
 pub(super) fn read(value: Value) -> Result<Report, ReportError> {
-    let CycloneDx { metadata, components, vulnerabilities } = parsed(SCANNER, value)?;
-    let vulnerabilities = vulnerabilities
+    let bom: Bom<Vulnerability> = parsed(SCANNER, value)?;
+    let vulnerabilities = bom
+        .vulnerabilities
+        .as_deref()
         .ok_or_else(|| failed(SCANNER, "it lists components, and nobody looked for vulnerabilities"))?;
-    let subject = metadata.as_ref().and_then(|metadata| metadata.component.as_ref());
-    let mut known = BTreeMap::new();
-    for component in subject.into_iter().chain(components.iter().flatten()) {
-        component.all(&mut known);
-    }
-    let tools = metadata.as_ref().and_then(|metadata| metadata.tools.as_ref());
+    let named = |component: &'_ Component| component.reference.clone();
+    let known: BTreeMap<_, _> =
+        bom.all().into_iter().filter_map(|component| Some((named(component)?, component))).collect();
+    let tools = bom.metadata.as_ref().and_then(|metadata| metadata.tools.as_ref());
     let tells_fixes = tools.is_some_and(|tools| tools.to_string().contains("\"trivy\""));
     let mut doubts = Vec::new();
     if vulnerabilities.is_empty() {
@@ -208,6 +143,6 @@ pub(super) fn read(value: Value) -> Result<Report, ReportError> {
         );
     }
     let findings = vulnerabilities.iter().flat_map(|one| one.findings(&known, tells_fixes)).collect();
-    let digests = subject.map(Component::digests).unwrap_or_default();
+    let digests = bom.subject().map(|image| digests_of(image.image_references())).unwrap_or_default();
     Ok(Report { scanner: SCANNER, digests, findings, doubts })
 }

@@ -147,7 +147,7 @@ fn failed(scanner: &'static str, why: impl Into<String>) -> ReportError {
 }
 
 /// The digests of references such as `acme/api@sha256:...`; what names none is left out.
-fn digests_of<'a>(references: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn digests_of<'a>(references: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let digest = |reference: &'a str| {
         let digest = reference.rsplit('@').next()?.replace("%3A", ":").replace("%3a", ":");
         let digest = digest.split(['?', '#']).next()?;

@@ -7,31 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Identity, Product, Statement, Status, VexError, is_told, parsed, wrong};
+use crate::policy::cyclonedx::{Bom, Component};
 use crate::policy::purl::{Purl, decoded};
-
-#[derive(Deserialize)]
-struct CycloneDx {
-    metadata: Option<Metadata>,
-    components: Option<Vec<Component>>,
-    vulnerabilities: Option<Vec<Vulnerability>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    timestamp: Option<Timestamp>,
-    component: Option<Component>,
-}
-
-#[derive(Deserialize)]
-struct Component {
-    #[serde(rename = "bom-ref")]
-    reference: Option<String>,
-    purl: Option<String>,
-    version: Option<String>,
-    #[serde(rename = "type", default)]
-    kind: String,
-    components: Option<Vec<Self>>,
-}
 
 #[derive(Deserialize)]
 struct Vulnerability {
@@ -76,22 +53,13 @@ struct Contents {
     components: BTreeMap<String, Identity>,
 }
 
-impl Component {
-    fn identity(&self) -> Identity {
-        let mut identity = Identity::default();
-        self.purl.iter().for_each(|purl| identity.take(purl));
-        if self.kind == "container" {
-            self.version.iter().for_each(|version| identity.take(&format!("image@{version}")));
-        }
-        identity
+fn identity(of: &Component) -> Identity {
+    let mut identity = Identity::default();
+    of.purl.iter().for_each(|purl| identity.take(purl));
+    if of.kind == "container" {
+        of.version.iter().for_each(|version| identity.take(&format!("image@{version}")));
     }
-
-    fn all(&self, to: &mut BTreeMap<String, Identity>) {
-        if let Some(reference) = &self.reference {
-            to.insert(reference.clone(), self.identity());
-        }
-        self.components.iter().flatten().for_each(|inner| inner.all(to));
-    }
+    identity
 }
 
 impl Contents {
@@ -165,16 +133,15 @@ fn statement(
 }
 
 pub(super) fn read(value: Value) -> Result<Vec<Statement>, VexError> {
-    let CycloneDx { metadata, components, vulnerabilities } = parsed("CycloneDX", value)?;
-    let subject = metadata.as_ref().and_then(|metadata| metadata.component.as_ref());
-    let mut known = BTreeMap::new();
-    subject.into_iter().chain(components.iter().flatten()).for_each(|component| component.all(&mut known));
+    let bom: Bom<Vulnerability> = parsed("CycloneDX", value)?;
+    let referred = |component: &Component| Some((component.reference.clone()?, identity(component)));
     let contents = Contents {
-        subject: subject.map(Component::identity).unwrap_or_default(),
-        subject_reference: subject.and_then(|subject| subject.reference.clone()),
-        components: known,
+        subject: bom.subject().map(identity).unwrap_or_default(),
+        subject_reference: bom.subject().and_then(|subject| subject.reference.clone()),
+        components: bom.all().into_iter().filter_map(referred).collect(),
     };
-    let time = metadata.as_ref().and_then(|metadata| metadata.timestamp);
-    let vulnerabilities = vulnerabilities.iter().flatten();
+    let time = bom.metadata.and_then(|metadata| metadata.timestamp);
+    let time: Option<Timestamp> = time.map(|time| parsed("CycloneDX", time)).transpose()?;
+    let vulnerabilities = bom.vulnerabilities.iter().flatten();
     vulnerabilities.filter_map(|one| statement(one, &contents, time).transpose()).collect()
 }
