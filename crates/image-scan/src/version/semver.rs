@@ -66,7 +66,7 @@ fn identifiers_of(text: &str) -> Option<Vec<Identifier<'_>>> {
         |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let identifier = |word| match number(word) {
         Some(number) => Some(Identifier::Number(number)),
-        None => is_word(word).then(|| Identifier::Word(word)),
+        None => is_word(word).then_some(Identifier::Word(word)),
     };
     text.split('.').map(identifier).collect()
 }

@@ -179,7 +179,7 @@ fn key(name: &str) -> String {
 }
 
 /// The versions that an entry names; of long lists only some.
-pub(crate) fn named(entry: &Affected<'static>) -> impl Iterator<Item = &str> {
+pub(crate) fn named<'record>(entry: &'record Affected<'static>) -> impl Iterator<Item = &'record str> {
     let events = entry.ranges.iter().filter(|range| range.kind != "GIT").flat_map(|range| &range.events);
     let in_events = events.flat_map(|event| {
         [&event.introduced, &event.fixed, &event.last_affected].into_iter().filter_map(Option::as_deref)

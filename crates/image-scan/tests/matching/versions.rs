@@ -155,8 +155,8 @@ fn versions_of_debian_are_ordered_as_dpkg_orders_them() {
     let mut signs = [0; 3];
     for _ in 0..300 {
         let [left, right] = [one, one].map(|one| one.new_tree(&mut runner).unwrap().current());
-        let read = |text: &str| Version::parse(Scheme::Debian, text).unwrap();
-        let (sign, place) = match read(&left).order(&read(&right)).unwrap() {
+        let [first, second] = [&left, &right].map(|text| Version::parse(Scheme::Debian, text).unwrap());
+        let (sign, place) = match first.order(&second).unwrap() {
             Ordering::Less => ("lt", 0),
             Ordering::Equal => ("eq", 1),
             Ordering::Greater => ("gt", 2),
