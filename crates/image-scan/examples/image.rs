@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::format_push_string,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::as_conversions,
@@ -12,7 +13,6 @@
 )]
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -94,23 +94,22 @@ fn debian(tar: &mut Tar) -> io::Result<()> {
     let mut status = String::new();
     for package in 0..497 {
         let (name, source) = (format!("package-{package}"), format!("source-{}", package % 425));
-        let _ = write!(
-            status,
+        status.push_str(&format!(
             "Package: {name}\nStatus: install ok installed\nSource: {source}\nVersion: 1.{package}-1+deb12u1\nDescription: a package\n\n"
-        );
+        ));
         let mut list = format!("/.\n/usr\n/usr/share\n/usr/share/{name}\n");
         tar.folder(&format!("usr/share/{name}"))?;
         for file in 0..40 {
             let path = format!("usr/share/{name}/{}-{file}.txt", tar.random.word());
-            let _ = writeln!(list, "/{path}");
+            list.push_str(&format!("/{path}\n"));
             tar.text(&path, 0o644, 12_000)?;
         }
         for file in 0..40 {
-            let _ = writeln!(list, "/usr/share/doc/{name}/{file}");
+            list.push_str(&format!("/usr/share/doc/{name}/{file}\n"));
         }
         if package < 400 {
             let path = format!("usr/bin/program-{package}");
-            let _ = writeln!(list, "/{path}");
+            list.push_str(&format!("/{path}\n"));
             tar.program(&path, 0o755, 300_000)?;
         }
         tar.file(&format!("var/lib/dpkg/info/{name}.list"), 0o644, list.as_bytes())?;

@@ -173,7 +173,6 @@ struct Listed {
 }
 
 impl Files {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "`EntryType` is not ours and grows")]
     fn take<R: Read>(&mut self, entry: Entry<'_, R>) -> Result<(), ArchiveError> {
         let name = normal(&String::from_utf8_lossy(&entry.path_bytes()));
         let link = entry.link_name_bytes().map(|link| String::from_utf8_lossy(&link).into_owned());

@@ -63,7 +63,7 @@ impl Cache {
         };
         found
             .map_err(|error| {
-                self.tell(format!("`{}` is damaged, and the layer is read anew: {error}", path.display()))
+                self.tell(format!("`{}` is damaged, and the layer is read anew: {error}", path.display()));
             })
             .ok()
     }
