@@ -52,6 +52,7 @@ fn judged(finding: &Finding, is_old: bool, policy: &Policy) -> Judgement {
 
 /// What is known of a finding, and what a policy says.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them goes with each other")]
 struct Case {
     severity: Severity,
     /// `CVE-1` was seen, `CVE-2` is likely, `CVE-3` is on no list.
