@@ -6,6 +6,9 @@ mod before;
 mod build;
 mod context;
 mod facts;
+mod foreign;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inventory;
 mod layer;
 mod leaks;

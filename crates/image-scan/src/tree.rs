@@ -1,16 +1,23 @@
 //! `Tree`: the files of an image, as its layers leave them, one over the other.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::layer::{Entry, Kind, Layer, normal};
 
 /// How many links are followed on the way to one file, as on Linux (`path_resolution(7)`).
 const HOPS: usize = 40;
+/// How much may be done to find out where the paths of one image lead, in bytes of paths that are looked up. Each of millions of paths
+/// may lead over forty links, and each link over thousands of folders; real images need a hundredth of that.
+const WALKED: usize = 16 * 1024 * 1024 * 1024;
+/// What it costs to look up a path, however short it is.
+const STEP: usize = 128;
 
 /// The files of an image, by their paths.
 #[derive(Debug, Default)]
 pub(crate) struct Tree<'layers> {
     nodes: BTreeMap<String, Node<'layers>>,
+    walked: Cell<usize>,
 }
 
 /// A file of an image.
@@ -64,11 +71,20 @@ impl<'layers> Tree<'layers> {
         self.nodes.range(first.clone()..).next().is_some_and(|(path, _)| path.starts_with(&first))
     }
 
+    /// Whether so much was asked, and its links lead so far, that some answers are wrong. Then nothing that was found out of it counts.
+    pub(crate) fn is_tangled(&self) -> bool {
+        WALKED < self.walked.get()
+    }
+
     fn walk(&self, path: &str, last: Last) -> String {
         let mut found = String::new();
         let mut ahead: Vec<String> = normal(path).rsplit('/').map(str::to_owned).collect();
         let mut hops = 0;
         while let Some(part) = ahead.pop() {
+            self.walked.set(self.walked.get().saturating_add(found.len()).saturating_add(STEP));
+            if self.is_tangled() {
+                return found;
+            }
             if part == ".." {
                 found.truncate(found.rfind('/').unwrap_or(0));
                 continue;
@@ -90,18 +106,18 @@ impl<'layers> Tree<'layers> {
     }
 
     fn apply(&mut self, number: usize, layer: &'layers Layer) {
-        // What a layer removes is what was there before it, wherever in its tar that is said.
-        for Entry { path, kind } in &layer.entries {
-            match kind {
-                Kind::Gone => self.remove(&self.resolve(path)),
-                Kind::Emptied => self.empty(&self.resolve(path)),
-                Kind::File { .. } | Kind::Folder | Kind::HardLink(_) | Kind::Symlink(_) | Kind::Other => {}
-            }
-        }
+        // What a layer removes is what layers before it brought, wherever in its tar that is said. Where the path leads is decided by what is
+        // there when it is said, as when it is unpacked: a link may come before it, or a folder in the place of one.
         for Entry { path, kind } in &layer.entries {
             let path = self.resolve(path);
             match kind {
-                Kind::Gone | Kind::Emptied => {}
+                Kind::Gone => {
+                    if self.nodes.get(&path).is_some_and(|node| node.layer < number) {
+                        self.nodes.remove(&path);
+                    }
+                    self.hide(&path, number);
+                }
+                Kind::Emptied => self.hide(&path, number),
                 Kind::Folder => {
                     let was = self.nodes.get(&path).map(|node| node.kind);
                     if was.is_some_and(|was| *was != Kind::Folder) {
@@ -123,16 +139,29 @@ impl<'layers> Tree<'layers> {
         }
     }
 
+    /// Takes away what layers before this one brought into a folder.
+    fn hide(&mut self, folder: &str, number: usize) {
+        let first = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        if self.is_tangled() {
+            return;
+        }
+        let inside = self.nodes.range(first.clone()..).take_while(|(path, _)| path.starts_with(&first));
+        let mut seen = 0_usize;
+        let old =
+            inside.inspect(|_| seen = seen.saturating_add(STEP)).filter(|(_, node)| node.layer < number);
+        let old: Vec<String> = old.map(|(path, _)| path.clone()).collect();
+        self.walked.set(self.walked.get().saturating_add(seen));
+        for path in old {
+            self.nodes.remove(&path);
+        }
+    }
+
     fn remove(&mut self, path: &str) {
         self.nodes.remove(path);
         self.empty(path);
     }
 
     fn empty(&mut self, folder: &str) {
-        if folder.is_empty() {
-            self.nodes.clear();
-            return;
-        }
         let first = format!("{folder}/");
         let inside = self
             .nodes
@@ -194,6 +223,10 @@ mod tests {
         check(&[&["a/x", "a/b/y"], &["a/z", "a/ emptied"]], &["a/z 1"]);
         check(&[&["x"], &["y", "/ emptied"]], &["y 1"]);
         check(&[&["a/x"], &["a/x", "a/x gone"]], &["a/x 1"]);
+        check(&[&["a/x"], &["a/y", "a gone"]], &["a/y 1"]);
+        // A link of its own layer leads on, and one that it replaces does not.
+        check(&[&["a/x"], &["l -> a", "l/x gone"]], &[]);
+        check(&[&["a/x", "l -> a"], &["l/", "l/x gone"]], &["a/x 0"]);
     }
 
     #[test]
