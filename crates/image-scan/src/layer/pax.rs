@@ -55,7 +55,7 @@ mod tests {
         for bad in [
             "x",
             "9 path=x",
-            "10 path=x\n",
+            "11 path=x\n",
             "5 path=x\n",
             "0 \n",
             "7 path\n",
