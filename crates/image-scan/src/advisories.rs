@@ -13,6 +13,8 @@ use std::time::Duration;
 pub use api::Api;
 pub use artifact::{Artifact, push};
 pub use folder::Folder;
+#[cfg(feature = "fuzzing")]
+pub(crate) use index::in_blob;
 pub use index::{Blob, Index};
 use jiff::Timestamp;
 use shipkit_core::exit::ExitCode;

@@ -7,7 +7,7 @@ use shipkit_registry::{Manifest, Registry, Target};
 use shipkit_runner::{Failure, Runner};
 
 use crate::inventory::Inventory;
-use crate::source::{Contents, Known, Source};
+use crate::source::{Contents, ImageError, Known, Source};
 use crate::tree::Tree;
 
 /// What images are compared with.
@@ -91,7 +91,11 @@ impl Before {
                 })?;
                 let layers: Vec<_> = contents.layers.iter().take(count).map(AsRef::as_ref).collect();
                 let unpacked = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
-                let inventory = Inventory::of(&layers, &Tree::of(&layers));
+                let tree = Tree::of(&layers);
+                let inventory = Inventory::of(&layers, &tree);
+                if tree.is_tangled() {
+                    return Err(ImageError::Tangled(base.digest).into());
+                }
                 Ok(Some(Old { what: format!("its base `{base}`"), inventory, unpacked }))
             }
         }

@@ -8,6 +8,7 @@ mod modules;
 mod program;
 mod stored;
 mod system;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -23,6 +24,8 @@ use crate::tree::{Node, Tree};
 
 /// The most that is read of one file.
 const FILE: u64 = 16 * 1024 * 1024;
+/// How it is told that a file is larger.
+const LARGE: &str = "it is larger than";
 /// The most that is read of a file that may hold a secret: those that people write are short.
 const SECRET: u64 = 1024 * 1024;
 /// The longest name of a package, and the longest version.
@@ -173,7 +176,7 @@ impl Wanted {
             return Ok(is_one.then(|| Found::Secret(secret.what())));
         }
         if FILE < size {
-            return Ok(Some(Found::Unreadable(format!("it is larger than {FILE} bytes"))));
+            return Ok(Some(Found::Unreadable(format!("{LARGE} {FILE} bytes"))));
         }
         let mut bytes = Vec::new();
         file.take(FILE).read_to_end(&mut bytes)?;
@@ -274,6 +277,9 @@ impl Inventory {
                     "there is a database of packages, and nothing says of which distribution".to_owned(),
                 );
             }
+            None if all.values().any(|(_, found)| matches!(found, Found::Files(_))) => {
+                self.doubts.push("there are lists of files of packages, and no database of these".to_owned());
+            }
             Some(_) | None => {}
         }
     }
@@ -318,8 +324,8 @@ impl Inventory {
                     unnamed += count;
                     first = first.or((0 < *count).then_some(path));
                 }
-                // A folder of modules may hold what is none, as for tests: nobody can load that either.
-                Found::Unreadable(_) if path.ends_with("/package.json") => {}
+                // A folder of modules may hold what is none, as for tests: nobody can load that either. What is too large for us one can load.
+                Found::Unreadable(why) if path.ends_with("/package.json") && !why.starts_with(LARGE) => {}
                 Found::Unreadable(why) => self.doubts.push(format!("`{path}` cannot be read: {why}")),
                 Found::System(_) | Found::Dpkg(_) | Found::Files(_) | Found::Apk(..) | Found::Secret(_) => {}
             }

@@ -1,6 +1,8 @@
 //! `Layer`: what one layer does to the files of an image, in one pass over its tar. Nothing is unpacked to disk, and of a file only what
 //! is looked for in it is kept.
 
+mod pax;
+
 use std::io::{self, BufRead, BufReader, Read};
 
 use sha2::{Digest as _, Sha256};
@@ -17,6 +19,8 @@ const DESCRIPTION: u64 = 1024 * 1024;
 const WINDOW: u32 = 27;
 /// The most entries: each is kept, because a later layer may remove it.
 const ENTRIES: usize = 2_000_000;
+/// The most memory that paths and what is found may take: real layers take a tenth of that.
+const KEPT: usize = 256 * 1024 * 1024;
 /// The name with which a layer says that a file of the layers below is gone (OCI image-spec, layer.md).
 const WHITEOUT: &str = ".wh.";
 /// The name with which it says that of everything in a folder.
@@ -92,8 +96,16 @@ pub(crate) enum LayerError {
     Bomb(u64),
     #[error("it has more than {ENTRIES} entries")]
     Entries,
+    #[error("its paths, and what is found in its files, take more than {KEPT} bytes")]
+    Kept,
     #[error("the path of an entry is longer than {PATH} bytes")]
     Path,
+    #[error("the path of an entry has a zero byte in it")]
+    Zero,
+    #[error("an entry takes away what is no name of a file")]
+    Whiteout,
+    #[error("what an entry says of its size can be read in two ways")]
+    Ambiguous,
     #[error("an entry is described in more than {DESCRIPTION} bytes")]
     Description,
     #[error("an entry is a sparse file, which cannot be read here")]
@@ -177,25 +189,30 @@ impl Layer {
 struct Described {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+    size: Option<u64>,
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "`EntryType` is not ours and grows")]
 fn read_entries<R: Read>(archive: &mut Archive<R>, entries: &mut Vec<Entry>) -> Result<(), LayerError> {
-    let mut described = Described::default();
+    let (mut described, mut kept) = (Described::default(), 0_usize);
     // Raw: long descriptions are read here, and not without a limit.
     for header in archive.entries().map_err(LayerError::Unpack)?.raw(true) {
         let mut header = header.map_err(LayerError::Unpack)?;
         match header.header().entry_type() {
             EntryType::GNULongName => described.path = Some(long_name(&mut header)?),
             EntryType::GNULongLink => described.link = Some(long_name(&mut header)?),
-            EntryType::XHeader => described.take(&description(&mut header)?),
+            EntryType::XHeader => described.take(&description(&mut header)?)?,
             // It is about all entries, and never about their paths.
             EntryType::XGlobalHeader => {}
             EntryType::GNUSparse => return Err(LayerError::Sparse),
             kind => {
                 if let Some(entry) = entry(&mut header, kind, std::mem::take(&mut described))? {
+                    kept = kept.saturating_add(entry.weight());
                     if ENTRIES <= entries.len() {
                         return Err(LayerError::Entries);
+                    }
+                    if KEPT < kept {
+                        return Err(LayerError::Kept);
                     }
                     entries.push(entry);
                 }
@@ -225,17 +242,26 @@ fn long_name<R: Read>(header: &mut Header<'_, R>) -> Result<Vec<u8>, LayerError>
 }
 
 impl Described {
-    /// Takes records of POSIX.1-2017 (pax, "pax Extended Header"): `<length> <key>=<value>\n`.
-    fn take(&mut self, records: &[u8]) {
-        for record in tar::PaxExtensions::new(records).flatten() {
-            let value = record.value_bytes().to_vec();
-            match record.key_bytes() {
-                b"path" => self.path = Some(value),
-                b"linkpath" => self.link = Some(value),
+    fn take(&mut self, records: &[u8]) -> Result<(), LayerError> {
+        for record in pax::records(records) {
+            let (key, value) = record.map_err(invalid)?;
+            match key {
+                b"path" => self.path = Some(value.to_vec()),
+                b"linkpath" => self.link = Some(value.to_vec()),
+                b"size" => {
+                    let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
+                    self.size = Some(size.ok_or(LayerError::Ambiguous)?);
+                }
+                _ if key.starts_with(b"GNU.sparse.") => return Err(LayerError::Sparse),
                 _ => {}
             }
         }
+        Ok(())
     }
+}
+
+fn invalid(error: pax::NoRecord) -> LayerError {
+    LayerError::Unpack(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// An entry, unless it is the root itself.
@@ -250,6 +276,10 @@ fn entry<R: Read>(
     if PATH < path.len() || link.as_ref().is_some_and(|link| PATH < link.len()) {
         return Err(LayerError::Path);
     }
+    if path.contains(&0) || link.as_ref().is_some_and(|link| link.contains(&0)) {
+        return Err(LayerError::Zero);
+    }
+    check_size(header, kind, described.size, path.ends_with(b"/"))?;
     let path = normal(&String::from_utf8_lossy(&path));
     let link = String::from_utf8_lossy(&link.unwrap_or_default()).into_owned();
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -257,6 +287,10 @@ fn entry<R: Read>(
         return Ok(Some(Entry { path: folder.into(), kind: Kind::Emptied }));
     }
     if let Some(name) = name.strip_prefix(WHITEOUT) {
+        // Of these one leads to the folder itself, and one out of it.
+        if matches!(name, "" | "." | "..") {
+            return Err(LayerError::Whiteout);
+        }
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         return Ok(Some(Entry { path: path.into(), kind: Kind::Gone }));
     }
@@ -279,6 +313,29 @@ fn entry<R: Read>(
         _ => Kind::Other,
     };
     Ok(Some(Entry { path: path.into(), kind }))
+}
+
+/// Whether it is clear where the next entry begins. Programs do not agree on sizes of what holds nothing, nor where there are two of them,
+/// and then one sees files that another takes for the content of one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "`EntryType` is not ours and grows")]
+fn check_size<R: Read>(
+    header: &Header<'_, R>,
+    kind: EntryType,
+    described: Option<u64>,
+    is_folder: bool,
+) -> Result<(), LayerError> {
+    let size = header.header().entry_size().map_err(LayerError::Unpack)?;
+    let holds_something = match kind {
+        EntryType::Directory
+        | EntryType::Link
+        | EntryType::Symlink
+        | EntryType::Char
+        | EntryType::Block
+        | EntryType::Fifo => false,
+        _ => !is_folder,
+    };
+    let is_clear = described.is_none_or(|described| described == size) && (size == 0 || holds_something);
+    if is_clear { Ok(()) } else { Err(LayerError::Ambiguous) }
 }
 
 /// A path from the root: no `.`, and `..` leads no further than the root.

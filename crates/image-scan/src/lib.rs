@@ -12,6 +12,9 @@ mod context;
 mod daemon;
 mod exploits;
 mod facts;
+mod foreign;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inventory;
 mod layer;
 mod leaks;

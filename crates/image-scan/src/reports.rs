@@ -6,8 +6,7 @@ use std::path::Path;
 use shipkit_core::policy::{Report, Vulnerabilities};
 use shipkit_runner::Failure;
 
-/// Larger than any report of one image.
-const LIMIT: u64 = 256 * 1024 * 1024;
+use crate::foreign;
 
 /// The reports by service; the empty name is the report for whatever image there is.
 pub(crate) type Reports = BTreeMap<String, Report>;
@@ -27,11 +26,8 @@ pub(crate) fn read(arguments: &[String]) -> Result<Reports, Failure> {
 }
 
 fn parse(file: &Path) -> Result<Report, Failure> {
-    use std::io::Read as _;
     // A gate whose data cannot be read has found nothing out.
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).and_then(|file| file.take(LIMIT).read_to_end(&mut bytes));
-    opened.map_err(Failure::unknown)?;
+    let bytes = foreign::read(file).map_err(Failure::unknown)?;
     Report::parse(&bytes).map_err(|error| {
         use std::error::Error as _;
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -29,6 +29,10 @@ const AT_ONCE: usize = 3;
 /// What one layer may grow to: no real one is larger, and only bombs grow so much.
 pub(crate) const GROWTH: Limits =
     Limits { unpacked: 64 * 1024 * 1024 * 1024, ratio: 200, ratio_from: 256 * 1024 * 1024 };
+/// The most layers of one image: no engine makes more than 128, and more take long to put over one another.
+const LAYER_LIMIT: usize = 512;
+/// The most memory that all layers of an image may take, those that occur twice counted twice.
+const KEPT: usize = 512 * 1024 * 1024;
 /// The most platforms that one index may have.
 const PLATFORM_LIMIT: usize = 64;
 
@@ -80,6 +84,14 @@ pub(crate) enum ImageError {
     /// The image is not there for the platform that was asked for.
     #[error("there is no image for `{wanted}`")]
     Platform { wanted: String, there: Vec<String> },
+    /// Too much of it would have to be kept.
+    #[error(
+        "the paths in the layers of `{0}`, and what is found in their files, take more than {KEPT} bytes"
+    )]
+    Kept(Digest),
+    /// Links that lead over links.
+    #[error("the links among the folders of `{0}` are too many to follow, as only an attack has them")]
+    Tangled(Digest),
     /// The program ends before it is done.
     #[error("unpacking was stopped")]
     Stopped(#[source] tokio::task::JoinError),
@@ -95,6 +107,8 @@ impl Hint for ImageError {
             | Self::Layer(..)
             | Self::OtherLayer { .. }
             | Self::OtherPlatform { .. }
+            | Self::Kept(..)
+            | Self::Tangled(..)
             | Self::Stopped(..) => None,
         }
     }
@@ -206,7 +220,15 @@ impl Source {
         let (config, layers) = parts(manifest)?;
         let Configuration { mut facts, diff_ids, steps } = self.configuration(config).await?;
         let reading = stream::iter(layers).map(|descriptor| known.layer(self, descriptor));
-        let all: Vec<Arc<Layer>> = reading.buffered(AT_ONCE).try_collect().await?;
+        let mut reading = reading.buffered(AT_ONCE);
+        let (mut all, mut kept) = (Vec::new(), 0_usize);
+        while let Some(layer) = reading.try_next().await? {
+            kept = layer.entries.iter().fold(kept, |sum, entry| sum.saturating_add(entry.weight()));
+            if KEPT < kept {
+                return Err(ImageError::Kept(manifest.digest.clone()).into());
+            }
+            all.push(layer);
+        }
         check(&manifest.digest, &diff_ids, &all)?;
         facts.layers = u64::try_from(all.len()).unwrap_or(u64::MAX);
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
@@ -220,9 +242,13 @@ impl Source {
             facts.traces = traces::of(&layers, &tree, &inventory, &steps);
             // Those of the configuration come first.
             facts.traces.leaks.splice(..0, leaks);
-            Contents { digest, facts, inventory, steps, layers: all }
+            if tree.is_tangled() {
+                return Err(ImageError::Tangled(digest));
+            }
+            drop(tree);
+            Ok(Contents { digest, facts, inventory, steps, layers: all })
         });
-        Ok(looking.await.map_err(ImageError::Stopped)?)
+        Ok(looking.await.map_err(ImageError::Stopped)??)
     }
 
     async fn configuration(&self, config: &Descriptor) -> Result<Configuration, Failure> {
@@ -341,6 +367,9 @@ fn parts(manifest: &Manifest) -> Result<(&Descriptor, &[Descriptor]), ImageError
     match &manifest.kind {
         ManifestKind::Index { .. } => Err(no_image("an index inside an index")),
         ManifestKind::Image { artifact_type: Some(_), .. } => Err(no_image("an artifact")),
+        ManifestKind::Image { layers, .. } if LAYER_LIMIT < layers.len() => {
+            Err(no_image("more than 512 layers"))
+        }
         ManifestKind::Image { config, layers, .. } => Ok((config, layers)),
     }
 }

@@ -1,6 +1,7 @@
 //! `Tree`: the files of an image, as its layers leave them, one over the other.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use crate::layer::{Entry, Kind, Layer, normal};
@@ -9,6 +10,11 @@ use crate::layer::{Entry, Kind, Layer, normal};
 const HOPS: usize = 40;
 /// Where all paths begin.
 const ROOT: u32 = 0;
+/// How much may be done to find out where the paths of one image lead, in bytes of names that are looked up. Each of millions of paths
+/// may lead over forty links, and each link over thousands of folders; real images need a hundredth of that.
+const WALKED: usize = 16 * 1024 * 1024 * 1024;
+/// What it costs to look up a name, however short it is.
+const STEP: usize = 128;
 
 /// The files of an image, folder by folder.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub(crate) struct Tree<'layers> {
     places: Vec<Place<'layers>>,
     /// By the folder that they are in and their names there.
     names: HashMap<(u32, &'layers str), u32>,
+    /// What it has cost so far.
+    walked: Cell<usize>,
 }
 
 /// A file of an image.
@@ -45,6 +53,13 @@ enum Last {
     Followed,
 }
 
+/// What of a place is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    WithItself,
+    Inside,
+}
+
 /// Where a path leads: to a place, and from there on to what is not there.
 struct Walked<'path> {
     place: u32,
@@ -65,7 +80,11 @@ impl<'layers> Tree<'layers> {
     pub(crate) fn of(layers: &[&'layers Layer]) -> Self {
         let root = Place { folder: ROOT, name: "", here: None, inside: None, earlier: None };
         let count = layers.iter().map(|layer| layer.entries.len()).sum();
-        let mut tree = Self { places: Vec::with_capacity(count), names: HashMap::with_capacity(count) };
+        let mut tree = Self {
+            places: Vec::with_capacity(count),
+            names: HashMap::with_capacity(count),
+            walked: Cell::default(),
+        };
         tree.places.push(root);
         for (number, layer) in layers.iter().enumerate() {
             tree.apply(number, layer);
@@ -110,6 +129,11 @@ impl<'layers> Tree<'layers> {
         false
     }
 
+    /// Whether so much was asked, and its links lead so far, that some answers are wrong. Then nothing that was found out of it counts.
+    pub(crate) fn is_tangled(&self) -> bool {
+        WALKED < self.walked.get()
+    }
+
     fn place(&self, number: u32) -> Option<&Place<'layers>> {
         self.places.get(usize::try_from(number).ok()?)
     }
@@ -151,6 +175,10 @@ impl<'layers> Tree<'layers> {
         let mut ahead: Vec<&'path str> = path.rsplit('/').filter(|part| !part.is_empty()).collect();
         let mut hops = 0;
         while let Some(part) = ahead.pop() {
+            self.walked.set(self.walked.get().saturating_add(part.len()).saturating_add(STEP));
+            if self.is_tangled() {
+                return walked;
+            }
             if part == ".." {
                 if walked.missing.pop().is_none() {
                     walked.place = self.place(walked.place).map_or(ROOT, |place| place.folder);
@@ -178,31 +206,47 @@ impl<'layers> Tree<'layers> {
     }
 
     fn apply(&mut self, number: usize, layer: &'layers Layer) {
-        // What a layer removes is what was there before it, wherever in its tar that is said.
-        for Entry { path, kind } in &layer.entries {
-            let is_whole = match kind {
-                Kind::Gone => true,
-                Kind::Emptied => false,
-                Kind::File { .. } | Kind::Folder | Kind::HardLink(_) | Kind::Symlink(_) | Kind::Other => {
-                    continue;
-                }
-            };
-            let path = normal(path);
-            let Walked { place, missing, .. } = self.walk(&path, Last::Itself);
-            if missing.is_empty() {
-                self.empty(place);
-                if let Some(place) = self.place_mut(place).filter(|_| is_whole) {
-                    place.here = None;
-                }
-            }
-        }
+        // What a layer removes is what layers before it brought, wherever in its tar that is said. Where the path leads is decided by what is
+        // there when it is said, as when it is unpacked: a link may come before it, or a folder in the place of one.
         let mut before = None;
         for Entry { path, kind } in &layer.entries {
             match kind {
-                Kind::Gone | Kind::Emptied => {}
+                Kind::Gone => {
+                    self.take_away(path, number, Whole::WithItself);
+                    before = None;
+                }
+                Kind::Emptied => {
+                    self.take_away(path, number, Whole::Inside);
+                    before = None;
+                }
                 Kind::File { .. } | Kind::Folder | Kind::HardLink(_) | Kind::Symlink(_) | Kind::Other => {
                     self.put(path, Node { layer: number, kind }, &mut before);
                 }
+            }
+        }
+    }
+
+    /// Takes away what layers before this one brought to where a path leads.
+    fn take_away(&mut self, path: &str, number: usize, whole: Whole) {
+        let path = normal(path);
+        let Walked { place, missing, .. } = self.walk(&path, Last::Itself);
+        if !missing.is_empty() {
+            return;
+        }
+        let mut ahead: Vec<u32> = match whole {
+            Whole::WithItself => vec![place],
+            Whole::Inside => self.inside(place).collect(),
+        };
+        while let Some(place) = ahead.pop() {
+            ahead.extend(self.inside(place));
+            if let Some(place) = self.place_mut(place)
+                && place.here.as_ref().is_some_and(|(_, node)| node.layer < number)
+            {
+                place.here = None;
+            }
+            self.walked.set(self.walked.get().saturating_add(STEP));
+            if self.is_tangled() {
+                return;
             }
         }
     }
@@ -343,6 +387,10 @@ mod tests {
         check(&[&["a/x", "a/b/y"], &["a/z", "a/ emptied"]], &["a/z 1"]);
         check(&[&["x"], &["y", "/ emptied"]], &["y 1"]);
         check(&[&["a/x"], &["a/x", "a/x gone"]], &["a/x 1"]);
+        check(&[&["a/x"], &["a/y", "a gone"]], &["a/y 1"]);
+        // A link of its own layer leads on, and one that it replaces does not.
+        check(&[&["a/x"], &["l -> a", "l/x gone"]], &[]);
+        check(&[&["a/x", "l -> a"], &["l/", "l/x gone"]], &["a/x 0"]);
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! VEX documents, read from the checkout.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use shipkit_core::config::Config;
 use shipkit_core::policy::vex::Document;
 use shipkit_runner::Failure;
 
-/// Larger than any document about one product.
-const LIMIT: u64 = 64 * 1024 * 1024;
+use crate::foreign;
 
 /// Reads the documents that the configuration names. One that cannot be understood is none that says nothing.
 pub(crate) fn read(directory: &Path, config: Option<&Config>) -> Result<Vec<Document>, Failure> {
@@ -17,10 +15,8 @@ pub(crate) fn read(directory: &Path, config: Option<&Config>) -> Result<Vec<Docu
 }
 
 fn document(directory: &Path, file: &str) -> Result<Document, Failure> {
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(directory.join(file));
-    let read = opened.and_then(|opened| opened.take(LIMIT).read_to_end(&mut bytes));
-    let parsed = read.map_err(Failure::usage).and_then(|_| {
+    let read = foreign::read(&directory.join(file)).map_err(Failure::usage);
+    let parsed = read.and_then(|bytes| {
         Document::parse(file, &bytes).map_err(|error| {
             use std::error::Error as _;
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

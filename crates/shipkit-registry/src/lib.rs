@@ -18,6 +18,7 @@ mod docker_config;
 mod error;
 mod evidence;
 mod index;
+mod inside;
 pub mod layout;
 mod listing;
 mod manifest;

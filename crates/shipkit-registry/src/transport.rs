@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::auth::{Auth, Challenge, TokenAnswer, challenges, identity_form};
 use crate::error::Error;
+use crate::inside::leads_inside;
 use crate::manifest::size_of;
 use crate::retry::{Again, Failure, Tries, retry_after};
 use crate::session::Session;
@@ -230,6 +231,10 @@ impl Transport {
         let refuse =
             |why: &str| call.protocol(format!("it sends us to `{}` for a token: {why}", plain(realm)));
         let url = Url::parse(realm).map_err(|error| refuse(&error.to_string()))?;
+        let home = self.url(&call.repository, "").map_err(never)?;
+        if leads_inside(&home, &url) {
+            return Err(refuse("only this machine gets there"));
+        }
         let is_plain = url.scheme() == "http"
             && self.is_plain(&call.repository)
             && (is_loopback(&url) || self.options.insecure.iter().any(|host| *host == host_of(&url)));
@@ -522,8 +527,13 @@ pub(crate) fn location(headers: &HeaderMap, base: &Url) -> Result<Url, String> {
     let value = headers.get(LOCATION).ok_or("no `Location`")?;
     let text = value.to_str().map_err(|_not_text| "a `Location` that is not text")?;
     let url = base.join(text).map_err(|error| format!("the `Location` `{}`: {error}", plain(text)))?;
-    let is_http = matches!(url.scheme(), "http" | "https");
-    if is_http { Ok(url) } else { Err(format!("a `Location` of scheme `{}`", plain(url.scheme()))) }
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("a `Location` of scheme `{}`", plain(url.scheme())));
+    }
+    if leads_inside(base, &url) {
+        return Err(format!("a redirect to `{}`, where only this machine gets", plain(url.as_str())));
+    }
+    Ok(url)
 }
 
 /// Whether the way from one to the other leaves TLS.

@@ -13,8 +13,11 @@ use super::wanted::{Family, Wanted};
 use super::{AdvisoriesError, Known, family, some};
 use crate::osv::Record;
 
-/// The most bytes of one record: the largest real ones, of kernels with all their versions, have about one million.
-const RECORD: u64 = 16 * 1024 * 1024;
+/// The most bytes of one record: the largest real ones, of kernels with all their versions, have about one million. In memory it may take
+/// a hundred times as much.
+const RECORD: u64 = 8 * 1024 * 1024;
+/// The longest id of a record, and time of a change: of every record both are kept.
+const ID: usize = 256;
 /// The most records of one ecosystem.
 const RECORDS: usize = 2_000_000;
 /// The most bytes of all records of an ecosystem: ten times those of the largest one.
@@ -198,12 +201,13 @@ impl Contents {
         if UNPACKED < self.bytes || RECORDS < self.count {
             return Err(large("more records than any ecosystem has"));
         }
-        match Record::parse(&json) {
-            Ok(record) => self.add(record, family, keep),
-            Err(_) if self.unread.len() < UNREAD => {
+        let is_named = |record: &Record| record.id.len() <= ID && record.modified.len() <= ID;
+        match Record::parse(&json).ok().filter(is_named) {
+            Some(record) => self.add(record, family, keep),
+            None if self.unread.len() < UNREAD => {
                 self.unread.push(format!("{family}/{}", name.chars().take(NAME).collect::<String>()));
             }
-            Err(_) => {
+            None => {
                 let (place, first) = (place.display().to_string(), name.chars().take(NAME).collect());
                 return Err(AdvisoriesError::Unread { place, count: UNREAD, first });
             }

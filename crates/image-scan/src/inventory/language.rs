@@ -1,6 +1,9 @@
 //! What packages of languages say about themselves: npm and Python.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Installed;
 
@@ -9,15 +12,45 @@ use super::Installed;
 /// # Errors
 /// When that is no JSON, or names nothing.
 pub(super) fn npm(bytes: &[u8]) -> Result<Installed, String> {
-    #[derive(Deserialize)]
-    struct Manifest {
-        name: Option<String>,
-        version: Option<String>,
-    }
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     match (manifest.name, manifest.version) {
         (Some(name), Some(version)) => Installed::new(name, version),
         _ => Err("it has no name or no version".to_owned()),
+    }
+}
+
+/// What is read of a `package.json`. A name may stand there twice: then the last one counts, as for Node.js.
+#[derive(Default)]
+struct Manifest {
+    name: Option<String>,
+    version: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Manifest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Manifest;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Manifest, A::Error> {
+                let mut manifest = Manifest::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "name" => manifest.name = map.next_value()?,
+                        "version" => manifest.version = map.next_value()?,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(manifest)
+            }
+        }
+        deserializer.deserialize_map(Fields)
     }
 }
 

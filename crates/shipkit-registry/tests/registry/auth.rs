@@ -189,7 +189,13 @@ async fn a_token_server_that_fails_is_asked_again() {
 async fn a_registry_cannot_send_our_password_to_another_machine_in_the_clear() {
     let server = Registry::start(Options::default());
     let api = repository(&server, "acme/api");
-    for realm in ["http://192.0.2.1/token?secret=1", "ftp://127.0.0.1/", "not a url"] {
+    for realm in [
+        "http://192.0.2.1/token?secret=1",
+        "https://169.254.169.254/token?secret=1",
+        "https://[fe80::1]/token",
+        "ftp://127.0.0.1/",
+        "not a url",
+    ] {
         let value = format!("Bearer realm=\"{realm}\"");
         server.fail(Fault::new(
             "HEAD",

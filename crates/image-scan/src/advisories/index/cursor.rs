@@ -53,7 +53,8 @@ impl<'bytes> Cursor<'bytes> {
         self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Each takes a byte at least, so that a number alone is not enough to fill the memory.
+    /// Each takes a byte at least, so that a number alone is not enough to fill the memory. In memory each takes a hundred times that, so that
+    /// there is a limit as well.
     pub(super) fn many<T>(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, Damaged>,
@@ -62,9 +63,15 @@ impl<'bytes> Cursor<'bytes> {
         if self.0.len() < count {
             return Err(Damaged::SHORT);
         }
+        if MANY < count {
+            return Err(Damaged::LARGE);
+        }
         (0..count).map(|_| read(self)).collect()
     }
 }
+
+/// The most of anything: more than an ecosystem has records.
+const MANY: usize = 2_000_000;
 
 /// The largest number that is written, and so the longest text.
 pub(super) const LARGEST: usize = (1 << 28) - 1;

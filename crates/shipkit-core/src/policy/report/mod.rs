@@ -158,12 +158,9 @@ pub(super) fn digests_of<'a>(references: impl IntoIterator<Item = &'a str>) -> V
 
 /// The name to show first, which is the CVE where there is one, and the others.
 fn named(names: impl IntoIterator<Item = String>) -> (String, Vec<String>) {
-    let mut all: Vec<String> = Vec::new();
-    for name in names {
-        if !name.is_empty() && !all.contains(&name) {
-            all.push(name);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let mut all: Vec<String> =
+        names.into_iter().filter(|name| !name.is_empty() && seen.insert(name.clone())).collect();
     let first = all.iter().position(|name| name.starts_with("CVE-")).unwrap_or_default();
     let id = if all.is_empty() { String::new() } else { all.remove(first) };
     (id, all)

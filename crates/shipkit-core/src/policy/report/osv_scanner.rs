@@ -1,5 +1,7 @@
 //! JSON of `osv-scanner --format json`, in its two generations.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -139,12 +141,9 @@ fn fixed_in(records: &[&Record], package: &Named) -> Option<String> {
         records.iter().flat_map(|one| one.affected.iter().flatten()).filter(|one| package.is_meant_by(one));
     let ranges = entries.flat_map(|entry| entry.ranges.iter().flatten()).filter(|range| range.kind != "GIT");
     let events = ranges.flat_map(|range| range.events.iter().flatten());
-    let mut versions: Vec<&str> = Vec::new();
-    for version in events.filter_map(|event| event.fixed.as_deref()) {
-        if !versions.contains(&version) {
-            versions.push(version);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let versions = events.filter_map(|event| event.fixed.as_deref()).filter(|version| seen.insert(*version));
+    let versions: Vec<&str> = versions.collect();
     (!versions.is_empty()).then(|| versions.join(", "))
 }
 
@@ -173,13 +172,22 @@ fn finding(records: &[&Record], group: Option<&Group>, package: &Named) -> Findi
 
 impl Listed {
     fn findings(&self) -> Vec<Finding> {
-        let records = || self.vulnerabilities.iter().flatten();
+        let records: Vec<&Record> = self.vulnerabilities.iter().flatten().collect();
         let groups = self.groups.as_deref().unwrap_or_default();
+        let mut by_id: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, record) in records.iter().enumerate() {
+            by_id.entry(&record.id).or_default().push(at);
+        }
         let of_group = |group: &Group| {
-            let members: Vec<_> = records().filter(|record| group.ids.contains(&record.id)).collect();
+            // In the order of the records.
+            let places = group.ids.iter().filter_map(|id| by_id.get(id.as_str())).flatten();
+            let places: BTreeSet<&usize> = places.collect();
+            let members: Vec<_> = places.into_iter().filter_map(|at| records.get(*at)).copied().collect();
             finding(&members, Some(group), &self.package)
         };
-        let alone = records().filter(|record| !groups.iter().any(|group| group.ids.contains(&record.id)));
+        let in_groups: BTreeSet<&str> =
+            groups.iter().flat_map(|group| &group.ids).map(String::as_str).collect();
+        let alone = records.iter().copied().filter(|record| !in_groups.contains(record.id.as_str()));
         groups
             .iter()
             .map(of_group)

@@ -4,6 +4,8 @@ mod csaf;
 mod cyclonedx;
 mod openvex;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -81,8 +83,8 @@ enum Status {
 enum Product {
     /// Everything in an image.
     Image(String),
-    /// A package in an image.
-    Part(String, Purl),
+    /// A package in an image that has one of these digests.
+    Part(Arc<[String]>, Purl),
     /// A package, wherever it is.
     Package(Purl),
     /// What cannot be told here: a name, a CPE, an image without a digest, a package inside of another one.
@@ -133,11 +135,11 @@ impl Identity {
         let found: Vec<_> = if components.is_empty() {
             self.digests.iter().map(whole).chain(self.packages.iter().map(package)).collect()
         } else {
+            // Shared: there may be as many images as there are parts.
+            let images: Arc<[String]> = self.digests.clone().into();
             let parts = components.iter().flat_map(|component| &component.packages);
-            let within = |part: &Purl| {
-                self.digests.iter().map(|image| Product::Part(image.clone(), part.clone())).collect()
-            };
-            parts.flat_map(|part| -> Vec<_> { within(part) }).collect()
+            let parts = parts.filter(|_| !images.is_empty());
+            parts.map(|part| Product::Part(Arc::clone(&images), part.clone())).collect()
         };
         if found.is_empty() { vec![Product::Other] } else { found }
     }
@@ -149,7 +151,7 @@ impl Product {
         let is_of = |said: &Purl| packages.iter().any(|package| said.covers(package));
         match self {
             Self::Image(digest) => image.contains(digest),
-            Self::Part(digest, said) => image.contains(digest) && is_of(said),
+            Self::Part(images, said) => images.iter().any(|one| image.contains(one)) && is_of(said),
             Self::Package(said) => is_of(said),
             Self::Other => false,
         }

@@ -1,0 +1,4 @@
+//! The database of apk.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| image_scan::fuzzing::apk(bytes));

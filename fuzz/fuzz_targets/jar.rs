@@ -1,0 +1,4 @@
+//! Archives of Java.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| image_scan::fuzzing::jar(bytes));

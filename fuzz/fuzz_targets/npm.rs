@@ -1,0 +1,4 @@
+//! `package.json`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| image_scan::fuzzing::npm(bytes));

@@ -1,0 +1,4 @@
+//! `METADATA` of Python.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| image_scan::fuzzing::python(bytes));

@@ -1,0 +1,4 @@
+//! A record of OSV.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| image_scan::fuzzing::record(bytes));
