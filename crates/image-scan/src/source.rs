@@ -123,6 +123,8 @@ impl Hint for ImageError {
             | Self::Layer(..)
             | Self::OtherLayer { .. }
             | Self::OtherPlatform { .. }
+            | Self::Kept(..)
+            | Self::Tangled(..)
             | Self::Stopped(..) => ExitCode::Unknown,
         }
     }
