@@ -9,6 +9,9 @@ use shipkit_core::policy::{ImageFacts, Port, Traces};
 
 use crate::leaks::Said;
 
+/// The most steps, variables and labels: images have some hundreds.
+const MANY: usize = 2000;
+
 #[derive(Deserialize)]
 struct RawImage {
     os: Option<String>,
@@ -77,6 +80,10 @@ pub(crate) fn read(config: &[u8]) -> Result<Configuration, serde_json::Error> {
     let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
     let (labels, environment) = (config.labels.unwrap_or_default(), config.env.unwrap_or_default());
     let history = image.history.unwrap_or_default();
+    // Secrets of each are looked for in all others.
+    if MANY < history.len() || MANY < environment.len() || MANY < labels.len() {
+        return Err(serde::de::Error::custom("it has more steps, variables or labels than any image"));
+    }
     let steps = history.iter().filter_map(|step| step.created_by.as_deref()).collect();
     let said = Said { environment: &environment, labels: &labels, steps };
     let diff_ids = image.rootfs.unwrap_or_default().diff_ids;
