@@ -68,13 +68,12 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let config = configuration(&args, &runner)?;
     let reports = reports::read(&args.reports)?;
     let listed = listed::read(&args, config.as_ref())?;
-    let (images, before) = match &listed {
+    let (images, before) = if listed.is_some() {
         // Packages that are in no image are compared with none.
-        Some(_) => (Vec::new(), Before::Nothing),
-        None => {
-            let (images, release) = images(&args, config.as_ref(), &runner).await?;
-            (images, before(&args, config.as_ref(), release.as_ref(), &runner).await?)
-        }
+        (Vec::new(), Before::Nothing)
+    } else {
+        let (images, release) = images(&args, config.as_ref(), &runner).await?;
+        (images, before(&args, config.as_ref(), release.as_ref(), &runner).await?)
     };
     let advisories = advisories(&args, config.as_ref(), &runner).await?;
     let vex = vex::read(&args.directory, config.as_ref())?;
