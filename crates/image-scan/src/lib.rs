@@ -99,24 +99,41 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     let findings = environment.and_then(|one| one.scan.as_ref());
     let findings = findings.or(config.map(|config| &config.scan.image));
     let files = Files::of(args.output.as_deref(), &args.directory, config)?;
+    let stored = Stored::of(&args, &runner)?;
+    let judged = judged(&args, &configured, findings, stored, &runner).await?;
+    if let Some(folder) = &args.sbom {
+        sbom::write(&args.directory.join(folder), &judged, runner.now())?;
+    }
+    let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
+    let places = Places::read(&runner.env().workspace(), &args.directory, file, config);
+    Ok(finish(&report::show(&judged, &places, files.as_ref(), &runner)?, stored))
+}
+
+/// Judges all that the command line names.
+async fn judged(
+    args: &Args,
+    configured: &Configured,
+    findings: Option<&ImageScan>,
+    stored: Stored,
+    runner: &Runner,
+) -> Result<Vec<Judged>, Failure> {
+    let config = configured.config.as_ref();
     let reports = reports::read(&args.reports)?;
-    let listed = listed::read(&args, config)?;
-    let (images, before) = match &listed {
+    let listed = listed::read(args, config)?;
+    let (images, before) = if listed.is_some() {
         // Packages that are in no image are compared with none.
-        Some(_) => (Vec::new(), Before::Nothing),
-        None => {
-            let (images, release) = images(&args, config, &runner).await?;
-            let baseline = findings.and_then(|findings| findings.baseline.as_ref());
-            (images, before(&args, config.zip(baseline), release.as_ref(), &runner).await?)
-        }
+        (Vec::new(), Before::Nothing)
+    } else {
+        let (images, release) = images(args, config, runner).await?;
+        let baseline = findings.and_then(|findings| findings.baseline.as_ref());
+        (images, before(args, config.zip(baseline), release.as_ref(), runner).await?)
     };
-    let advisories = advisories(&args, &configured, &runner).await?;
+    let advisories = advisories(args, configured, runner).await?;
     let vex = vex::read(&configured.folder, config)?;
     let exploits = findings.map(|findings| exploits::read(&configured.folder, findings)).transpose()?;
-    let stored = Stored::of(&args, &runner)?;
-    let cache = cache(&args, &runner).map(Arc::new);
+    let cache = cache(args, runner).map(Arc::new);
     let scan = Scan {
-        args: &args,
+        args,
         advisories: advisories.as_ref(),
         before,
         config,
@@ -124,7 +141,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
         exploits: Arc::new(exploits.unwrap_or_default()),
         reports: &reports,
         vex: &vex,
-        runner: &runner,
+        runner,
         known: Known::new(cache.clone()),
         stored,
         bases: Bases::default(),
@@ -136,12 +153,7 @@ pub async fn run(args: Args, runner: Runner) -> Result<Outcome, Failure> {
     if let Some(listed) = listed {
         judged.push(scan.listed(listed).await?);
     }
-    if let Some(folder) = &args.sbom {
-        sbom::write(&args.directory.join(folder), &judged, runner.now())?;
-    }
-    let file = args.config.as_deref().unwrap_or(Path::new(CONFIG));
-    let places = Places::read(&runner.env().workspace(), &args.directory, file, config);
-    Ok(finish(&report::show(&judged, &places, files.as_ref(), &runner)?, stored))
+    Ok(judged)
 }
 
 /// Where what was read of layers is kept, if anywhere.

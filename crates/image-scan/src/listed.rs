@@ -203,6 +203,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn packages_of_a_bill_are_those_that_advisories_know() {
         for (purl, name, source, expected) in [
             ("pkg:npm/%40a/ws@8.0.0", "ws", None, "npm @a/ws 8.0.0"),

@@ -220,13 +220,32 @@ impl Locks {
             }
         }
         for (family, file) in manifests {
-            let text = reading.text(&file)?;
+            let text = text(&file)?;
             let without = |text: &str| file.lacks_lock(family, &locked).then(|| family.lacks(text)).flatten();
             let why = text.as_deref().map_or_else(|why| Some(why.clone()), without);
             reading.inventory.doubts.extend(why.map(|why| format!("`{}` {why}", file.shown)));
         }
         reading.done()
     }
+}
+
+/// The text of a file, or why it has none that can be understood.
+fn text(file: &Place) -> Result<Result<String, String>, LocksError> {
+    if file.is_odd {
+        return Ok(Err("is a link or no file, and is not followed".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let opened = File::open(&file.path).and_then(|opened| opened.take(FILE + 1).read_to_end(&mut bytes));
+    opened.map_err(|source| LocksError::Read(file.path.clone(), source))?;
+    if FILE < u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
+        return Ok(Err(format!("is larger than {FILE} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_not_text| "is no text".to_owned());
+    // Windows' editors put a mark in front.
+    Ok(text.map(|text| match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }))
 }
 
 /// What a lock file says, and which others it includes.
@@ -299,25 +318,6 @@ impl Reading {
         })
     }
 
-    /// The text of a file, or why it has none that can be understood.
-    fn text(&self, file: &Place) -> Result<Result<String, String>, LocksError> {
-        if file.is_odd {
-            return Ok(Err("is a link or no file, and is not followed".to_owned()));
-        }
-        let mut bytes = Vec::new();
-        let opened = File::open(&file.path).and_then(|opened| opened.take(FILE + 1).read_to_end(&mut bytes));
-        opened.map_err(|source| LocksError::Read(file.path.clone(), source))?;
-        if FILE < u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
-            return Ok(Err(format!("is larger than {FILE} bytes")));
-        }
-        let text = String::from_utf8(bytes).map_err(|_not_text| "is no text".to_owned());
-        // Windows' editors put a mark in front.
-        Ok(text.map(|text| match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        }))
-    }
-
     /// Reads a lock file, and those that it includes.
     fn take(&mut self, kind: Kind, file: Place) -> Result<(), LocksError> {
         let mut ahead = vec![file];
@@ -328,7 +328,7 @@ impl Reading {
             if walk::WANTED < self.files.len() {
                 return Err(LocksError::Large { folder: self.folder.clone(), what: "too many lock files" });
             }
-            let read = match self.text(&file)? {
+            let read = match text(&file)? {
                 Ok(text) => understood(kind, &file.shown, &text)
                     .map(|(lock, included)| (Digest::of(text.as_bytes()), lock, included))
                     .map_err(|why| format!("cannot be read: {why}")),
@@ -394,8 +394,8 @@ impl Reading {
         }
         inventory.packages.sort();
         inventory.packages.dedup();
-        let listed: String = files.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
-        let digest = Digest::of(listed.as_bytes());
+        let listed: Vec<_> = files.iter().map(|(name, digest)| format!("{digest}  {name}")).collect();
+        let digest = Digest::of(listed.join("\n").as_bytes());
         Ok(Locks { inventory, left_out, files: files.into_keys().collect(), digest })
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn read(text: &str) -> Result<Lock, String> {
     if let Some(version) = toolchain.or(go) {
         lock.take("Go", "stdlib", &standard(&version), false);
     }
-    required.into_iter().for_each(|module| take(module, &replaced, &mut lock));
+    for module in required {
+        take(module, &replaced, &mut lock);
+    }
     Ok(lock)
 }
 

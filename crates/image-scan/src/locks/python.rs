@@ -39,7 +39,7 @@ fn foreign(entry: &Value) -> Option<&'static str> {
     let has = |keys: &[&str]| {
         let there =
             |key: &&str| entry.get(key).is_some() || source.is_some_and(|source| source.get(key).is_some());
-        keys.iter().any(|key| there(key))
+        keys.iter().any(there)
     };
     if has(&["virtual", "editable"]) {
         Some(MEMBER)

@@ -445,7 +445,7 @@ fn links_are_not_followed_and_are_told() {
     std::fs::write(outside.path().join("package-lock.json"), NPM).unwrap();
     std::fs::write(outside.path().join("r.txt"), "idna==3.4").unwrap();
     let link = |to: &str, name: &str| {
-        std::os::unix::fs::symlink(outside.path().join(to), folder.path().join(name)).unwrap()
+        std::os::unix::fs::symlink(outside.path().join(to), folder.path().join(name)).unwrap();
     };
     link("", "web");
     link("package-lock.json", "package-lock.json");

@@ -56,7 +56,7 @@ fn lock_files_are_judged_by_the_policy_of_images() {
     assert_eq!(done.output("findings"), "1");
     assert!(done.summary.contains("2 of npm, 1 of them for development; listed in package-lock.json; left out: 1 links, files and folders"), "{}", done.summary);
     assert!(!done.output("cause").contains("evidence"), "nothing is stored about a folder");
-    source(&with_lock(", severity: critical"), "web").check(0, "1 findings, none blocks");
+    source(&with_lock(", severity: CRITICAL"), "web").check(0, "1 findings, none blocks");
     let accepted = ", ignore: [{id: GHSA-1, reason: unused, until: 2026-05-06}]";
     source(&with_lock(accepted), "web").check(0, "1 accepted");
 }

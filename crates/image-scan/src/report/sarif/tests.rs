@@ -28,6 +28,7 @@ fn image(name: &str, findings: Vec<Found>) -> Judged {
             outcome: Outcome::fail("x"),
             rules: vec![("non-root", Outcome::fail("it runs as root"))],
             blocking: Vec::new(),
+            waiting: Vec::new(),
             compared: None,
         },
         traces: Traces::default(),
@@ -41,6 +42,7 @@ fn image(name: &str, findings: Vec<Found>) -> Judged {
         ended: Vec::new(),
         build: Build::default(),
         findings: Some(findings),
+        listing: None,
     }
 }
 

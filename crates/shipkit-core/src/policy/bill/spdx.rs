@@ -17,7 +17,8 @@ struct Document {
     creation_info: Option<CreationInfo>,
     packages: Option<Vec<Package>>,
     relationships: Option<Vec<Relationship>>,
-    document_describes: Option<Vec<String>>,
+    #[serde(rename = "documentDescribes")]
+    describes: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +50,8 @@ struct Reference {
 #[serde(rename_all = "camelCase")]
 struct Relationship {
     spdx_element_id: String,
-    relationship_type: String,
+    #[serde(rename = "relationshipType")]
+    kind: String,
     related_spdx_element: String,
 }
 
@@ -101,12 +103,11 @@ pub(super) fn read(value: Value) -> Result<Bill, BillError> {
 impl Document {
     /// What the document is about; where it is about several, those may well be the packages themselves.
     fn described(&self) -> BTreeSet<String> {
-        let is_about = |one: &&Relationship| {
-            one.spdx_element_id == "SPDXRef-DOCUMENT" && one.relationship_type == "DESCRIBES"
-        };
+        let is_about =
+            |one: &&Relationship| one.spdx_element_id == "SPDXRef-DOCUMENT" && one.kind == "DESCRIBES";
         let related = self.relationships.iter().flatten().filter(is_about);
         let related = related.map(|one| one.related_spdx_element.clone());
-        let all: BTreeSet<_> = related.chain(self.document_describes.iter().flatten().cloned()).collect();
+        let all: BTreeSet<_> = related.chain(self.describes.iter().flatten().cloned()).collect();
         if all.len() == 1 { all } else { BTreeSet::new() }
     }
 }
