@@ -24,6 +24,7 @@ mod locks;
 pub mod osv;
 mod places;
 mod platform;
+mod policy;
 mod report;
 mod reports;
 mod sbom;
@@ -47,18 +48,17 @@ use cache::Cache;
 use configured::Configured;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
-use jiff::civil::Date;
 use listed::Listed;
 use places::Places;
 pub use platform::{NotAPlatform, Platforms, Wanted};
+use policy::policy;
 use report::{Found, Judged, Wanted as Files};
-use shipkit_core::config::{Config, Environment, ImageScan, Rule, ScanBaseline};
+use shipkit_core::config::{Config, Environment, ImageScan, ScanBaseline};
 use shipkit_core::evidence::{Kind, Record};
 use shipkit_core::plan::{release_repository, service_of};
 use shipkit_core::policy::vex::Document;
 use shipkit_core::policy::{
-    Baseline, Budget, Build, Exploits, Grace, ImageFacts, ImageRule, Policy, Severity, Traces,
-    UnknownSeverity, Vex, Vulnerabilities, judge, judge_packages,
+    Baseline, Build, Exploits, ImageFacts, Policy, Traces, Vex, Vulnerabilities, judge, judge_packages,
 };
 use shipkit_core::verdict::{Outcome, Verdict};
 use shipkit_core::{Digest, ImageRef, Release, Repository};
@@ -439,74 +439,6 @@ fn environment<'a>(args: &Args, config: Option<&'a Config>) -> Result<Option<&'a
     let hint = "name one of those under `environments` in shipkit.yml";
     let missing = || Failure::usage(format!("there is no environment `{name}`")).with_hint(hint);
     found.map(Some).ok_or_else(missing)
-}
-
-fn policy(config: Option<(&Config, &ImageScan)>, name: &str, today: Date) -> Result<Policy, Failure> {
-    let Some((config, findings)) = config else {
-        let rules = vec![ImageRule::NonRoot, ImageRule::Healthcheck, ImageRule::PinnedBase];
-        return Ok(Policy {
-            rules,
-            port: None,
-            budget: Budget::default(),
-            severity: Severity::High,
-            unknown: UnknownSeverity::Pass,
-            grace: Grace::default(),
-            exploits: Arc::default(),
-            ignore_unfixed: true,
-            ignores: Vec::new(),
-            today,
-            vex: Vex::default(),
-        });
-    };
-    let mut rules = Vec::new();
-    let mut missing = Vec::new();
-    for rule in &config.scan.policy {
-        match rule {
-            Rule::NonRoot => rules.push(ImageRule::NonRoot),
-            Rule::Healthcheck => rules.push(ImageRule::Healthcheck),
-            Rule::PinnedBase => rules.push(ImageRule::PinnedBase),
-            Rule::ReadOnly => missing.push("`read-only`"),
-            Rule::NoNewPrivileges => missing.push("`no-new-privileges`"),
-            Rule::NoSecrets => rules.push(ImageRule::NoSecrets),
-            Rule::NoSetuid => rules.push(ImageRule::NoSetuid),
-            Rule::NoPackageCache => rules.push(ImageRule::NoPackageCache),
-            Rule::ExposedPorts => rules.push(ImageRule::ExposedPorts),
-            Rule::Supported => rules.push(ImageRule::Supported),
-            Rule::Init => missing.push("`init`"),
-        }
-    }
-    if !config.scan.source.is_empty() {
-        missing.push("`source`");
-    }
-    if !missing.is_empty() {
-        // A rule that is asked for and not judged must not look like one that passed.
-        return Err(Failure::usage(format!(
-            "`scan` asks for {}, which this version cannot judge",
-            missing.join(", ")
-        ))
-        .with_hint(if config.scan.source.is_empty() {
-            "take it out of `scan` in shipkit.yml"
-        } else {
-            "run those commands in a job and give what they report as `report`; lock files are judged by `source`"
-        }));
-    }
-    let (service, limits) = (config.services.get(name), config.scan.image.limits);
-    Ok(Policy {
-        rules,
-        port: service.and_then(|service| service.port),
-        budget: Budget {
-            unpacked: service.and_then(|service| service.size_limit).or(limits.unpacked),
-            ..limits
-        },
-        severity: findings.severity,
-        unknown: findings.unknown,
-        grace: findings.grace,
-        exploits: Arc::default(),
-        ignore_unfixed: findings.ignore_unfixed,
-        ignores: findings.ignores.clone(),
-        today,
-        vex: Vex::default(),
-    })
 }
 
 fn record(judged: &[Judged], environment: Option<&str>, runner: &Runner) -> Record {

@@ -21,8 +21,9 @@ impl Entry {
 impl Found {
     fn weight(&self) -> usize {
         match self {
-            Self::Dpkg(packages) | Self::Language(_, packages) => all(packages),
-            Self::Java(java::Archive { packages, .. }) => all(packages),
+            Self::Dpkg(packages)
+            | Self::Language(_, packages)
+            | Self::Java(java::Archive { packages, .. }) => all(packages),
             Self::Files(files) => files.iter().map(|file| text(file)).sum(),
             Self::Apk(packages, files) => all(packages) + files.iter().map(|file| text(file)).sum::<usize>(),
             Self::System(_) | Self::Secret(_) | Self::Unreadable(_) => 0,

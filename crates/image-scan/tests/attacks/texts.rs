@@ -80,7 +80,7 @@ fn a_configuration_is_as_large_and_as_deep_as_one_can_be() {
     };
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let text = config.to_string();
-    scan(format!(r#"{{"x": {deep}, {}"#, &text[1..]).as_bytes()).check(0, "unpacked");
+    scan(format!(r#"{{"x": {deep}, {}"#, text.trim_start_matches('{')).as_bytes()).check(0, "unpacked");
     let ports = text.replace(r#""User""#, &format!(r#""ExposedPorts": {{"80/tcp": {deep}}}, "User""#));
     refused(&scan(ports.as_bytes()), "the configuration of");
     config["history"] = vec![json!({"created_by": "RUN x"}); 300_000].into();
@@ -96,7 +96,7 @@ fn a_manifest_is_as_large_and_as_deep_as_one_can_be() {
     let mut manifest = victim.manifest();
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let text = manifest.to_string();
-    let done = victim.scan_manifest(format!(r#"{{"x": {deep}, {}"#, &text[1..]).as_bytes());
+    let done = victim.scan_manifest(format!(r#"{{"x": {deep}, {}"#, text.trim_start_matches('{')).as_bytes());
     assert!(matches!(done.exit, Some(0 | 3)), "{done:#?}");
     manifest["annotations"] = json!({"x": "x".repeat(4 << 20)});
     refused(&victim.scan_manifest(manifest.to_string().as_bytes()), "larger than 4194304 bytes");

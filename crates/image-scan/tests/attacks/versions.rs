@@ -13,7 +13,7 @@ fn hostile(length: usize) -> Vec<String> {
     ];
     let repeated = forms
         .iter()
-        .map(|form| form.repeat(length / form.len() + 1)[..].chars().take(length).collect::<String>());
+        .map(|form| form.repeat(length / form.len() + 1).chars().take(length).collect::<String>());
     let led = forms
         .iter()
         .map(|form| format!("1.0.0-{}", form.repeat(length / form.len() + 1)).chars().take(length).collect());
@@ -37,7 +37,7 @@ fn no_order_takes_long_or_breaks() {
     let mut files = vec![("etc/os-release".to_owned(), DEBIAN.to_vec())];
     let mut status = String::new();
     for (number, version) in hostile(500).iter().enumerate() {
-        status.push_str(&format!("Package: hostile\nStatus: install ok installed\nVersion: {version}\n\n"));
+        status.extend(["Package: hostile\nStatus: install ok installed\nVersion: ", version, "\n\n"]);
         let module = json!({"name": "hostile", "version": version}).to_string();
         files.push((format!("{number}/node_modules/hostile/package.json"), module.into_bytes()));
         let metadata = format!("Name: hostile\nVersion: {version}\n");
