@@ -11,8 +11,8 @@ const HOPS: usize = 40;
 /// Where all paths begin.
 const ROOT: u32 = 0;
 /// How much may be done to find out where the paths of one image lead, in bytes of names that are looked up. Each of millions of paths
-/// may lead over forty links, and each link over thousands of folders; real images need a hundredth of that.
-const WALKED: usize = 16 * 1024 * 1024 * 1024;
+/// may lead over forty links, and each link over thousands of folders; paths of real images are short.
+const WALKED: usize = 4 * 1024 * 1024 * 1024;
 /// What it costs to look up a name, however short it is.
 const STEP: usize = 128;
 

@@ -316,14 +316,16 @@ impl Unpacker {
     }
 }
 
-/// Reads what is in a blob about some packages, as `body` has it, for fuzzing.
+/// Reads what is in a blob about some packages that has this in its first frame, for fuzzing.
 #[cfg(feature = "fuzzing")]
-pub(crate) fn in_blob(body: &[u8]) {
+pub(crate) fn in_blob(first: &[u8]) {
     let mut blob = MAGIC.to_vec();
     for text in ["npm", "2026-05-06T07:08:09Z", ""] {
         cursor::write_text(&mut blob, text);
     }
-    blob.extend(zstd::bulk::compress(body, 1).unwrap_or_default());
+    let frame = zstd::bulk::compress(first, 1).unwrap_or_default();
+    cursor::write_number(&mut blob, frame.len());
+    blob.extend(frame);
     let package = |name| crate::osv::Package { ecosystem: "npm", name, version: "1.0.0" };
     let Ok(index) = Index::new([blob.into()]) else { return };
     index.about(&Wanted::of(&["a", "ws"].map(package))).ok();

@@ -1,3 +1,5 @@
+//! Archives of `docker save`, in both of their forms.
+
 use std::io::Write as _;
 
 use tar::Header;

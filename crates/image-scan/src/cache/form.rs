@@ -12,10 +12,11 @@ const MAGIC: &str = "shipkit-layer";
 
 /// What decides what is read of a layer, and how it is kept. With any of it the version changes, so that nothing is taken of what other code
 /// read.
-const SOURCES: [&[u8]; 16] = [
+const SOURCES: [&[u8]; 18] = [
     include_bytes!("form.rs"),
     include_bytes!("bytes.rs"),
     include_bytes!("../layer.rs"),
+    include_bytes!("../layer/pax.rs"),
     include_bytes!("../inventory.rs"),
     include_bytes!("../inventory/crates.rs"),
     include_bytes!("../inventory/database.rs"),
@@ -25,6 +26,7 @@ const SOURCES: [&[u8]; 16] = [
     include_bytes!("../inventory/program.rs"),
     include_bytes!("../inventory/stored.rs"),
     include_bytes!("../inventory/system.rs"),
+    include_bytes!("../inventory/weight.rs"),
     include_bytes!("../../../shipkit-core/src/leak/file.rs"),
     include_bytes!("../../../shipkit-core/src/leak/mod.rs"),
     include_bytes!("../../../shipkit-core/src/leak/name.rs"),

@@ -1,3 +1,5 @@
+//! The cache: kept, found again, damaged, bounded.
+
 use std::time::Duration;
 
 use tempfile::TempDir;

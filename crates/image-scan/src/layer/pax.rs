@@ -35,7 +35,7 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, NoRecord> {
+    fn read(bytes: &[u8]) -> Result<Vec<Record<'_>>, NoRecord> {
         records(bytes).collect()
     }
 

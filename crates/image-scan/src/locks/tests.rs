@@ -1,3 +1,5 @@
+//! Lock files of every kind, and what is in a folder with them.
+
 use std::collections::BTreeMap;
 use std::process::Command;
 

@@ -83,15 +83,17 @@ fn a_record_of_a_million_ranges_is_bounded() {
     refused(&victim.scan(), "a record that is too large");
 }
 
-/// Looks at it with an index whose blob about npm unpacks to this.
-fn with_index(body: &[u8]) -> Done {
+/// Looks at it with an index whose blob about npm has this in its first frame, and nothing behind it.
+fn with_index(first: &[u8]) -> Done {
     let registry = Registry::start(Options::default());
-    let mut blob = b"shipkit-advisories-1\n".to_vec();
+    let mut blob = b"shipkit-advisories-2\n".to_vec();
     for text in ["npm", "2026-05-05T00:00:00Z", ""] {
         blob.push(text.len().try_into().unwrap());
         blob.extend(text.as_bytes());
     }
-    blob.extend(zstd::bulk::compress(body, 1).unwrap());
+    let frame = zstd::bulk::compress(first, 1).unwrap();
+    blob.extend(number(frame.len()));
+    blob.extend(frame);
     let kind = "application/vnd.shipkit.advisories.v1";
     let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": registry.seed_blob("i", "{}"), "size": 2});
     let layer = json!({"mediaType": kind, "digest": registry.seed_blob("i", blob.clone()), "size": blob.len(),
@@ -117,13 +119,14 @@ fn number(mut left: usize) -> Vec<u8> {
 
 #[test]
 fn an_index_is_believed_no_length() {
-    // Nothing in it: no records that were not understood, no packages, no records.
+    // Nothing in it: no records that were not understood, no blocks, no packages.
     with_index(&[0, 0, 0]).check(0, "");
     let mib = 1 << 20;
     let row = |count: usize, content: &[u8]| {
-        // One package `ws` with rows, which begin with the number of a record and of ranges.
+        // One package `ws` with rows, which begin with the record and the number of ranges.
         let rows = [&number(0)[..], &number(count), content].concat();
-        [&[0, 1, 2, b'w', b's'][..], &number(rows.len()), &[1, 0], &rows].concat()
+        let package = [&[2, b'w', b's'][..], &number(rows.len()), &[1]].concat();
+        [&[0, 0][..], &number(package.len()), &package, &rows].concat()
     };
     for body in [
         vec![],
@@ -133,7 +136,9 @@ fn an_index_is_believed_no_length() {
         [&number(60 * mib)[..], &vec![0; 60 * mib]].concat(),
         [&[0][..], &number(30 * mib), &vec![0; 60 * mib]].concat(),
         [&[0, 0][..], &number(60 * mib), &vec![0; 60 * mib]].concat(),
-        [&[0, 1, 1, b'a'][..], &number((1 << 28) - 1), &[0]].concat(),
+        [&[0, 0, 9, 1, b'a'][..], &number((1 << 28) - 1), &[0]].concat(),
+        // Of blocks that are not there.
+        vec![0, 1, 9, 0],
         row(15 * mib, &vec![0; 15 * mib]),
         row(1, &[&number(7 * mib)[..], &vec![0; 14 * mib]].concat()),
         row(1, &[1, 9, 0]),

@@ -28,8 +28,10 @@ fn a_way_of_millions_of_steps_is_not_gone() {
         let over = "x/../".repeat(800);
         add(&mut tar, (&format!("l{number}"), b'2', &format!("{over}l{}", number + 1), b""));
     }
+    // Each in another folder than the one before it, as the way to a folder is gone once for files in a row.
     for number in 0..10_000 {
         add(&mut tar, file(&format!("l0/{number}"), b""));
+        add(&mut tar, file(&format!("x/{number}"), b""));
     }
     refused(&Victim::new().layer(&end(tar)).scan(), "the links among the folders of");
 }

@@ -1,3 +1,5 @@
+//! Bills that are read, and those that cannot be.
+
 use serde_json::json;
 
 use super::*;
