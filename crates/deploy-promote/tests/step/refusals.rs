@@ -17,6 +17,7 @@ const NOWHERE: &str = "unix:///nowhere/docker.sock";
 /// A registry in memory with one release of one image, and the configuration of its project.
 struct Shop {
     registry: Registry,
+    image: Digest,
     release: Digest,
 }
 
@@ -28,7 +29,7 @@ impl Shop {
         let release = release_of(1, &[("api", repository.at(&digest), 1)]);
         let put = async { client(&registry.host()).put_release(&releases(&registry), &release).await };
         let release = wait(put).unwrap();
-        Self { registry, release }
+        Self { registry, image: digest, release }
     }
 
     /// As one that `image-scan` judged so.
@@ -39,9 +40,9 @@ impl Shop {
     /// As one that `image-scan` judged so by the policy of an environment.
     fn scanned_for(self, environment: Option<&str>, verdict: Verdict) -> Self {
         let repository: Repository = format!("{}/shop/api", self.registry.host()).parse().unwrap();
-        let image = self.registry.manifests("shop/api")[0].parse().unwrap();
         let scan = record(Kind::Scan, verdict, environment);
-        wait(async { client(&self.registry.host()).put_evidence(&repository, &image, &scan).await }).unwrap();
+        wait(async { client(&self.registry.host()).put_evidence(&repository, &self.image, &scan).await })
+            .unwrap();
         self
     }
 

@@ -254,15 +254,15 @@ impl<'bytes> Body<'bytes> {
     fn hits(&self, sought: Vec<Sought<'_>>) -> Result<Vec<Hit>, Damaged> {
         let (mut packages, mut rows, mut first) = (self.packages, self.rows, 0_usize);
         let mut sought = sought.into_iter().peekable();
-        let (mut hits, mut left, mut last): (_, _, &[u8]) = (Vec::new(), ABOUT, &[]);
+        let (mut hits, mut left, mut last): (_, _, Option<&[u8]>) = (Vec::new(), ABOUT, None);
         while !packages.rest().is_empty() {
             let size = packages.number()?;
             let key = packages.bytes(size)?;
             let (size, new) = (packages.number()?, packages.number()?);
-            if !last.is_empty() && key <= last {
+            if last.is_some_and(|last| key <= last) {
                 return Err(Damaged("its packages are in no order"));
             }
-            last = key;
+            last = Some(key);
             let of_key = rows.bytes(size)?;
             while sought.next_if(|one| one.key.as_bytes() < key).is_some() {}
             if let Some(one) = sought.next_if(|one| one.key.as_bytes() == key) {
