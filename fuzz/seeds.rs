@@ -1,5 +1,7 @@
 //! Writes the inputs that fuzzing begins with into `corpus`: one or more of each kind that a parser knows, small, and right.
 
+// What counts which code was reached is in it, and all code here is built to be counted.
+use libfuzzer_sys as _;
 use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
