@@ -3,7 +3,7 @@
 use shipkit_core::config::ScanBaseline;
 use shipkit_core::plan::deployed_tag;
 use shipkit_core::{Digest, ImageName, ImageRef, Release, Repository, Tag};
-use shipkit_registry::{Manifest, Registry, Target};
+use shipkit_registry::{Manifest, Registry, Target, is_named_inside};
 use shipkit_runner::{Failure, Runner};
 
 use crate::inventory::Inventory;
@@ -153,7 +153,8 @@ async fn base(
     Ok(best)
 }
 
-/// The base that labels name, with that name (OCI image-spec, annotations.md).
+/// The base that labels name, with that name (OCI image-spec, annotations.md). Whoever built the image wrote them: they lead nowhere where
+/// only this machine gets at.
 pub(crate) fn labelled(contents: &Contents) -> Option<(String, ImageRef)> {
     let label = |key| contents.facts.labels.get(&format!("org.opencontainers.image.base.{key}"));
     let name = label("name")?;
@@ -161,7 +162,9 @@ pub(crate) fn labelled(contents: &Contents) -> Option<(String, ImageRef)> {
         ImageName::Fixed(image) => image.repository,
         ImageName::Tagged(repository, _) => repository,
     };
-    Some((name.clone(), repository.at(&label("digest")?.parse().ok()?)))
+    let digest = label("digest")?.parse().ok()?;
+    let is_open = !is_named_inside(contents.home.as_ref(), &repository);
+    is_open.then(|| (name.clone(), repository.at(&digest)))
 }
 
 /// The images that a release says that a service was built upon, each with the name it has there.

@@ -48,6 +48,8 @@ pub(crate) struct Contents {
     pub(crate) steps: Vec<String>,
     /// Its layers, the lowest first.
     pub(crate) layers: Vec<Arc<Layer>>,
+    /// The repository that it was read from; none of what is on this machine.
+    pub(crate) home: Option<Repository>,
 }
 
 /// A place to read images from.
@@ -131,6 +133,13 @@ impl Hint for ImageError {
 }
 
 impl Source {
+    fn home(&self) -> Option<&Repository> {
+        match self {
+            Self::Registry(_, repository) => Some(repository),
+            Self::Layout(_) | Self::Archive(_) => None,
+        }
+    }
+
     /// What there is to know about the images that `manifest` stands for: of every platform, or of the one that is `wanted`. Attestations
     /// are not images. Layers that are `known` are not read again.
     pub(crate) async fn images(
@@ -235,7 +244,7 @@ impl Source {
         facts.layers = u64::try_from(all.len()).unwrap_or(u64::MAX);
         facts.compressed = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         facts.unpacked = all.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked));
-        let digest = manifest.digest.clone();
+        let (digest, home) = (manifest.digest.clone(), self.home().cloned());
         let looking = tokio::task::spawn_blocking(move || {
             let layers: Vec<&Layer> = all.iter().map(AsRef::as_ref).collect();
             let tree = Tree::of(&layers);
@@ -248,7 +257,7 @@ impl Source {
                 return Err(ImageError::Tangled(digest));
             }
             drop(tree);
-            Ok(Contents { digest, facts, inventory, steps, layers: all })
+            Ok(Contents { digest, facts, inventory, steps, layers: all, home })
         });
         Ok(looking.await.map_err(ImageError::Stopped)??)
     }

@@ -2,7 +2,20 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use shipkit_core::Repository;
 use url::Url;
+
+/// Whether a repository that somebody else names is at a registry on this machine, or where only this machine gets at, and the one that he
+/// was found in is not; without one he was found nowhere. Such a registry is not asked.
+#[must_use]
+pub fn is_named_inside(from: Option<&Repository>, to: &Repository) -> bool {
+    let url = |repository: &Repository| Url::parse(&format!("https://{}/", repository.registry())).ok();
+    match (from.and_then(url), url(to)) {
+        (Some(from), Some(to)) => leads_inside(&from, &to),
+        (None, Some(to)) => is_link_local(&to) || is_this_machine(&to),
+        (_, None) => true,
+    }
+}
 
 /// Whether the way from one to the other leads from outside to this machine, or to addresses that only it sees, such as those at which
 /// clouds tell a machine its credentials. A name may lead there as well; then TLS stops it, as nobody has a certificate for that.
@@ -44,6 +57,23 @@ fn is_this_machine(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_named_is_asked_where_others_may_ask_as_well() {
+        let repository = |text: &str| -> Repository { text.parse().unwrap() };
+        let (here, outside) = (repository("127.0.0.1:5000/a"), repository("ghcr.io/acme/a"));
+        for (from, to, is_inside) in [
+            (None, "localhost:5000/b", true),
+            (Some(&outside), "127.0.0.1:6000/b", true),
+            (Some(&outside), "169.254.169.254/b", true),
+            (Some(&here), "169.254.169.254/b", true),
+            (Some(&here), "127.0.0.1:6000/b", false),
+            (None, "registry.example:5000/b", false),
+            (Some(&outside), "docker.io/library/node", false),
+        ] {
+            assert_eq!(is_named_inside(from, &repository(to)), is_inside, "{from:?} {to}");
+        }
+    }
 
     #[test]
     fn from_outside_no_way_leads_inside() {

@@ -42,6 +42,7 @@ pub use copy::{Along, Copied};
 pub use credentials::{Credentials, Login};
 pub use error::Error;
 pub use evidence::Evidence;
+pub use inside::is_named_inside;
 pub use manifest::{Descriptor, MANIFEST_LIMIT, Manifest, ManifestKind, NotAManifest, Platform};
 pub use pieces::Pieces;
 pub use releases::version_tag;

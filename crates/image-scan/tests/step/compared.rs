@@ -8,6 +8,7 @@ use shipkit_tests::step::Done;
 
 use crate::advised::advisory;
 use crate::bench::{Bench, good, gzip, of_layers, scans};
+use crate::layout::files;
 use crate::pushed::{release_of, tar};
 
 /// Advisories about `old` and `young` of npm, below 2.0.0.
@@ -151,6 +152,22 @@ fn what_comes_with_the_base_image_does_not_fail() {
     let other = image(&registry, &[&young, &old], &labels(&base));
     judge(&bench, &registry, &other).check(3, "which image `api` was built upon is not known");
     judge(&bench, &registry, &base).check(3, "which image `api` was built upon is not known");
+}
+
+#[test]
+fn a_label_leads_nobody_to_a_registry_of_this_machine() {
+    let registry = Registry::start(Options::default());
+    let bench = bench(&registry, "base-image");
+    let labels = json!({"org.opencontainers.image.base.name": format!("{}/shop/api:1", registry.host()),
+        "org.opencontainers.image.base.digest": image(&registry, &[&package("old", "1.0.0")], &json!({}))});
+    let mut config = good();
+    config["config"]["Labels"] = labels;
+    for (name, content) in files(&config) {
+        bench.write(&format!("api/{name}"), content);
+    }
+    let before = registry.requests().len();
+    bench.step(&[("INPUT_LAYOUT", "api")]).check(3, "which image `api` was built upon is not known");
+    assert_eq!(registry.requests().len(), before);
 }
 
 #[test]

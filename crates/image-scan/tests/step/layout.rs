@@ -9,7 +9,7 @@ use crate::bench::{Bench, good, gzip, of_layers};
 use shipkit_tests::step::Done;
 
 /// The files of a layout that holds one image.
-fn files(config: &Value) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(config: &Value) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut add = |media_type: &str, bytes: Vec<u8>| {
         let digest = Digest::of(&bytes);
