@@ -9,7 +9,7 @@ use shipkit_core::policy::{ImageFacts, Port, Traces};
 
 use crate::leaks::Said;
 
-/// The most steps, variables and labels: images have some hundreds.
+/// The most steps, variables and labels: people write no image with so many.
 const MANY: usize = 2000;
 
 #[derive(Deserialize)]

@@ -19,7 +19,7 @@ const DESCRIPTION: u64 = 1024 * 1024;
 const WINDOW: u32 = 27;
 /// The most entries: each is kept, because a later layer may remove it.
 const ENTRIES: usize = 2_000_000;
-/// The most memory that paths and what is found may take: real layers take a tenth of that.
+/// The most memory that paths and what is found may take.
 const KEPT: usize = 256 * 1024 * 1024;
 /// The name with which a layer says that a file of the layers below is gone (OCI image-spec, layer.md).
 const WHITEOUT: &str = ".wh.";
