@@ -348,7 +348,7 @@ pub struct ImageScan {
     pub kev: Option<ProjectPath>,
     /// How likely it is that vulnerabilities are exploited.
     pub epss: Option<Epss>,
-    /// Where advisories are looked up: `osv`, or a folder in the checkout.
+    /// Where advisories are looked up: `osv`, an index at a registry by digest, or a folder in the checkout.
     pub advisories: Option<String>,
     /// What an image is compared with, so that only what is new fails.
     pub baseline: Option<ScanBaseline>,
