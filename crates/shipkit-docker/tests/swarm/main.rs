@@ -329,7 +329,8 @@ async fn an_unhealthy_release_is_rolled_back_and_named() {
         assert_eq!(bed.swarm.rollout(&undone, DEADLINE, |_| {}).await.unwrap(), Next::Done);
     }
     check_runs(&bed.observe().await, "1", &one, 1);
-    assert_eq!(bed.containers("api"), kept, "the old task never stopped");
+    let now = bed.containers("api");
+    assert!(!kept.is_empty() && kept.iter().all(|old| now.contains(old)), "the old task stopped");
 }
 
 #[tokio::test]

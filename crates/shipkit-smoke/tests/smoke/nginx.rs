@@ -2,11 +2,10 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use shipkit_core::Verdict;
-use shipkit_smoke::{Check, Options};
 use tempfile::TempDir;
+use tokio::time::sleep;
 use url::Url;
 
 /// An nginx with one server, which ends with this.
@@ -17,29 +16,44 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one with this in its `http` block and that in its server, and waits until it answers.
+    /// Starts one with this in its `http` block and that in its server, and waits until it listens. Where somebody else took the
+    /// port meanwhile, it takes another one.
     pub(crate) async fn start(http: &str, server: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary: String = kinds.map(|kind| format!("{kind}_temp_path {};\n", at(kind))).concat();
-        // One process, so that nothing stays when it is killed.
-        let config = format!(
-            "daemon off; master_process off; pid {}; error_log stderr crit;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\
-             {http}\nserver {{\nlisten 127.0.0.1:{port};\nlocation = /up {{ return 204; }}\n{server}\n}}\n}}\n",
-            at("pid")
-        );
-        std::fs::write(at("nginx.conf"), config).unwrap();
-        let program = std::env::var("NGINX_PROGRAM").expect("`scripts/bed up nginx` says where it is");
-        let process = Command::new(program).args(["-e", "stderr", "-c", &at("nginx.conf")]).spawn().unwrap();
-        let url: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
-        let nginx = Self { url: url.clone(), process, _folder: folder };
-        let options = Options { deadline: Duration::from_mins(1), successes: 1, ..Options::default() };
-        let report = shipkit_smoke::run(&url, vec![Check::ready(["/up"])], &options).await.unwrap();
-        assert_eq!(report.outcome.verdict, Verdict::Pass, "{report:?}");
-        nginx
+        let until = Instant::now() + Duration::from_mins(1);
+        loop {
+            let folder = tempfile::tempdir().unwrap();
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let at = |name: &str| folder.path().join(name).display().to_string();
+            std::fs::write(at("nginx.conf"), configuration(at, port, http, server)).unwrap();
+            let program = std::env::var("NGINX_PROGRAM").expect("`scripts/bed up nginx` says where it is");
+            let mut process =
+                Command::new(program).args(["-e", &at("log"), "-c", &at("nginx.conf")]).spawn().unwrap();
+            // It is written when nginx has its own sockets.
+            let listens = folder.path().join("pid");
+            while !listens.exists() && process.try_wait().unwrap().is_none() {
+                assert!(Instant::now() < until, "nginx does not listen");
+                sleep(Duration::from_millis(10)).await;
+            }
+            if listens.exists() {
+                let url = format!("http://127.0.0.1:{port}").parse().unwrap();
+                return Self { url, process, _folder: folder };
+            }
+            let log = std::fs::read_to_string(at("log")).unwrap_or_default();
+            assert!(log.contains("in use") && Instant::now() < until, "nginx does not start: {log}");
+        }
     }
+}
+
+/// One process, so that nothing stays when it is killed.
+fn configuration(at: impl Fn(&str) -> String, port: u16, http: &str, server: &str) -> String {
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary: String = kinds.map(|kind| format!("{kind}_temp_path {};\n", at(kind))).concat();
+    format!(
+        "daemon off; master_process off; pid {}; error_log {} crit;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\
+         {http}\nserver {{\nlisten 127.0.0.1:{port};\n{server}\n}}\n}}\n",
+        at("pid"),
+        at("log")
+    )
 }
 
 impl Drop for Nginx {
