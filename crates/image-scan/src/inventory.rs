@@ -10,11 +10,11 @@ mod stored;
 mod system;
 mod weight;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 
 use modules::Modules;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shipkit_core::leak::SecretFile;
 pub(crate) use system::System;
 
@@ -33,6 +33,8 @@ const NAME: usize = 512;
 /// Of this mode somebody may run a file.
 const RUNS: u32 = 0o111;
 
+/// A file of the library of Python that is in each of its versions.
+const LIBRARY: &str = "os.py";
 /// Where RPM has its database, in any of its forms.
 pub(crate) const RPM: [&str; 2] = ["var/lib/rpm", "usr/lib/sysimage/rpm"];
 
@@ -52,7 +54,7 @@ pub(crate) struct Inventory {
 }
 
 /// A package of an image.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Package {
     /// As OSV names it: `Debian:12`, `Alpine:v3.21`, `npm`, `PyPI`, `Go`, `crates.io`, `Maven`, `node`.
@@ -60,14 +62,14 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     /// Of a distribution: the name and version of what it was built from, by which advisories go.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) source: Option<(String, String)>,
     /// The layer that brought it in this version, from 0.
     pub(crate) layer: usize,
     /// The file that says so.
     pub(crate) path: String,
     /// It is used only by those who work on the project, and its tests; known only of lock files.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub(crate) is_dev: bool,
 }
 
@@ -132,6 +134,12 @@ impl Installed {
 impl Wanted {
     /// By its path from the root and its mode.
     pub(crate) fn of(path: &str, mode: u32) -> Option<Self> {
+        let secret = || SecretFile::of(path).map(Self::Secret);
+        Self::installed(path).or_else(secret).or_else(|| (mode & RUNS != 0).then_some(Self::Program))
+    }
+
+    /// By its path alone, if it says what is installed.
+    fn installed(path: &str) -> Option<Self> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let of_folder = folder.rsplit('/').next().unwrap_or_default();
         match (folder, name) {
@@ -149,10 +157,7 @@ impl Wanted {
             // It belongs to each runtime of Java itself.
             (_, "jrt-fs.jar") => None,
             _ if java::is_archive(path) => Some(Self::Java),
-            _ => {
-                let secret = SecretFile::of(path).map(Self::Secret);
-                secret.or_else(|| (mode & RUNS != 0).then_some(Self::Program))
-            }
+            _ => None,
         }
     }
 
@@ -225,8 +230,8 @@ impl Inventory {
             Self { system, packages: Vec::new(), owned: 0, doubts: Vec::new(), support: Vec::new() };
         let modules = Modules::of(tree);
         let is_wanted = |path: &str| is_wanted(path, &modules);
-        let doubts = tree.files().filter(|(path, _)| is_wanted(path));
-        inventory.doubts.extend(doubts.filter_map(|(path, node)| not_read(path, node.kind, tree)));
+        let wanted = tree.files().filter(|(path, _)| is_wanted(path));
+        inventory.doubts.extend(wanted.filter_map(|(path, node)| not_read(path, node.kind, tree)));
         inventory.take_databases(&found, layers);
         if RPM.iter().any(|folder| tree.has_below(folder)) {
             inventory
@@ -293,10 +298,9 @@ impl Inventory {
         });
         let node = self.packages.iter().filter(|package| package.ecosystem == "node");
         let node = node.map(|package| (Product::Node, "Node.js", package.version.as_str()));
-        // A file of the library of Python that is in each of its versions.
         let library = tree.files().filter(|(path, _)| !owned.contains(*path));
         let python = library.filter_map(|(path, _)| {
-            let (_, version) = path.strip_suffix("/os.py")?.rsplit_once("lib/python")?;
+            let (_, version) = path.strip_suffix(LIBRARY)?.strip_suffix('/')?.rsplit_once("lib/python")?;
             version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(version)
         });
         let python = python.map(|version| (Product::Python, "Python", version));
@@ -361,21 +365,7 @@ fn found(node: Node<'_>) -> Option<(usize, &Found)> {
 
 /// Whether a file says what is installed, by where it is.
 fn is_wanted(path: &str, modules: &Modules) -> bool {
-    match Wanted::of(path, 0) {
-        Some(Wanted::Npm) => modules.describes(path),
-        // Nothing is installed by it, and what a link to it leads to is looked at by its own name.
-        Some(Wanted::Secret(_)) | None => false,
-        Some(
-            Wanted::System
-            | Wanted::Dpkg
-            | Wanted::DpkgFiles
-            | Wanted::Apk
-            | Wanted::Python
-            | Wanted::Node
-            | Wanted::Java
-            | Wanted::Program,
-        ) => true,
-    }
+    Wanted::installed(path).is_some_and(|wanted| wanted != Wanted::Npm || modules.describes(path))
 }
 
 fn is_manifest(path: &str) -> bool {
@@ -393,18 +383,35 @@ fn not_read(path: &str, kind: &Kind, tree: &Tree<'_>) -> Option<String> {
     is_unread.then(|| format!("`{path}` is a {link} to a file that was not read"))
 }
 
-/// The files of packages of the distribution, where links among folders lead.
+/// What packages of languages and runtimes are told by, where packages of the distribution brought it.
 fn owned(all: &BTreeMap<&str, (usize, &Found)>, tree: &Tree<'_>) -> BTreeSet<String> {
-    let files = all.values().flat_map(|(_, found)| match found {
-        Found::Files(files) | Found::Apk(_, files) => &files[..],
+    let told_by = all.iter().filter(|(_, (_, found))| matches!(found, Found::Language(..) | Found::Java(_)));
+    let names = told_by.map(|(path, _)| name(path)).chain([LIBRARY]).collect();
+    brought(all.values().map(|(_, found)| *found), &names, tree)
+}
+
+/// Those of the files that packages of the distribution brought, by what was found of these, that have one of these names, where links among
+/// folders lead: to find that out of all of them would take long.
+pub(crate) fn brought<'a>(
+    found: impl Iterator<Item = &'a Found>,
+    names: &HashSet<&str>,
+    tree: &Tree<'_>,
+) -> BTreeSet<String> {
+    let lists = found.filter_map(|found| match found {
+        Found::Files(files) | Found::Apk(_, files) => Some(files),
         Found::System(_)
         | Found::Dpkg(_)
         | Found::Language(..)
         | Found::Java(_)
         | Found::Secret(_)
-        | Found::Unreadable(_) => &[],
+        | Found::Unreadable(_) => None,
     });
-    files.map(|path| tree.resolve(path)).collect()
+    lists.flatten().filter(|path| names.contains(name(path))).map(|path| tree.resolve(path)).collect()
+}
+
+/// The last part of a path.
+pub(crate) fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The same database in the layers below, the nearest first.

@@ -1,11 +1,11 @@
 //! What the steps of a build left in the files of an image: secrets in any layer, files with setuid, caches, and bytes that nobody sees.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ptr;
 
 use shipkit_core::policy::{Cache, Leak, Origin, Place, Traces, Wasted};
 
-use crate::inventory::{Found, Inventory, RPM};
+use crate::inventory::{Found, Inventory, RPM, brought, name};
 use crate::layer::{Kind, Layer};
 use crate::tree::Tree;
 
@@ -37,8 +37,9 @@ const HOME: [(&str, &str); 8] = [
 
 /// What these layers, the lowest first, left of what made them.
 pub(crate) fn of(layers: &[&Layer], tree: &Tree<'_>, inventory: &Inventory, steps: &[String]) -> Traces {
-    let files =
-        Files { layers, tree, seen: tree.files().map(|(_, node)| ptr::from_ref(node.kind)).collect() };
+    let mut seen: Vec<_> = tree.files().map(|(_, node)| ptr::from_ref(node.kind)).collect();
+    seen.sort_unstable();
+    let files = Files { layers, tree, seen };
     let origin =
         |layer: usize| Origin { layer, made_by: steps.get(layer).filter(|step| !step.is_empty()).cloned() };
     let secrets = files.secrets();
@@ -71,8 +72,8 @@ pub(crate) fn of(layers: &[&Layer], tree: &Tree<'_>, inventory: &Inventory, step
 struct Files<'a> {
     layers: &'a [&'a Layer],
     tree: &'a Tree<'a>,
-    /// By identity: a hard link keeps a file under another name.
-    seen: HashSet<*const Kind>,
+    /// By identity: a hard link keeps a file under another name. In order, so that one can be found.
+    seen: Vec<*const Kind>,
 }
 
 /// A file with a secret.
@@ -91,7 +92,7 @@ impl<'a> Files<'a> {
     }
 
     fn is_seen(&self, kind: &Kind) -> bool {
-        self.seen.contains(&ptr::from_ref(kind))
+        self.seen.binary_search(&ptr::from_ref(kind)).is_ok()
     }
 
     /// The files with secrets by their paths, those included that a later layer removes.
@@ -129,20 +130,7 @@ impl<'a> Files<'a> {
 
     /// Those of these paths that a package of the distribution brought, in whichever layer, where links among folders lead.
     fn owned<'b>(&self, paths: impl Iterator<Item = &'b str>) -> BTreeSet<String> {
-        let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-        let names: HashSet<String> = paths.map(name).collect();
-        let lists = self.all().filter_map(|(_, _, kind)| match found(kind)? {
-            Found::Files(files) | Found::Apk(_, files) => Some(files),
-            Found::System(_)
-            | Found::Dpkg(_)
-            | Found::Language(..)
-            | Found::Java(_)
-            | Found::Secret(_)
-            | Found::Unreadable(_) => None,
-        });
-        // Where links lead is asked only of those that it could be.
-        let could_be = lists.flatten().filter(|path| names.contains(&name(path)));
-        could_be.map(|path| self.tree.resolve(path)).collect()
+        brought(self.all().filter_map(|(_, _, kind)| found(kind)), &paths.map(name).collect(), self.tree)
     }
 }
 
@@ -173,8 +161,15 @@ fn is_setuid(kind: &Kind) -> bool {
 /// The caches that are left, the largest first.
 fn caches(tree: &Tree<'_>) -> Vec<Cache> {
     let mut sizes: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
+    // Files of one folder mostly follow one another, and are in the same cache.
+    let mut before = ("", None);
     for (path, node) in tree.files() {
-        if let (Kind::File { size, .. }, Some((of, folder))) = (node.kind, cache(path)) {
+        let folder = path.len().saturating_sub(name(path).len());
+        let folder = path.get(..folder).unwrap_or_default();
+        if before.0 != folder {
+            before = (folder, cache(folder));
+        }
+        if let (Kind::File { size, .. }, Some((of, folder))) = (node.kind, before.1) {
             let bytes = sizes.entry((folder, of)).or_default();
             *bytes = bytes.saturating_add(*size);
         }
@@ -187,7 +182,7 @@ fn caches(tree: &Tree<'_>) -> Vec<Cache> {
     caches
 }
 
-/// Whose cache a file is in, and the folder of that.
+/// Whose cache files of this folder, which ends in `/`, are in, and the folder of that.
 fn cache(path: &str) -> Option<(&'static str, &str)> {
     let is_below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     if let Some((of, folder)) = SYSTEM.iter().find(|(_, folder)| is_below(folder)) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 
 use crate::layer::{Entry, Kind, Layer, normal};
 
@@ -300,13 +301,13 @@ impl<'layers> Tree<'layers> {
     }
 
     fn child(&mut self, folder: u32, name: &'layers str) -> u32 {
-        if let Some(number) = self.names.get(&(folder, name)) {
-            return *number;
-        }
         // There are never so many: a layer has only so many entries, and their paths only so many bytes.
         let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        match self.names.entry((folder, name)) {
+            Occupied(there) => return *there.get(),
+            Vacant(free) => free.insert(number),
+        };
         let earlier = self.place(folder).and_then(|place| place.inside);
-        self.names.insert((folder, name), number);
         self.places.push(Place { folder, name, here: None, inside: None, earlier });
         if let Some(folder) = self.place_mut(folder) {
             folder.inside = Some(number);

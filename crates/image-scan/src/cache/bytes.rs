@@ -56,9 +56,8 @@ impl<R: BufRead> Reader<R> {
     pub(crate) fn number(&mut self) -> io::Result<u64> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
-            let mut byte = [0];
-            self.0.read_exact(&mut byte)?;
-            let [byte] = byte;
+            let byte = self.0.fill_buf()?.first().copied().ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.0.consume(1);
             number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Ok(number);
