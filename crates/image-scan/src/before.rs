@@ -6,8 +6,9 @@ use shipkit_core::{Digest, ImageName, ImageRef, Release, Repository, Tag};
 use shipkit_registry::{Manifest, Registry, Target, is_named_inside};
 use shipkit_runner::{Failure, Runner};
 
-use crate::inventory::Inventory;
-use crate::source::{Contents, ImageError, Known, Source};
+use crate::inventory::{Inventory, Package};
+use crate::kept::Kept;
+use crate::source::{Contents, ImageError, Known, Source, listed};
 use crate::tree::Tree;
 
 /// What images are compared with.
@@ -25,7 +26,7 @@ pub(crate) struct Old {
     /// Which one it is, in words.
     pub(crate) what: String,
     /// Its packages.
-    pub(crate) inventory: Inventory,
+    pub(crate) packages: Vec<Package>,
     /// Bytes of its layers unpacked.
     pub(crate) unpacked: u64,
 }
@@ -77,12 +78,16 @@ impl Before {
             Self::Release { what, registry, release } => {
                 let Some(service) = release.services.get(name) else { return Ok(None) };
                 let (source, manifest) = pushed(registry, &service.image()).await?;
-                let old = source.of_platform(&manifest, &contents.facts.platform, known).await?;
-                Ok(old.map(|old| Old {
-                    what: what.clone(),
-                    inventory: old.inventory,
-                    unpacked: old.facts.unpacked,
-                }))
+                let (what, platform) = (what.clone(), &contents.facts.platform);
+                let digest = listed(&manifest, platform).map_or(&manifest.digest, |entry| &entry.digest);
+                let kept = Kept::get(registry, &service.repository, digest).await?;
+                if let Some(Kept { packages, unpacked, .. }) = kept.filter(|kept| kept.platform == *platform)
+                {
+                    return Ok(Some(Old { what, packages, unpacked }));
+                }
+                let old = source.of_platform(&manifest, platform, known).await?;
+                let old = old.map(|old| (old.inventory.packages, old.facts.unpacked));
+                Ok(old.map(|(packages, unpacked)| Old { what, packages, unpacked }))
             }
             Self::BaseImage => {
                 let (base, count) = base(contents, bases, client).await?.ok_or_else(|| {
@@ -96,7 +101,8 @@ impl Before {
                 if tree.is_tangled() {
                     return Err(ImageError::Tangled(base.digest).into());
                 }
-                Ok(Some(Old { what: format!("its base `{base}`"), inventory, unpacked }))
+                let packages = inventory.packages;
+                Ok(Some(Old { what: format!("its base `{base}`"), packages, unpacked }))
             }
         }
     }

@@ -27,6 +27,11 @@ const ENDING: &str = ".layer";
 /// What is being written.
 const UNDER_WAY: &str = ".new";
 
+/// The version of all that reads layers, and of these sources.
+pub(crate) fn code(sources: &[&[u8]]) -> u64 {
+    form::VERSION ^ form::version(sources)
+}
+
 /// A folder of layers.
 #[derive(Debug)]
 pub(crate) struct Cache {

@@ -16,6 +16,7 @@ mod foreign;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod inventory;
+mod kept;
 mod layer;
 mod leaks;
 mod listed;
@@ -48,6 +49,7 @@ use cache::Cache;
 use configured::Configured;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use inventory::Inventory;
+use kept::Kept;
 use listed::Listed;
 use places::Places;
 pub use platform::{NotAPlatform, Platforms, Wanted};
@@ -213,13 +215,14 @@ impl Scan<'_> {
             exploits: Arc::clone(&self.exploits),
             ..policy(config.zip(self.findings), &image.name, today)?
         };
-        let (mut own, name) = (Vec::new(), &image.name);
+        let (mut own, mut inventories, name) = (Vec::new(), Vec::new(), &image.name);
         for contents in contents {
             let client = |repository: &Repository| client(args, *config, runner, repository);
             let old = self.before.image((name, &contents), &image.bases, client, known).await?;
             let base = self.bases.of(&contents, &image.bases, client).await;
             let Contents { digest, facts, inventory, steps, .. } = contents;
             let facts = ImageFacts { support: inventory.support.clone(), ..facts };
+            inventories.push((digest.clone(), Kept::of(&facts, &inventory)));
             let image = vec![digest.to_string(), image.manifest.digest.to_string()];
             let policy = Policy { vex: Vex { documents: self.vex.to_vec(), image }, ..policy.clone() };
             let (vulnerabilities, baseline) = self.matched(&inventory, old, reported.clone()).await?;
@@ -245,6 +248,9 @@ impl Scan<'_> {
                 Platforms::One(_) => own.first().map_or(&image.manifest.digest, |judged| &judged.digest),
             };
             let record = record(&own, args.environment.as_deref(), runner);
+            for (digest, kept) in inventories {
+                kept.put(registry, repository, &digest, runner).await?;
+            }
             registry.put_evidence(repository, digest, &record).await?;
         }
         Ok(own)
@@ -287,8 +293,8 @@ impl Scan<'_> {
         before: Option<Old>,
         reported: Option<Vulnerabilities>,
     ) -> Result<(Option<Vulnerabilities>, Option<Baseline>), Failure> {
-        let sought = Sought::of(inventory);
-        let old = before.map(|old| (Sought::of(&old.inventory), old));
+        let sought = Sought::of(&inventory.packages, &inventory.doubts);
+        let old = before.map(|old| (Sought::of(&old.packages, &[]), old));
         let known = match self.advisories {
             Some(advisories) => {
                 let of_both =

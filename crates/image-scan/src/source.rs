@@ -353,7 +353,7 @@ impl Known {
 }
 
 /// What an index lists for a platform.
-fn listed<'index>(manifest: &'index Manifest, platform: &str) -> Option<&'index Descriptor> {
+pub(crate) fn listed<'index>(manifest: &'index Manifest, platform: &str) -> Option<&'index Descriptor> {
     let ManifestKind::Index { manifests } = &manifest.kind else { return None };
     manifests.iter().find(|entry| entry.platform.as_ref().is_some_and(|found| found.to_string() == platform))
 }

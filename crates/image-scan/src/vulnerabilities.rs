@@ -8,7 +8,7 @@ use shipkit_core::policy::purl::Purl;
 use shipkit_core::policy::{Finding, Vulnerabilities};
 
 use crate::advisories::Known;
-use crate::inventory::Inventory;
+use crate::inventory::{self, Inventory};
 use crate::osv::{self, Doubt, Fix, Package, Record, Standing};
 
 /// The packages of an image as advisories name them, each once, and what is not known of them.
@@ -30,10 +30,10 @@ struct Installed {
 
 impl Sought {
     /// Packages that were built from one source are one. The runtime of a language has no advisories at OSV.
-    pub(crate) fn of(inventory: &Inventory) -> Self {
+    pub(crate) fn of(packages: &[inventory::Package], doubts: &[String]) -> Self {
         let is_listed = |ecosystem: &str| ecosystem != "node";
         let mut named: BTreeMap<_, Installed> = BTreeMap::new();
-        for package in inventory.packages.iter().filter(|package| is_listed(&package.ecosystem)) {
+        for package in packages.iter().filter(|package| is_listed(&package.ecosystem)) {
             let own = (package.name.clone(), package.version.clone());
             let (name, version) = package.source.clone().unwrap_or_else(|| own.clone());
             let key = (package.ecosystem.clone(), name, version);
@@ -43,7 +43,7 @@ impl Sought {
             known.built.insert(own);
             known.layer = known.layer.min(package.layer);
         }
-        Self { named, doubts: inventory.doubts.clone() }
+        Self { named, doubts: doubts.to_vec() }
     }
 
     /// The packages of all of these.
@@ -233,10 +233,8 @@ mod tests {
     #[test]
     fn packages_that_were_built_from_one_source_are_one_finding() {
         let built = |name| package("Debian:12", name, "3.0.1-1", Some("openssl"));
-        let sought = Sought::of(&inventory(
-            vec![built("libssl3"), built("openssl"), package("node", "node", "20.1.0", None)],
-            &[],
-        ));
+        let sought =
+            Sought::of(&[built("libssl3"), built("openssl"), package("node", "node", "20.1.0", None)], &[]);
         let fixed = json!([{"introduced": "0"}, {"fixed": "3.0.2-1"}]);
         let records = vec![
             record("CVE-1", "Debian:12", "openssl", &fixed),
@@ -276,10 +274,8 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_ecosystem() {
-        let sought = Sought::of(&inventory(
-            vec![package("PyPI", "Jinja_2", "1.0", None), package("npm", "a.b", "1.0.0", None)],
-            &[],
-        ));
+        let sought =
+            Sought::of(&[package("PyPI", "Jinja_2", "1.0", None), package("npm", "a.b", "1.0.0", None)], &[]);
         let all = json!([{"introduced": "0"}]);
         let records = vec![
             record("MAL-1", "PyPI", "jinja-2", &all),
@@ -297,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_told() {
-        let sought = Sought::of(&inventory(vec![package("npm", "a", "latest", None)], &["x cannot be read"]));
+        let sought = Sought::of(&[package("npm", "a", "latest", None)], &["x cannot be read".to_owned()]);
         let known = Known {
             records: vec![record("GHSA-1", "npm", "a", &json!([{"introduced": "1.0.0"}]))],
             unread: vec!["npm/GHSA-2.json".to_owned()],

@@ -1,7 +1,8 @@
 //! `Evidence`: a verdict about a digest, as an in-toto statement.
 //!
 //! The predicate types are the vetted ones of in-toto where one fits (vulns v0.2, test-result v0.1); a deployment has
-//! none yet (in-toto/attestation issue 407), so that one is ours. Each predicate carries our own block under the key
+//! none yet (in-toto/attestation issue 407), so that one is ours, as is that of an inventory: what is read
+//! back of it must be exactly what was found, and no bill of materials has a place for all of that. Each predicate carries our own block under the key
 //! [`RECORD_KEY`], and only that block is read back: one shape for all kinds.
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ pub const RECORD_KEY: &str = "https://shipkit.dev/record/v1";
 pub enum Kind {
     /// An image was judged by a policy; the subject is an image.
     Scan,
+    /// What an image of one platform holds, whatever may be thought of that; the subject is that image.
+    Inventory,
     /// A release was verified in an environment; the subject is a release.
     Smoke,
     /// A release was deployed to an environment; the subject is a release.
@@ -117,6 +120,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Scan => "scan",
+            Self::Inventory => "inventory",
             Self::Smoke => "smoke",
             Self::Deployment => "deployment",
             Self::BreakGlass => "break-glass",
@@ -128,6 +132,7 @@ impl Kind {
     pub fn predicate_type(self) -> &'static str {
         match self {
             Self::Scan => "https://in-toto.io/attestation/vulns/v0.2",
+            Self::Inventory => "https://shipkit.dev/attestation/inventory/v1",
             Self::Smoke => "https://in-toto.io/attestation/test-result/v0.1",
             Self::Deployment => "https://shipkit.dev/attestation/deployment/v1",
             Self::BreakGlass => "https://shipkit.dev/attestation/break-glass/v1",
@@ -146,7 +151,7 @@ impl Record {
                 "metadata": {"scanStartedOn": self.time, "scanFinishedOn": self.time},
             }),
             Kind::Smoke => json!({"result": test_result(self.verdict), "configuration": []}),
-            Kind::Deployment | Kind::BreakGlass => json!({}),
+            Kind::Inventory | Kind::Deployment | Kind::BreakGlass => json!({}),
         };
         if let Some(fields) = predicate.as_object_mut() {
             fields.insert(RECORD_KEY.to_owned(), record);
@@ -212,7 +217,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_read() {
         let subject = Digest::of(b"release");
-        for kind in [Kind::Scan, Kind::Smoke, Kind::Deployment, Kind::BreakGlass] {
+        for kind in [Kind::Scan, Kind::Inventory, Kind::Smoke, Kind::Deployment, Kind::BreakGlass] {
             let bytes = record(kind).statement("shop", &subject);
             assert_eq!(Record::from_statement(&bytes, &subject).unwrap(), record(kind));
         }

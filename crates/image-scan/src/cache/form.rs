@@ -37,7 +37,7 @@ const SOURCES: [&[u8]; 18] = [
 pub(super) const VERSION: u64 = version(&SOURCES);
 
 /// After Fowler, Noll and Vo: nobody attacks it, it only has to change.
-const fn version(mut sources: &[&[u8]]) -> u64 {
+pub(super) const fn version(mut sources: &[&[u8]]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     while let [source, rest @ ..] = sources {
         let mut bytes = *source;

@@ -59,10 +59,16 @@ impl Bench {
 
 /// The scan records at a digest, as anybody reads them.
 pub(crate) fn scans(host: &str, name: &str, digest: &Digest) -> Vec<Record> {
+    records(host, name, digest, Kind::Scan)
+}
+
+/// The records of one kind at a digest, as anybody reads them.
+pub(crate) fn records(host: &str, name: &str, digest: &Digest, kind: Kind) -> Vec<Record> {
     let repository: Repository = format!("{host}/{name}").parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = shipkit_registry::Registry::new(Credentials::default()).unwrap();
-    runtime.block_on(client.evidence(&repository, digest, &[(Kind::Scan, None)])).unwrap().records
+    let found = runtime.block_on(client.evidence(&repository, digest, &[(kind, None)])).unwrap().records;
+    found.into_iter().filter(|record| record.kind == kind).collect()
 }
 
 /// The configuration of an image that breaks no rule.

@@ -1,13 +1,14 @@
 //! Images, compared with what there was before: only what is new fails.
 
 use serde_json::{Value, json};
-use shipkit_core::{Digest, Repository, Tag};
+use shipkit_core::evidence::Kind;
+use shipkit_core::{Digest, Repository, Tag, Verdict};
 use shipkit_registry::{Credentials, Move};
 use shipkit_tests::server::registry::{Auth, Options, PASSWORD, Registry, USERNAME};
 use shipkit_tests::step::Done;
 
 use crate::advised::advisory;
-use crate::bench::{Bench, good, gzip, of_layers, scans};
+use crate::bench::{Bench, good, gzip, of_layers, records, scans};
 use crate::layout::files;
 use crate::pushed::{release_of, tar};
 
@@ -89,6 +90,50 @@ fn what_an_environment_has_already_does_not_fail_and_what_is_new_does() {
     let done = judge(&bench, &registry, &mended);
     done.check(0, "0 findings, none blocks");
     assert_eq!((done.output("new"), done.output("fixed")), ("0", "1"));
+}
+
+#[test]
+fn what_was_found_is_evidence_of_the_image_and_what_is_compared_with_it_need_not_read_it_again() {
+    let registry = Registry::start(Options::default());
+    let bench = bench(&registry, "staging");
+    let layer = package("old", "1.0.0");
+    let first = image(&registry, &[&layer], &json!({}));
+    judge(&bench, &registry, &first);
+    let kept = |digest| records(&registry.host(), "shop/api", digest, Kind::Inventory);
+    let record = kept(&first).pop().unwrap();
+    assert_eq!((record.verdict, record.cause.as_str()), (Verdict::Pass, "1 packages"));
+    let old = json!({"ecosystem": "npm", "name": "old", "version": "1.0.0", "layer": 0,
+        "path": "app/node_modules/old/package.json"});
+    assert_eq!(
+        (&record.details["packages"], &record.details["platform"]),
+        (&json!([old]), &json!("linux/amd64"))
+    );
+    // A second run says it no second time.
+    judge(&bench, &registry, &first);
+    assert_eq!(kept(&first).len(), 1);
+    tagged(&registry, &first, "deployed-staging");
+    let asked = || {
+        let blob = Digest::of(&gzip(&layer)).to_string();
+        registry.requests().iter().filter(|request| request.path.ends_with(&blob)).count()
+    };
+    let before = asked();
+    let second = image(&registry, &[&package("old", "1.1.0")], &json!({}));
+    judge(&bench, &registry, &second).check(0, "1 of them in what `staging` has (`1.2.3`) already");
+    assert_eq!(asked(), before);
+    // What other code has read is not what this one would have.
+    let host: Repository = format!("{}/shop/api", registry.host()).parse().unwrap();
+    for (what, reads) in [("code", 1), ("platform", 2)] {
+        let mut other = record.clone();
+        other.details[what] = json!("another");
+        other.details["packages"] = json!([]);
+        let other_image = image(&registry, &[&layer], &json!({"other": what}));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = shipkit_registry::Registry::new(Credentials::default()).unwrap();
+        runtime.block_on(client.put_evidence(&host, &other_image, &other)).unwrap();
+        tagged(&registry, &other_image, "deployed-staging");
+        judge(&bench, &registry, &second).check(0, "1 of them in what `staging` has (`1.2.3`) already");
+        assert_eq!(asked(), before + reads, "{what}");
+    }
 }
 
 #[test]
