@@ -137,7 +137,7 @@ pub fn record(bytes: &[u8]) {
     let names: Vec<&str> = named.take(3).chain(["zlib"]).collect();
     for (ecosystem, name) in ecosystems.iter().flat_map(|one| names.iter().map(move |name| (one, name))) {
         for version in ["1.2.3", "0", "1:2.0-1", "odd version"] {
-            findings([&record], &Package { ecosystem, name, version });
+            let _ = findings([&record], &Package { ecosystem, name, version });
         }
     }
 }
