@@ -5,7 +5,8 @@
 //! zstd with so many bytes: what could not be understood, how many bytes each block of records has, the packages by name (each with the
 //! size of its rows, and how many records are named in them for the first time), and their rows. A row is which record it belongs to
 //! (none back from the next new one, or so many) and what the record says of the package. Then come the blocks, a frame of zstd for
-//! each: records with their sizes, in the order in which rows name them. Numbers have seven bits a byte; a text has its size before it.
+//! each: records with their sizes, in the order in which rows name them. In the blob of Alpine, which is about all of its releases, packages have
+//! their release before their name. Numbers have seven bits a byte; a text has its size before it.
 
 mod build;
 mod cursor;
@@ -24,9 +25,11 @@ use super::{AdvisoriesError, Folder, Known, family, some};
 use crate::osv::{Affected, Named, Record};
 
 /// How a blob begins: what it is, and the version of its form.
-const MAGIC: &[u8] = b"shipkit-advisories-2\n";
+const MAGIC: &[u8] = b"shipkit-advisories-3\n";
 /// The most that a blob may unpack to: the largest real one has a tenth of that.
 const UNPACKED: usize = 64 * 1024 * 1024;
+/// The family whose releases are all in one blob, since nearly every record is about all of them.
+const WHOLE: &str = "Alpine";
 /// How many records are in one frame. Only frames with records that an image needs are unpacked.
 const BLOCK: usize = 1024;
 /// The most bytes that are read of a blob about the packages of one image.
@@ -69,8 +72,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Builds the blobs of these ecosystems. One that has releases stands for all of them: `Alpine` is every `Alpine:v3.21` that records
-    /// are about.
+    /// Builds the blobs of these ecosystems. One that has releases stands for all of them: `Debian` is every `Debian:12` that records
+    /// are about, and `Alpine` is one blob about all of its releases.
     ///
     /// # Errors
     /// When the folder cannot be read, or has no record about one of them.
@@ -162,7 +165,19 @@ impl Blob {
         let size = frames.number()?;
         let first = unpacker.unpacked(frames.bytes(size)?)?;
         let body = Body::read(&first)?;
-        let mut hits = body.hits(packages.of_ecosystem(asked))?;
+        let mut sought = packages.of_ecosystem(asked);
+        let release = (self.ecosystem == WHOLE).then(|| in_whole(asked, ""));
+        if let Some(release) = &release {
+            for one in &mut sought {
+                one.key = format!("{release}{}", one.key).into();
+            }
+        }
+        let mut hits = body.hits(sought, release.as_deref())?;
+        if let Some(release) = &release {
+            for hit in &mut hits {
+                drop(hit.key.drain(..release.len()));
+            }
+        }
         // Rows of one record are neighbours then, and those of one block.
         hits.sort_by_key(|hit| hit.record);
         let mut records = Records::new();
@@ -178,7 +193,7 @@ impl Blob {
             if !of_block.is_empty() {
                 let block = unpacker.unpacked(frame)?;
                 left = left.checked_sub(block.len()).ok_or(Damaged::LARGE)?;
-                self.take(&block, start, of_block, &mut records)?;
+                self.take((asked, &block), start, of_block, &mut records)?;
             }
             start = end;
         }
@@ -192,7 +207,14 @@ impl Blob {
     }
 
     /// Reads those records of a block that rows name. The first of it has this number.
-    fn take(&self, block: &[u8], start: usize, hits: Vec<Hit>, records: &mut Records) -> Result<(), Damaged> {
+    fn take(
+        &self,
+        (asked, block): (&str, &[u8]),
+        start: usize,
+        hits: Vec<Hit>,
+        records: &mut Records,
+    ) -> Result<(), Damaged> {
+        let of = if self.ecosystem == WHOLE { asked } else { &self.ecosystem };
         let (mut cursor, mut number) = (Cursor::new(block), start);
         let mut current: Option<(usize, Record)> = None;
         for hit in hits {
@@ -209,13 +231,18 @@ impl Blob {
                     entry::read_record(bytes)?
                 }
             };
-            let package = Named { ecosystem: self.ecosystem.clone(), name: hit.key };
+            let package = Named { ecosystem: of.to_owned(), name: hit.key };
             record.affected.push(Affected { package, ..hit.entry });
             current = Some((hit.record, record));
         }
         records.extend(current.map(|(_, record)| (record.id.clone(), record)));
         Ok(())
     }
+}
+
+/// The name that a package of a release has in the blob of all of them.
+fn in_whole(release: &str, name: &str) -> String {
+    format!("{release}/{name}")
 }
 
 /// Records by id.
@@ -250,10 +277,11 @@ impl<'bytes> Body<'bytes> {
     }
 
     /// The rows about packages that do not say for sure that the installed versions are without it. Names on both sides are in their
-    /// order, and so each is looked at once.
-    fn hits(&self, sought: Vec<Sought<'_>>) -> Result<Vec<Hit>, Damaged> {
+    /// order, and so each is looked at once. Where there must be something about a release, its packages begin so.
+    fn hits(&self, sought: Vec<Sought<'_>>, release: Option<&str>) -> Result<Vec<Hit>, Damaged> {
         let (mut packages, mut rows, mut first) = (self.packages, self.rows, 0_usize);
         let mut sought = sought.into_iter().peekable();
+        let mut has_release = release.is_none();
         let (mut hits, mut left, mut last): (_, _, Option<&[u8]>) = (Vec::new(), ABOUT, None);
         while !packages.rest().is_empty() {
             let size = packages.number()?;
@@ -263,6 +291,7 @@ impl<'bytes> Body<'bytes> {
                 return Err(Damaged("its packages are in no order"));
             }
             last = Some(key);
+            has_release |= release.is_some_and(|release| key.starts_with(release.as_bytes()));
             let of_key = rows.bytes(size)?;
             while sought.next_if(|one| one.key.as_bytes() < key).is_some() {}
             if let Some(one) = sought.next_if(|one| one.key.as_bytes() == key) {
@@ -270,6 +299,9 @@ impl<'bytes> Body<'bytes> {
                 one.hits(Cursor::new(of_key), first, &mut hits)?;
             }
             first = first.saturating_add(new);
+        }
+        if !has_release {
+            return Err(Damaged("it has nothing about this release"));
         }
         if rows.rest().is_empty() { Ok(hits) } else { Err(Damaged("there is something behind its rows")) }
     }

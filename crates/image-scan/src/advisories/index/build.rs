@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::cursor::{write_many, write_number, write_optional, write_text};
-use super::{BLOCK, Blob, MAGIC, entry};
+use super::{BLOCK, Blob, MAGIC, WHOLE, entry, in_whole};
 use crate::advisories::folder::{Contents, Folder};
 use crate::advisories::wanted::key;
 use crate::advisories::{AdvisoriesError, family, some};
@@ -20,6 +20,9 @@ pub(super) fn blobs(folder: &Folder, ecosystem: &str, now: Timestamp) -> Result<
     let of = family(ecosystem);
     let contents = folder.read(of, &|record| part(record, of))?;
     let is_asked = |there: &&String| ecosystem == of || **there == ecosystem;
+    if ecosystem == WHOLE && !contents.ecosystems.is_empty() {
+        return Ok(vec![blob(&contents, WHOLE, now)?]);
+    }
     let there: Vec<_> = contents.ecosystems.iter().filter(is_asked).collect();
     if there.is_empty() {
         let there = some(contents.ecosystems.iter().map(String::as_str));
@@ -30,10 +33,6 @@ pub(super) fn blobs(folder: &Folder, ecosystem: &str, now: Timestamp) -> Result<
 
 /// What decides of a record; nothing where it was withdrawn or is about no package of the family.
 fn part(mut record: Record, of: &str) -> Option<Record> {
-    // Nearly every record is about all releases, and so the blob of each would have the same titles.
-    if of == "Alpine" {
-        record.summary = None;
-    }
     record.affected.retain(|entry| family(&entry.package.ecosystem) == of);
     for entry in &mut record.affected {
         entry.ranges.retain(|range| range.kind != "GIT");
@@ -77,13 +76,15 @@ impl<'records> Body<'records> {
         let mut by_name: BTreeMap<Cow<'_, str>, Vec<(&Record, &Affected<'_>)>> = BTreeMap::new();
         for record in contents.records.values() {
             for affected in &record.affected {
-                let listed = &affected.package.ecosystem;
+                let (listed, name) = (&affected.package.ecosystem, &affected.package.name);
                 // An entry without a release is about all of them.
-                if listed == ecosystem || listed == family(ecosystem) {
-                    by_name
-                        .entry(key(ecosystem, &affected.package.name))
-                        .or_default()
-                        .push((record, affected));
+                let is_about = |asked: &str| listed == asked || listed == family(asked);
+                if ecosystem == WHOLE {
+                    for release in contents.ecosystems.iter().filter(|release| is_about(release)) {
+                        by_name.entry(in_whole(release, name).into()).or_default().push((record, affected));
+                    }
+                } else if is_about(ecosystem) {
+                    by_name.entry(key(ecosystem, name)).or_default().push((record, affected));
                 }
             }
         }

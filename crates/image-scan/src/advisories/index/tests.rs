@@ -107,6 +107,49 @@ fn an_entry_without_a_release_is_in_the_blob_of_each_and_python_names_have_one_s
 }
 
 #[test]
+fn all_releases_of_alpine_are_in_one_blob_and_each_has_its_own() {
+    let of = |release: &str, fixed: &str| {
+        entry(release, "openssl", &json!([{"introduced": "0"}, {"fixed": fixed}]))
+    };
+    let mut both = record("CVE-1", &[of("Alpine:v3.20", "2-r0"), of("Alpine:v3.21", "0.1-r0")]);
+    both["summary"] = json!("a title");
+    let one = record("CVE-2", &[of("Alpine:v3.21", "1-r0")]);
+    // About every release, and the name of another package begins as that of this one.
+    let all = record(
+        "CVE-3",
+        &[of("Alpine", "1-r0"), entry("Alpine:v3.20", "openssl-doc", &json!([{"introduced": "0"}]))],
+    );
+    let blobs = build(&[("Alpine", both), ("Alpine", one), ("Alpine", all)], &["Alpine"]).unwrap();
+    assert_eq!(blobs.iter().map(|blob| blob.ecosystem.as_str()).collect::<Vec<_>>(), ["Alpine"]);
+    let index = open(&blobs);
+    let found = |release: &str| {
+        let known = about(&index, &[(release, "openssl")]).unwrap();
+        let told = |record: &Record| {
+            let [affected] = &record.affected[..] else { panic!("{record:?}") };
+            format!(
+                "{} {} {} {:?}",
+                record.id,
+                affected.package.ecosystem,
+                affected.package.name,
+                record.summary.as_deref()
+            )
+        };
+        known.records.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found("Alpine:v3.20"),
+        ["CVE-1 Alpine:v3.20 openssl Some(\"a title\")", "CVE-3 Alpine:v3.20 openssl None"]
+    );
+    assert_eq!(found("Alpine:v3.21"), ["CVE-2 Alpine:v3.21 openssl None", "CVE-3 Alpine:v3.21 openssl None"]);
+    // `v3.2` is no release of which it knows, though others begin so.
+    for unknown in ["Alpine:v3.22", "Alpine:v3.2"] {
+        let error = about(&index, &[(unknown, "openssl")]).unwrap_err();
+        let told = format!("the index of `{unknown}` cannot be read: it has nothing about this release");
+        assert_eq!((error.to_string(), error.exit_code()), (told, ExitCode::Unknown));
+    }
+}
+
+#[test]
 fn what_is_not_about_the_version_is_left_out() {
     let of = |id: &str, name: &str, events: Value| ("npm", record(id, &[entry("npm", name, &events)]));
     let records = [
