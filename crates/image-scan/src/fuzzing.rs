@@ -44,8 +44,8 @@ pub fn image(bytes: &[u8]) {
     let layers: Vec<Layer> = [lower, upper].into_iter().filter_map(read).collect();
     let layers: Vec<&Layer> = layers.iter().collect();
     let tree = Tree::of(&layers);
-    let inventory = Inventory::of(&layers, &tree);
-    traces::of(&layers, &tree, &inventory, &[]);
+    traces::of(&layers, &tree, &[]);
+    traces::unknown_owners(&layers, &tree, &Inventory::of(&layers, &tree));
 }
 
 /// The same tar with right sums, as far as its headers follow on one another, and with an end.

@@ -1,7 +1,9 @@
 //! Where an image is read from, and what is read: manifests, configuration, and every layer once.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -248,9 +250,13 @@ impl Source {
         let looking = tokio::task::spawn_blocking(move || {
             let layers: Vec<&Layer> = all.iter().map(AsRef::as_ref).collect();
             let tree = Tree::of(&layers);
-            let inventory = Inventory::of(&layers, &tree);
-            let Traces { leaks, .. } = std::mem::take(&mut facts.traces);
-            facts.traces = traces::of(&layers, &tree, &inventory, &steps);
+            // Neither needs the other but in the end, and each takes as long.
+            let (inventory, traces) = thread::scope(|scope| {
+                let traces = scope.spawn(|| traces::of(&layers, &tree, &steps));
+                (Inventory::of(&layers, &tree), traces.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            });
+            let Traces { leaks, .. } = std::mem::replace(&mut facts.traces, traces);
+            facts.traces.unknown_owners = traces::unknown_owners(&layers, &tree, &inventory);
             // Those of the configuration come first.
             facts.traces.leaks.splice(..0, leaks);
             if tree.is_tangled() {

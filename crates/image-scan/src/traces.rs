@@ -35,8 +35,8 @@ const HOME: [(&str, &str); 8] = [
     ("pnpm", ".cache/pnpm"),
 ];
 
-/// What these layers, the lowest first, left of what made them.
-pub(crate) fn of(layers: &[&Layer], tree: &Tree<'_>, inventory: &Inventory, steps: &[String]) -> Traces {
+/// What these layers, the lowest first, left of what made them; [`unknown_owners`] is asked for apart.
+pub(crate) fn of(layers: &[&Layer], tree: &Tree<'_>, steps: &[String]) -> Traces {
     let mut seen: Vec<_> = tree.files().map(|(_, node)| ptr::from_ref(node.kind)).collect();
     seen.sort_unstable();
     let files = Files { layers, tree, seen };
@@ -59,7 +59,7 @@ pub(crate) fn of(layers: &[&Layer], tree: &Tree<'_>, inventory: &Inventory, step
     Traces {
         leaks: leaks.collect(),
         setuid: setuid.into_iter().filter(|path| !owned.contains(*path)).map(str::to_owned).collect(),
-        unknown_owners: unknown_owners(&files, inventory),
+        unknown_owners: None,
         caches: caches(tree),
         wasted,
         most_wasted: worst
@@ -135,13 +135,14 @@ impl<'a> Files<'a> {
 }
 
 /// Why it is not known which files packages brought, if so.
-fn unknown_owners(files: &Files<'_>, inventory: &Inventory) -> Option<String> {
-    if RPM.iter().any(|folder| files.tree.has_below(folder)) {
+pub(crate) fn unknown_owners(layers: &[&Layer], tree: &Tree<'_>, inventory: &Inventory) -> Option<String> {
+    if RPM.iter().any(|folder| tree.has_below(folder)) {
         return Some("there is a database of RPM, and it cannot be read here".to_owned());
     }
+    let is_database = |kind: &Kind| matches!(found(kind), Some(Found::Dpkg(_) | Found::Apk(..)));
     let has_database =
-        files.all().any(|(_, _, kind)| matches!(found(kind), Some(Found::Dpkg(_) | Found::Apk(..))));
-    let system = inventory.system.as_ref().filter(|_| !has_database)?;
+        || layers.iter().flat_map(|layer| &layer.entries).any(|entry| is_database(&entry.kind));
+    let system = inventory.system.as_ref().filter(|_| !has_database())?;
     Some(format!("{} has no database of its packages that can be read here", system.name))
 }
 

@@ -1,9 +1,9 @@
 //! `Tree`: the files of an image, as its layers leave them, one over the other.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::layer::{Entry, Kind, Layer, normal};
 
@@ -25,7 +25,7 @@ pub(crate) struct Tree<'layers> {
     /// By the folder that they are in and their names there.
     names: HashMap<(u32, &'layers str), u32>,
     /// What it has cost so far.
-    walked: Cell<usize>,
+    walked: AtomicUsize,
 }
 
 /// A file of an image.
@@ -84,7 +84,7 @@ impl<'layers> Tree<'layers> {
         let mut tree = Self {
             places: Vec::with_capacity(count),
             names: HashMap::with_capacity(count),
-            walked: Cell::default(),
+            walked: AtomicUsize::default(),
         };
         tree.places.push(root);
         for (number, layer) in layers.iter().enumerate() {
@@ -132,7 +132,12 @@ impl<'layers> Tree<'layers> {
 
     /// Whether so much was asked, and its links lead so far, that some answers are wrong. Then nothing that was found out of it counts.
     pub(crate) fn is_tangled(&self) -> bool {
-        WALKED < self.walked.get()
+        WALKED < self.walked.load(Ordering::Relaxed)
+    }
+
+    /// Counts what was done; more than one may ask at the same time.
+    fn count(&self, cost: usize) {
+        self.walked.fetch_add(cost, Ordering::Relaxed);
     }
 
     fn place(&self, number: u32) -> Option<&Place<'layers>> {
@@ -176,7 +181,7 @@ impl<'layers> Tree<'layers> {
         let mut ahead: Vec<&'path str> = path.rsplit('/').filter(|part| !part.is_empty()).collect();
         let mut hops = 0;
         while let Some(part) = ahead.pop() {
-            self.walked.set(self.walked.get().saturating_add(part.len()).saturating_add(STEP));
+            self.count(part.len().saturating_add(STEP));
             if self.is_tangled() {
                 return walked;
             }
@@ -245,7 +250,7 @@ impl<'layers> Tree<'layers> {
             {
                 place.here = None;
             }
-            self.walked.set(self.walked.get().saturating_add(STEP));
+            self.count(STEP);
             if self.is_tangled() {
                 return;
             }

@@ -37,7 +37,8 @@ fn traces(layers: &[&[(&str, &str)]]) -> Traces {
     let layers: Vec<_> = layers.iter().collect();
     let tree = Tree::of(&layers);
     let steps: Vec<_> = (0..layers.len()).map(|number| format!("RUN {number}")).collect();
-    of(&layers, &tree, &Inventory::of(&layers, &tree), &steps)
+    let unknown_owners = unknown_owners(&layers, &tree, &Inventory::of(&layers, &tree));
+    Traces { unknown_owners, ..of(&layers, &tree, &steps) }
 }
 
 fn leaks(layers: &[&[(&str, &str)]]) -> Vec<String> {
