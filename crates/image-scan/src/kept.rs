@@ -15,6 +15,9 @@ use crate::inventory::{Inventory, Package, System};
 const SOURCES: [&[u8]; 3] =
     [include_bytes!("kept.rs"), include_bytes!("tree.rs"), include_bytes!("inventory/modules.rs")];
 
+/// The most bytes that are stored. Who reads evidence reads twice as much at most, and no real image has a tenth of it.
+const LIMIT: usize = 8 * 1024 * 1024;
+
 /// What was found in the image of one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,7 +46,7 @@ impl Kept {
         }
     }
 
-    /// Stores it as evidence of the digest of its image, if it is not there.
+    /// Stores it as evidence of the digest of its image, if it is not there. What is too large for that is told, and does without.
     ///
     /// # Errors
     /// When the registry does not take it, or does not say what it has.
@@ -57,6 +60,12 @@ impl Kept {
         if Self::get(registry, repository, digest).await?.is_some() {
             return Ok(());
         }
+        let details = json!(self);
+        if LIMIT < details.to_string().len() {
+            runner
+                .say(&format!("the packages of {digest} take more than {LIMIT} bytes, and are no evidence"));
+            return Ok(());
+        }
         let of = self.system.as_ref().map(|system| format!(", {}", system.name)).unwrap_or_default();
         let record = Record {
             kind: Kind::Inventory,
@@ -66,7 +75,7 @@ impl Kept {
             time: runner.now(),
             by: concat!("image-scan ", env!("CARGO_PKG_VERSION")).to_owned(),
             run: runner.env().get(env::GITHUB_RUN_ID).map(str::to_owned),
-            details: json!(self),
+            details,
         };
         registry.put_evidence(repository, digest, &record).await?;
         Ok(())

@@ -86,7 +86,7 @@ fn a_record_of_a_million_ranges_is_bounded() {
 /// Looks at it with an index whose blob about npm has this in its first frame, and nothing behind it.
 fn with_index(first: &[u8]) -> Done {
     let registry = Registry::start(Options::default());
-    let mut blob = b"shipkit-advisories-2\n".to_vec();
+    let mut blob = b"shipkit-advisories-3\n".to_vec();
     for text in ["npm", "2026-05-05T00:00:00Z", ""] {
         blob.push(text.len().try_into().unwrap());
         blob.extend(text.as_bytes());

@@ -11,6 +11,7 @@ use crate::advised::advisory;
 use crate::bench::{Bench, good, gzip, of_layers, records, scans};
 use crate::layout::files;
 use crate::pushed::{release_of, tar};
+use crate::saved;
 
 /// Advisories about `old` and `young` of npm, below 2.0.0.
 fn advisories(bench: &Bench, ids: [&str; 2]) {
@@ -134,6 +135,23 @@ fn what_was_found_is_evidence_of_the_image_and_what_is_compared_with_it_need_not
         judge(&bench, &registry, &second).check(0, "1 of them in what `staging` has (`1.2.3`) already");
         assert_eq!(asked(), before + reads, "{what}");
     }
+}
+
+#[test]
+fn more_packages_than_evidence_can_hold_are_judged_and_not_stored() {
+    let registry = Registry::start(Options::default());
+    let long = "a".repeat(480);
+    let file = |number: usize| {
+        let text = json!({"name": format!("{long}{number}"), "version": format!("1.0.0-{long}")}).to_string();
+        (format!("app/node_modules/p{number}/package.json"), text.into_bytes())
+    };
+    let layer = saved::tar(&(0..9000).map(file).collect::<Vec<_>>());
+    let image = image(&registry, &[&layer], &json!({}));
+    let done = judge(&bench(&registry, "staging"), &registry, &image);
+    done.check(0, "0 findings, none blocks");
+    assert!(done.stderr.contains("bytes, and are no evidence"), "{}", done.stderr);
+    let kept = |kind| records(&registry.host(), "shop/api", &image, kind).len();
+    assert_eq!([Kind::Scan, Kind::Inventory].map(kept), [1, 0]);
 }
 
 #[test]
